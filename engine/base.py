@@ -1,0 +1,152 @@
+"""The two protocols every engine backend has: calls that end, and streams that do not.
+
+Every method is bounded by a hard deadline of its own (``deadline`` seconds of wall clock, whatever the
+peer does) and raises only `engine.errors.EngineError` and its children. Identifiers are checked against
+the patterns of `engine.names` before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import IO, Protocol, runtime_checkable
+
+from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
+from engine.types import (
+    ContainerInfo,
+    ContainerSummary,
+    EngineInfo,
+    Event,
+    ImageInfo,
+    ImageSummary,
+    LogLine,
+    NetworkInfo,
+    Progress,
+    StatsSample,
+    VolumeInfo,
+)
+
+Emit = Callable[[Progress], None]
+ShouldStop = Callable[[], bool]
+"""Asked between steps and at least every 200 ms while waiting; true means: stop and raise `Cancelled`."""
+
+
+def never() -> bool:
+    """The `ShouldStop` of callers that cannot be cancelled."""
+    return False
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Calls that end. Blocking; safe to use from several threads."""
+
+    endpoint: str
+
+    # Who is there
+    def ping(self, *, deadline: float = 3) -> None: ...
+    def info(self, *, deadline: float = 5) -> EngineInfo: ...
+
+    # Facts
+    def containers(self, *, deadline: float = 15) -> list[ContainerSummary]: ...
+    def container(self, native_id: str, *, deadline: float = 5) -> ContainerInfo: ...
+    def find_container(self, name: str, *, deadline: float = 5) -> ContainerInfo | None: ...
+    def find_by_operation(self, operation_id: str, *, deadline: float = 5) -> ContainerInfo | None:
+        """The container that an earlier attempt of this operation made, by the label we set at creation."""
+
+    def images(self, *, deadline: float = 15) -> list[ImageSummary]: ...
+    def image(self, native_id: str, *, deadline: float = 10) -> ImageInfo: ...
+    def resolve_image(self, reference: str, *, deadline: float = 5) -> ImageInfo | None:
+        """The image that this reference points at here, or ``None``."""
+
+    def volumes(self, *, deadline: float = 15) -> list[VolumeInfo]: ...
+    def volume(self, name: str, *, deadline: float = 5) -> VolumeInfo: ...
+    def networks(self, *, deadline: float = 15) -> list[NetworkInfo]: ...
+    def volume_sizes(self, *, deadline: float = 60) -> Mapping[str, int]: ...
+
+    # Containers
+    def create(self, spec: ContainerSpec, *, operation_id: str, deadline: float = 30) -> str:
+        """Creates and returns the 64-hex id. The caller starts it."""
+
+    def start(self, native_id: str, *, deadline: float = 30) -> None: ...
+    def stop(self, native_id: str, *, timeout: int = 10, should_stop: ShouldStop = never) -> None:
+        """Asks to end, and after ``timeout`` seconds kills. Bounded by ``timeout`` + 15 s."""
+
+    def restart(self, native_id: str, *, timeout: int = 10) -> None: ...
+    def kill(self, native_id: str, *, signal: str = "KILL", deadline: float = 15) -> None: ...
+    def pause(self, native_id: str, *, deadline: float = 15) -> None: ...
+    def unpause(self, native_id: str, *, deadline: float = 15) -> None: ...
+    def rename(self, native_id: str, name: str, *, deadline: float = 10) -> None: ...
+    def remove(
+        self, native_id: str, *, force: bool = False, volumes: bool = False, deadline: float = 60
+    ) -> None: ...
+    def processes(self, native_id: str, *, deadline: float = 5) -> tuple[list[str], list[list[str]]]:
+        """``(titles, rows)`` of the processes in a running container."""
+
+    def changes(self, native_id: str, *, deadline: float = 10) -> list[tuple[str, str]]:
+        """``(kind, path)`` of the writable layer; kind is added, modified or deleted."""
+
+    def logs(
+        self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20
+    ) -> Iterator[LogLine]: ...
+
+    # Images
+    def pull(self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900) -> str:
+        """Pulls, with progress by layer, and returns the image's native id."""
+
+    def build(
+        self,
+        spec: BuildSpec,
+        context: IO[bytes],
+        *,
+        emit: Emit,
+        should_stop: ShouldStop = never,
+        deadline: float = 1800,
+    ) -> str:
+        """Builds from an uncompressed tar and returns the image's native id.
+
+        Emits `Progress` with ``unit="steps"`` and ``extra={"step": n, "instruction": "RUN …", "cached": bool}``
+        at each step, output lines in ``log``. Cancelling closes the connection, which ends the build.
+        """
+
+    def tag(self, native_id: str, reference: str, *, deadline: float = 10) -> None: ...
+    def untag(self, reference: str, *, deadline: float = 30) -> None: ...
+    def remove_image(self, native_id: str, *, force: bool = False, deadline: float = 60) -> None: ...
+
+    # Volumes
+    def create_volume(self, spec: VolumeSpec, *, deadline: float = 15) -> VolumeInfo: ...
+    def remove_volume(self, name: str, *, force: bool = False, deadline: float = 30) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class EngineStreams(Protocol):
+    """Streams, on asyncio. Each is a context manager, so that leaving it frees the engine's socket."""
+
+    endpoint: str
+
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Container, image, volume and network events from now on; ends or raises when the engine goes away."""
+
+    def logs(
+        self,
+        native_id: str,
+        *,
+        tty: bool,
+        tail: int = 1000,
+        cursor: Mapping[int, tuple[int, int]] | None = None,
+        follow: bool = True,
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[LogLine]]]:
+        """Batches of lines as they come (never empty). ``cursor``: stream → ``(ts_ns, n)`` of the last line had.
+
+        With a cursor nothing is sent twice and nothing the engine still holds is left out.
+        Ends when the container has ended and everything was read.
+        """
+
+    async def stats(self, native_ids: Sequence[str], *, deadline: float = 8) -> list[StatsSample]:
+        """One reading of each running container, all asked for at once (at most 50 in flight)."""
+
+    async def ping(self, *, deadline: float = 3) -> None: ...
+
+
+__all__ = ["Emit", "Engine", "EngineStreams", "ShouldStop", "never"]

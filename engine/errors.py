@@ -1,0 +1,113 @@
+"""One error tree for everything an engine can answer, each with a stable code.
+
+    EngineError                 engine_error          the engine refused, nothing more is known
+    ├── Unreachable             engine_unreachable    no answer at all: nothing was done
+    ├── DeadlineExceeded        engine_timeout        an answer did not come in time: UNKNOWN whether it was done
+    ├── NotFound                not_found             no such object on the engine
+    ├── Conflict                conflict              the state of the object forbids it
+    │   ├── NameInUse           name_in_use
+    │   ├── PortInUse           port_in_use
+    │   └── InUse               in_use                other objects depend on it
+    ├── Invalid                 invalid               the engine calls the request malformed
+    ├── ImageNotFound           image_not_found       no such image here or at the registry
+    ├── AuthRequired            registry_auth         the registry wants other credentials
+    ├── BuildFailed             build_failed          a build step ended with an error
+    └── Cancelled               cancelled             the caller asked to stop, and it stopped
+
+Messages are shown to people: they carry no host path, no trace and no more than
+500 characters (`engine.docker_backend` maps and cleans them). Callers catch a
+branch; users, logs and the REST contract get ``code``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class EngineError(Exception):
+    """The engine refused. ``code`` is stable, ``message`` is for people, ``details`` is JSON-safe."""
+
+    code = "engine_error"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class Unreachable(EngineError):
+    """No connection to the engine: nothing was done."""
+
+    code = "engine_unreachable"
+
+
+class DeadlineExceeded(EngineError):
+    """No answer in time. The engine may still carry the call out: verify before calling it failed."""
+
+    code = "engine_timeout"
+
+
+class NotFound(EngineError):
+    """No such object on this engine."""
+
+    code = "not_found"
+
+
+class ImageNotFound(NotFound):
+    """No such image on this engine, or at the registry it was asked from."""
+
+    code = "image_not_found"
+
+
+class Conflict(EngineError):
+    """The state of the object forbids the change."""
+
+    code = "conflict"
+
+
+class NameInUse(Conflict):
+    """Another object has this name."""
+
+    code = "name_in_use"
+
+
+class PortInUse(Conflict):
+    """Another process or container has this host port. ``details``: ``port``."""
+
+    code = "port_in_use"
+
+
+class InUse(Conflict):
+    """Other objects depend on it, so it cannot be removed."""
+
+    code = "in_use"
+
+
+class Invalid(EngineError):
+    """The request is malformed or out of range. ``details``: ``errors`` (field → messages) where known."""
+
+    code = "invalid"
+
+
+class PolicyDenied(EngineError):
+    """A guard rail forbids it. ``details``: ``rule``, ``field``."""
+
+    code = "policy_denied"
+
+
+class AuthRequired(EngineError):
+    """The registry wants other credentials."""
+
+    code = "registry_auth"
+
+
+class BuildFailed(EngineError):
+    """A build step ended with an error. ``details``: ``step`` (1-based) and ``exit_code`` where known."""
+
+    code = "build_failed"
+
+
+class Cancelled(EngineError):
+    """The caller asked to stop, and it stopped."""
+
+    code = "cancelled"

@@ -1,0 +1,132 @@
+"""Closed-world wishes: exactly what may be asked of an engine, parsed field by field.
+
+`ContainerSpec.parse` takes the run body of the REST contract. Unknown keys, wrong types and values out of
+range raise `SpecError` with one message per field; nothing is guessed and nothing is passed through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from engine.errors import Invalid
+
+
+class SpecError(Invalid):
+    """Not valid: ``errors`` is field → list of messages, as the REST contract shows them."""
+
+    def __init__(self, errors: Mapping[str, list[str]]) -> None:
+        super().__init__("Some fields are not valid.", errors=dict(errors))
+        self.errors = dict(errors)
+
+
+@dataclass(frozen=True, slots=True)
+class PortSpec:
+    """A published port. ``host`` ``None``: the engine chooses one."""
+
+    container: int
+    protocol: str = "tcp"
+    host: int | None = None
+    host_ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MountSpec:
+    """``source``: a volume's name, a host path (bind), or empty (tmpfs)."""
+
+    type: str
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HealthcheckSpec:
+    """Seconds for every duration. ``test`` starts with CMD, CMD-SHELL or NONE."""
+
+    test: tuple[str, ...]
+    interval: float = 30
+    timeout: float = 5
+    retries: int = 3
+    start_period: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container to be made: the run body of the REST contract, typed. Memory in bytes, CPU in cores."""
+
+    image: str
+    name: str | None = None
+    pull: str = "missing"
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[PortSpec, ...] = ()
+    mounts: tuple[MountSpec, ...] = ()
+    networks: tuple[str, ...] = ()
+    hostname: str | None = None
+    user: str | None = None
+    working_dir: str | None = None
+    tty: bool = False
+    init: bool = False
+    restart_policy: str = "no"
+    restart_max_retries: int = 0
+    memory: int = 0
+    cpus: float = 0
+    pids: int = 0
+    healthcheck: HealthcheckSpec | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    read_only: bool = False
+    privileged: bool = False
+    auto_remove: bool = False
+    start: bool = True
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        """From the run body (without ``engine`` and ``team``, which are not the engine's business)."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run body again: ``parse(spec.to_dict()) == spec``. Holds the secrets: never show or store it bare."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSpec:
+    """A build. ``dockerfile`` is a clean relative path inside the context."""
+
+    tags: tuple[str, ...]
+    dockerfile: str = "Dockerfile"
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+    pull: bool = False
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSpec:
+    """A volume to be made. ``options`` are the driver's; a guard rail says who may set them."""
+
+    name: str
+    driver: str = "local"
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        raise NotImplementedError
