@@ -1,0 +1,204 @@
+"""What anybody may do: one table, one question, default deny.
+
+Every page, REST call, socket message, admin action and the worker itself asks `can` or `require` here.
+Reads start from ``visible_to(actor)`` of `accounts.querysets`: what is not visible does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Protocol, TypeVar
+
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponseBase
+
+from accounts.models import Role, Team, User
+
+VIEWER, OPERATOR, ADMIN, SITE = 1, 2, 3, 4
+_RANK = {Role.VIEWER: VIEWER, Role.OPERATOR: OPERATOR, Role.ADMIN: ADMIN}
+
+# permission → (weakest role in the owning team, token scope it needs)
+PERMISSIONS: dict[str, tuple[int, str]] = {
+    "engine.read": (VIEWER, "read"),
+    "engine.sync": (OPERATOR, "operate"),
+    "engine.manage": (SITE, "admin"),
+    "container.read": (VIEWER, "read"),
+    "container.logs": (VIEWER, "read"),
+    "container.run": (OPERATOR, "write"),
+    "container.start": (OPERATOR, "operate"),
+    "container.stop": (OPERATOR, "operate"),
+    "container.restart": (OPERATOR, "operate"),
+    "container.kill": (OPERATOR, "operate"),
+    "container.pause": (OPERATOR, "operate"),
+    "container.unpause": (OPERATOR, "operate"),
+    "container.rename": (OPERATOR, "operate"),
+    "container.remove": (OPERATOR, "write"),
+    "image.read": (VIEWER, "read"),
+    "image.pull": (OPERATOR, "write"),
+    "image.build": (OPERATOR, "write"),
+    "image.tag": (OPERATOR, "write"),
+    "image.untag": (ADMIN, "write"),
+    "image.remove": (ADMIN, "write"),
+    "volume.read": (VIEWER, "read"),
+    "volume.create": (ADMIN, "write"),
+    "volume.remove": (ADMIN, "write"),
+    "network.read": (VIEWER, "read"),
+    "operation.read": (VIEWER, "read"),
+    "operation.cancel": (OPERATOR, "operate"),
+    "audit.read": (OPERATOR, "read"),
+    "team.read": (VIEWER, "read"),
+    "team.manage": (SITE, "admin"),
+    "user.read": (SITE, "admin"),
+    "token.own": (VIEWER, "read"),
+    "account.own": (VIEWER, "read"),
+}
+# What a view may declare instead of a permission of the table.
+PUBLIC = "public"
+SIGNED_IN = "signed_in"
+
+
+class Owned(Protocol):
+    """Anything with a team column."""
+
+    team_id: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks, and by what door. A token's rights are its scopes ∩ its owner's current rights.
+
+    ``user`` ``None`` is the system itself (``source="system"``), which may everything.
+    """
+
+    user: User | None
+    source: str = "ui"
+    scopes: frozenset[str] | None = None
+    token_key: str = ""
+    token_team_id: Any = None
+    ip: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the audit trail shows."""
+        return self.user.username if self.user else "system"
+
+    @property
+    def is_site_admin(self) -> bool:
+        """Whether the whole site is theirs (within the token's scopes)."""
+        if self.user is None:
+            return self.source == "system"
+        return bool(self.user.is_active and self.user.is_superuser)
+
+
+SYSTEM = Actor(user=None, source="system")
+
+F = TypeVar("F", bound=Callable[..., HttpResponseBase])
+
+
+class Denied(PermissionDenied):
+    """Not allowed; the message names the role or scope that is missing."""
+
+
+def rank(actor: Actor, team_id: Any) -> int:
+    """The actor's role in that team as a number, 0 for none, `SITE` for site administrators.
+
+    What nobody owns (``team_id`` ``None``) belongs to site administrators alone.
+    """
+    if actor.is_site_admin and actor.token_team_id is None:
+        return SITE
+    if actor.user is None or not actor.user.is_active or team_id is None:
+        return 0
+    if actor.token_team_id is not None and actor.token_team_id != team_id:
+        return 0
+    if actor.is_site_admin:
+        return SITE
+    return _ranks(actor).get(team_id, 0)
+
+
+def _ranks(actor: Actor) -> dict[Any, int]:
+    assert actor.user is not None  # noqa: S101 - callers have looked
+    return {m.team_id: _RANK[Role(m.role)] for m in actor.user.memberships.all()}
+
+
+def best_rank(actor: Actor) -> int:
+    """The strongest role anywhere: what decides whether a button or a form is offered at all."""
+    if actor.is_site_admin and actor.token_team_id is None:
+        return SITE
+    if actor.user is None or not actor.user.is_active:
+        return 0
+    return max((rank(actor, team_id) for team_id in _ranks(actor)), default=0)
+
+
+def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> str | None:
+    """``None`` where it is allowed, else one sentence that names the missing role or scope.
+
+    ``obj`` is a row with a team, a team itself, or ``None`` for "anywhere at all".
+    """
+    if actor.source == "system" and actor.user is None:
+        return None
+    if permission not in PERMISSIONS:
+        raise LookupError(f"undeclared permission {permission!r}")
+    if actor.user is None or not actor.user.is_active:
+        return "Sign in first."
+    need, scope = PERMISSIONS[permission]
+    if actor.scopes is not None and scope not in actor.scopes:
+        return f"This token lacks the scope “{scope}”."
+    if obj is None:
+        have = best_rank(actor)
+    else:
+        have = rank(actor, obj.pk if isinstance(obj, Team) else obj.team_id)
+    if have >= need:
+        return None
+    names = {VIEWER: "viewer", OPERATOR: "operator", ADMIN: "team admin", SITE: "site administrator"}
+    return f"This needs the role {names[need]}" + (" of the owning team." if need < SITE else ".")
+
+
+def can(actor: Actor, permission: str, obj: Owned | Team | None = None) -> bool:
+    """Whether the actor may; see `why_not`."""
+    return why_not(actor, permission, obj) is None
+
+
+def require(actor: Actor, permission: str, obj: Owned | Team | None = None) -> None:
+    """Raises `Denied` with the sentence of `why_not`. Whoever may not even see ``obj`` gets `Http404`."""
+    reason = why_not(actor, permission, obj)
+    if reason is None:
+        return
+    if obj is not None and rank(actor, obj.pk if isinstance(obj, Team) else obj.team_id) == 0:
+        raise Http404("No such object.")
+    raise Denied(reason)
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The actor of a request: set by token authentication, else the session's user."""
+    actor = getattr(request, "slipway_actor", None)
+    if isinstance(actor, Actor):
+        return actor
+    user = getattr(request, "user", None)
+    known = user if isinstance(user, User) and not isinstance(user, AnonymousUser) else None
+    return Actor(user=known, source="ui", ip=request.META.get("REMOTE_ADDR") or None)
+
+
+def requires(permission: str) -> Callable[[F], F]:
+    """Declares what a page needs and checks the part that needs no object. Anonymous people go to sign-in."""
+
+    def wrap(view: F) -> F:
+        @wraps(view)
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if permission != PUBLIC:
+                if not request.user.is_authenticated:
+                    from django.contrib.auth.views import redirect_to_login
+
+                    return redirect_to_login(request.get_full_path())
+                if permission != SIGNED_IN:
+                    reason = why_not(actor_of(request), permission)
+                    if reason:
+                        raise Denied(reason)
+            return view(request, *args, **kwargs)
+
+        inner.permission = permission  # type: ignore[attr-defined]
+        return inner  # type: ignore[return-value]
+
+    return wrap

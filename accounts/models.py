@@ -1,0 +1,126 @@
+"""Who you are, what team you are in, and what was done.
+
+Ownership of containers, volumes and images is a team column on their own rows; labels and names on
+the engine are never read for it, because an image or anybody with a shell can forge them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+
+class User(AbstractUser):
+    """A person. ``is_superuser`` is the site administrator of the permission matrix."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    @property
+    def display_name(self) -> str:
+        """Full name, or the user name where none was given."""
+        return self.get_full_name() or self.username
+
+    @property
+    def initials(self) -> str:
+        """One or two capitals for the avatar."""
+        words = self.display_name.replace("_", " ").replace("-", " ").replace(".", " ").split()
+        return "".join(w[0] for w in words[:2]).upper() or "?"
+
+
+class Team(models.Model):
+    """People who own things together."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slug = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=80)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
+        User, through="Membership", related_name="teams"
+    )
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    """Bundles of permissions, weakest first; what each may do stands in `accounts.access`."""
+
+    VIEWER = "viewer", "Viewer"
+    OPERATOR = "operator", "Operator"
+    ADMIN = "admin", "Team admin"
+
+
+class Membership(models.Model):
+    """The role of one person in one team."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=12, choices=Role, default=Role.VIEWER)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "team"], name="one_role_per_team"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team}: {self.role}"
+
+
+class ApiToken(models.Model):
+    """A bearer token ``slp_<key>.<secret>``. Only a keyed hash of the secret is stored; it always expires."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="tokens", null=True, blank=True)
+    name = models.CharField(max_length=80)
+    key = models.CharField(max_length=12, unique=True, validators=[RegexValidator(r"^[A-Za-z0-9]{12}$")])
+    digest = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.key})"
+
+
+class AuditEntry(models.Model):
+    """One line of what happened: who, what, on what, from where, how it ended. Append-only.
+
+    ``verb`` is an operation kind (``container.stop``) or an account event (``auth.login``).
+    ``outcome`` is accepted, denied, succeeded, failed or cancelled.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    actor_name = models.CharField(max_length=150)
+    verb = models.CharField(max_length=60, db_index=True)
+    outcome = models.CharField(max_length=12)
+    target_type = models.CharField(max_length=20, blank=True)
+    target_id = models.CharField(max_length=64, blank=True, db_index=True)
+    target_name = models.CharField(max_length=255, blank=True)
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    operation_id = models.UUIDField(null=True, blank=True, db_index=True)
+    source = models.CharField(max_length=8, default="ui")
+    ip = models.GenericIPAddressField(null=True, blank=True)
+    detail = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        verbose_name_plural = "audit entries"
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_name} {self.verb} {self.target_name} {self.outcome}"

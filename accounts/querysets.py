@@ -1,0 +1,40 @@
+"""Rights as a filter: every read starts from ``visible_to(actor, queryset)``."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+
+from accounts.access import Actor
+from accounts.models import Team
+
+M = TypeVar("M", bound=Model)
+
+
+def visible_to(actor: Actor, queryset: QuerySet[M], team: str = "team") -> QuerySet[M]:
+    """Only the rows that this actor may know of.
+
+    ``team`` is the path to the owning team. Rows that nobody owns are for site administrators alone.
+    """
+    if actor.source == "system" and actor.user is None:
+        return queryset
+    if actor.scopes is not None and "read" not in actor.scopes:
+        return queryset.none()
+    if actor.is_site_admin and actor.token_team_id is None:
+        return queryset
+    ids = team_ids(actor)
+    return queryset.filter(**{f"{team}__in": ids}) if ids else queryset.none()
+
+
+def team_ids(actor: Actor) -> list[Any]:
+    """Ids of the teams whose things this actor may see."""
+    if actor.user is None or not actor.user.is_active:
+        return []
+    if actor.is_site_admin:
+        ids = set(Team.objects.values_list("pk", flat=True))
+    else:
+        ids = {m.team_id for m in actor.user.memberships.all()}
+    if actor.token_team_id is not None:
+        ids &= {actor.token_team_id}
+    return list(ids)

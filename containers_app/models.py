@@ -1,0 +1,181 @@
+"""Containers, and what outlives them: volumes and networks.
+
+Rows are a projection of the engine (written by `containers_app.sync` alone) plus the team that owns them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from accounts.models import Team
+from images_app.models import Image
+from operations.models import Engine
+
+
+class Container(models.Model):
+    """An isolated, disposable process on one engine. ``native_id`` is the engine's 64-hex id.
+
+    ``cpu_limit`` is in cores and ``memory_limit`` in bytes, 0 for none. ``environment`` and ``inspect`` have
+    their secrets masked before they get here. ``ports`` is a list of ``{container, protocol, host, host_ip}``,
+    ``networks`` of ``{name, native_id, ip, ip6, mac, aliases}``. ``stack`` is the compose project's name.
+    """
+
+    class State(models.TextChoices):
+        CREATED = "created", "Created"
+        RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
+        RESTARTING = "restarting", "Restarting"
+        REMOVING = "removing", "Removing"
+        EXITED = "exited", "Exited"
+        DEAD = "dead", "Dead"
+
+    class Health(models.TextChoices):
+        NONE = "none", "No healthcheck"
+        STARTING = "starting", "Starting"
+        HEALTHY = "healthy", "Healthy"
+        UNHEALTHY = "unhealthy", "Unhealthy"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="containers")
+    native_id = models.CharField(max_length=64)
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="containers")
+    name = models.CharField(max_length=255, db_index=True)
+    state = models.CharField(max_length=12, choices=State, db_index=True)
+    health = models.CharField(max_length=12, choices=Health, default=Health.NONE)
+    image = models.ForeignKey(Image, on_delete=models.SET_NULL, null=True, blank=True, related_name="containers")
+    image_native_id = models.CharField(max_length=80, blank=True, db_index=True)
+    image_ref = models.CharField(max_length=255, blank=True)
+    command = models.JSONField(default=list)
+    entrypoint = models.JSONField(default=list)
+    created_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    oom_killed = models.BooleanField(default=False)
+    error = models.CharField(max_length=500, blank=True)
+    restart_count = models.PositiveIntegerField(default=0)
+    failing_streak = models.PositiveIntegerField(default=0)
+    tty = models.BooleanField(default=False)
+    restart_policy = models.CharField(max_length=20, blank=True)
+    restart_max_retries = models.PositiveIntegerField(default=0)
+    memory_limit = models.BigIntegerField(default=0)
+    cpu_limit = models.FloatField(default=0)
+    pids_limit = models.BigIntegerField(default=0)
+    privileged = models.BooleanField(default=False)
+    auto_remove = models.BooleanField(default=False)
+    hostname = models.CharField(max_length=255, blank=True)
+    user = models.CharField(max_length=120, blank=True)
+    working_dir = models.CharField(max_length=500, blank=True)
+    log_driver = models.CharField(max_length=40, blank=True)
+    stop_signal = models.CharField(max_length=20, blank=True)
+    stop_timeout = models.PositiveIntegerField(null=True, blank=True)
+    environment = models.JSONField(default=dict)
+    labels = models.JSONField(default=dict)
+    ports = models.JSONField(default=list)
+    networks = models.JSONField(default=list)
+    healthcheck = models.JSONField(default=dict)
+    health_log = models.JSONField(default=list)
+    inspect = models.JSONField(default=dict)
+    stack = models.CharField(max_length=120, blank=True, db_index=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["engine", "native_id"], name="one_container_per_engine"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["engine", "name"], name="container_by_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def short_id(self) -> str:
+        """The first 12 digits, as the command line shows them."""
+        return self.native_id[:12]
+
+
+class Volume(models.Model):
+    """What outlives containers. ``native_id`` is its name on the engine; ``size`` in bytes, null where unknown."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="volumes")
+    native_id = models.CharField(max_length=255)
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="volumes")
+    driver = models.CharField(max_length=80, default="local")
+    scope = models.CharField(max_length=20, blank=True)
+    options = models.JSONField(default=dict)
+    labels = models.JSONField(default=dict)
+    anonymous = models.BooleanField(default=False)
+    size = models.BigIntegerField(null=True, blank=True)
+    sized_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["native_id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["engine", "native_id"], name="one_volume_per_engine"),
+        ]
+
+    def __str__(self) -> str:
+        return self.native_id
+
+    @property
+    def name(self) -> str:
+        """A volume's name is its id."""
+        return self.native_id
+
+
+class Network(models.Model):
+    """A network that containers are attached to."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="networks")
+    native_id = models.CharField(max_length=64)
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="networks")
+    name = models.CharField(max_length=255)
+    driver = models.CharField(max_length=40, blank=True)
+    scope = models.CharField(max_length=20, blank=True)
+    internal = models.BooleanField(default=False)
+    ipv6 = models.BooleanField(default=False)
+    subnets = models.JSONField(default=list)
+    gateways = models.JSONField(default=list)
+    labels = models.JSONField(default=dict)
+    created_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["engine", "native_id"], name="one_network_per_engine"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Mount(models.Model):
+    """Where a container sees a volume, a host path or memory. ``volume`` is set for volumes Slipway knows."""
+
+    id = models.BigAutoField(primary_key=True)
+    container = models.ForeignKey(Container, on_delete=models.CASCADE, related_name="mounts")
+    volume = models.ForeignKey(Volume, on_delete=models.SET_NULL, null=True, blank=True, related_name="mounts")
+    type = models.CharField(max_length=10)
+    source = models.CharField(max_length=500, blank=True)
+    target = models.CharField(max_length=500)
+    read_only = models.BooleanField(default=False)
+
+    class Meta:
+        ordering: ClassVar = ["container", "target"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["container", "target"], name="one_mount_per_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} → {self.target}"

@@ -1,0 +1,32 @@
+"""Every page's address, in one place. The REST routes stand in `dashboard.api`, the sockets in `dashboard.sockets`."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from accounts.urls import account_urls
+from containers_app.urls import container_urls, network_urls, volume_urls
+from dashboard import api, health, home
+from images_app.urls import build_urls, image_urls, tag_urls
+from operations.urls import operation_urls
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("", include((account_urls, "accounts"))),
+    path("containers/", include((container_urls, "containers"))),
+    path("volumes/", include((volume_urls, "volumes"))),
+    path("networks/", include((network_urls, "networks"))),
+    path("images/", include((image_urls, "images"))),
+    path("tags/", include((tag_urls, "tags"))),
+    path("builds/", include((build_urls, "builds"))),
+    path("operations/", include((operation_urls, "operations"))),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include((api.urlpatterns, "api"))),
+]
+handler400 = "dashboard.home.bad_request"
+handler403 = "dashboard.home.forbidden"
+handler404 = "dashboard.home.not_found"
+handler500 = "dashboard.home.server_error"

@@ -1,0 +1,150 @@
+"""Images, the tags that name them, their layers, and the builds that made them.
+
+Rows are a projection of the engine (written by `images_app.sync` alone) plus what the engine forgets:
+the team that owns an image, and what a tag used to point at.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from accounts.models import Team
+from operations.models import Engine, Operation
+
+
+class Image(models.Model):
+    """A read-only blueprint on one engine. ``native_id`` is the engine's ``sha256:…``; ``size`` is in bytes.
+
+    ``config`` holds what a container inherits (command, entrypoint, environment with secrets masked, ports,
+    volumes, user, working directory, healthcheck).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="images")
+    native_id = models.CharField(max_length=80)
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="images")
+    name = models.CharField(max_length=255, blank=True)
+    digests = models.JSONField(default=list)
+    size = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(default=timezone.now)
+    parent_id = models.CharField(max_length=80, blank=True)
+    architecture = models.CharField(max_length=20, blank=True)
+    os = models.CharField(max_length=40, blank=True)
+    author = models.CharField(max_length=255, blank=True)
+    labels = models.JSONField(default=dict)
+    config = models.JSONField(default=dict)
+    fingerprint = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["name", "native_id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["engine", "native_id"], name="one_image_per_engine"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.short_id
+
+    @property
+    def short_id(self) -> str:
+        """The first 12 digits of the digest, as the command line shows them."""
+        return self.native_id.removeprefix("sha256:")[:12]
+
+
+class Tag(models.Model):
+    """A name that points at an image now: ``repository:tag``. It moves; `TagMove` keeps where it was."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="tags")
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=255)
+    repository = models.CharField(max_length=255, db_index=True)
+    tag = models.CharField(max_length=128)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["engine", "name"], name="one_tag_per_engine"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TagMove(models.Model):
+    """One movement of a tag. ``to_native_id`` empty: the tag was taken away. ``operation`` empty: from outside."""
+
+    id = models.BigAutoField(primary_key=True)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="tag_moves")
+    name = models.CharField(max_length=255, db_index=True)
+    from_native_id = models.CharField(max_length=80, blank=True)
+    to_native_id = models.CharField(max_length=80, blank=True)
+    at = models.DateTimeField(default=timezone.now)
+    operation = models.ForeignKey(Operation, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} → {self.to_native_id[:19] or 'nothing'}"
+
+
+class Layer(models.Model):
+    """One line of an image's history, oldest first; ``digest`` is empty where the step added no files."""
+
+    id = models.BigAutoField(primary_key=True)
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="layers")
+    index = models.PositiveIntegerField()
+    digest = models.CharField(max_length=80, blank=True, db_index=True)
+    command = models.TextField(blank=True)
+    size = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(null=True, blank=True)
+    empty = models.BooleanField(default=False)
+
+    class Meta:
+        ordering: ClassVar = ["image", "index"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["image", "index"], name="one_layer_per_index"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.index}: {self.command[:60]}"
+
+
+class Build(models.Model):
+    """A build: its Dockerfile, where its context lies, its steps with seconds and cache hits.
+
+    ``context_path`` is relative to the state directory; the file is removed when the build has ended.
+    ``steps`` is a list of ``{n, instruction, started_at, seconds, cached, state}``.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="builds")
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="builds")
+    operation = models.OneToOneField(
+        Operation, on_delete=models.CASCADE, null=True, blank=True, related_name="build"
+    )
+    image = models.ForeignKey(Image, on_delete=models.SET_NULL, null=True, blank=True, related_name="builds")
+    tags = models.JSONField(default=list)
+    dockerfile = models.TextField(blank=True)
+    dockerfile_path = models.CharField(max_length=255, default="Dockerfile")
+    context_path = models.CharField(max_length=255, blank=True)
+    context_size = models.BigIntegerField(default=0)
+    build_args = models.JSONField(default=dict)
+    target = models.CharField(max_length=80, blank=True)
+    labels = models.JSONField(default=dict)
+    no_cache = models.BooleanField(default=False)
+    pull = models.BooleanField(default=False)
+    steps = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return ", ".join(self.tags) or str(self.id)
