@@ -1,0 +1,94 @@
+"""How a page answers: what was accepted, and what was refused.
+
+With htmx the answer is 204 and one ``HX-Trigger`` event, ``slipway:toast`` with
+``{"text": str, "tone": "ok" | "bad" | "busy", "operation": uuid | null}``; the page stays where it is and turns
+the toast of a running operation into its result. Without JavaScript the same sentence becomes a Django message
+(its ``extra_tags`` is the tone) and the browser is sent back to the page it came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from accounts.access import Denied
+from engine.errors import Invalid, PolicyDenied
+from engine.specs import SpecError
+from operations import registry
+from operations.models import Operation
+from operations.services import Refused
+
+F = TypeVar("F", bound=Callable[..., HttpResponseBase])
+_LEVELS = {"ok": messages.SUCCESS, "bad": messages.ERROR, "busy": messages.INFO}
+
+
+def submitted(request: HttpRequest, operation: Operation, *, text: str = "", to: str = "") -> HttpResponse:
+    """The answer to an accepted change: "Stopping web", with the operation for the page to follow.
+
+    ``to`` is where a browser without htmx goes on; without it, back to the page it came from, or to the operation.
+    """
+    return toast(
+        request, text or sentence(operation), "busy", operation=operation,
+        to=to or came_from(request, default=reverse("operations:detail", args=[operation.pk])),
+    )
+
+
+def toast(
+    request: HttpRequest, text: str, tone: str = "ok", *, operation: Operation | None = None, to: str = ""
+) -> HttpResponse:
+    """One sentence for the person: a toast for htmx, else a message and a redirect to ``to``."""
+    if "HX-Request" in request.headers:
+        event = {"text": text, "tone": tone, "operation": str(operation.pk) if operation else None}
+        return HttpResponse(status=204, headers={"HX-Trigger": json.dumps({"slipway:toast": event})})
+    messages.add_message(request, _LEVELS[tone], text, extra_tags=tone)
+    return HttpResponseRedirect(to or came_from(request))
+
+
+def answers(view: F) -> F:
+    """Turns what a change may be refused for into its sentence. Reads raise as ever: their page is the 403 page."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except (Denied, Refused, PolicyDenied, Invalid) as error:
+            if request.method in ("GET", "HEAD"):
+                raise
+            return toast(request, why(error), "bad")
+
+    return inner  # type: ignore[return-value]
+
+
+def why(error: Exception) -> str:
+    """The sentence of a refusal; for a wish that is not valid, the first message of each field."""
+    if isinstance(error, SpecError):
+        return " ".join(_with_field(field, found[0]) for field, found in error.errors.items() if found) or str(error)
+    return str(error)
+
+
+def sentence(operation: Operation) -> str:
+    """What is going on, in words: "Stopping web"."""
+    try:
+        doing = registry.get(operation.kind).doing
+    except LookupError:
+        doing = operation.kind
+    return f"{doing} {operation.target_name}".strip()
+
+
+def came_from(request: HttpRequest, *, default: str = "/") -> str:
+    """The page to go back to: the form's ``next``, else the referrer; never another site."""
+    for url in (request.POST.get("next", ""), request.headers.get("Referer", "")):
+        if url and url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure()):
+            return url
+    return default
+
+
+def _with_field(field: str, message: str) -> str:
+    return f"{field.replace('_', ' ').capitalize()}: {message}" if field else message
