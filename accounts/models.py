@@ -124,3 +124,38 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_name} {self.verb} {self.target_name} {self.outcome}"
+
+
+class SetUp(models.Model):
+    """The set-up happened: one row at most, for ever. Of two people who submit it at once, one gets the row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    done_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=models.Q(id=1), name="one_set_up")]
+
+    def __str__(self) -> str:
+        return f"Set up {self.done_at:%Y-%m-%d}"
+
+
+class SignInAttempt(models.Model):
+    """A try to sign in that has not succeeded, kept for the length of the limiter's window.
+
+    In the database, so that neither a restart nor an emptied Redis opens the door again.
+    ``account`` is a keyed hash of the name as typed: people type passwords into the wrong field.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    account = models.CharField(max_length=64, blank=True)
+    ip = models.CharField(max_length=45, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["account", "at"], name="attempt_by_account"),
+            models.Index(fields=["ip", "at"], name="attempt_by_ip"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.ip}"
