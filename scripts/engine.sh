@@ -1,3 +1,3 @@
 #!/bin/sh
-# The same as engine.py, for those who look for a shell script.
-exec python3 "$(dirname "$0")/engine.py" "$@"
+# Finds, installs, starts and stops a container engine: see dockerd.py.
+exec python3 "$(dirname "$0")/dockerd.py" "$@"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Finds, installs, starts and stops a container engine. Standard library only.
 
-engine.py find              prints the URL of the engine that answers, or says what is missing
-engine.py install           installs Docker where that needs no question (root on Debian or Ubuntu)
-engine.py start DIR         a private engine on unix://DIR/docker.sock; prints its URL when it answers
-engine.py start DIR --default    the machine's own engine, left running; its log goes to DIR/dockerd.log
-engine.py stop DIR          ends the private engine of DIR with all it started; its data stays in DIR
+dockerd.py find              prints the URL of the engine that answers, or says what is missing
+dockerd.py install           installs Docker where that needs no question (root on Debian or Ubuntu)
+dockerd.py start DIR         a private engine on unix://DIR/docker.sock; prints its URL when it answers
+dockerd.py start DIR --default    the machine's own engine, left running; its log goes to DIR/dockerd.log
+dockerd.py stop DIR          ends the private engine of DIR with all it started; its data stays in DIR
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def get(url: str, path: str, timeout: float = 2.0) -> bytes | None:
     if parts.scheme == "unix":
         connection = _UnixConnection(parts.path, timeout)
     else:
-        connection = http.client.HTTPConnection(parts.hostname or "localhost", parts.port or 2375, timeout=timeout)
+        connection = http.client.HTTPConnection(
+            parts.hostname or "localhost", parts.port or 2375, timeout=timeout
+        )
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -125,7 +127,9 @@ def _bridge(directory: Path) -> str:
 
 def _free_networks() -> tuple[str, str]:
     """The bridge's address and a pool for further networks, clear of every route on this machine."""
-    routes = subprocess.run(["ip", "-4", "route", "show", "table", "all"], capture_output=True, text=True).stdout
+    routes = subprocess.run(
+        ["ip", "-4", "route", "show", "table", "all"], capture_output=True, text=True
+    ).stdout
     for second in range(201, 251):
         if not re.search(rf"\b10\.{second}\.", routes):
             return f"10.{second}.0.1/24", f"base=10.{second}.128.0/17,size=24"
@@ -166,7 +170,7 @@ def start(directory: Path, *, bound: bool = False, group: int | None = None) -> 
     if os.geteuid() != 0:
         raise EngineError("Only root can start an engine here.")
     if missing := [name for name in ("dockerd", "ip", "unshare") if not shutil.which(name)]:
-        raise EngineError(f"Missing here: {', '.join(missing)}. Run: scripts/engine.py install")
+        raise EngineError(f"Missing here: {', '.join(missing)}. Run: scripts/dockerd.py install")
     directory.mkdir(parents=True, exist_ok=True)
     bridge = _bridge(directory)
     _remove_stale_links()
@@ -178,7 +182,7 @@ def start(directory: Path, *, bound: bool = False, group: int | None = None) -> 
     # Its own key: engines before 23 would else all report the ID in /etc/docker/key.json.
     key = {"deprecated-key-path": f"{directory}/key.json"} if _major_version() < 23 else {}
     (directory / "daemon.json").write_text(json.dumps(key))
-    # A resolver that refuses at once: a missing image else takes 20 to 30 s to fail where there is no network.
+    # A resolver that refuses at once: without a network, a missing image else takes 20 to 30 s to fail.
     (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     options = {
         "--config-file": "daemon.json",
@@ -201,7 +205,7 @@ def start(directory: Path, *, bound: bool = False, group: int | None = None) -> 
 
 
 def start_default(directory: Path) -> str:
-    """Starts the machine's own engine on its usual socket; it goes on when we end, and so do its containers."""
+    """Starts the machine's own engine on its usual socket; it and its containers go on when we end."""
     url = f"unix://{DEFAULT_SOCKET}"
     if answers(url):
         return url
@@ -251,10 +255,12 @@ def stop(directory: Path) -> None:
     if pid := _running(directory):
         os.kill(pid, signal.SIGTERM)
         started = time.monotonic()
-        while Path(f"/proc/{pid}").exists() and _state(pid) != "Z" and time.monotonic() < started + STOP_SECONDS:
+        while (
+            Path(f"/proc/{pid}").exists() and _state(pid) != "Z" and time.monotonic() < started + STOP_SECONDS
+        ):
             time.sleep(0.05)
             if time.monotonic() > started + POLITE_SECONDS:
-                # The first process of a container ignores SIGTERM unless it asks for it; the engine would wait 10 s.
+                # A container's first process ignores SIGTERM unless it asks for it; the engine waits 10 s for it.
                 _kill(_container_processes(directory))
     _kill(_left_processes(directory))
     _remove_links(_links_of(directory))
@@ -264,8 +270,12 @@ def stop(directory: Path) -> None:
 
 def _bridges() -> dict[str, str]:
     """Every bridge of this machine, with the directory that its engine noted on it."""
-    said = subprocess.run(["ip", "-j", "link", "show", "type", "bridge"], capture_output=True, text=True).stdout
-    return {link["ifname"]: link.get("ifalias", "") for link in json.loads(said or "[]") if link.get("ifname")}
+    said = subprocess.run(
+        ["ip", "-j", "link", "show", "type", "bridge"], capture_output=True, text=True
+    ).stdout
+    return {
+        link["ifname"]: link.get("ifalias", "") for link in json.loads(said or "[]") if link.get("ifname")
+    }
 
 
 def _links_of(directory: Path) -> list[str]:
@@ -315,7 +325,7 @@ def _processes() -> dict[int, tuple[int, list[bytes]]]:
 
 
 def _parts(directory: Path, processes: dict[int, tuple[int, list[bytes]]]) -> dict[int, bytes]:
-    """The engine's own processes, each with its program's name: those that carry the directory as an argument."""
+    """The engine's own processes with their programs' names: those that carry the directory as an argument."""
     inside = f"{directory}/".encode()
     named = {pid: (words[0].rpartition(b"/")[2], words) for pid, (_, words) in processes.items()}
     return {
@@ -341,7 +351,9 @@ def _left_processes(directory: Path) -> list[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("find")
     verbs.add_parser("install")
