@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
-from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
+from django.db.models import prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponseBase
 
 from accounts.models import Role, Team, User
@@ -55,6 +55,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "token.own": (VIEWER, "read"),
     "account.own": (VIEWER, "read"),
 }
+# Each scope holds those before it: who may remove may stop, and who may stop may look.
+SCOPES = ("read", "operate", "write", "admin")
 # What a view may declare instead of a permission of the table.
 PUBLIC = "public"
 SIGNED_IN = "signed_in"
@@ -63,7 +65,8 @@ SIGNED_IN = "signed_in"
 class Owned(Protocol):
     """Anything with a team column."""
 
-    team_id: Any
+    @property
+    def team_id(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,11 @@ def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> s
     if actor.user is None or not actor.user.is_active:
         return "Sign in first."
     need, scope = PERMISSIONS[permission]
-    if actor.scopes is not None and scope not in actor.scopes:
+    if actor.scopes is not None and actor.scopes.isdisjoint(SCOPES[SCOPES.index(scope) :]):
         return f"This token lacks the scope “{scope}”."
     if obj is None:
-        have = best_rank(actor)
+        # Anybody signed in may ask to see: `visible_to` then answers with what is theirs, perhaps nothing.
+        have = max(best_rank(actor), VIEWER)
     else:
         have = rank(actor, obj.pk if isinstance(obj, Team) else obj.team_id)
     if have >= need:
@@ -177,8 +181,20 @@ def actor_of(request: HttpRequest) -> Actor:
     if isinstance(actor, Actor):
         return actor
     user = getattr(request, "user", None)
-    known = user if isinstance(user, User) and not isinstance(user, AnonymousUser) else None
-    return Actor(user=known, source="ui", ip=request.META.get("REMOTE_ADDR") or None)
+    return person(user, source="ui", ip=address_of(request))
+
+
+def person(user: object, *, source: str, ip: str | None = None) -> Actor:
+    """A signed-in person as an actor, their roles read once; for nobody, an actor who may nothing."""
+    if not isinstance(user, User):
+        return Actor(user=None, source=source, ip=ip)
+    prefetch_related_objects([user], "memberships")
+    return Actor(user=user, source=source, ip=ip)
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Where the request came from, ``None`` for a unix socket. Trusted proxies are already looked through."""
+    return request.META.get("REMOTE_ADDR") or None
 
 
 def requires(permission: str) -> Callable[[F], F]:

@@ -19,8 +19,6 @@ def visible_to(actor: Actor, queryset: QuerySet[M], team: str = "team") -> Query
     """
     if actor.source == "system" and actor.user is None:
         return queryset
-    if actor.scopes is not None and "read" not in actor.scopes:
-        return queryset.none()
     if actor.is_site_admin and actor.token_team_id is None:
         return queryset
     ids = team_ids(actor)

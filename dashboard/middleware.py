@@ -1,21 +1,76 @@
-"""Two small pieces of the request's way that belong to no app."""
+"""Small pieces of the request's way that belong to no app."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from django.conf import settings
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from accounts import sessions
 from accounts.setup import setup_needed
 
+GetResponse = Callable[[HttpRequest], HttpResponse]
 _OPEN = ("/static/", "/healthz", "/readyz", "/setup/", "/api/")
+_PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+
+class ClientAddress:
+    """Behind a proxy of ours, the address is the last hop that we do not run; else the header is not believed."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        if forwarded and _trusted(request.META.get("REMOTE_ADDR", "")):
+            for hop in reversed([part.strip() for part in forwarded.split(",")]):
+                if not _is_address(hop):
+                    break
+                request.META["REMOTE_ADDR"] = hop
+                if not _trusted(hop):
+                    break
+        return self.get_response(request)
+
+
+class Headers:
+    """What every answer carries beside Django's own headers; what somebody signed in for is kept in no cache."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Permissions-Policy", _PERMISSIONS)
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        if not request.path.startswith(settings.STATIC_URL):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class SessionClock:
+    """Ends a session that was not used for too long, or is too old, before anything looks at who it was."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
+            if sessions.alive(request.session):
+                sessions.touch(request.session)
+            else:
+                logout(request)
+        return self.get_response(request)
 
 
 class SetupFirst:
     """Sends every page to the set-up while there is no user yet."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
@@ -29,8 +84,27 @@ class SyncLast:
 
     sync_capable, async_capable = True, False
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.get_response(request)
+
+
+@cache
+def _networks(proxies: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(proxy, strict=False) for proxy in proxies)
+
+
+def _trusted(address: str) -> bool:
+    if not settings.TRUSTED_PROXIES or not _is_address(address):
+        return False
+    return any(ip_address(address) in network for network in _networks(tuple(settings.TRUSTED_PROXIES)))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,95 @@
+"""How REST knows who calls, and that each address says what it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed, Throttled
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from accounts import audit, limits
+from accounts.access import PUBLIC, SIGNED_IN, Actor, Denied, actor_of, address_of, person, why_not
+from accounts.models import User
+from accounts.tokens import actor_from_bearer
+
+# A credential in an address ends up in logs, histories and referrers: refused even where it would be right.
+_NEVER_IN_QUERY = ("token", "api_key", "access_token")
+
+
+class TokenAuthentication(BaseAuthentication):
+    """``Authorization: Bearer slp_….…``. Where the header is there, it alone counts: cookies are not looked at."""
+
+    def authenticate(self, request: Request) -> tuple[User, Actor] | None:
+        if any(name in request.query_params for name in _NEVER_IN_QUERY):
+            raise AuthenticationFailed("Credentials in the address are not accepted: use the Authorization header.")
+        header = request.headers.get("Authorization")
+        if header is None:
+            return None
+        ip = address_of(request)
+        actor = actor_from_bearer(header, ip=ip)
+        if actor is None or actor.user is None:
+            self._failed(ip)
+            raise AuthenticationFailed("This token is not valid.")
+        _set_actor(request, actor)
+        return actor.user, actor
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="slipway"'
+
+    def _failed(self, ip: str | None) -> None:
+        try:
+            attempt = limits.begin("", ip)
+        except limits.TooMany as error:
+            raise Throttled(wait=error.retry_after) from None
+        if limits.last_one(attempt):
+            audit.record("auth.locked", Actor(user=None, source="api", ip=ip), outcome="denied")
+
+
+class BrowserSession(SessionAuthentication):
+    """The browser's session, with its CSRF token on everything that changes something."""
+
+    def authenticate(self, request: Request) -> tuple[User, Actor] | None:
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        actor = person(found[0], source="api", ip=address_of(request))
+        if actor.user is None:
+            return None
+        _set_actor(request, actor)
+        return actor.user, actor
+
+
+class Declared(BasePermission):
+    """What the view's ``permission`` says: a name of the permission table, ``PUBLIC``, ``SIGNED_IN``, or a dict
+    from method to one of these. A view that says nothing is closed to everybody."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        needed = permission_of(view, request.method or "")
+        if needed is None:
+            raise Denied("This address declares no permission.")
+        if needed == PUBLIC:
+            return True
+        if not request.user:
+            return False
+        reason = None if needed == SIGNED_IN else why_not(actor_of(request), needed)
+        if reason:
+            raise Denied(reason)
+        return True
+
+
+def permission_of(view: Any, method: str) -> str | None:
+    """The permission that a view, or its class, declares for a method; ``HEAD`` is a ``GET``."""
+    declared = getattr(view, "permission", None)
+    if isinstance(declared, dict):
+        return declared.get("GET" if method == "HEAD" else method)
+    return declared
+
+
+def _set_actor(request: Request, actor: Actor) -> None:
+    # On Django's own request, so that everything below finds the same actor, whichever of the two it holds.
+    plain: HttpRequest = request._request
+    plain.slipway_actor = actor  # type: ignore[attr-defined]

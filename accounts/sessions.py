@@ -1,0 +1,42 @@
+"""How long a session lives: ended after so long without a request, and after so long in any case."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from django.conf import settings
+
+SINCE, SEEN = "signed_in_at", "seen_at"
+_WRITE_EVERY = 60
+
+
+class Session(Protocol):
+    """What is needed of a session, in a request as in a socket's scope."""
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+
+    def __setitem__(self, key: str, value: Any) -> None: ...
+
+
+def begin(session: Session) -> None:
+    """Starts both clocks: at sign-in."""
+    session[SINCE] = session[SEEN] = int(time.time())
+
+
+def touch(session: Session) -> None:
+    """Somebody is there. Written once a minute at most."""
+    now = int(time.time())
+    if session.get(SINCE) is None:
+        begin(session)
+    elif now - session.get(SEEN, 0) >= _WRITE_EVERY:
+        session[SEEN] = now
+
+
+def alive(session: Session) -> bool:
+    """Whether neither clock has run out. Sockets ask it too, while nothing is sent."""
+    now = time.time()
+    since, seen = session.get(SINCE), session.get(SEEN)
+    if since is None or seen is None:
+        return True  # a session that was made before there were clocks: the next request starts them
+    return bool(now - since < settings.SESSION_COOKIE_AGE and now - seen < settings.IDLE_MINUTES * 60)

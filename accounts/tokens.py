@@ -1,0 +1,110 @@
+"""Bearer tokens: ``slp_<12 characters key>.<40 characters secret>``, about 238 bits of chance.
+
+The key finds the row, and only a keyed hash of the secret is stored, with a key that is not in the database:
+a stolen dump cannot sign in. For secret scanners: ``slp_[A-Za-z0-9]{12}\\.[A-Za-z0-9]{40}``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
+
+from accounts.access import SCOPES, Actor
+from accounts.models import ApiToken, Team, User
+
+PATTERN = re.compile(r"slp_([A-Za-z0-9]{12})\.([A-Za-z0-9]{40})", re.ASCII)
+LONGEST = timedelta(days=365)
+USUAL = timedelta(days=30)
+_USED_EVERY = timedelta(minutes=1)
+_LENGTH = re.compile(r"([1-9][0-9]{0,3})([mhd])", re.ASCII)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def make(
+    user: User,
+    name: str,
+    scopes: Iterable[str],
+    *,
+    lasts: timedelta = USUAL,
+    team: Team | None = None,
+) -> tuple[ApiToken, str]:
+    """A new token and, this once, its text. Raises `ValidationError` with one message a field."""
+    wanted = sorted(set(scopes), key=lambda scope: SCOPES.index(scope) if scope in SCOPES else -1)
+    wrong: dict[str, list[str]] = {}
+    if not name.strip() or len(name) > 80:
+        wrong["name"] = ["A name of 1 to 80 characters is expected."]
+    if not wanted or set(wanted) - set(SCOPES):
+        wrong["scopes"] = [f"One or more of {', '.join(SCOPES)} are expected."]
+    if not timedelta(0) < lasts <= LONGEST:
+        wrong["expires_at"] = ["A token lasts 365 days at most."]
+    if wrong:
+        raise ValidationError(wrong)
+    key, secret = get_random_string(12), get_random_string(40)
+    token = ApiToken.objects.create(
+        user=user,
+        team=team,
+        name=name.strip(),
+        key=key,
+        digest=_digest(secret),
+        scopes=wanted,
+        expires_at=timezone.now() + lasts,
+    )
+    return token, f"slp_{key}.{secret}"
+
+
+def lasting(text: str) -> timedelta:
+    """``30d``, ``12h``, ``90m`` as a length of time; raises `ValueError` for anything else."""
+    found = _LENGTH.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a length of time such as 30d, 12h or 90m.")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def actor_from_bearer(header: str, *, ip: str | None = None) -> Actor | None:
+    """Who the header ``Bearer slp_….…`` speaks for, or ``None``: unknown, wrong, expired, revoked or disabled alike."""
+    scheme, _, text = header.partition(" ")
+    found = PATTERN.fullmatch(text.strip())
+    if scheme.lower() != "bearer" or found is None:
+        return None
+    key, secret = found.groups()
+    token = ApiToken.objects.select_related("user").prefetch_related("user__memberships").filter(key=key).first()
+    # Compared in any case, so that an unknown key takes as long as a wrong secret.
+    right = constant_time_compare(token.digest if token else "0" * 64, _digest(secret))
+    if token is None or not right or not usable(token):
+        return None
+    _was_used(token)
+    return Actor(
+        user=token.user,
+        source="api",
+        scopes=frozenset(token.scopes),
+        token_key=token.key,
+        token_team_id=token.team_id,
+        ip=ip,
+    )
+
+
+def usable(token: ApiToken) -> bool:
+    """Whether it opens anything now: neither revoked nor expired, and its owner not disabled."""
+    return token.revoked_at is None and token.expires_at > timezone.now() and token.user.is_active
+
+
+def revoke(token: ApiToken) -> bool:
+    """Ends it at once; false where it had already been revoked."""
+    return bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()))
+
+
+def _digest(secret: str) -> str:
+    return salted_hmac("slipway.accounts.tokens", secret, algorithm="sha256").hexdigest()
+
+
+def _was_used(token: ApiToken) -> None:
+    now = timezone.now()
+    if token.last_used_at is None or now - token.last_used_at > _USED_EVERY:
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _USED_EVERY)
+        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
