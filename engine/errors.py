@@ -3,6 +3,7 @@
     EngineError                 engine_error          the engine refused, nothing more is known
     ├── Unreachable             engine_unreachable    no answer at all: nothing was done
     ├── DeadlineExceeded        engine_timeout        an answer did not come in time: UNKNOWN whether it was done
+    │   └── AnswerLost          engine_answer_lost    the connection broke before the answer: UNKNOWN likewise
     ├── NotFound                not_found             no such object on the engine
     ├── Conflict                conflict              the state of the object forbids it
     │   ├── NameInUse           name_in_use
@@ -10,12 +11,15 @@
     │   └── InUse               in_use                other objects depend on it
     ├── Invalid                 invalid               the engine calls the request malformed
     ├── ImageNotFound           image_not_found       no such image here or at the registry
+    ├── PolicyDenied            policy_denied         a guard rail forbids it
+    ├── RegistryUnreachable     registry_unreachable  the engine cannot reach the registry
     ├── AuthRequired            registry_auth         the registry wants other credentials
     ├── BuildFailed             build_failed          a build step ended with an error
+    ├── EventsLost              events_lost           a stream of events has a hole: look at everything again
     └── Cancelled               cancelled             the caller asked to stop, and it stopped
 
 Messages are shown to people: they carry no host path, no trace and no more than
-500 characters (`engine.docker_backend` maps and cleans them). Callers catch a
+500 characters (`engine.docker_errors` maps and cleans them). Callers catch a
 branch; users, logs and the REST contract get ``code``.
 """
 
@@ -45,6 +49,12 @@ class DeadlineExceeded(EngineError):
     """No answer in time. The engine may still carry the call out: verify before calling it failed."""
 
     code = "engine_timeout"
+
+
+class AnswerLost(DeadlineExceeded):
+    """The connection broke after a change was sent and before its answer: verify before calling it failed."""
+
+    code = "engine_answer_lost"
 
 
 class NotFound(EngineError):
@@ -101,10 +111,22 @@ class AuthRequired(EngineError):
     code = "registry_auth"
 
 
+class RegistryUnreachable(EngineError):
+    """The engine cannot reach the registry: no network, no such host, or the registry is down."""
+
+    code = "registry_unreachable"
+
+
 class BuildFailed(EngineError):
     """A build step ended with an error. ``details``: ``step`` (1-based) and ``exit_code`` where known."""
 
     code = "build_failed"
+
+
+class EventsLost(EngineError):
+    """Events came faster than they were taken. Connect again and look at everything."""
+
+    code = "events_lost"
 
 
 class Cancelled(EngineError):

@@ -2,12 +2,13 @@
 
 `ContainerSpec.parse` takes the run body of the REST contract. Unknown keys, wrong types and values out of
 range raise `SpecError` with one message per field; nothing is guessed and nothing is passed through.
+The functions that read the fields are in `engine.parsing`; who may ask for what is `engine.guard`'s business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from engine.errors import Invalid
@@ -54,7 +55,10 @@ class HealthcheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """A container to be made: the run body of the REST contract, typed. Memory in bytes, CPU in cores."""
+    """A container to be made: the run body of the REST contract, typed. Memory in bytes, CPU in cores.
+
+    ``image`` is an image id or a reference with an explicit tag or digest. 0 as a limit means none.
+    """
 
     image: str
     name: str | None = None
@@ -62,7 +66,7 @@ class ContainerSpec:
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     ports: tuple[PortSpec, ...] = ()
     mounts: tuple[MountSpec, ...] = ()
     networks: tuple[str, ...] = ()
@@ -88,11 +92,19 @@ class ContainerSpec:
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
         """From the run body (without ``engine`` and ``team``, which are not the engine's business)."""
-        raise NotImplementedError
+        from engine import parsing
+
+        return cls(**parsing.container_fields(data))
 
     def to_dict(self) -> dict[str, Any]:
         """The run body again: ``parse(spec.to_dict()) == spec``. Holds the secrets: never show or store it bare."""
-        raise NotImplementedError
+        body: dict[str, Any] = _plain(asdict(self))
+        body["restart_policy"] = {
+            "name": body.pop("restart_policy"),
+            "max_retries": body.pop("restart_max_retries"),
+        }
+        body["resources"] = {key: body.pop(key) for key in ("memory", "cpus", "pids")}
+        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +121,14 @@ class BuildSpec:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
-        raise NotImplementedError
+        """From the build body without ``engine``, ``team`` and the context; ``dockerfile`` is its path."""
+        from engine import parsing
+
+        return cls(**parsing.build_fields(data))
 
     def to_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """The body again: ``parse(spec.to_dict()) == spec``."""
+        return dict(_plain(asdict(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +142,20 @@ class VolumeSpec:
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
-        raise NotImplementedError
+        """From the volume body without ``engine`` and ``team``."""
+        from engine import parsing
+
+        return cls(**parsing.volume_fields(data))
 
     def to_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """The body again: ``parse(spec.to_dict()) == spec``."""
+        return dict(_plain(asdict(self)))
+
+
+def _plain(value: Any) -> Any:
+    """Tuples to lists and mappings to dicts, so that the result is JSON and nobody else's object."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -90,14 +90,17 @@ class NetworkAttachment:
 class ContainerSummary:
     """What one list call tells about a container, enough to see whether it must be inspected.
 
-    ``fingerprint`` changes when anything that Slipway keeps may have changed; it leaves out
-    texts that change with the clock ("Up 3 minutes").
+    ``fingerprint`` equals the one of an inspection of the same state, and changes when anything changed that a
+    list shows; it leaves out texts that change with the clock ("Up 3 minutes").
+    ``state_since``: the earliest moment at which the state of now can have begun, by the engine's words. A stored
+    start (running) or end (exited) before it is out of date although the fingerprint is the same: it restarted.
     """
 
     native_id: str
     name: str
     state: ContainerState
     fingerprint: str
+    state_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

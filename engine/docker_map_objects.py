@@ -1,0 +1,147 @@
+"""Images, volumes, networks, the engine itself: its JSON as our facts. As forgiving as `engine.docker_map`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from engine import names
+from engine.docker_map import Json, items, mapping
+from engine.docker_text import document, environment, moment, number, pairs, text, texts
+from engine.types import EngineInfo, ImageInfo, ImageSummary, LayerInfo, NetworkInfo, VolumeInfo
+
+_NOTHING = "<none>"
+
+
+def engine_info(info: Json, version: Json, api_version: str) -> EngineInfo:
+    """From ``/info`` and ``/version``; ``api_version`` is the one that is spoken."""
+    options = texts(info.get("SecurityOptions"), 32, 256)
+    return EngineInfo(
+        native_id=text(info.get("ID"), 128),
+        name=text(info.get("Name"), 256),
+        version=text(info.get("ServerVersion") or version.get("Version"), 64),
+        api_version=api_version,
+        os=text(info.get("OperatingSystem") or info.get("OSType"), 128),
+        architecture=text(info.get("Architecture"), 64),
+        cpus=number(info.get("NCPU")),
+        memory=number(info.get("MemTotal")),
+        storage_driver=text(info.get("Driver"), 64),
+        rootless=any("rootless" in option for option in options),
+        warnings=texts(info.get("Warnings"), 16, 512),
+    )
+
+
+# Images
+
+
+def _references(value: object) -> tuple[str, ...]:
+    return tuple(sorted({item for item in texts(value, 512, 512) if _NOTHING not in item}))
+
+
+def _image_fingerprint(native_id: str, tags: tuple[str, ...], digests: tuple[str, ...]) -> str:
+    """An image's contents are its id: only what points at it can change."""
+    parts = json.dumps([native_id, tags, digests])
+    return hashlib.blake2b(parts.encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
+def image_summary(item: Json) -> ImageSummary:
+    """One entry of the list of images."""
+    native_id, tags, digests = text(item.get("Id"), 128), _references(item.get("RepoTags")), _references(item.get("RepoDigests"))
+    return ImageSummary(
+        native_id=native_id,
+        tags=tags,
+        digests=digests,
+        size=number(item.get("Size")),
+        created_at=moment(item.get("Created")),
+        labels=pairs(item.get("Labels")),
+        parent_id=text(item.get("ParentId"), 128),
+        fingerprint=_image_fingerprint(native_id, tags, digests),
+    )
+
+
+def image(data: Json, history: object) -> ImageInfo:
+    """One inspected image with its history (newest first, as engines tell it)."""
+    config = mapping(data.get("Config"))
+    native_id, tags, digests = text(data.get("Id"), 128), _references(data.get("RepoTags")), _references(data.get("RepoDigests"))
+    kept = document(config)
+    if "Env" in config:
+        kept["Env"] = [f"{name}={value}" for name, value in environment(config.get("Env")).items()]
+    return ImageInfo(
+        native_id=native_id,
+        tags=tags,
+        digests=digests,
+        size=number(data.get("Size")),
+        created_at=moment(data.get("Created")),
+        labels=pairs(config.get("Labels")),
+        parent_id=text(data.get("Parent"), 128),
+        architecture=text(data.get("Architecture"), 64),
+        os=text(data.get("Os"), 64),
+        author=text(data.get("Author"), 256),
+        config=kept,
+        layers=tuple(_layers(history, texts(mapping(data.get("RootFS")).get("Layers"), 512, 128))),
+        fingerprint=_image_fingerprint(native_id, tags, digests),
+    )
+
+
+def _layers(history: object, digests: tuple[str, ...]) -> Iterator[LayerInfo]:
+    """History and file layers go together only by order: a step with a size, or one not marked empty, has a layer.
+
+    Engines do not say which steps added nothing. Where there are as many steps with files as layers the digests are
+    told out in order; where not (a step that added an empty folder has size 0), they stay empty.
+    """
+    steps = items(history, 512)[::-1]
+    with_files = [step for step in steps if number(step.get("Size")) > 0]
+    known = len(with_files) == len(digests)
+    if not steps:
+        for index, digest in enumerate(digests):
+            yield LayerInfo(index, digest, "", 0, None, empty=False)
+    left = iter(digests)
+    for index, step in enumerate(steps):
+        size = number(step.get("Size"))
+        yield LayerInfo(
+            index=index,
+            digest=next(left, "") if known and size > 0 else "",
+            command=text(step.get("CreatedBy") or step.get("Comment"), 4096),
+            size=size,
+            created_at=moment(step.get("Created")),
+            empty=size == 0,
+        )
+
+
+# Volumes and networks
+
+
+def volume(data: Json) -> VolumeInfo:
+    """One volume. The engine counts sizes only on demand: see `Engine.volume_sizes`."""
+    name = text(data.get("Name"), 256)
+    size = mapping(data.get("UsageData")).get("Size")
+    labels = pairs(data.get("Labels"))
+    return VolumeInfo(
+        name=name,
+        driver=text(data.get("Driver"), 128),
+        scope=text(data.get("Scope"), 32),
+        created_at=moment(data.get("CreatedAt")),
+        labels={key: value for key, value in labels.items() if key != "com.docker.volume.anonymous"},
+        options=pairs(data.get("Options")),
+        anonymous=names.is_anonymous_volume(name) or "com.docker.volume.anonymous" in labels,
+        size=size if isinstance(size, int) and size >= 0 else None,
+    )
+
+
+def network(data: Json) -> NetworkInfo:
+    """One network."""
+    ranges: list[Any] = [item for item in items(mapping(data.get("IPAM")).get("Config"), 32)]
+    return NetworkInfo(
+        native_id=text(data.get("Id"), 64),
+        name=text(data.get("Name"), 256),
+        driver=text(data.get("Driver"), 128),
+        scope=text(data.get("Scope"), 32),
+        internal=data.get("Internal") is True,
+        ipv6=data.get("EnableIPv6") is True,
+        created_at=moment(data.get("Created")),
+        labels=pairs(data.get("Labels")),
+        subnets=tuple(text(item.get("Subnet"), 64) for item in ranges),
+        gateways=tuple(text(item.get("Gateway"), 64) for item in ranges),
+    )

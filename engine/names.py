@@ -1,0 +1,202 @@
+"""Every pattern of an id or a name, in one place: nothing else may reach an engine's address line.
+
+The Docker SDK puts ids into URLs without closing the door on ``..`` and ``/``: asked to remove the volume
+``../containers/x`` it removes a container. So each backend passes each id through the functions here first.
+A function returns the value as it was, or raises `engine.errors.Invalid` with a message that says what is
+expected. Only image references are changed: they come back in short form with an explicit tag or digest, since
+a bare name of hexadecimal digits could otherwise be taken for the id of another image.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from engine.errors import Invalid
+
+LABEL_PREFIX = "io.slipway."
+"""Labels that only Slipway sets. They find our own earlier attempt; they never say who owns what."""
+
+OPERATION_LABEL = f"{LABEL_PREFIX}operation"
+
+RESERVED_CONTAINER_NAMES = frozenset(
+    {"slipway", *(f"slipway-{part}" for part in ("web", "worker", "gateway", "beat", "redis", "db", "proxy"))}
+)
+
+# re.ASCII everywhere and fullmatch only: "$" would let a trailing newline through.
+_HEX_64 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{12,64}", re.ASCII)
+_CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}", re.ASCII)
+_VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}", re.ASCII)
+_NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", re.ASCII)
+_NETWORK_ID = re.compile(r"[0-9a-f]{64}|[0-9a-z]{25}", re.ASCII)
+_OPERATION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_SIGNAL = re.compile(r"(SIG)?[A-Z][A-Z0-9+-]{1,11}|[1-9][0-9]?", re.ASCII)
+_DRIVER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_./:@-]{0,127}", re.ASCII)
+_REGISTRY = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:[0-9]{1,5})?")
+_REPOSITORY_PART = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}", re.ASCII)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+
+DEFAULT_REGISTRY = "docker.io"
+
+
+def _checked(value: object, pattern: re.Pattern[str], message: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Invalid(message)
+    return value
+
+
+def container_id(value: object) -> str:
+    """A container is addressed by its full id only: a name or a short id may belong to another one tomorrow."""
+    return _checked(value, _HEX_64, "Not a container id: 64 hexadecimal digits are expected.")
+
+
+def image_id(value: object) -> str:
+    return _checked(value, _IMAGE_ID, 'Not an image id: "sha256:" and 64 hexadecimal digits are expected.')
+
+
+def is_image_id(value: object) -> bool:
+    return isinstance(value, str) and _IMAGE_ID.fullmatch(value) is not None
+
+
+def operation_id(value: object) -> str:
+    return _checked(value, _OPERATION, "Not an operation id: a lower-case UUID is expected.")
+
+
+def signal(value: object) -> str:
+    return _checked(value, _SIGNAL, "Not a signal: a name such as KILL, TERM or HUP is expected.")
+
+
+def container_name(value: object) -> str:
+    """A name for a new or renamed container: the engine's own pattern, shorter, and nothing that looks like an id."""
+    name = _checked(
+        value,
+        _CONTAINER,
+        "A container name has 2 to 63 characters: letters, digits, dots, dashes and underscores, "
+        "starting with a letter or a digit.",
+    )
+    if _LOOKS_LIKE_ID.fullmatch(name):
+        raise Invalid("A container name of 12 or more hexadecimal digits looks like an id: add another character.")
+    if name in RESERVED_CONTAINER_NAMES:
+        raise Invalid(f'The name "{name}" is kept for Slipway itself: choose another one.')
+    return name
+
+
+def volume_name(value: object) -> str:
+    name = _checked(
+        value,
+        _VOLUME,
+        "A volume name has 2 to 128 characters: letters, digits, dots, dashes and underscores, "
+        "starting with a letter or a digit.",
+    )
+    if ".." in name:
+        raise Invalid("A volume name may not hold two dots in a row.")
+    return name
+
+
+def is_anonymous_volume(name: str) -> bool:
+    """Engines name a volume that nobody named by 64 hexadecimal digits."""
+    return _HEX_64.fullmatch(name) is not None
+
+
+def network_name(value: object) -> str:
+    """A network's name. Engines accept anything here, markup and newlines included; Slipway does not."""
+    return _checked(
+        value,
+        _NETWORK,
+        "A network name has 1 to 63 characters: letters, digits, dots, dashes and underscores, "
+        "starting with a letter or a digit.",
+    )
+
+
+def network_reference(value: object) -> str:
+    """A network's name or its id, which also reaches networks whose names are not acceptable."""
+    if isinstance(value, str) and _NETWORK_ID.fullmatch(value):
+        return value
+    return network_name(value)
+
+
+def driver_name(value: object) -> str:
+    name = _checked(value, _DRIVER, "Not a driver name: letters, digits, dots, dashes, slashes and colons are expected.")
+    if ".." in name:
+        raise Invalid("A driver name may not hold two dots in a row.")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """``registry/repository:tag@digest``, taken apart. ``tag`` or ``digest`` may be empty, not both."""
+
+    registry: str
+    repository: str
+    tag: str
+    digest: str = ""
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Parses as the engines do: ``nginx`` is ``docker.io/library/nginx:latest``."""
+        expected = 'a reference such as "nginx:1.27" or "registry.example:5000/team/app:2.1" is expected.'
+        if not isinstance(value, str) or not value or len(value) > 255:
+            raise Invalid(f"Not an image reference: {expected}")
+        rest, _, digest = value.partition("@")
+        if "@" in value and not _DIGEST.fullmatch(digest):
+            raise Invalid('The digest of an image reference is "sha256:" and 64 hexadecimal digits.')
+        head, slash, tail = rest.rpartition("/")
+        last, colon, tag = tail.partition(":")
+        if colon and not _TAG.fullmatch(tag):
+            raise Invalid("A tag has 1 to 128 characters: letters, digits, dots, dashes and underscores.")
+        registry, repository = _split_registry(head + slash + last)
+        if repository.lower() != repository:
+            raise Invalid("The repository of an image reference is in lower case.")
+        if not all(_REPOSITORY_PART.fullmatch(part) for part in repository.split("/")):
+            raise Invalid(f"Not an image reference: {expected}")
+        if _HEX_64.fullmatch(repository.removeprefix("library/")):
+            raise Invalid('64 hexadecimal digits are an id: write "sha256:" before them.')
+        return cls(registry, repository, tag or ("" if digest else "latest"), digest)
+
+    @property
+    def name(self) -> str:
+        """The name as engines show it: without their default registry."""
+        if self.registry != DEFAULT_REGISTRY:
+            return f"{self.registry}/{self.repository}"
+        official = self.repository.removeprefix("library/")
+        return self.repository if "/" in official else official
+
+    def __str__(self) -> str:
+        """The short form with an explicit tag or digest, as engines list it."""
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.name}{tag}{'@' + self.digest if self.digest else ''}"
+
+
+def _split_registry(name: str) -> tuple[str, str]:
+    first, slash, rest = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        if not _REGISTRY.fullmatch(first):
+            raise Invalid("The registry of an image reference is a host name, perhaps with a port.")
+        registry = first.lower()
+        if registry in ("index.docker.io", "docker.io"):
+            registry = DEFAULT_REGISTRY
+            rest = rest if "/" in rest else f"library/{rest}"
+        return registry, rest
+    return DEFAULT_REGISTRY, name if slash else f"library/{name}"
+
+
+def image_reference(value: object) -> str:
+    """The reference in short form, with an explicit tag or digest."""
+    return str(ImageReference.parse(value))
+
+
+def image_target(value: object) -> str:
+    """What a container can be made from: an image id, or a reference in short form."""
+    return image_id(value) if is_image_id(value) else image_reference(value)
+
+
+def tag_reference(value: object) -> ImageReference:
+    """A reference that a tag can be set to: without a digest."""
+    reference = ImageReference.parse(value)
+    if reference.digest:
+        raise Invalid("A tag cannot hold a digest: leave out the part from the @ on.")
+    return reference
