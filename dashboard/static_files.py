@@ -23,6 +23,14 @@ _ALWAYS = [
 ]
 
 
+def _without_source_maps() -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """Packages end their files with the name of a source map, which is not shipped; the rest is kept."""
+    every = CompressedManifestStaticFilesStorage.patterns
+    return tuple(
+        (glob, tuple(one for one in found if "sourceMappingURL" not in str(one))) for glob, found in every
+    )
+
+
 class Storage(CompressedManifestStaticFilesStorage):
     """Hashed names, gzip and brotli beside each file; imports between our script modules are renamed too.
 
@@ -30,12 +38,7 @@ class Storage(CompressedManifestStaticFilesStorage):
     """
 
     support_js_module_import_aggregation = True
-    # Packages end their files with the name of a source map that is not shipped.
-    patterns = tuple(
-        (glob, kept)
-        for glob, found in CompressedManifestStaticFilesStorage.patterns
-        if (kept := tuple(one for one in found if "sourceMappingURL" not in str(one)))
-    )
+    patterns = _without_source_maps()
 
     def stored_name(self, name: str) -> str:
         return super().stored_name(name) if self.hashed_files else name

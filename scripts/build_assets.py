@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Builds static/build/: one style sheet, a bundle a page, the icons in use, fonts. Standard library and esbuild.
+"""Builds static/build/: one style sheet, a bundle a page, the icons in use, fonts.
 
-Third-party files come from node_modules and are never committed. Nothing is done while no input has
+Needs only the standard library and esbuild. Third-party files come from node_modules and are never committed. Nothing is done while no input has
 changed since the last build.
 """
 

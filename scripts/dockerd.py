@@ -6,6 +6,7 @@ dockerd.py install           installs Docker where that needs no question (root 
 dockerd.py start DIR         a private engine on unix://DIR/docker.sock; prints its URL when it answers
 dockerd.py start DIR --default    the machine's own engine, left running; its log goes to DIR/dockerd.log
 dockerd.py stop DIR          ends the private engine of DIR with all it started; its data stays in DIR
+                      unless --purge is said
 """
 
 from __future__ import annotations
@@ -249,7 +250,7 @@ def _spawn_and_wait(command: list[str], url: str, log: Path, in_child: Callable[
     raise EngineError(f"The engine did not start; the end of {log}:\n" + "\n".join(tail))
 
 
-def stop(directory: Path) -> None:
+def stop(directory: Path, *, purge: bool = False) -> None:
     """Ends the engine of ``directory``, then whatever of it is still there, each by its process id."""
     directory = directory.resolve()
     if pid := _running(directory):
@@ -260,12 +261,14 @@ def stop(directory: Path) -> None:
         ):
             time.sleep(0.05)
             if time.monotonic() > started + POLITE_SECONDS:
-                # A container's first process ignores SIGTERM unless it asks for it; the engine waits 10 s for it.
+                # A container's first process ignores SIGTERM unless it asks for it: 10 s each.
                 _kill(_container_processes(directory))
     _kill(_left_processes(directory))
     _remove_links(_links_of(directory))
     for name in ("pid", "docker.sock"):
         (directory / name).unlink(missing_ok=True)
+    if purge:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _bridges() -> dict[str, str]:
@@ -325,7 +328,7 @@ def _processes() -> dict[int, tuple[int, list[bytes]]]:
 
 
 def _parts(directory: Path, processes: dict[int, tuple[int, list[bytes]]]) -> dict[int, bytes]:
-    """The engine's own processes with their programs' names: those that carry the directory as an argument."""
+    """The engine's own processes with their programs' names: those that name the directory."""
     inside = f"{directory}/".encode()
     named = {pid: (words[0].rpartition(b"/")[2], words) for pid, (_, words) in processes.items()}
     return {
@@ -363,6 +366,7 @@ def main() -> None:
     starting.add_argument("--group", type=int, help="the group id that may use the socket")
     stopping = verbs.add_parser("stop")
     stopping.add_argument("directory", type=Path)
+    stopping.add_argument("--purge", action="store_true", help="remove the directory too")
     said = parser.parse_args()
     try:
         if said.verb == "find":
@@ -375,7 +379,7 @@ def main() -> None:
         elif said.verb == "start":
             print(start_default(said.directory) if said.default else start(said.directory, group=said.group))
         else:
-            stop(said.directory)
+            stop(said.directory, purge=said.purge)
     except EngineError as error:
         sys.exit(str(error))
 
