@@ -36,6 +36,8 @@ STOP_SECONDS = 20.0
 POLITE_SECONDS = 0.5
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
+_started: list[subprocess.Popen[bytes]] = []
+"""Kept: a process object that is thrown away while its process runs warns, and tests take that for a fault."""
 
 
 class EngineError(Exception):
@@ -239,6 +241,7 @@ def _spawn_and_wait(command: list[str], url: str, log: Path, in_child: Callable[
             preexec_fn=in_child,
             env=environment,
         )
+    _started.append(process)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if answers(url):

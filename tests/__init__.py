@@ -1,0 +1,1 @@
+"""Tests that belong to no app: habits, journeys through the whole, the browser."""
