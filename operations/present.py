@@ -1,0 +1,250 @@
+"""Operations as people read them: a shape, a sentence, how far, how long, and what to do about a failure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+
+from accounts.access import Actor, can
+from operations import registry
+from operations.models import Engine, Operation, OperationEvent
+
+GLYPHS = {
+    "queued": "queued",
+    "running": "busy",
+    "unknown": "busy",
+    "succeeded": "done",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+# Error code → what a person can do now. A code that is not here has a message that says it already.
+REMEDIES = {
+    "engine_unreachable": "Nothing was changed. Look whether the engine runs, then retry.",
+    "engine_timeout": "The engine took too long. Look at what is there now before you retry.",
+    "name_in_use": "Choose another name, or remove what has this one.",
+    "port_in_use": "Choose another port on the engine, or let it choose one.",
+    "in_use": "Remove what uses it first.",
+    "image_not_found": "Look at the spelling of the name and the tag. A private image needs a sign-in at its registry.",
+    "registry_auth": "The registry wants a sign-in, or another one than it was given.",
+    "build_failed": "The end of the log is the output of the step that failed. Edit the Dockerfile and build again.",
+    "not_found": "It is gone from the engine, so there is nothing left to do.",
+    "conflict": "Its state does not allow this now. Look at it, then retry.",
+    "policy_denied": "A guard rail forbids it. A site administrator can tell which exceptions there are.",
+    "denied": "The rights of the person who asked have changed since.",
+    "lost": "The worker was lost on the way. Look at what is there now before you retry.",
+}
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_LINKS = {
+    "container": "containers:detail",
+    "image": "images:detail",
+    "volume": "volumes:detail",
+    "build": "builds:detail",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """How far: ``pct`` 0 to 100, ``None`` where nobody can know; ``label`` stands beside the bar."""
+
+    pct: int | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBar:
+    """One layer of a pull, as a small multiple. ``here``: the engine had it, or has it by now."""
+
+    id: str
+    pct: int
+    current: int
+    total: int
+    here: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the log: ``step`` it belongs to (0: none), ``at`` seconds since the start, ``first`` of its step."""
+
+    seq: int
+    step: int
+    at: str
+    text: str
+    stderr: bool
+    first: bool
+
+
+@dataclass(slots=True)
+class Line:
+    """One operation on a page. ``waits`` says why it is queued, ``remedy`` what to do about its failure."""
+
+    operation: Operation
+    label: str
+    glyph: str
+    note: str
+    bar: Bar | None
+    took: str
+    target_url: str
+    waits: str = ""
+    remedy: str = ""
+    cancellable: bool = False
+    retryable: bool = False
+    layers: list[LayerBar] = field(default_factory=list)
+
+    @property
+    def active(self) -> bool:
+        """Whether it is still on its way."""
+        return not self.operation.ended
+
+
+def line(
+    operation: Operation, actor: Actor, *, layers: Iterable[LayerBar] = (), ahead: int = 0, now: datetime | None = None
+) -> Line:
+    """One operation in words, for this reader. ``ahead`` counts those queued before it on the same engine."""
+    now = now or timezone.now()
+    state = operation.state
+    may = (not operation.ended or state in ("failed", "cancelled")) and can(actor, "operation.cancel", operation)
+    return Line(
+        operation=operation,
+        label=label(operation.kind),
+        glyph=GLYPHS[state],
+        note=_note(operation),
+        bar=bar(operation.progress) if state in ("running", "unknown") else None,
+        took=took(operation, now),
+        target_url=target_url(operation),
+        waits=_waits(operation, ahead) if state == "queued" else "",
+        remedy=REMEDIES.get(operation.error_code, "") if state == "failed" else "",
+        cancellable=may and not operation.ended and operation.cancel_requested_at is None,
+        retryable=may and operation.ended,
+        layers=list(layers),
+    )
+
+
+def title(operation: Operation) -> str:
+    """What was asked for: "Stop web"."""
+    return f"{label(operation.kind)} {operation.target_name}".strip()
+
+
+def facts(operation: Operation) -> list[tuple[str, str]]:
+    """Small facts beside the log, in the order people ask for them."""
+    found = [
+        ("Kind", operation.kind),
+        ("Engine", operation.engine.name),
+        ("Team", operation.team.name if operation.team else "none, site administrators"),
+        ("Asked by", f"{operation.actor_name or 'engine'} by {operation.get_source_display()}"),
+    ]
+    if operation.attempt > 1:
+        found.append(("Attempts", str(operation.attempt)))
+    if operation.error_code:
+        found.append(("Error code", operation.error_code))
+    return found
+
+
+def label(kind: str) -> str:
+    """What people call this kind: "Stop"."""
+    try:
+        return registry.get(kind).label
+    except LookupError:
+        return kind.rpartition(".")[2].replace("_", " ").capitalize()
+
+
+def bar(progress: Mapping[str, Any]) -> Bar:
+    """The progress object as a bar; a total that is not known gives no percentage, never a made-up one."""
+    current, total = progress.get("current"), progress.get("total")
+    if not total or current is None:
+        return Bar(None, "")
+    pct = max(0, min(100, int(100 * current / total)))
+    counted = progress.get("unit") in ("steps", "layers")
+    return Bar(pct, f"{current} of {total}" if counted else f"{pct} %")
+
+
+def took(operation: Operation, now: datetime) -> str:
+    """How long it ran or has been running, ``0:48``; empty where it never started."""
+    if operation.started_at is None:
+        return ""
+    return clock((operation.finished_at or now) - operation.started_at)
+
+
+def clock(span: Any) -> str:
+    """A timedelta as ``0:48`` or ``1:02:03``."""
+    seconds = max(0, int(span.total_seconds()))
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def target_url(operation: Operation) -> str:
+    """The page of what it changes; empty where there is none, or none any more."""
+    gone = operation.kind.endswith(".remove") and operation.state == "succeeded"
+    view = _LINKS.get(operation.target_type)
+    if gone or not view or not _is_uuid(operation.target_id):
+        return ""
+    try:
+        return reverse(view, args=[operation.target_id])
+    except NoReverseMatch:
+        return ""
+
+
+def plain(text: str) -> str:
+    """A line of output without colour codes and control characters, as the end of its last overwriting."""
+    text = _ESCAPES.sub("", text).rstrip("\r\n")
+    return _CONTROLS.sub("", text.rpartition("\r")[2])
+
+
+def log_lines(events: Iterable[OperationEvent], started_at: datetime | None) -> list[LogLine]:
+    """Log events as lines; the step events between them say which step a line belongs to."""
+    step, seen, found = 0, 0, []
+    for event in events:
+        if event.kind == "step":
+            step = step_number(event.data) or step
+        elif event.kind == "log":
+            seconds = max(0.0, (event.at - started_at).total_seconds()) if started_at else 0.0
+            text = plain(str(event.data.get("text", "")))
+            stderr = event.data.get("stream") == 2
+            found.append(LogLine(event.seq, step, f"{seconds:.1f}", text, stderr, bool(step) and step != seen))
+            seen = step
+    return found
+
+
+def step_number(data: Mapping[str, Any]) -> int:
+    """Which step a step event is about, 1-based; 0 where it is about something else."""
+    number = data.get("step", data.get("n", 0))
+    return number if isinstance(number, int) else 0
+
+
+def _note(operation: Operation) -> str:
+    message = str(operation.progress.get("message") or "")
+    if operation.state == "failed":
+        return operation.error_message or "Failed"
+    if operation.state == "cancelled":
+        return "Cancelled before it started" if operation.started_at is None else "Cancelled"
+    if operation.state == "unknown":
+        return "No answer came: looking at the engine for what happened"
+    if operation.state == "running" and operation.cancel_requested_at:
+        return "Stopping as asked"
+    return message
+
+
+def _waits(operation: Operation, ahead: int) -> str:
+    engine = operation.engine
+    if engine.status == Engine.Status.UNREACHABLE:
+        return f"{engine.name} does not answer. It starts when the engine is back."
+    if ahead:
+        return f"After {ahead} before it"
+    return "Next in line"
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

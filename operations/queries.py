@@ -1,0 +1,164 @@
+"""Operations to read: always from `visible_to`, in a number of queries that does not grow with the rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from accounts.access import Actor
+from accounts.querysets import visible_to
+from operations.models import Operation, OperationEvent
+from operations.present import LayerBar, Line, LogLine, line, log_lines
+
+PAGE = 50
+ACTIVE_MOST = 200
+LOG_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reader filters by; empty fields filter nothing. ``before``: only what was asked for earlier."""
+
+    view: str = "all"
+    kind: str = ""
+    who: str = ""
+    q: str = ""
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One section of the list."""
+
+    title: str
+    lines: list[Line]
+    note: str = ""
+
+
+def operations(actor: Actor) -> QuerySet[Operation]:
+    """What this actor may know of, newest first."""
+    return visible_to(actor, Operation.objects.all()).select_related("actor", "team", "engine")
+
+
+def counts(actor: Actor) -> dict[str, int]:
+    """Numbers beside the views: running, queued, and failed within a day."""
+    day = timezone.now() - timedelta(days=1)
+    return visible_to(actor, Operation.objects.all()).aggregate(
+        running=Count("pk", filter=Q(state__in=("running", "unknown"))),
+        queued=Count("pk", filter=Q(state="queued")),
+        failed=Count("pk", filter=Q(state="failed", finished_at__gte=day)),
+    )
+
+
+def groups(actor: Actor, wanted: Wanted) -> tuple[list[Group], datetime | None]:
+    """The list in sections, and where the next page of ended ones starts (``None`` at the end)."""
+    rows = _filtered(operations(actor), actor, wanted)
+    active: list[Operation] = []
+    if wanted.before is None and wanted.view != "failed":
+        active = list(rows.active().order_by("created_at")[:ACTIVE_MOST])  # type: ignore[attr-defined]
+    ended: list[Operation] = []
+    if wanted.view not in ("running", "queued"):
+        past = rows.filter(state__in=Operation.ENDED)
+        if wanted.before:
+            past = past.filter(created_at__lt=wanted.before)
+        ended = list(past.order_by("-created_at")[: PAGE + 1])
+    more, ended = len(ended) > PAGE, ended[:PAGE]
+    running = [o for o in active if o.state != "queued"]
+    found = [
+        Group("Running", lines(running, actor)),
+        Group("Queued", _queued([o for o in active if o.state == "queued"], actor)),
+        *_by_age(ended, actor),
+    ]
+    return [g for g in found if g.lines], ended[-1].created_at if more else None
+
+
+def lines(rows: Sequence[Operation], actor: Actor) -> list[Line]:
+    """Operations in words, with the layers of pulls that run."""
+    layers = layers_of([o.pk for o in rows if o.kind == "image.pull" and o.state == "running"])
+    now = timezone.now()
+    return [line(o, actor, layers=layers.get(o.pk, ()), now=now) for o in rows]
+
+
+def layers_of(ids: Sequence[UUID]) -> dict[UUID, list[LayerBar]]:
+    """The newest word on each layer of these pulls, in the order in which they showed up. One query."""
+    found: dict[UUID, dict[str, LayerBar]] = defaultdict(dict)
+    if ids:
+        events = OperationEvent.objects.filter(operation_id__in=ids, kind="step").order_by("operation_id", "seq")
+        for operation_id, data in events.values_list("operation_id", "data"):
+            if layer := layer_bar(data):
+                found[operation_id][layer.id] = layer
+    return {key: list(layers.values()) for key, layers in found.items()}
+
+
+def layer_bar(data: dict[str, Any]) -> LayerBar | None:
+    """A step event of a pull as a bar; ``None`` for steps that are no layer."""
+    name = str(data.get("layer") or "")
+    if not name:
+        return None
+    current, total = int(data.get("current") or 0), int(data.get("total") or 0)
+    words = str(data.get("status") or data.get("message") or "")
+    here = words.lower() in ("already exists", "pull complete", "download complete")
+    pct = 100 if here else (min(100, int(100 * current / total)) if total else 0)
+    return LayerBar(name[:12], pct, current, total, here, words)
+
+
+def events_after(operation: Operation, seq: int, limit: int = LOG_MOST) -> list[OperationEvent]:
+    """Events with a number above ``seq``, in order."""
+    return list(operation.events.filter(seq__gt=seq).order_by("seq")[:limit])
+
+
+def log(operation: Operation) -> tuple[list[LogLine], int]:
+    """The end of the log, and the number of the newest event."""
+    events = list(operation.events.order_by("-seq")[:LOG_MOST])[::-1]
+    return log_lines(events, operation.started_at), events[-1].seq if events else 0
+
+
+def event_dict(event: OperationEvent) -> dict[str, Any]:
+    """An event as pages get it, over the socket and by catching up alike."""
+    return {"seq": event.seq, "kind": event.kind, "at": event.at.isoformat(), "data": event.data}
+
+
+def people(actor: Actor) -> list[str]:
+    """Names of those who asked for anything that this actor may see."""
+    names = visible_to(actor, Operation.objects.all()).order_by("actor_name").values_list("actor_name", flat=True)
+    return [name for name in names.distinct()[:200] if name]
+
+
+def _filtered(rows: QuerySet[Operation], actor: Actor, wanted: Wanted) -> QuerySet[Operation]:
+    if wanted.view == "running":
+        rows = rows.filter(state__in=("running", "unknown"))
+    elif wanted.view in ("queued", "failed"):
+        rows = rows.filter(state=wanted.view)
+    elif wanted.view == "mine":
+        rows = rows.filter(actor=actor.user)
+    if wanted.kind:
+        rows = rows.filter(kind=wanted.kind)
+    if wanted.who:
+        rows = rows.filter(actor_name=wanted.who)
+    if wanted.q:
+        rows = rows.filter(Q(target_name__icontains=wanted.q) | Q(error_message__icontains=wanted.q))
+    return rows
+
+
+def _queued(rows: Iterable[Operation], actor: Actor) -> list[Line]:
+    before: Counter[Any] = Counter()
+    found = []
+    for operation in rows:
+        found.append(line(operation, actor, ahead=before[operation.engine_id]))
+        before[operation.engine_id] += 1
+    return found
+
+
+def _by_age(rows: Sequence[Operation], actor: Actor) -> list[Group]:
+    """Within a day of now or earlier: a border that is the same in every reader's zone."""
+    day = timezone.now() - timedelta(days=1)
+    new = [o for o in rows if (o.finished_at or o.created_at) >= day]
+    old = [o for o in rows if (o.finished_at or o.created_at) < day]
+    return [Group("Finished in the last 24 h", lines(new, actor)), Group("Finished earlier", lines(old, actor))]

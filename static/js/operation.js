@@ -1,0 +1,90 @@
+// Follows one operation: appends its log lines as text, keeps the reader's place, never more lines than it can bear.
+// Events are {seq, kind: "state" | "progress" | "step" | "log", at, data}, in order and without gaps.
+
+const MOST = 2000
+const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])/g
+const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f]/g
+
+/** A line of output without colour codes, as the end of its last overwriting. */
+export const plain = text => text.replace(ESCAPES, '').replace(/[\r\n]+$/, '').split('\r').pop().replace(CONTROLS, '')
+
+/** The state an operation ended in, if these events say so: succeeded, failed, cancelled; else null. */
+export const ending = events => events.filter(e => e.kind === 'state' && ['succeeded', 'failed', 'cancelled'].includes(e.data.state)).at(-1)?.data ?? null
+
+/** Ticks every [data-since] in the page once a second: 0:48. */
+export function clocks() {
+  const tick = () => document.querySelectorAll('[data-since]').forEach(el => {
+    const s = Math.max(0, Math.floor((Date.now() - Date.parse(el.dataset.since)) / 1000)), p = n => String(n).padStart(2, '0')
+    const text = s < 3600 ? `${Math.floor(s / 60)}:${p(s % 60)}` : `${Math.floor(s / 3600)}:${p(Math.floor(s / 60) % 60)}:${p(s % 60)}`
+    if (el.textContent !== text) el.textContent = text
+  })
+  setInterval(() => document.hidden || tick(), 1000)
+}
+
+/** Keeps `log` (an element made by operations/_log.html) up to date. */
+export function follow(log) {
+  const { operation, events: url } = log.dataset
+  let started = Date.parse(log.dataset.started)
+  const jump = document.querySelector('[data-log-jump]'), button = document.querySelector('[data-log-follow]')
+  let seq = Number(log.dataset.seq), step = Number(log.lastElementChild?.querySelector('.bn')?.textContent.slice(1)) || 0
+  let following = true, fresh = 0, fetching = null, ownScroll = false
+
+  const toEnd = () => { ownScroll = true; log.scrollTop = log.scrollHeight }
+  const show = () => {
+    button?.setAttribute('aria-pressed', following)
+    if (jump) { jump.hidden = following || !fresh; jump.querySelector('span').textContent = `${fresh} new line${fresh === 1 ? '' : 's'}` }
+  }
+  const resume = () => { following = true; fresh = 0; toEnd(); show() }
+  log.addEventListener('scroll', () => {
+    if (ownScroll) { ownScroll = false; return }
+    following = log.scrollHeight - log.scrollTop - log.clientHeight < 24
+    if (following) fresh = 0
+    show()
+  }, { passive: true })
+  jump?.addEventListener('click', resume)
+  button?.addEventListener('click', () => { if (following) { following = false; show() } else resume() })
+
+  const line = (event) => {
+    const row = document.createElement('div'), first = step && !document.getElementById(`step-${step}`)
+    row.className = event.data.stream === 2 ? 'ln se' : 'ln'
+    if (first) row.id = `step-${step}`
+    const at = started ? Math.max(0, (Date.parse(event.at) - started) / 1000).toFixed(1) : ''
+    for (const [tag, name, text] of [['span', 'bn num', step ? `#${step}` : ''], ['time', '', at], ['span', 'msg', plain(String(event.data.text ?? ''))]]) {
+      const el = document.createElement(tag); if (name) el.className = name; el.textContent = text; row.append(el)
+    }
+    return row
+  }
+  const take = events => {
+    const rows = []
+    for (const event of events) {
+      if (event.seq <= seq) continue
+      seq = event.seq
+      if (event.kind === 'state' && event.data.state === 'running') started ||= Date.parse(event.at)
+      if (event.kind === 'step') step = Number.isInteger(event.data.step) ? event.data.step : Number.isInteger(event.data.n) ? event.data.n : step
+      if (event.kind === 'log') rows.push(line(event))
+    }
+    if (!rows.length) return
+    log.append(...rows)
+    for (let over = log.childElementCount - MOST; over > 0; over--) log.firstElementChild.remove()
+    if (following) toEnd(); else fresh += rows.length
+    show()
+  }
+  const catchUp = () => fetching ??= (async () => {
+    try {
+      for (let more = true; more;) {
+        const answer = await fetch(`${url}?after=${seq}`, { headers: { Accept: 'application/json' } })
+        if (!answer.ok) return
+        const { events } = await answer.json(), before = seq
+        take(events); more = events.length > 0 && seq > before
+      }
+    } catch { /* offline: the next event or reconnect tries again */ } finally { fetching = null }
+  })()
+  document.addEventListener('slipway:operation', e => {
+    if (e.detail.id !== operation) return
+    const { events } = e.detail
+    if (!events?.length || events[0].seq > seq + 1) catchUp(); else take(events)
+  })
+  if ('liveLog' in log.dataset) { if (button) button.hidden = false; catchUp() }
+  const hash = location.hash && document.getElementById(location.hash.slice(1))
+  if (hash && log.contains(hash)) following = false; else if ('liveLog' in log.dataset) toEnd()
+}
