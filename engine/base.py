@@ -90,7 +90,9 @@ class Engine(Protocol):
     ) -> Iterator[LogLine]: ...
 
     # Images
-    def pull(self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900) -> str:
+    def pull(
+        self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900
+    ) -> str:
         """Pulls, with progress by layer, and returns the image's native id."""
 
     def build(

@@ -32,6 +32,7 @@ OLDEST_API = (1, 41)
 MOST_AT_ONCE = 32
 LOOK_EVERY = 0.1
 """Seconds between two looks at whether the caller was cancelled."""
+TICK = 0.1
 
 _FAILURES = (DockerException, requests.RequestException, HTTPError, OSError, ValueError, KeyError, TypeError)
 
@@ -57,7 +58,8 @@ class Calls:
         ``writes``: a broken connection then means `AnswerLost` (the engine may have done it) instead of `Unreachable`.
         """
         with self._started(lambda client: [work(client)], deadline, writes, should_stop) as results:
-            return next(results)
+            result: T = next(results)
+            return result
 
     @contextmanager
     def stream(
@@ -67,28 +69,38 @@ class Calls:
         deadline: float,
         writes: bool = False,
         should_stop: ShouldStop = never,
-    ) -> Generator[Iterator[T]]:
-        """What ``work`` yields on its thread, handed over in order; leaving the context cuts the wire."""
-        with self._started(work, deadline, writes, should_stop) as results:
+    ) -> Generator[Iterator[T | None]]:
+        """What ``work`` yields on its thread, handed over in order; leaving the context cuts the wire.
+
+        ``None`` comes in between whenever nothing came for `TICK` seconds, so that the caller can do other things.
+        """
+        with self._started(work, deadline, writes, should_stop, TICK) as results:
             yield results
 
     @contextmanager
     def _started(
-        self, work: Callable[[Client], Any], deadline: float, writes: bool, should_stop: ShouldStop
+        self,
+        work: Callable[[Client], Any],
+        deadline: float,
+        writes: bool,
+        should_stop: ShouldStop,
+        tick: float = 0,
     ) -> Generator[Iterator[Any]]:
         ends = time.monotonic() + deadline
         call = _Call(self.endpoint, deadline, writes)
         if not self._slots.acquire(timeout=deadline):
             raise Unreachable("Too many calls are waiting for this engine already.")
         done = self._slots.release
-        thread = threading.Thread(target=call.thread, args=(self._prepared, work, done), name="engine-call", daemon=True)
+        thread = threading.Thread(
+            target=call.thread, args=(self._prepared, work, done), name="engine-call", daemon=True
+        )
         try:
             thread.start()
         except RuntimeError:
             done()
             raise Unreachable("This process has no thread left for a call to the engine.") from None
         try:
-            yield call.results(ends, should_stop)
+            yield call.results(ends, should_stop, tick)
         finally:
             call.cut()
 
@@ -113,7 +125,9 @@ class _Call:
         self.client = Client(endpoint, patience=deadline + 5)
         self.queue: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=64)
 
-    def thread(self, prepare: Callable[[Client], None], work: Callable[[Client], Any], done: Callable[[], None]) -> None:
+    def thread(
+        self, prepare: Callable[[Client], None], work: Callable[[Client], Any], done: Callable[[], None]
+    ) -> None:
         try:
             prepare(self.client)
             for result in work(self.client):
@@ -136,7 +150,8 @@ class _Call:
             except queue.Full:
                 continue
 
-    def results(self, ends: float, should_stop: ShouldStop) -> Iterator[Any]:
+    def results(self, ends: float, should_stop: ShouldStop, tick: float) -> Iterator[Any]:
+        step = tick or (LOOK_EVERY if should_stop is not never else self.deadline)
         while True:
             left = ends - time.monotonic()
             if left <= 0:
@@ -144,8 +159,10 @@ class _Call:
             if should_stop is not never and should_stop():
                 raise Cancelled("Stopped on request.")
             try:
-                kind, value = self.queue.get(timeout=left if should_stop is never else min(left, LOOK_EVERY))
+                kind, value = self.queue.get(timeout=min(left, step))
             except queue.Empty:
+                if tick:
+                    yield None
                 continue
             if kind == "end":
                 return
@@ -160,7 +177,9 @@ class _Call:
         if isinstance(error, APIError) and error.response is not None:
             return from_text(str(error.explanation or ""), error.response.status_code)
         if not self.client.wire.connected:
-            return Unreachable("The engine does not answer: nothing listens at its address, or access is refused.")
+            return Unreachable(
+                "The engine does not answer: nothing listens at its address, or access is refused."
+            )
         if self.writes:
             return AnswerLost("The connection to the engine broke, or its answer did not arrive whole.")
         if isinstance(error, AnswerTooLarge):

@@ -36,7 +36,10 @@ _PORT = re.compile(r"Bind for \S*?:(\d+) failed|listen (?:tcp|udp)\S* \S*?:(\d+)
 
 def one_line(text: str, longest: int = LONGEST_MESSAGE) -> str:
     """One printable line: control characters and line breaks become spaces, the rest is cut."""
-    line = "".join(" " if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char for char in text[:8192])
+    line = "".join(
+        " " if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char
+        for char in text[:8192]
+    )
     line = " ".join(line.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
@@ -98,41 +101,68 @@ _TEXTS: tuple[tuple[str, Callable[[str], EngineError]], ...] = (
         r"request canceled while waiting for connection",
         _said(RegistryUnreachable, "The engine cannot reach the registry."),
     ),
-    (r"no such image|image not known|unable to find image", _said(ImageNotFound, "This engine has no such image.")),
+    (
+        r"no such image|image not known|unable to find image",
+        _said(ImageNotFound, "This engine has no such image."),
+    ),
     (r"no such container|no container with", _said(NotFound, "This engine has no such container.")),
     (r"no such volume|get \S+: no such volume", _said(NotFound, "This engine has no such volume.")),
-    (r"network \S* ?not found|no such network|could not find a network", _said(NotFound, "This engine has no such network.")),
-    (r"volume is in use|volume .* is being used", _said(InUse, "Containers use this volume: remove them first.")),
+    (
+        r"network \S* ?not found|no such network|could not find a network",
+        _said(NotFound, "This engine has no such network."),
+    ),
+    (
+        r"volume is in use|volume .* is being used",
+        _said(InUse, "Containers use this volume: remove them first."),
+    ),
     (r"has active endpoints", _said(InUse, "Containers use this network: disconnect them first.")),
     (
         r"image is being used by running container",
         _said(InUse, "A running container uses this image: stop and remove it first."),
     ),
-    (r"image is being used by|image is in use by|must be forced\) - container", _said(InUse, "Containers use this image: remove them first.")),
+    (
+        r"image is being used by|image is in use by|is using its referenced image|must be forced\) - container",
+        _said(InUse, "Containers use this image: remove them first."),
+    ),
     (r"dependent child images", _said(InUse, "Other images are built on this one: remove them first.")),
     (
         r"referenced in multiple repositories|image is referenced in",
         _said(InUse, "This image has several tags: remove them one by one, or force it."),
     ),
-    (r"cannot remove a running container|container .* is running", _said(Conflict, "The container is running: stop it first, or force it.")),
+    (
+        r"cannot remove a running container|container .* is running",
+        _said(Conflict, "The container is running: stop it first, or force it."),
+    ),
     (r"removal .* already in progress", _said(Conflict, "The container is being removed already.")),
     (r"is already paused", _said(Conflict, "The container is paused already.")),
     (r"is not paused", _said(Conflict, "The container is not paused.")),
     (r"is paused|paused container", _said(Conflict, "The container is paused: unpause it first.")),
-    (r"is not running|container is stopped|can only kill running", _said(Conflict, "The container is not running.")),
+    (
+        r"is not running|container is stopped|can only kill running",
+        _said(Conflict, "The container is not running."),
+    ),
     (r"is restarting", _said(Conflict, "The container is restarting: wait a moment, or stop it.")),
     (r"marked for removal|is dead", _said(Conflict, "The container is being removed.")),
     (
         r"executable file not found|exec: .*no such file or directory|exec format error",
-        _said(Invalid, "The container's command cannot be run: the image has no such program, or it is for another machine."),
+        _said(
+            Invalid,
+            "The container's command cannot be run: the image has no such program, or it is for another machine.",
+        ),
     ),
-    (r"exec: .*permission denied", _said(Invalid, "The container's command cannot be run: it is not executable.")),
+    (
+        r"exec: .*permission denied",
+        _said(Invalid, "The container's command cannot be run: it is not executable."),
+    ),
     (r"bind source path does not exist", _said(Invalid, "The host path of a bind mount does not exist.")),
     (r"duplicate mount point", _said(Invalid, "Two mounts have the same target.")),
     (r"no command specified", _said(Invalid, "The image names no command: give one.")),
     (r"unable to find user|no matching entries in passwd", _said(Invalid, "The image has no such user.")),
     (r"no space left on device", _said(EngineError, "The engine's disk is full.")),
-    (r"client version .* is too (new|old)", _said(EngineError, "The engine speaks another version of its interface.")),
+    (
+        r"client version .* is too (new|old)",
+        _said(EngineError, "The engine speaks another version of its interface."),
+    ),
 )
 _TABLE = tuple((re.compile(pattern, re.IGNORECASE | re.DOTALL), make) for pattern, make in _TEXTS)
 

@@ -41,7 +41,15 @@ _LIVE = (ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.RESTARTIN
 _SAID_EXIT = re.compile(r"\((-?\d+)\)")
 _SAID_HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 _SAID_AGE = re.compile(r"(?:(\d+)|an?|less than an?) (second|minute|hour|day|week|month|year)", re.IGNORECASE)
-_UNIT = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2592000, "year": 31536000}
+_UNIT = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86400,
+    "week": 604800,
+    "month": 2592000,
+    "year": 31536000,
+}
 
 
 def mapping(value: object) -> Json:
@@ -59,7 +67,7 @@ def state_of(value: object) -> ContainerState:
 
 def health_of(value: object) -> Health:
     try:
-        return Health(value or "none")
+        return Health(value if isinstance(value, str) and value else "none")
     except ValueError:
         return Health.NONE
 
@@ -80,7 +88,12 @@ def summary(item: Json, now: datetime | None = None) -> ContainerSummary:
     exit_code = _SAID_EXIT.search(status)
     health = _SAID_HEALTH.search(status)
     ports = [
-        (text(port.get("IP"), 64), number(port.get("PrivatePort")), text(port.get("Type"), 16), number(port["PublicPort"]))
+        (
+            text(port.get("IP"), 64),
+            number(port.get("PrivatePort")),
+            text(port.get("Type"), 16),
+            number(port["PublicPort"]),
+        )
         for port in items(item.get("Ports"))
         if port.get("PublicPort")
     ]
@@ -106,7 +119,7 @@ def summary(item: Json, now: datetime | None = None) -> ContainerSummary:
 
 
 def _earliest(status: str, now: datetime) -> datetime | None:
-    """"Up 3 minutes" → the earliest moment that can mean. Engines round, so one unit and 2 seconds are allowed."""
+    """ "Up 3 minutes" → the earliest moment that can mean. Engines round, so one unit and 2 seconds are allowed."""
     match = _SAID_AGE.search(status)
     if not match:
         return None
@@ -128,7 +141,12 @@ def _fingerprint(
     labels: object,
 ) -> str:
     mounts = sorted(
-        (text(mount.get("Type"), 16), text(mount.get("Name") or mount.get("Source")), text(mount.get("Destination")), mount.get("RW") is False)
+        (
+            text(mount.get("Type"), 16),
+            text(mount.get("Name") or mount.get("Source")),
+            text(mount.get("Destination")),
+            mount.get("RW") is False,
+        )
         for mount in items(item.get("Mounts"))
     )
     networks = sorted(
@@ -138,7 +156,9 @@ def _fingerprint(
     # A paused container's status text hides its health.
     health = Health.NONE if state is ContainerState.PAUSED else health
     parts = [name, state, health, exit_code, image, created, sorted(ports), mounts, networks, pairs(labels)]
-    return hashlib.blake2b(json.dumps(parts, default=str).encode("utf-8", "replace"), digest_size=12).hexdigest()
+    return hashlib.blake2b(
+        json.dumps(parts, default=str).encode("utf-8", "replace"), digest_size=12
+    ).hexdigest()
 
 
 def _networks(settings: Json) -> Iterator[tuple[NetworkAttachment, object]]:
@@ -168,6 +188,8 @@ def container(data: Json) -> ContainerInfo:
     exit_code = number(said.get("ExitCode")) if state in _ENDED else None
     policy = mapping(host.get("RestartPolicy"))
     published = list(_published(settings.get("Ports")))
+    hidden = text(mapping(config.get("Labels")).get(names.SECRETS_LABEL), 65536).split(",")
+    variables = environment(config.get("Env"), hidden)
     info = ContainerInfo(
         native_id=text(data.get("Id"), 64),
         name=name,
@@ -199,7 +221,7 @@ def container(data: Json) -> ContainerInfo:
         log_driver=text(mapping(host.get("LogConfig")).get("Type"), 128),
         stop_signal=text(config.get("StopSignal"), 32) or "SIGTERM",
         stop_timeout=number(config["StopTimeout"]) if config.get("StopTimeout") is not None else None,
-        environment=environment(config.get("Env")),
+        environment=variables,
         labels=pairs(config.get("Labels")),
         ports=_ports(published, host, config, state),
         mounts=tuple(_mounts(data, host)),
@@ -214,14 +236,26 @@ def container(data: Json) -> ContainerInfo:
             exit_code,
             data.get("Image"),
             _seconds(data.get("Created")),
-            [(port.host_ip, port.container, port.protocol, port.host or 0) for port in published if port.host],
+            [
+                (port.host_ip, port.container, port.protocol, port.host or 0)
+                for port in published
+                if port.host
+            ],
             data,
             settings,
             config.get("Labels"),
         ),
-        inspect=document(data),
+        inspect=_document(data, variables),
     )
     return info
+
+
+def _document(data: Json, variables: Mapping[str, str]) -> dict[str, Any]:
+    kept = document(data)
+    if isinstance(kept.get("Config"), dict) and kept["Config"].get("Env"):
+        shown = kept["Config"]["Env"]
+        kept["Config"]["Env"] = [f"{name}={value}" for name, value in variables.items()][: len(shown)]
+    return kept
 
 
 def _seconds(value: object) -> object:
@@ -251,11 +285,17 @@ def _published(value: object) -> Iterator[PortInfo]:
             yield PortInfo(inside, kind)
 
 
-def _ports(published: list[PortInfo], host: Json, config: Json, state: ContainerState) -> tuple[PortInfo, ...]:
+def _ports(
+    published: list[PortInfo], host: Json, config: Json, state: ContainerState
+) -> tuple[PortInfo, ...]:
     """The ports as they are; of a container that does not run, as they will be."""
     wanted = published if published and state in _LIVE else list(_published(host.get("PortBindings")))
     known = {(port.container, port.protocol) for port in wanted}
-    exposed = [port for port in _published(config.get("ExposedPorts")) if (port.container, port.protocol) not in known]
+    exposed = [
+        port
+        for port in _published(config.get("ExposedPorts"))
+        if (port.container, port.protocol) not in known
+    ]
     return tuple(sorted([*wanted, *exposed], key=lambda port: (port.container, port.protocol, port.host_ip)))
 
 

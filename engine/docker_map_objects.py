@@ -48,7 +48,11 @@ def _image_fingerprint(native_id: str, tags: tuple[str, ...], digests: tuple[str
 
 def image_summary(item: Json) -> ImageSummary:
     """One entry of the list of images."""
-    native_id, tags, digests = text(item.get("Id"), 128), _references(item.get("RepoTags")), _references(item.get("RepoDigests"))
+    native_id, tags, digests = (
+        text(item.get("Id"), 128),
+        _references(item.get("RepoTags")),
+        _references(item.get("RepoDigests")),
+    )
     return ImageSummary(
         native_id=native_id,
         tags=tags,
@@ -64,7 +68,11 @@ def image_summary(item: Json) -> ImageSummary:
 def image(data: Json, history: object) -> ImageInfo:
     """One inspected image with its history (newest first, as engines tell it)."""
     config = mapping(data.get("Config"))
-    native_id, tags, digests = text(data.get("Id"), 128), _references(data.get("RepoTags")), _references(data.get("RepoDigests"))
+    native_id, tags, digests = (
+        text(data.get("Id"), 128),
+        _references(data.get("RepoTags")),
+        _references(data.get("RepoDigests")),
+    )
     kept = document(config)
     if "Env" in config:
         kept["Env"] = [f"{name}={value}" for name, value in environment(config.get("Env")).items()]

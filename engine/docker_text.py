@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,9 @@ _SECRET_NAME = re.compile(r"pass|pwd|token|secret|key|credential|auth(?!or)|dsn"
 _USERINFO = re.compile(r"(?<=://)([^/?#\s:@]{0,256}):[^/?#\s@]{1,1024}@")
 _ASSIGNMENT = re.compile(r"^(-{0,2}[A-Za-z_][\w.-]{0,128})=(.+)$", re.DOTALL)
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
-_HOST_PATH_KEYS = frozenset({"ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "GraphDriver", "SandboxKey"})
+_HOST_PATH_KEYS = frozenset(
+    {"ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "GraphDriver", "SandboxKey"}
+)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?\d*(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -85,7 +87,9 @@ def moment(value: object) -> datetime | None:
     if nanoseconds <= 0:
         return None
     try:
-        return datetime.fromtimestamp(nanoseconds // 10**9, UTC).replace(microsecond=nanoseconds % 10**9 // 1000)
+        return datetime.fromtimestamp(nanoseconds // 10**9, UTC).replace(
+            microsecond=nanoseconds % 10**9 // 1000
+        )
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -107,12 +111,14 @@ def mask(value: str) -> str:
     return value
 
 
-def environment(value: object) -> dict[str, str]:
-    """``["NAME=value"]`` as a mapping, secrets masked, bounded."""
+def environment(value: object, secrets: Collection[str] = ()) -> dict[str, str]:
+    """``["NAME=value"]`` as a mapping, bounded; masked are secrets by their name and those named in ``secrets``."""
     found: dict[str, str] = {}
     for item in value[:512] if isinstance(value, list | tuple) else ():
         name, _, content = str(item).partition("=")
-        found[text(name, 256)] = MASK if content and is_secret_name(name) else text(mask(content), 4096)
+        found[text(name, 256)] = (
+            MASK if content and (name in secrets or is_secret_name(name)) else text(mask(content), 4096)
+        )
     return found
 
 

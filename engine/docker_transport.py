@@ -12,9 +12,10 @@ environment, and credentials, headers and proxies in the Docker client's own con
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -30,6 +31,9 @@ from engine.errors import Invalid
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of one answer that is read whole: a thousand containers list in 1 MB, hostile labels could make it 2 GB."""
+
+LONGEST_LINE = 4 * 1024 * 1024
+"""Bytes of one line of a stream of JSON lines. Engines send a build's output in pieces of some kilobytes."""
 
 _ANY_VERSION = "1.24"
 """Only for asking ``/version``, whose address has none."""
@@ -57,7 +61,9 @@ class Endpoint:
         if parts.scheme == "unix":
             path = parts.netloc + parts.path
             if not path.startswith("/") or len(path.encode()) > 107 or "\0" in path:
-                raise Invalid("An engine's socket is an absolute path of at most 107 bytes: unix:///run/docker.sock.")
+                raise Invalid(
+                    "An engine's socket is an absolute path of at most 107 bytes: unix:///run/docker.sock."
+                )
             return cls(url, path=path)
         if parts.scheme == "tcp":
             try:
@@ -67,7 +73,9 @@ class Endpoint:
             if not host or not port or parts.path.strip("/") or parts.username or parts.query:
                 raise Invalid("An engine's address is written tcp://host:port.")
             if host not in _LOOPBACK:
-                raise Invalid("Plain tcp:// is only allowed to this very machine: who reaches it owns the engine.")
+                raise Invalid(
+                    "Plain tcp:// is only allowed to this very machine: who reaches it owns the engine."
+                )
             return cls(url, host=host, port=port)
         raise Invalid("An engine's address starts with unix:// or tcp://.")
 
@@ -146,7 +154,9 @@ class _Adapter(HTTPAdapter):
         self._wire = wire
         self._pool = _Pool(wire)
 
-    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
         return self._pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
@@ -177,7 +187,9 @@ class Client(docker.APIClient):
     """The SDK's low-level client over one `Wire`."""
 
     def __init__(self, endpoint: Endpoint, *, version: str = _ANY_VERSION, patience: float = 60) -> None:
-        super().__init__(base_url=f"unix://{endpoint.path or '/'}", version=version, timeout=int(patience) + 1)
+        super().__init__(
+            base_url=f"unix://{endpoint.path or '/'}", version=version, timeout=int(patience) + 1
+        )
         self.wire = Wire(endpoint, patience)
         self.trust_env = False
         self.max_redirects = 0
@@ -191,6 +203,17 @@ class Client(docker.APIClient):
 
     def _set_auth_headers(self, headers: dict[str, str]) -> None:
         """The SDK would read this account's own registry credentials and send all of them with each build."""
+
+    # The SDK hides the types of these behind decorators without any.
+
+    def inspect_image(self, image: str) -> Any:
+        return super().inspect_image(image)  # type: ignore[no-untyped-call]
+
+    def history(self, image: str) -> Any:
+        return super().history(image)  # type: ignore[no-untyped-call]
+
+    def create_container_from_config(self, config: Any, name: Any = None, platform: Any = None) -> Any:
+        return super().create_container_from_config(config, name, platform)  # type: ignore[no-untyped-call]
 
     def open_stream(
         self,
@@ -208,3 +231,27 @@ class Client(docker.APIClient):
         )
         self._raise_for_status(response)  # type: ignore[attr-defined]
         return iter(response.raw.stream(65536, decode_content=False))
+
+
+def json_objects(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The objects of a stream of JSON lines, each as soon as it is whole.
+
+    A line longer than `LONGEST_LINE`, or one that is not an object, is a `ValueError`: this is no such stream.
+    """
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            raise ValueError("a line of the stream is too long")
+        for line in lines:
+            if line.strip():
+                yield _object(line)
+    if rest.strip():
+        yield _object(rest)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    found = json.loads(line)
+    if not isinstance(found, dict):
+        raise ValueError("a line of the stream is not an object")
+    return found

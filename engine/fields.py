@@ -94,7 +94,9 @@ class Fields:
             self.fail(key, f"A whole number is expected, not {_kind(value)}.")
             return default
         if not (lowest <= value <= highest or (zero and value == 0)):
-            self.fail(key, f"{'0 (no limit), or from' if zero else 'From'} {lowest} to {highest} is expected.")
+            self.fail(
+                key, f"{'0 (no limit), or from' if zero else 'From'} {lowest} to {highest} is expected."
+            )
             return default
         return value
 
@@ -106,7 +108,9 @@ class Fields:
             self.fail(key, f"A number is expected, not {_kind(value)}.")
             return default
         if not (lowest <= value <= highest or (zero and value == 0)):
-            self.fail(key, f"{'0 (no limit), or from' if zero else 'From'} {lowest:g} to {highest:g} is expected.")
+            self.fail(
+                key, f"{'0 (no limit), or from' if zero else 'From'} {lowest:g} to {highest:g} is expected."
+            )
             return default
         return value
 

@@ -19,6 +19,8 @@ LABEL_PREFIX = "io.slipway."
 """Labels that only Slipway sets. They find our own earlier attempt; they never say who owns what."""
 
 OPERATION_LABEL = f"{LABEL_PREFIX}operation"
+SECRETS_LABEL = f"{LABEL_PREFIX}secrets"
+"""Names of the variables that were given as secrets, so that they stay masked. Forging it only masks more."""
 
 RESERVED_CONTAINER_NAMES = frozenset(
     {"slipway", *(f"slipway-{part}" for part in ("web", "worker", "gateway", "beat", "redis", "db", "proxy"))}
@@ -29,13 +31,16 @@ _HEX_64 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{12,64}", re.ASCII)
 _CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}", re.ASCII)
+_ANY_CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}", re.ASCII)
 _VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}", re.ASCII)
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", re.ASCII)
 _NETWORK_ID = re.compile(r"[0-9a-f]{64}|[0-9a-z]{25}", re.ASCII)
 _OPERATION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _SIGNAL = re.compile(r"(SIG)?[A-Z][A-Z0-9+-]{1,11}|[1-9][0-9]?", re.ASCII)
 _DRIVER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_./:@-]{0,127}", re.ASCII)
-_REGISTRY = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:[0-9]{1,5})?")
+_REGISTRY = re.compile(
+    r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:[0-9]{1,5})?"
+)
 _REPOSITORY_PART = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
@@ -52,6 +57,10 @@ def _checked(value: object, pattern: re.Pattern[str], message: str) -> str:
 def container_id(value: object) -> str:
     """A container is addressed by its full id only: a name or a short id may belong to another one tomorrow."""
     return _checked(value, _HEX_64, "Not a container id: 64 hexadecimal digits are expected.")
+
+
+def is_container_id(value: object) -> bool:
+    return isinstance(value, str) and _HEX_64.fullmatch(value) is not None
 
 
 def image_id(value: object) -> str:
@@ -79,10 +88,17 @@ def container_name(value: object) -> str:
         "starting with a letter or a digit.",
     )
     if _LOOKS_LIKE_ID.fullmatch(name):
-        raise Invalid("A container name of 12 or more hexadecimal digits looks like an id: add another character.")
+        raise Invalid(
+            "A container name of 12 or more hexadecimal digits looks like an id: add another character."
+        )
     if name in RESERVED_CONTAINER_NAMES:
         raise Invalid(f'The name "{name}" is kept for Slipway itself: choose another one.')
     return name
+
+
+def existing_container_name(value: object) -> str:
+    """A name that a container may have been given elsewhere. Compare the name of what is found: it may be an id."""
+    return _checked(value, _ANY_CONTAINER, "Not a container name.")
 
 
 def volume_name(value: object) -> str:
@@ -120,7 +136,9 @@ def network_reference(value: object) -> str:
 
 
 def driver_name(value: object) -> str:
-    name = _checked(value, _DRIVER, "Not a driver name: letters, digits, dots, dashes, slashes and colons are expected.")
+    name = _checked(
+        value, _DRIVER, "Not a driver name: letters, digits, dots, dashes, slashes and colons are expected."
+    )
     if ".." in name:
         raise Invalid("A driver name may not hold two dots in a row.")
     return name

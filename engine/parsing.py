@@ -206,8 +206,14 @@ def _healthcheck(f: Fields) -> HealthcheckSpec | None:
     )
     child.finish()
     kind, count = (test[0] if test else ""), len(test) - 1
-    if not ((kind == "NONE" and count == 0) or (kind == "CMD" and count > 0) or (kind == "CMD-SHELL" and count == 1)):
-        child.fail("test", '["CMD", program, argument…], ["CMD-SHELL", "command line"] or ["NONE"] is expected.')
+    if not (
+        (kind == "NONE" and count == 0)
+        or (kind == "CMD" and count > 0)
+        or (kind == "CMD-SHELL" and count == 1)
+    ):
+        child.fail(
+            "test", '["CMD", program, argument…], ["CMD-SHELL", "command line"] or ["NONE"] is expected.'
+        )
     return check
 
 
@@ -243,7 +249,9 @@ def _tags(f: Fields) -> tuple[str, ...]:
 
 def _contradictions(f: Fields, found: Mapping[str, Any]) -> None:
     if found["auto_remove"] and found["restart_policy"] != "no":
-        f.fail("auto_remove", 'A container that removes itself cannot restart: set the restart policy to "no".')
+        f.fail(
+            "auto_remove", 'A container that removes itself cannot restart: set the restart policy to "no".'
+        )
     if found["ports"] and {"host", "none"} & set(found["networks"]):
         f.fail("ports", 'Ports cannot be published on the networks "host" and "none".')
     for name in sorted(set(found["environment"]) & set(found["secrets"])):
@@ -267,7 +275,9 @@ def relative_path(value: object) -> str:
     if not isinstance(value, str) or not value or len(value) > 4096 or "\0" in value or "\\" in value:
         raise Invalid("A relative path is expected.")
     if any(part in ("", ".", "..") for part in value.split("/")):
-        raise Invalid('A path inside the build context is expected, without a leading slash, "..", "." or "//".')
+        raise Invalid(
+            'A path inside the build context is expected, without a leading slash, "..", "." or "//".'
+        )
     return value
 
 
@@ -318,4 +328,8 @@ def _variable_problem(name: str) -> str:
 def _label_problem(name: str) -> str:
     if name.casefold().startswith(names.LABEL_PREFIX):
         return f'Labels that start with "{names.LABEL_PREFIX}" are kept for Slipway: choose another name.'
-    return "" if name.isprintable() and name.strip() == name else "A label's name may not hold control characters."
+    return (
+        ""
+        if name.isprintable() and name.strip() == name
+        else "A label's name may not hold control characters."
+    )

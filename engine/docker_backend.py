@@ -1,0 +1,187 @@
+"""A Docker engine (or one that speaks its interface) behind `engine.base.Engine`.
+
+Calls go through the Docker SDK's low-level client, one client and one connection a call; see
+`engine.docker_calls` for deadlines and `engine.docker_transport` for what the client must not do. Reads are in
+`engine.docker_reads`, pulling and building in `engine.docker_pull` and `engine.docker_build`.
+
+Nothing here judges whether a change had its effect: engines answer "done" to a start of what runs already and carry
+out a stop whose caller has gone. The caller inspects again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from engine import docker_build, docker_create, docker_logs, docker_map_objects, docker_pull, names
+from engine.base import Emit, ShouldStop, never
+from engine.docker_map import mapping
+from engine.docker_reads import DockerReads
+from engine.docker_transport import Client
+from engine.errors import Cancelled, Conflict, DeadlineExceeded, EngineError, Invalid, NotFound
+from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
+from engine.types import ContainerState, LogLine, VolumeInfo
+
+
+class DockerEngine(DockerReads):
+    """Implements `engine.base.Engine`. Keeps nothing but its address: cheap to make, safe to share."""
+
+    def _do(self, work: Callable[[Client], Any], deadline: float, should_stop: ShouldStop = never) -> Any:
+        return self._calls.run(work, deadline=deadline, writes=True, should_stop=should_stop)
+
+    # Containers
+
+    def create(self, spec: ContainerSpec, *, operation_id: str, deadline: float = 30) -> str:
+        """Creates and returns the 64-hex id. The caller starts it.
+
+        The image must be there (`ImageNotFound`): pulling is the caller's step. Where a second network cannot be
+        connected, the container is removed again and the error raised.
+        """
+        created = docker_create.body(spec, operation_id)
+
+        def work(client: Client) -> str:
+            answer = mapping(client.create_container_from_config(created, spec.name))
+            native_id = names.container_id(answer.get("Id"))
+            try:
+                for network in spec.networks[1:]:
+                    client.connect_container_to_network(native_id, names.network_reference(network))
+            except Exception:
+                client.remove_container(native_id, force=True, v=True)
+                raise
+            return native_id
+
+        return str(self._do(work, deadline))
+
+    def start(self, native_id: str, *, deadline: float = 30) -> None:
+        """Starts. Where that fails (`PortInUse`, `Invalid` command), the container stays, for the caller to remove."""
+        names.container_id(native_id)
+        self._do(lambda client: client.start(native_id), deadline)
+
+    def stop(self, native_id: str, *, timeout: int = 10, should_stop: ShouldStop = never) -> None:
+        """Asks to end, and after ``timeout`` seconds kills. Bounded by ``timeout`` + 15 s.
+
+        An engine carries a stop out to its end whoever has gone, the kill included. So the two halves are asked for
+        one by one: the container's own stop signal (which also ends its restart policy, as a stop does), then,
+        if nobody cancelled, the kill. A cancelled stop cannot take the signal back: it only never kills.
+        """
+        _timeout(timeout)
+        ends = time.monotonic() + timeout + 15
+        info = self.container(native_id)
+        if info.state is ContainerState.RUNNING and timeout > 0:
+            with contextlib.suppress(Conflict):  # it ended before the signal came
+                self._do(lambda client: client.kill(native_id, info.stop_signal), 5)
+            with contextlib.suppress(DeadlineExceeded):  # still running: killed below
+                self._calls.run(
+                    lambda client: client.wait(native_id, condition="not-running"),
+                    deadline=min(timeout, ends - time.monotonic() - 2),
+                    should_stop=should_stop,
+                )
+        if should_stop():
+            raise Cancelled("Stopped waiting on request: the container was asked to end, and was not killed.")
+        try:
+            self._do(lambda client: client.stop(native_id, timeout=0), max(2, ends - time.monotonic()))
+        except NotFound:
+            if not info.auto_remove:
+                raise
+
+    def restart(self, native_id: str, *, timeout: int = 10) -> None:
+        """Stops (bounded by ``timeout``) and starts. Bounded by ``timeout`` + 30 s."""
+        names.container_id(native_id)
+        _timeout(timeout)
+        self._do(lambda client: client.restart(native_id, timeout=timeout), timeout + 30)
+
+    def kill(self, native_id: str, *, signal: str = "KILL", deadline: float = 15) -> None:
+        names.container_id(native_id)
+        names.signal(signal)
+        self._do(lambda client: client.kill(native_id, signal), deadline)
+
+    def pause(self, native_id: str, *, deadline: float = 15) -> None:
+        names.container_id(native_id)
+        self._do(lambda client: client.pause(native_id), deadline)
+
+    def unpause(self, native_id: str, *, deadline: float = 15) -> None:
+        names.container_id(native_id)
+        self._do(lambda client: client.unpause(native_id), deadline)
+
+    def rename(self, native_id: str, name: str, *, deadline: float = 10) -> None:
+        names.container_id(native_id)
+        names.container_name(name)
+        self._do(lambda client: client.rename(native_id, name), deadline)
+
+    def remove(
+        self, native_id: str, *, force: bool = False, volumes: bool = False, deadline: float = 60
+    ) -> None:
+        """``volumes``: also the container's anonymous volumes. ``force``: also when it runs (killed, not stopped)."""
+        names.container_id(native_id)
+        self._do(lambda client: client.remove_container(native_id, v=volumes, force=force), deadline)
+
+    def logs(
+        self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20
+    ) -> Iterator[LogLine]:
+        """The last ``tail`` lines between two times (0: no bound), oldest first, at most 16 MiB of them."""
+        names.container_id(native_id)
+        return docker_logs.read(self._calls, native_id, tail, since_ns, until_ns, deadline)
+
+    # Images
+
+    def pull(
+        self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900
+    ) -> str:
+        """Pulls, with progress by layer, and returns the image's native id."""
+        target = names.ImageReference.parse(reference)
+        docker_pull.pull(self._calls, target, emit, should_stop, deadline)
+        found = self.resolve_image(str(target))
+        if found is None:
+            raise EngineError("The engine said that it has pulled the image, and does not have it.")
+        return found.native_id
+
+    def build(
+        self,
+        spec: BuildSpec,
+        context: IO[bytes],
+        *,
+        emit: Emit,
+        should_stop: ShouldStop = never,
+        deadline: float = 1800,
+    ) -> str:
+        """Builds from an uncompressed tar and returns the image's native id; see `engine.docker_build`."""
+        return docker_build.build(self._calls, spec, context, emit, should_stop, deadline)
+
+    def tag(self, native_id: str, reference: str, *, deadline: float = 10) -> None:
+        names.image_id(native_id)
+        target = names.tag_reference(reference)
+        self._do(lambda client: client.tag(native_id, target.name, target.tag, force=True), deadline)
+
+    def untag(self, reference: str, *, deadline: float = 30) -> None:
+        """Takes a tag away. An image's last one takes the image with it, where no container uses it."""
+        target = str(names.ImageReference.parse(reference))
+        self._do(lambda client: client.remove_image(target), deadline)
+
+    def remove_image(self, native_id: str, *, force: bool = False, deadline: float = 60) -> None:
+        """Removes the image with its tags. Without ``force`` only one with at most one tag and no container."""
+        names.image_id(native_id)
+        self._do(lambda client: client.remove_image(native_id, force=force), deadline)
+
+    # Volumes
+
+    def create_volume(self, spec: VolumeSpec, *, deadline: float = 15) -> VolumeInfo:
+        """Engines answer with the old volume where the name is taken, labels ignored: look before."""
+        names.volume_name(spec.name)
+        names.driver_name(spec.driver)
+
+        def work(client: Client) -> Any:
+            options = dict(spec.options) or None
+            return client.create_volume(spec.name, spec.driver, options, dict(spec.labels) or None)
+
+        return docker_map_objects.volume(mapping(self._do(work, deadline)))
+
+    def remove_volume(self, name: str, *, force: bool = False, deadline: float = 30) -> None:
+        names.volume_name(name)
+        self._do(lambda client: client.remove_volume(name, force=force), deadline)
+
+
+def _timeout(seconds: int) -> None:
+    if type(seconds) is not int or not 0 <= seconds <= 300:
+        raise Invalid("A stop time-out is a whole number of seconds from 0 to 300.")

@@ -1,0 +1,214 @@
+"""Building an image with the engine's classic builder, step by step.
+
+The builder never fails by its HTTP status once it began, and keeps its containers where a step fails unless told
+otherwise. When the connection goes it ends the running step; that is looked after here, since a caller that was told
+"cancelled" must be able to rely on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import IO, Any
+
+from docker.errors import APIError
+
+from engine import names
+from engine.base import Emit, ShouldStop
+from engine.docker_calls import Calls
+from engine.docker_errors import from_build, from_text, one_line
+from engine.docker_map import Json, items, mapping
+from engine.docker_text import number, text
+from engine.docker_transport import Client, json_objects
+from engine.errors import (
+    AuthRequired,
+    BuildFailed,
+    Cancelled,
+    DeadlineExceeded,
+    EngineError,
+    ImageNotFound,
+    RegistryUnreachable,
+)
+from engine.specs import BuildSpec
+from engine.types import Progress
+
+EMIT_EVERY = 0.2
+MOST_LINES = 500
+"""Lines in one `Progress`."""
+
+LONGEST_LINE = 16384
+ENDS_WITHIN = 10.0
+"""Seconds that a builder has to end a step whose caller has gone."""
+
+_STEP = re.compile(r"Step (\d{1,4})/(\d{1,4}) : (.*)", re.DOTALL)
+_RUNNING = re.compile(r" ---> Running in ([0-9a-f]{12,64})\s*$")
+_REMOVED = re.compile(r"Removing intermediate container ([0-9a-f]{12,64})")
+
+
+class Steps:
+    """Where a build is, from the objects of the stream."""
+
+    def __init__(self) -> None:
+        self.step = self.total = 0
+        self.instruction = ""
+        self.cached = False
+        self.native_id = ""
+        self.running: set[str] = set()
+        self.urgent = False
+        self.lines: list[str] = []
+        self._open = ""
+
+    def take(self, event: Json) -> None:
+        """Raises `BuildFailed` for an error in the stream."""
+        detail = mapping(event.get("errorDetail"))
+        error = detail.get("message") or event.get("error")
+        if error:
+            raise self._failed(text(error, 4096), detail.get("code"))
+        if "aux" in event:
+            native_id = mapping(event["aux"]).get("ID")
+            if names.is_image_id(native_id):
+                self.native_id = str(native_id)
+        if event.get("stream"):
+            self._output(text(event["stream"], 1024 * 1024))
+        elif event.get("status"):  # the pull of a base image
+            line = one_line(f"{text(event.get('id'), 64)} {text(event['status'], 512)}")
+            if not mapping(event.get("progressDetail")):
+                self.lines.append(line)
+
+    def _output(self, said: str) -> None:
+        if match := _STEP.match(said):
+            self.step, self.total = int(match[1]), int(match[2])
+            self.instruction, self.cached, self.urgent = one_line(match[3], 4096), False, True
+        elif said.startswith(" ---> Using cache"):
+            self.cached = self.urgent = True
+        elif match := _RUNNING.match(said):
+            self.running.add(match[1])
+        elif match := _REMOVED.match(said):
+            self.running.discard(match[1])
+        *lines, self._open = (self._open + said).split("\n")
+        self.lines += [line[:LONGEST_LINE].removesuffix("\r") for line in lines]
+        if len(self._open) > LONGEST_LINE:
+            self.lines.append(self._open[:LONGEST_LINE])
+            self._open = ""
+
+    def progress(self) -> Progress:
+        lines, self.lines = tuple(self.lines[:MOST_LINES]), self.lines[MOST_LINES:]
+        self.urgent = False
+        return Progress(
+            current=self.step or None,
+            total=self.total or None,
+            unit="steps",
+            message=one_line(self.instruction, 200) or "Sending the build context",
+            log=lines,
+            extra={"step": self.step, "instruction": self.instruction, "cached": self.cached},
+        )
+
+    def _failed(self, said: str, code: object) -> BuildFailed:
+        known = from_text(said)
+        if isinstance(known, RegistryUnreachable | ImageNotFound | AuthRequired):
+            return BuildFailed(f"{known.message} ({self.instruction})", step=self.step, cause=known.code)
+        return BuildFailed(from_build(said), step=self.step, exit_code=number(code) or None)
+
+    def finish(self) -> None:
+        if self._open:
+            self.lines.append(self._open[:LONGEST_LINE])
+            self._open = ""
+
+
+def build(
+    calls: Calls, spec: BuildSpec, context: IO[bytes], emit: Emit, should_stop: ShouldStop, deadline: float
+) -> str:
+    """Returns the image's id. ``context`` is an uncompressed tar, read once from where it stands."""
+    query = _query(spec)
+    headers = {"Content-Type": "application/x-tar"}
+
+    def work(client: Client) -> Iterator[Json]:
+        try:
+            pieces = client.open_stream("POST", "/build", query, headers=headers, data=context)
+        except APIError as error:
+            raise _refused(error) from None
+        yield from json_objects(pieces)
+
+    steps = Steps()
+    try:
+        with calls.stream(work, deadline=deadline, writes=True, should_stop=should_stop) as events:
+            _follow(steps, events, emit)
+    except (Cancelled, DeadlineExceeded) as error:
+        _make_sure_it_ended(calls, steps.running)
+        if type(error) is DeadlineExceeded:
+            raise DeadlineExceeded(
+                f"The build took longer than {deadline:g} seconds, and was ended."
+            ) from None
+        raise
+    finally:
+        steps.finish()
+        while steps.lines:
+            emit(steps.progress())
+    if not steps.native_id:
+        raise EngineError("The engine said that it has built the image, and did not say which.")
+    return steps.native_id
+
+
+def _query(spec: BuildSpec) -> dict[str, Any]:
+    query: dict[str, Any] = {
+        "t": [str(names.tag_reference(tag)) for tag in spec.tags],
+        "dockerfile": spec.dockerfile,
+        "rm": "1",
+        "forcerm": "1",
+        "nocache": "1" if spec.no_cache else "0",
+        "pull": "1" if spec.pull else "0",
+        "buildargs": json.dumps(dict(spec.build_args)),
+        "labels": json.dumps(dict(spec.labels)),
+    }
+    if spec.target:
+        query["target"] = spec.target
+    return query
+
+
+def _follow(steps: Steps, events: Iterator[Json | None], emit: Emit) -> None:
+    next_emit = 0.0
+    for event in events:
+        if event is not None:
+            steps.take(event)
+        if steps.urgent or (
+            steps.lines and (time.monotonic() >= next_emit or len(steps.lines) >= MOST_LINES)
+        ):
+            emit(steps.progress())
+            next_emit = time.monotonic() + EMIT_EVERY
+
+
+def _refused(error: APIError) -> EngineError:
+    """A Dockerfile that cannot be read at all is refused before the first step."""
+    said = str(error.explanation or "")
+    if "dockerfile" in said.lower() or getattr(error, "status_code", 500) == 400:
+        line = re.search(r"line (\d+)", said)
+        return BuildFailed(from_build(said), step=0, line=int(line[1]) if line else None)
+    return from_text(said, error.response.status_code if error.response is not None else 500)
+
+
+def _make_sure_it_ended(calls: Calls, running: set[str]) -> None:
+    """Waits until the containers of the cut build are gone, and removes them where the builder does not."""
+    ends = time.monotonic() + ENDS_WITHIN
+    with contextlib.suppress(EngineError):  # an engine that does not answer has no build to look after for us
+        while running and time.monotonic() < ends:
+            time.sleep(0.2)
+            if not calls.run(lambda client: _left(client, running), deadline=5):
+                return
+        calls.run(lambda client: _remove(client, running), deadline=15, writes=True)
+
+
+def _remove(client: Client, running: set[str]) -> None:
+    for native_id in _left(client, running):
+        client.remove_container(native_id, force=True)
+
+
+def _left(client: Client, running: set[str]) -> list[str]:
+    """Full ids; the stream tells short ones, and a container elsewhere may have such a name."""
+    listed = items(client.containers(all=True, filters={"id": sorted(running)}))
+    found = [str(item.get("Id")) for item in listed]
+    return [
+        one for one in found if names.is_container_id(one) and any(one.startswith(short) for short in running)
+    ]
