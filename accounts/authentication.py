@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from accounts import audit, limits
 from accounts.access import PUBLIC, SIGNED_IN, Actor, Denied, actor_of, address_of, person, why_not
 from accounts.models import User
 from accounts.tokens import actor_from_bearer
+
+if TYPE_CHECKING:  # DRF loads this module while it makes its own view class
+    from rest_framework.views import APIView
 
 # A credential in an address ends up in logs, histories and referrers: refused even where it would be right.
 _NEVER_IN_QUERY = ("token", "api_key", "access_token")
@@ -46,7 +48,7 @@ class TokenAuthentication(BaseAuthentication):
         except limits.TooMany as error:
             raise Throttled(wait=error.retry_after) from None
         if limits.last_one(attempt):
-            audit.record("auth.locked", Actor(user=None, source="api", ip=ip), outcome="denied")
+            audit.record("auth.locked", Actor(user=None, source="api", ip=ip), outcome="denied", name="anonymous")
 
 
 class BrowserSession(SessionAuthentication):
@@ -68,7 +70,9 @@ class Declared(BasePermission):
     from method to one of these. A view that says nothing is closed to everybody."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        needed = permission_of(view, request.method or "")
+        method = request.method or ""
+        handled = method != "OPTIONS" and hasattr(view, method.lower())
+        needed = permission_of(view, method) if handled else SIGNED_IN  # then 405
         if needed is None:
             raise Denied("This address declares no permission.")
         if needed == PUBLIC:
@@ -77,6 +81,7 @@ class Declared(BasePermission):
             return False
         reason = None if needed == SIGNED_IN else why_not(actor_of(request), needed)
         if reason:
+            was_denied(request, needed, getattr(view, "kwargs", {}).get("pk", ""))
             raise Denied(reason)
         return True
 
@@ -87,6 +92,11 @@ def permission_of(view: Any, method: str) -> str | None:
     if isinstance(declared, dict):
         return declared.get("GET" if method == "HEAD" else method)
     return declared
+
+
+def was_denied(request: Request, permission: str, target: object = "") -> None:
+    """A refusal leaves its line, like a change does."""
+    audit.record(permission, actor_of(request), outcome="denied", target_id=target, detail={"path": request.path})
 
 
 def _set_actor(request: Request, actor: Actor) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
-from accounts.access import Actor
-from accounts.models import Team
+from accounts.access import ADMIN, Actor, rank
+from accounts.models import AuditEntry, Team
 
 M = TypeVar("M", bound=Model)
 
@@ -36,3 +36,22 @@ def team_ids(actor: Actor) -> list[Any]:
     if actor.token_team_id is not None:
         ids &= {actor.token_team_id}
     return list(ids)
+
+
+def visible_teams(actor: Actor) -> QuerySet[Team]:
+    """The actor's own teams; all of them for site administrators."""
+    if actor.is_site_admin and actor.token_team_id is None:
+        return Team.objects.all()
+    return Team.objects.filter(pk__in=team_ids(actor))
+
+
+def visible_entries(actor: Actor) -> QuerySet[AuditEntry]:
+    """The audit trail: all of it for site administrators, a team's for its admins, else what one did oneself."""
+    entries = AuditEntry.objects.all()
+    if actor.user is None or not actor.user.is_active:
+        return entries.none()
+    if actor.is_site_admin and actor.token_team_id is None:
+        return entries
+    led = [pk for pk in team_ids(actor) if rank(actor, pk) >= ADMIN]
+    own = Q(actor=actor.user) if actor.token_team_id is None else Q(actor=actor.user, team_id=actor.token_team_id)
+    return entries.filter(own | Q(team_id__in=led))

@@ -1,0 +1,163 @@
+"""What every REST view has: the actor, a closed world of parameters and fields, and rows that the actor may see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db.models import Model, QuerySet
+from django.http import Http404
+from rest_framework import serializers
+from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.access import Actor, actor_of, require
+from accounts.api.links import absolute
+from accounts.authentication import permission_of, was_denied
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+PAGING = frozenset({"limit", "cursor", "ordering"})
+_NO = ("", "0", "false", "no")
+
+
+class Problem(APIException):
+    """A refusal with a status and a stable code of its own."""
+
+    def __init__(self, status: int, code: str, detail: str, errors: Mapping[str, list[str]] | None = None) -> None:
+        super().__init__(detail, code)
+        self.status_code, self.code, self.errors = status, code, errors
+
+
+class View(APIView):
+    """A REST address. ``permission`` is a name of the permission table, or method → name; see `Declared`.
+
+    ``takes`` are the parameters that a GET understands; any other is answered with 400, since a filter with a
+    slip of the pen would else show, or change, everything.
+    """
+
+    permission: ClassVar[str | dict[str, str]]
+    takes: ClassVar[frozenset[str]] = frozenset()
+    writes_take: ClassVar[frozenset[str]] = frozenset()
+    http_method_names = ["get", "post", "delete", "head"]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method not in SAFE and flag(request, "dry_run"):
+            raise Problem(400, "not_supported", "This version cannot show a plan first; nothing was done.")
+        known = self.reading() if request.method in SAFE else self.writes_take | {"dry_run"}
+        unknown = sorted(set(request.query_params) - known)
+        if unknown:
+            raise Problem(
+                400, "unknown_parameter", "Unknown parameters.", {name[:64]: ["Unknown parameter."] for name in unknown}
+            )
+
+    def reading(self) -> frozenset[str]:
+        """The parameters of a GET."""
+        return self.takes
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks."""
+        return actor_of(self.request)
+
+    def object(self, queryset: QuerySet[Any], pk: object, permission: str = "") -> Any:
+        """One row of those that the actor may see, else 404; with a permission, checked on this very row."""
+        found = queryset.filter(pk=pk).first()
+        if found is None:
+            if self.request.method not in SAFE and queryset.model._default_manager.filter(pk=pk).exists():
+                was_denied(self.request, permission_of(self, self.request.method or "") or "", pk)
+            raise Http404("No such object.")
+        if permission:
+            require(self.actor, permission, found)
+        return found
+
+
+class Listing(View, GenericAPIView):
+    """A list of rows by keyset: ``ordering_fields`` is public name → column, ``ordering`` the usual order."""
+
+    ordering_fields: ClassVar[dict[str, str]] = {"created_at": "created_at"}
+    ordering: ClassVar[tuple[str, ...]] = ("-created_at",)
+
+    def reading(self) -> frozenset[str]:
+        filters = getattr(self, "filterset_class", None)
+        return self.takes | PAGING | frozenset(filters.base_filters if filters else ())
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(rows, many=True).data)
+
+
+class Body(serializers.Serializer):
+    """A closed world: what is not a field is an error, whatever it was meant to be."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise ValidationError({"": ["A JSON object is expected."]})
+        unknown = [key for key in data if key not in self.fields]
+        if unknown:
+            wrong = {str(key)[:64]: [ErrorDetail("Unknown field.", code="unknown_field")] for key in unknown}
+            raise ValidationError(wrong)
+        return super().to_internal_value(data)
+
+
+class Integer(serializers.IntegerField):
+    """A JSON number without a fraction; ``"10"`` and ``true`` are none."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Boolean(serializers.BooleanField):
+    """JSON's ``true`` and ``false`` and nothing like them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class Text(serializers.CharField):
+    """A JSON string, never a number that looks like one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Row(serializers.ModelSerializer):
+    """A row as REST shows it. ``url`` is its own full address; ``address`` names the route."""
+
+    address: ClassVar[str] = ""
+    url = serializers.SerializerMethodField()
+
+    def get_url(self, row: Model) -> str:
+        # Put together here: to reverse a route for each of 200 rows costs more than reading them.
+        return absolute(self.context["request"], f"/api/v1/{self.address}/{row.pk}/")
+
+
+def body(request: Request, kind: type[Body]) -> dict[str, Any]:
+    """The body, checked; raises `ValidationError`."""
+    parsed = kind(data=request.data)
+    parsed.is_valid(raise_exception=True)
+    return dict(parsed.validated_data)
+
+
+def flag(request: Request, name: str) -> bool:
+    """Whether ``?name=1`` is there."""
+    return request.query_params.get(name, "").lower() not in _NO
+
+
+def number(request: Request, name: str, usual: int, *, least: int = 0, most: int) -> int:
+    """``?name=7`` as a whole number within bounds; raises `ValidationError`."""
+    text = request.query_params.get(name, "")
+    if text == "":
+        return usual
+    if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
+        return int(text)
+    raise ValidationError({name: [f"A whole number from {least} to {most} is expected."]})

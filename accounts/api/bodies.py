@@ -1,0 +1,72 @@
+"""Bodies as they come in: bounded, and read without guessing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+LARGEST = 1024 * 1024
+
+
+class TooLarge(APIException):
+    """More than a body may have."""
+
+    status_code = 413
+    default_code = "too_large"
+    default_detail = "A JSON body has 1 MiB at most."
+
+
+class StrictJSONParser(JSONParser):
+    """JSON of 1 MiB at most, without duplicate keys (of which each reader picks another one) and without NaN."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        raw = stream.read(LARGEST + 1)
+        if len(raw) > LARGEST:
+            raise TooLarge
+        try:
+            return json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            detail = str(error) if isinstance(error, json.JSONDecodeError | _Twice) else "not readable"
+            raise ParseError(f"The body is not valid JSON: {detail}.") from None
+
+
+class _Twice(ValueError):
+    """The same key two times in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Twice(f"the key {key[:80]!r} is there twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise _Twice(f"{name} is not a number")
+
+
+class OneKind(BaseContentNegotiation):
+    """JSON for everybody: an answer that was asked for in another type is still better than a 406.
+
+    Addresses that know plain text or NDJSON look at ``Accept`` themselves.
+    """
+
+    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+        kind = (request.content_type or "").split(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == kind), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], str(renderers[0].media_type)

@@ -1,0 +1,51 @@
+"""How many requests one caller may send."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from threading import Lock
+from typing import Any
+
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from accounts.access import actor_of
+
+_MOST_CALLERS = 10_000
+
+
+class Sustained(BaseThrottle):
+    """A bucket a caller that holds a minute's requests and fills up steadily; counted in this process alone.
+
+    Callers are told apart by token, then by person, then by address.
+    """
+
+    _buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # noqa: RUF012 - one for all instances
+    _lock = Lock()
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        most = settings.API_RATE
+        if not most:
+            return True
+        caller, now = _caller(request), time.monotonic()
+        with self._lock:
+            left, since = self._buckets.pop(caller, (float(most), now))
+            left = min(float(most), left + (now - since) * most / 60)
+            self._wait = (1 - left) * 60 / most
+            allowed = left >= 1
+            self._buckets[caller] = (left - 1 if allowed else left, now)
+            while len(self._buckets) > _MOST_CALLERS:
+                self._buckets.popitem(last=False)
+        return allowed
+
+    def wait(self) -> float:
+        return self._wait
+
+
+def _caller(request: Request) -> str:
+    actor = actor_of(request)
+    if actor.token_key:
+        return f"token {actor.token_key}"
+    return f"user {actor.user.pk}" if actor.user else f"address {actor.ip}"

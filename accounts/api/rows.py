@@ -1,0 +1,117 @@
+"""People, teams, tokens and the audit trail as REST shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field, inline_serializer
+from rest_framework import serializers
+
+from accounts.access import SCOPES
+from accounts.api.base import Body, Row, Text
+from accounts.models import ApiToken, AuditEntry, Role, Team, User
+
+_member = inline_serializer(
+    "Member", {"username": serializers.CharField(), "role": serializers.ChoiceField(Role.choices)}, many=True
+)
+_role = inline_serializer(
+    "TeamRole", {"team": serializers.SlugField(), "role": serializers.ChoiceField(Role.choices)}, many=True
+)
+
+
+class TeamRow(Row):
+    """People who own things together."""
+
+    address = "teams"
+    members = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Team
+        fields = ("id", "slug", "name", "created_at", "members", "url")
+        read_only_fields = fields
+
+    @extend_schema_field(_member)
+    def get_members(self, row: Team) -> list[dict[str, str]]:
+        return [{"username": m.user.username, "role": m.role} for m in row.memberships.all()]
+
+
+class UserRow(Row):
+    """A person."""
+
+    address = "users"
+    name = serializers.CharField(source="display_name", read_only=True)
+    created_at = serializers.DateTimeField(source="date_joined", read_only=True)
+    is_site_admin = serializers.BooleanField(source="is_superuser", read_only=True)
+    teams = serializers.SerializerMethodField()
+
+    class Meta:
+        model = User
+        fields = (
+            "id", "username", "name", "email", "is_active", "is_site_admin", "teams", "last_login", "created_at", "url",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(_role)
+    def get_teams(self, row: User) -> list[dict[str, str]]:
+        return [{"team": m.team.slug, "role": m.role} for m in row.memberships.all()]
+
+
+class TokenRow(Row):
+    """A token of one's own, without its secret."""
+
+    address = "tokens"
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), read_only=True)
+
+    class Meta:
+        model = ApiToken
+        fields = (
+            "id", "name", "key", "scopes", "team", "created_at", "expires_at", "last_used_at", "revoked_at", "url",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class NewTokenRow(TokenRow):
+    """A token that was just made: ``token`` is shown this once and never again."""
+
+    token = serializers.SerializerMethodField()
+
+    class Meta(TokenRow.Meta):
+        fields = (*TokenRow.Meta.fields, "token")
+        read_only_fields = fields
+
+    def get_token(self, row: ApiToken) -> str:
+        return str(self.context["secret"])
+
+
+class NewToken(Body):
+    """What a token is to be. Without ``expires_at`` it lasts 30 days."""
+
+    name = Text(max_length=80)
+    scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), allow_empty=False)
+    expires_at = serializers.DateTimeField(required=False)
+    team = Text(required=False, allow_null=True)
+
+
+class EntryRow(serializers.ModelSerializer):
+    """One line of the audit trail."""
+
+    actor = serializers.CharField(source="actor_name", read_only=True)
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    target = serializers.SerializerMethodField()
+    operation = serializers.UUIDField(source="operation_id", read_only=True, allow_null=True)
+    detail = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = AuditEntry
+        fields = ("id", "at", "actor", "verb", "outcome", "target", "team", "operation", "source", "ip", "detail")
+        read_only_fields = fields
+
+    @extend_schema_field(
+        inline_serializer(
+            "AuditTarget",
+            {"type": serializers.CharField(), "id": serializers.CharField(), "name": serializers.CharField()},
+        )
+    )
+    def get_target(self, row: AuditEntry) -> dict[str, Any]:
+        return {"type": row.target_type, "id": row.target_id, "name": row.target_name}

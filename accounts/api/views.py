@@ -1,0 +1,148 @@
+"""REST of people, teams, tokens and the audit trail."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import audit, tokens
+from accounts.access import Denied
+from accounts.api.base import Listing, View, body
+from accounts.api.rows import EntryRow, NewToken, NewTokenRow, TeamRow, TokenRow, UserRow
+from accounts.filters import AuditFilter, TeamFilter, UserFilter
+from accounts.models import ApiToken, AuditEntry, Membership, Team, User
+from accounts.querysets import visible_entries, visible_teams
+
+
+class TeamList(Listing):
+    """One's own teams; all of them for site administrators."""
+
+    permission = "team.read"
+    serializer_class = TeamRow
+    filterset_class = TeamFilter
+    ordering_fields = {"name": "name", "created_at": "created_at"}
+    ordering = ("name",)
+
+    def get_queryset(self) -> QuerySet[Team]:
+        return _with_members(visible_teams(self.actor))
+
+
+class TeamDetail(View):
+    """One team."""
+
+    permission = "team.read"
+
+    @extend_schema(responses=TeamRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(_with_members(visible_teams(self.actor)), pk)
+        return Response(TeamRow(found, context={"request": request}).data)
+
+
+class UserList(Listing):
+    """Everybody, for site administrators."""
+
+    permission = "user.read"
+    serializer_class = UserRow
+    filterset_class = UserFilter
+    ordering_fields = {"username": "username", "created_at": "date_joined", "last_login": "last_login"}
+    ordering = ("username",)
+
+    def get_queryset(self) -> QuerySet[User]:
+        return _with_teams(User.objects.all())
+
+
+class UserDetail(View):
+    """One person."""
+
+    permission = "user.read"
+
+    @extend_schema(responses=UserRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(_with_teams(User.objects.all()), pk)
+        return Response(UserRow(found, context={"request": request}).data)
+
+
+class TokenList(Listing):
+    """One's own tokens. A token cannot make tokens: that takes a signed-in person."""
+
+    permission = "token.own"
+    serializer_class = TokenRow
+    ordering_fields = {name: name for name in ("name", "created_at", "expires_at", "last_used_at")}
+
+    def get_queryset(self) -> QuerySet[ApiToken]:
+        return _own(self.actor.user)
+
+    @extend_schema(request=NewToken, responses={201: NewTokenRow})
+    def post(self, request: Request) -> Response:
+        if self.actor.token_key:
+            raise Denied("A token cannot make tokens: sign in.")
+        wish = body(request, NewToken)
+        team = None
+        if wish.get("team"):
+            team = visible_teams(self.actor).filter(slug=wish["team"]).first()
+            if team is None:
+                raise ValidationError({"team": ["No such team."]})
+        lasts = wish["expires_at"] - timezone.now() if "expires_at" in wish else tokens.USUAL
+        user = self.actor.user
+        assert user is not None  # noqa: S101 - the permission has looked
+        with transaction.atomic():
+            made, secret = tokens.make(user, wish["name"], wish["scopes"], lasts=lasts, team=team)
+            audit.record("token.create", self.actor, target_type="token", target_id=made.pk, target_name=made.name)
+        shown = NewTokenRow(made, context={"request": request, "secret": secret}).data
+        return Response(shown, 201, headers={"Location": f"/api/v1/tokens/{made.pk}/"})
+
+
+class TokenDetail(View):
+    """One token of one's own. A token may end itself, and no other one unless it has the scope ``admin``."""
+
+    permission = "token.own"
+
+    @extend_schema(responses=TokenRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(_own(self.actor.user), pk)
+        return Response(TokenRow(found, context={"request": request}).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, pk: UUID) -> Response:
+        found: ApiToken = self.object(_own(self.actor.user), pk)
+        actor = self.actor
+        if actor.scopes is not None and "admin" not in actor.scopes and found.key != actor.token_key:
+            raise Denied("This token lacks the scope “admin”.")
+        with transaction.atomic():
+            if tokens.revoke(found):
+                audit.record("token.revoke", actor, target_type="token", target_id=found.pk, target_name=found.name)
+        return Response(status=204)
+
+
+class AuditList(Listing):
+    """Who did what, newest first: one's own, one's team's for team admins, all of it for site administrators."""
+
+    permission = "audit.read"
+    serializer_class = EntryRow
+    filterset_class = AuditFilter
+    ordering_fields = {"at": "id", "id": "id"}
+    ordering = ("-id",)
+
+    def get_queryset(self) -> QuerySet[AuditEntry]:
+        return visible_entries(self.actor).select_related("team")
+
+
+def _own(user: User | None) -> QuerySet[ApiToken]:
+    return ApiToken.objects.filter(user=user).select_related("team")
+
+
+def _with_members(teams: QuerySet[Team]) -> QuerySet[Team]:
+    members = Membership.objects.select_related("user").order_by("user__username")
+    return teams.prefetch_related(Prefetch("memberships", queryset=members))
+
+
+def _with_teams(users: QuerySet[User]) -> QuerySet[User]:
+    roles = Membership.objects.select_related("team").order_by("team__name")
+    return users.prefetch_related(Prefetch("memberships", queryset=roles))

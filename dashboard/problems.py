@@ -1,0 +1,146 @@
+"""Every error under /api/ is `application/problem+json` (RFC 9457) with a stable ``code``; never a page, never a trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.core.exceptions import ValidationError as ModelInvalid
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from accounts.api.base import Problem
+from engine import errors as engine
+from engine.specs import SpecError
+from operations.services import Refused
+
+logger = logging.getLogger(__name__)
+Errors = Mapping[str, list[str]]
+MEDIA_TYPE = "application/problem+json"
+
+# How an engine's answer looks from outside; a branch before its children's own line would hide them.
+_ENGINE: tuple[tuple[type[engine.EngineError], int], ...] = (
+    (engine.PolicyDenied, 403),
+    (engine.Invalid, 400),
+    (engine.NotFound, 404),
+    (engine.Conflict, 409),
+    (engine.DeadlineExceeded, 504),
+    (engine.EngineError, 502),
+)
+_CODES = {
+    400: "invalid",
+    401: "not_authenticated",
+    403: "permission_denied",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+}
+
+
+def answer(
+    status: int, code: str, detail: str, *, errors: Errors | None = None
+) -> dict[str, Any]:
+    """The members of a problem."""
+    found: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if errors:
+        found["errors"] = dict(errors)
+    return found
+
+
+def problem(error: Exception, context: Mapping[str, Any]) -> Response:
+    """DRF's exception handler: any exception of a view as a problem. What is not known is logged, and is a 500."""
+    set_rollback()
+    status, code, detail, errors = _told(error)
+    headers = {}
+    if isinstance(error, exceptions.APIException):
+        if challenge := getattr(error, "auth_header", None):
+            headers["WWW-Authenticate"] = challenge
+        if wait := getattr(error, "wait", None):
+            headers["Retry-After"] = str(max(1, int(wait)))
+    elif status == 500:
+        logger.error("A REST view failed", exc_info=error)
+    members = answer(status, code, detail, errors=errors)
+    if isinstance(error, Refused):
+        members |= {key: value for key, value in error.details.items() if key not in members}
+    return Response(members, status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def plain(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    """The same where no REST view was reached: unknown addresses, and what breaks before one."""
+    return JsonResponse(answer(status, code, detail), status=status, content_type=MEDIA_TYPE)
+
+
+def _told(error: Exception) -> tuple[int, str, str, Errors | None]:
+    """``(status, code, detail, errors)``."""
+    match error:
+        case SpecError():
+            return 400, _invalid_code(error.errors), str(error), error.errors
+        case engine.EngineError():
+            status = next(status for kind, status in _ENGINE if isinstance(error, kind))
+            errors = error.details.get("errors") if isinstance(error, engine.Invalid) else None
+            return status, error.code, error.message, errors
+        case Refused():
+            return error.status, error.code, error.message, error.details.get("errors")
+        case Problem():
+            return error.status_code, error.code, str(error.detail), error.errors
+        case exceptions.ValidationError():
+            found = _fields(error.detail)
+            return 400, _invalid_code(found), "Some fields are not valid.", found
+        case exceptions.ParseError():
+            return 400, "invalid", str(error.detail), {"": [str(error.detail)]}
+        case exceptions.APIException():
+            return error.status_code, _CODES.get(error.status_code, "error"), str(error.detail), None
+        case ModelInvalid():
+            return 400, "invalid", "Some fields are not valid.", _messages(error)
+        case Http404():
+            return 404, "not_found", "No such object.", None
+        case PermissionDenied():
+            return 403, "permission_denied", str(error) or "Not allowed.", None
+        case RequestDataTooBig() | TooManyFieldsSent() | TooManyFilesSent():
+            return 413, "too_large", "The request is larger than allowed.", None
+    return 500, "internal_error", "Something broke on our side. It is in the server's log.", None
+
+
+def _fields(detail: Any) -> dict[str, list[str]]:
+    """DRF's nested errors as one flat object: ``{"ports.0.host": ["…"]}``."""
+    found: dict[str, list[str]] = {}
+    for path, message in _walk(detail, ""):
+        found.setdefault(path, []).append(message)
+    return found
+
+
+def _walk(detail: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(detail, Mapping):
+        for key, value in detail.items():
+            name = "" if key == "non_field_errors" else str(key)
+            yield from _walk(value, f"{path}.{name}".strip("."))
+    elif isinstance(detail, list | tuple):
+        for index, value in enumerate(detail):
+            yield from _walk(value, f"{path}.{index}" if isinstance(value, Mapping | list) else path)
+    else:
+        yield path, str(detail)
+
+
+def _messages(error: ModelInvalid) -> dict[str, list[str]]:
+    return dict(error.message_dict) if hasattr(error, "error_dict") else {"": list(error.messages)}
+
+
+def _invalid_code(errors: Errors) -> str:
+    """``unknown_field`` where that is all that is wrong, else ``invalid``."""
+    messages = [message for found in errors.values() for message in found]
+    return "unknown_field" if messages and all(m.startswith("Unknown field") for m in messages) else "invalid"
+

@@ -1,0 +1,102 @@
+"""Operations and engines as REST shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field, inline_serializer
+from rest_framework import serializers
+
+from accounts.access import actor_of
+from accounts.api.base import Row
+from operations.models import Engine, Operation
+
+UNITS = ("layers", "bytes", "steps")
+
+_target = inline_serializer(
+    "Target",
+    {"type": serializers.CharField(), "id": serializers.UUIDField(allow_null=True), "name": serializers.CharField()},
+)
+_progress = inline_serializer(
+    "Progress",
+    {
+        "current": serializers.IntegerField(allow_null=True),
+        "total": serializers.IntegerField(allow_null=True),
+        "unit": serializers.ChoiceField(UNITS, allow_null=True),
+        "message": serializers.CharField(),
+    },
+)
+_error = inline_serializer(
+    "OperationError", {"code": serializers.CharField(), "message": serializers.CharField()}, allow_null=True
+)
+
+
+class OperationRow(Row):
+    """One operation. ``undoable_until`` is null where it cannot be undone."""
+
+    address = "operations"
+    target = serializers.SerializerMethodField()
+    progress = serializers.SerializerMethodField()
+    error = serializers.SerializerMethodField()
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    actor = serializers.CharField(source="actor_name", read_only=True)
+    undoable_until = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Operation
+        fields = (
+            "id", "kind", "state", "target", "engine", "team", "progress", "error", "result", "actor", "source",
+            "attempt", "undoable_until", "created_at", "started_at", "finished_at", "url",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(_target)
+    def get_target(self, row: Operation) -> dict[str, Any]:
+        return {"type": row.target_type, "id": row.target_id or None, "name": row.target_name}
+
+    @extend_schema_field(_progress)
+    def get_progress(self, row: Operation) -> dict[str, Any]:
+        found = row.progress
+        return {
+            "current": found.get("current"),
+            "total": found.get("total"),
+            "unit": found.get("unit") or None,
+            "message": found.get("message") or "",
+        }
+
+    @extend_schema_field(_error)
+    def get_error(self, row: Operation) -> dict[str, str] | None:
+        return {"code": row.error_code, "message": row.error_message} if row.error_code else None
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_undoable_until(self, row: Operation) -> None:
+        return None
+
+
+class EngineRow(Row):
+    """A container engine. Its address is for site administrators alone."""
+
+    address = "engines"
+    engine_id = serializers.CharField(source="native_id", read_only=True)
+    endpoint = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Engine
+        fields = (
+            "id", "engine_id", "name", "status", "status_since", "status_detail", "seen_at", "synced_at", "version",
+            "endpoint", "created_at", "url",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_endpoint(self, row: Engine) -> str | None:
+        return row.endpoint if actor_of(self.context["request"]).is_site_admin else None
+
+
+class EngineInfoRow(EngineRow):
+    """The same with what the engine says of its machine; memory in bytes."""
+
+    class Meta(EngineRow.Meta):
+        fields = (
+            *EngineRow.Meta.fields, "api_version", "os", "architecture", "cpus", "memory", "storage_driver",
+        )  # fmt: skip
+        read_only_fields = fields

@@ -1,0 +1,164 @@
+"""REST of engines and operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import VIEWER, Actor, best_rank
+from accounts.api.base import Body, Listing, Problem, View, body, number
+from accounts.querysets import visible_to
+from operations import services
+from operations.api.answers import accepted, lines
+from operations.api.rows import EngineInfoRow, EngineRow, OperationRow
+from operations.filters import EngineFilter, OperationFilter
+from operations.models import Engine, Operation, OperationEvent
+from streams import want
+
+LINES_MOST = 10_000
+
+
+def visible_engines(actor: Actor) -> QuerySet[Engine]:
+    """Engines have no team: whoever has a role anywhere sees them."""
+    return Engine.objects.all() if best_rank(actor) >= VIEWER else Engine.objects.none()
+
+
+def visible_operations(actor: Actor) -> QuerySet[Operation]:
+    """With what a row shows of others, in the same query."""
+    return visible_to(actor, Operation.objects.select_related("team"))
+
+
+class Nothing(Body):
+    """An empty body, or ``{}``."""
+
+
+class EngineList(Listing):
+    """Container engines that Slipway looks after."""
+
+    permission = "engine.read"
+    serializer_class = EngineRow
+    filterset_class = EngineFilter
+    ordering_fields = {"name": "name", "status": "status", "created_at": "created_at"}
+    ordering = ("name",)
+
+    def get_queryset(self) -> QuerySet[Engine]:
+        return visible_engines(self.actor)
+
+
+class EngineDetail(View):
+    """One engine."""
+
+    permission = "engine.read"
+
+    @extend_schema(responses=EngineRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_engines(self.actor), pk)
+        return Response(EngineRow(found, context={"request": request}).data)
+
+
+class EngineInfo(View):
+    """One engine, with what it says of its machine."""
+
+    permission = "engine.read"
+
+    @extend_schema(responses=EngineInfoRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_engines(self.actor), pk)
+        return Response(EngineInfoRow(found, context={"request": request}).data)
+
+
+class EngineSync(View):
+    """Asks the gateway to compare everything with the engine now, instead of at its next round."""
+
+    permission = "engine.sync"
+
+    @extend_schema(request=Nothing, responses={202: EngineRow})
+    def post(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_engines(self.actor), pk)
+        body(request, Nothing)
+        if not want.request_sync(found.pk):
+            raise Problem(503, "unavailable", "The gateway cannot be reached just now; it compares by itself soon.")
+        return Response(EngineRow(found, context={"request": request}).data, 202)
+
+
+class OperationList(Listing):
+    """Every change that was asked for, newest first."""
+
+    permission = "operation.read"
+    serializer_class = OperationRow
+    filterset_class = OperationFilter
+    ordering_fields = {name: name for name in ("created_at", "started_at", "finished_at", "kind", "state")}
+
+    def get_queryset(self) -> QuerySet[Operation]:
+        return visible_operations(self.actor)
+
+
+class OperationDetail(View):
+    """One operation, as it is now."""
+
+    permission = "operation.read"
+
+    @extend_schema(responses=OperationRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_operations(self.actor), pk)
+        return Response(OperationRow(found, context={"request": request}).data)
+
+
+class OperationLog(View):
+    """The output of an operation, at most 10,000 lines a call; the last number is in ``Slipway-Last-Seq``."""
+
+    permission = "operation.read"
+    takes = frozenset({"after"})
+
+    @extend_schema(
+        parameters=[OpenApiParameter("after", OpenApiTypes.INT, description="Only lines with a higher number.")],
+        responses={(200, "text/plain"): OpenApiTypes.STR, (200, "application/x-ndjson"): OpenApiTypes.STR},
+    )
+    def get(self, request: Request, pk: UUID) -> HttpResponseBase:
+        found = self.object(visible_operations(self.actor), pk)
+        return log_of(request, found)
+
+
+def log_of(request: Request, operation: Operation) -> HttpResponseBase:
+    """The lines of an operation after ``?after=``."""
+    after = number(request, "after", 0, most=2**31 - 1)
+    events = list(operation.events.filter(kind="log", seq__gt=after).order_by("seq")[:LINES_MOST])
+    return lines(request, _log_lines(events), last=events[-1].seq if events else after)
+
+
+class OperationCancel(View):
+    """Asks an operation to stop. One that has not started ends at once."""
+
+    permission = "operation.cancel"
+
+    @extend_schema(request=Nothing, responses={202: OperationRow, 200: OperationRow})
+    def post(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_operations(self.actor), pk)
+        body(request, Nothing)
+        return accepted(request, services.cancel(found, actor=self.actor))
+
+
+class OperationRetry(View):
+    """Asks for the same change again, as a new operation. Needs the permission of that change."""
+
+    permission = "operation.read"
+
+    @extend_schema(request=Nothing, responses={202: OperationRow, 200: OperationRow})
+    def post(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_operations(self.actor), pk)
+        body(request, Nothing)
+        return accepted(request, services.retry(found, actor=self.actor))
+
+
+def _log_lines(events: list[OperationEvent]) -> Iterator[dict[str, Any]]:
+    for event in events:
+        stream = "stderr" if event.data.get("stream") == 2 else "stdout"
+        yield {"seq": event.seq, "ts": event.at.isoformat(), "stream": stream, "line": event.data.get("text", "")}
