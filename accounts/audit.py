@@ -1,4 +1,6 @@
-"""Who did what, on what, from where, and how it ended. The only writer of `AuditEntry`; nothing is ever changed."""
+"""Who did what, on what, from where, and how it ended. The only writer of `AuditEntry`; nothing is ever
+changed.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,12 @@ def record(
     operation_id: UUID | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
-    """Writes one line, within the caller's transaction: the change and its line are there together or not at all.
+    """Writes one line, within the caller's transaction: the change and its line are there together or not at
+    all.
 
-    ``verb`` is an operation kind or an account event (``auth.login``); ``outcome`` is accepted, denied, succeeded,
-    failed or cancelled. ``name`` stands in for an actor without an account: the name that somebody tried to sign
-    in with. ``detail`` is JSON without secrets; long texts in it are cut.
+    ``verb`` is an operation kind or an account event (``auth.login``); ``outcome`` is accepted, denied,
+    succeeded, failed or cancelled. ``name`` stands in for an actor without an account: the name that somebody
+    tried to sign in with. ``detail`` is JSON without secrets; long texts in it are cut.
     """
     return AuditEntry.objects.create(
         actor=actor.user,

@@ -1,4 +1,4 @@
-"""One place a verb: its kind is the registry name, the permission, the audit verb, the metric and the docs row."""
+"""One place a verb: its kind is the registry name, permission, audit verb, metric and docs row."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from engine.base import Engine as EngineBackend
 from engine.types import Progress
 
 if TYPE_CHECKING:
+    from accounts.access import Actor, Owned
     from operations.models import Operation
 
 
@@ -19,30 +20,43 @@ class Context(Protocol):
     operation: Operation
     engine: EngineBackend
     params: Mapping[str, Any]
-    """The operation's parameters with its sealed secrets put back. Read again from the database by the worker."""
+    """The operation's parameters, read again from the database, with its sealed secrets put back."""
 
     def emit(self, progress: Progress) -> None:
-        """Progress, steps and log lines, to the rows and the open pages; batched, so call it freely."""
+        """Progress, steps and log lines, to the rows and the open pages; batched, so call it freely.
+
+        A progress with ``extra`` becomes a step event that holds ``extra`` and the counts.
+        """
 
     def should_stop(self) -> bool:
-        """True when somebody asked to cancel or the deadline has passed: stop and raise `engine.errors.Cancelled`."""
+        """True when somebody asked to cancel or the time is up: stop and raise `engine.errors.Cancelled`."""
 
     def check_fence(self) -> None:
         """Raises when another worker has taken over: call it right before each change on the engine."""
 
 
 Verb = Callable[[Context], Mapping[str, Any] | None]
-"""Does the change and returns the operation's ``result``. Finds its own earlier attempt first where one may exist."""
-Verify = Callable[[Context], bool | None]
-"""After an answer was lost: true = it happened, false = it did not, ``None`` = cannot tell yet."""
+"""Does the change and returns the ``result``. Finds its own earlier attempt first where one may exist."""
+Verify = Callable[[Context], Mapping[str, Any] | bool | None]
+"""After an answer was lost. True or a ``result``: it happened; false: it did not; ``None``: cannot tell yet.
+
+One that answers false makes sure that it does not happen later either.
+"""
+After = Callable[[Context], None]
+"""Brings the rows up to date before the operation says how it ended, so that whoever reads that end reads
+true rows.
+
+Called in the worker whatever the end; the engine may be away.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of operation. ``deadline`` in seconds; ``repeatable``: running it twice does no harm.
 
-    ``label`` is what people read ("Stop"), ``doing`` while it runs ("Stopping"). ``after`` is called with the
-    ended operation (whatever its state) to bring the rows up to date and ring the bells.
+    ``label`` is what people read ("Stop"), ``doing`` while it runs ("Stopping"). ``again`` submits the same
+    change anew where the parameters alone do not suffice (a build needs its files); it may raise
+    `services.Refused`.
     """
 
     name: str
@@ -53,10 +67,12 @@ class Kind:
     deadline: float = 60
     repeatable: bool = False
     verify: Verify | None = None
-    after: Callable[[Operation], None] | None = None
+    after: After | None = None
+    again: Callable[[Operation, Actor], Operation] | None = None
 
 
 _kinds: dict[str, Kind] = {}
+_finders: dict[str, Callable[[str], Owned | None]] = {}
 
 
 def operation(
@@ -68,7 +84,8 @@ def operation(
     deadline: float = 60,
     repeatable: bool = False,
     verify: Verify | None = None,
-    after: Callable[[Operation], None] | None = None,
+    after: After | None = None,
+    again: Callable[[Operation, Actor], Operation] | None = None,
 ) -> Callable[[Verb], Verb]:
     """Registers the decorated function as the verb of this kind."""
 
@@ -76,7 +93,7 @@ def operation(
         if name in _kinds:
             raise RuntimeError(f"operation kind {name!r} is registered twice")
         _kinds[name] = Kind(
-            name, label, doing, permission or name, run, deadline, repeatable, verify, after
+            name, label, doing, permission or name, run, deadline, repeatable, verify, after, again
         )
         return run
 
@@ -94,3 +111,14 @@ def get(name: str) -> Kind:
 def all_kinds() -> Mapping[str, Kind]:
     """Every registered kind by name."""
     return dict(_kinds)
+
+
+def target(type_: str, find: Callable[[str], Owned | None]) -> None:
+    """Says how a target of this type is found by our id, so that rights are asked of its owner of today."""
+    _finders[type_] = find
+
+
+def find_target(type_: str, id_: str) -> Owned | None:
+    """The row that an operation or a read is about; ``None`` where it is gone or the type has no rows."""
+    find = _finders.get(type_)
+    return find(id_) if find and id_ else None

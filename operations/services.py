@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
-from accounts.access import Actor
+from celery import current_app
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.http import Http404
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from accounts import audit
+from accounts.access import SYSTEM, Actor, require
 from accounts.models import Team
+from engine.errors import PolicyDenied
+from operations import actors, events, registry, secrets
 from operations.models import Engine, Operation
+
+log = logging.getLogger(__name__)
+
+TASK = "operations.run"
+KEY_LIFE = timedelta(hours=24)
+"""How long an idempotency key means the same operation."""
+WAIT_FIRST, WAIT_MOST = 0.05, 0.25
+"""Seconds between two looks at an operation that somebody waits for: quick ones are seen quickly."""
+WITHHELD = "_withheld"
+"""In ``params``: names of those whose real values were sealed, and are gone with the end of the operation."""
 
 
 class Refused(Exception):
-    """The change was not accepted; nothing was done. ``code`` and ``status`` are those of the REST contract."""
+    """Not accepted; nothing was done. ``code`` and ``status`` are those of the REST contract."""
 
     def __init__(self, code: str, message: str, status: int = 409, **details: Any) -> None:
         super().__init__(message)
@@ -29,6 +57,47 @@ class Target:
     lock_key: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Stands for an object that does not exist yet: it will be this team's."""
+
+    team_id: UUID | None
+
+
+def lock(*parts: object) -> str:
+    """A lock key of these parts, ``engine:<uuid>:name:web``; long ones are shortened to their digest."""
+    key = ":".join(str(part) for part in parts)
+    return key if len(key) <= 255 else f"{key[:180]}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+@contextmanager
+def denials(kind: str, *, actor: Actor, target: Target, team_id: UUID | None) -> Iterator[None]:
+    """What is denied within is in the audit trail. Outside any transaction, which would undo it."""
+    try:
+        yield
+    except (PermissionDenied, Http404, PolicyDenied) as error:
+        detail = {"reason": str(error)}
+        if isinstance(error, PolicyDenied):
+            detail |= {key: str(value) for key, value in error.details.items()}
+        audit.record(
+            kind,
+            actor,
+            outcome="denied",
+            target_type=target.type,
+            target_id=target.id,
+            target_name=target.name,
+            team_id=team_id,
+            detail=detail,
+        )
+        raise
+
+
+def authorize(kind: str, *, actor: Actor, target: Target, team_id: UUID | None) -> None:
+    """Raises `accounts.access.Denied` or Http404 where the actor may not; the audit trail then has it."""
+    with denials(kind, actor=actor, target=target, team_id=team_id):
+        require(actor, registry.get(kind).permission, Owner(team_id))
+
+
 def submit(
     kind: str,
     *,
@@ -40,26 +109,219 @@ def submit(
     secrets: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
 ) -> Operation:
-    """Accepts a change: one transaction writes the row (queued) and the audit entry; after the commit the bell
-    rings and the worker is woken with the id alone.
+    """Accepts a change: one transaction writes the row (queued) and the audit entry; after the commit the
+    bell rings and the worker is woken with the id alone.
 
-    A queued or running operation of the same kind on the same target is joined: that one is returned.
-    Raises `accounts.access.Denied` or Http404 (rights), `Refused` (409 ``conflict`` while another change runs,
-    422 ``idempotency_mismatch``), `engine.errors.PolicyDenied` (guard rails).
+    ``secrets`` holds the real values of those ``params`` that are masked there; they are sealed until the
+    end. A queued or running operation of the same kind with the same parameters on the same target is joined:
+    that one is returned. Raises `accounts.access.Denied` or Http404 (rights), `Refused` (409 ``conflict``
+    while another change runs, 422 ``idempotency_mismatch``).
     """
-    raise NotImplementedError
+    team_id = team.pk if team else None
+    authorize(kind, actor=actor, target=target, team_id=team_id)
+    operation = _new(
+        kind=kind,
+        actor=actor,
+        engine=engine,
+        target=target,
+        team_id=team_id,
+        params=dict(params or {}),
+        hidden=dict(secrets or {}),
+        idempotency_key=idempotency_key,
+    )
+    for _ in range(3):  # somebody else may be first between a look and a write; then the next look finds it
+        found = _same(operation) or _active(operation)
+        if found:
+            return found
+        try:
+            with transaction.atomic():
+                _accept(operation, actor)
+        except IntegrityError:
+            continue
+        return operation
+    raise Refused("conflict", "Another change of the same thing was faster.")
 
 
 def cancel(operation: Operation, *, actor: Actor) -> Operation:
-    """Asks a queued or running operation to stop; queued ones end at once. Raises `Refused` where it has ended."""
-    raise NotImplementedError
+    """Asks a queued or running operation to stop; queued ones end at once. Raises `Refused` where it has
+    ended.
+    """
+    target = Target(operation.target_type, operation.target_id, operation.target_name)
+    with denials("operation.cancel", actor=actor, target=target, team_id=operation.team_id):
+        require(actor, "operation.cancel", operation)
+    now = timezone.now()
+    rows = Operation.objects.filter(pk=operation.pk)
+    with transaction.atomic():
+        ended = rows.filter(state="queued").update(
+            state="cancelled",
+            finished_at=now,
+            cancel_requested_at=now,
+            sealed="",
+            error_code="cancelled",
+            error_message=f"Cancelled by {actor.name} before it started.",
+        )
+        asked = ended or rows.filter(state__in=Operation.ACTIVE, cancel_requested_at=None).update(
+            cancel_requested_at=now
+        )
+        operation.refresh_from_db()
+        if asked:
+            story = {"state": operation.state, "cancel": actor.name}
+            events.append(operation, [("state", story)])
+            _audit(operation, actor, "operation.cancel", "accepted")
+            if ended:
+                _audit(operation, actor, operation.kind, "cancelled")
+            events.ring(operation, state=True)
+    if not asked and operation.ended:
+        raise Refused("conflict", "It has already ended.", operation=str(operation.pk))
+    return operation
 
 
 def retry(operation: Operation, *, actor: Actor) -> Operation:
-    """Submits the same change again as a new operation. Raises `Refused` where it is still active."""
-    raise NotImplementedError
+    """Submits the same change again as a new operation, for the one who asks now.
+
+    Raises `Refused` where it is still active, has succeeded, or where secrets were needed that are gone.
+    """
+    if operation.state not in ("failed", "cancelled"):
+        why = "has succeeded" if operation.ended else "is still on its way"
+        raise Refused("conflict", f"It {why}: there is nothing to retry.", operation=str(operation.pk))
+    kind = registry.get(operation.kind)
+    if kind.again:
+        return kind.again(operation, actor)
+    if operation.params.get(WITHHELD):
+        raise Refused("conflict", "Its secret values were not kept: ask for it anew with them.")
+    owner = registry.find_target(operation.target_type, operation.target_id) or operation
+    return submit(
+        operation.kind,
+        actor=actor,
+        engine=operation.engine,
+        target=Target(operation.target_type, operation.target_id, operation.target_name, operation.lock_key),
+        team=Team.objects.filter(pk=owner.team_id).first(),
+        params=operation.params,
+    )
 
 
 def wait(operation: Operation, *, seconds: float) -> Operation:
     """Waits until it has ended or the time is up, and returns it as it is then."""
-    raise NotImplementedError
+    until, pause = time.monotonic() + seconds, WAIT_FIRST
+    operation.refresh_from_db()
+    while not operation.ended and (left := until - time.monotonic()) > 0:
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, WAIT_MOST)
+        operation.refresh_from_db()
+    return operation
+
+
+def dispatch(operation_id: UUID) -> None:
+    """Wakes a worker with the id alone. Best effort: what is lost here the sweeper sends again."""
+    try:
+        current_app.send_task(TASK, (str(operation_id),), retry=False, ignore_result=True)
+    except Exception as error:  # noqa: BLE001 - a broker can be away in many ways, and none of them matters here
+        log.warning("operation %s waits for the sweeper: %s", operation_id, error)
+    Operation.objects.filter(pk=operation_id).update(dispatched_at=timezone.now())
+
+
+def actor_of(operation: Operation) -> Actor | None:
+    """Who asked, with the rights of today. ``None``: the account or the token is gone."""
+    if operation.source == Operation.Source.SYSTEM and operation.actor is None:
+        return SYSTEM if operation.actor_name == SYSTEM.name else None
+    return actors.recall(operation.actor, source=operation.source, token_key=operation.token_key)
+
+
+def _new(
+    *,
+    kind: str,
+    actor: Actor,
+    engine: Engine,
+    target: Target,
+    team_id: UUID | None,
+    params: dict[str, Any],
+    hidden: dict[str, Any],
+    idempotency_key: str,
+) -> Operation:
+    """The row that is to be written, complete."""
+    pk = uuid4()
+    if hidden:
+        params[WITHHELD] = sorted(hidden)
+    body = [kind, engine.pk, target.type, target.id, target.name, team_id, params, hidden]
+    return Operation(
+        pk=pk,
+        kind=kind,
+        engine=engine,
+        team_id=team_id,
+        actor=actor.user,
+        actor_name=actor.name,
+        token_key=actor.token_key,
+        source=actor.source,
+        target_type=target.type,
+        target_id=target.id,
+        target_name=target.name[:255],
+        lock_key=target.lock_key,
+        params=params,
+        sealed=secrets.seal(pk, hidden),
+        idempotency_key=idempotency_key[:200],
+        body_digest=_digest(body),
+    )
+
+
+def _digest(body: Any) -> str:
+    """Keyed, because the body may hold a secret that is easily guessed."""
+    text = json.dumps(body, sort_keys=True, default=str, separators=(",", ":"))
+    return salted_hmac(
+        "slipway.operations.body", text, secret=settings.SECRET_KEY, algorithm="sha256"
+    ).hexdigest()
+
+
+def _same(new: Operation) -> Operation | None:
+    """What the same caller has asked for before under this key; a key that has had its day is free again."""
+    if not new.idempotency_key:
+        return None
+    mine = Operation.objects.filter(actor=new.actor, idempotency_key=new.idempotency_key)
+    mine.filter(created_at__lt=timezone.now() - KEY_LIFE).update(idempotency_key="")
+    found = mine.first()
+    if found and found.body_digest != new.body_digest:
+        raise Refused(
+            "idempotency_mismatch",
+            "This Idempotency-Key was used for another request.",
+            422,
+            operation=str(found.pk),
+        )
+    return found
+
+
+def _active(new: Operation) -> Operation | None:
+    """What is at work on the same target: joined where it is the same change, else the reason to refuse."""
+    if not new.lock_key:
+        return None
+    found = Operation.objects.active().filter(lock_key=new.lock_key).first()
+    if found is None or (found.kind == new.kind and found.body_digest == new.body_digest):
+        return found
+    label = registry.get(found.kind).label.lower()
+    raise Refused(
+        "conflict",
+        f"{found.actor_name} asked to {label} {found.target_name}, and that is not finished yet.",
+        operation=str(found.pk),
+    )
+
+
+def _accept(operation: Operation, actor: Actor) -> None:
+    operation.save(force_insert=True)
+    events.append(operation, [("state", {"state": "queued"})])
+    _audit(operation, actor, operation.kind, "accepted", detail=operation.params)
+    events.ring(operation, state=True)
+    transaction.on_commit(lambda: dispatch(operation.pk), robust=True)
+
+
+def _audit(
+    operation: Operation, actor: Actor, verb: str, outcome: str, detail: Mapping[str, Any] | None = None
+) -> None:
+    audit.record(
+        verb,
+        actor,
+        outcome=outcome,
+        target_type=operation.target_type,
+        target_id=operation.target_id,
+        target_name=operation.target_name,
+        team_id=operation.team_id,
+        operation_id=operation.pk,
+        detail=detail,
+    )

@@ -1,0 +1,114 @@
+"""Who works on which operation: leases, kept alive by one thread a process, and what that thread notices.
+
+A worker that dies stops renewing; within `LEASE` seconds somebody else may take over, with a higher fence. A
+worker that was only asleep then finds that its writes match no row any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import close_old_connections, connection
+from django.utils import timezone
+
+from operations.models import Operation, OperationQuerySet
+
+log = logging.getLogger(__name__)
+
+LEASE = 15.0
+"""Seconds that a lease holds without being renewed."""
+RENEW = LEASE / 3
+LOOK = 0.5
+"""Seconds between two looks for cancel requests: how soon a cancelled build stops."""
+
+
+class Hold:
+    """One operation that this process works on. Written by the renewing thread, read by the working one."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.id: UUID = operation.pk
+        self.fence: int = operation.fence
+        self.lost = False
+        self.cancelled = operation.cancel_requested_at is not None
+        self.renewed = time.monotonic()
+
+
+_holds: dict[UUID, Hold] = {}
+_lock = threading.Lock()
+_thread: threading.Thread | None = None
+
+
+def owner() -> str:
+    """What stands in ``lease_owner``: machine, process and thread."""
+    return f"{socket.gethostname()[:40]}:{os.getpid()}:{threading.get_native_id()}"
+
+
+@contextmanager
+def hold(operation: Operation) -> Iterator[Hold]:
+    """Keeps the lease of a claimed operation alive within the block."""
+    global _thread  # noqa: PLW0603 - one renewing thread a process
+    held = Hold(operation)
+    with _lock:
+        _holds[held.id] = held
+        if _thread is None or not _thread.is_alive():
+            _thread = threading.Thread(target=_keep, name="leases", daemon=True)
+            _thread.start()
+    try:
+        yield held
+    finally:
+        with _lock:
+            if _holds.get(held.id) is held:
+                del _holds[held.id]
+
+
+def _keep() -> None:
+    """Renews and looks until nothing is held any more."""
+    global _thread  # noqa: PLW0603
+    try:
+        while True:
+            time.sleep(LOOK)
+            with _lock:
+                held = list(_holds.values())
+                if not held:
+                    _thread = None
+                    return
+            try:
+                close_old_connections()
+                look(held)
+            except Exception:
+                # A database that is away for a moment: the leases last longer than that, or are lost for good
+                # reason.
+                log.exception("could not renew leases")
+    finally:
+        connection.close()
+
+
+def look(held: list[Hold]) -> None:
+    """Renews what is due, and notes what was cancelled or taken over."""
+    now = time.monotonic()
+    due = [h for h in held if now - h.renewed >= RENEW]
+    for h in due:
+        until = timezone.now() + timedelta(seconds=LEASE)
+        if mine(h).update(lease_until=until):
+            h.renewed = now
+    found = Operation.objects.filter(pk__in=[h.id for h in held]).values_list(
+        "pk", "state", "fence", "cancel_requested_at"
+    )
+    for pk, state, fence, cancel in found:
+        for h in held:
+            if h.id == pk:
+                h.lost = h.lost or fence != h.fence or state in Operation.ENDED
+                h.cancelled = h.cancelled or cancel is not None
+
+
+def mine(held: Hold) -> OperationQuerySet:
+    """The row, as long as nobody else has taken it over: every write of a worker goes through this."""
+    return Operation.objects.filter(pk=held.id, fence=held.fence, state__in=("running", "unknown"))

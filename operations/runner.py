@@ -1,0 +1,334 @@
+"""How a worker carries an operation out: claim, authorize again, call, verify, finish. Nothing is guessed.
+
+Each write is conditional on the fence that the claim gave; the automaton stands in `models.Operation`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.http import Http404
+from django.utils import timezone
+
+from accounts import audit
+from accounts.access import SYSTEM, Denied, require
+from engine import errors
+from engine.base import Engine as EngineBackend
+from engine.connect import connect
+from operations import events, leases, reads, registry, secrets, services
+from operations.context import LeaseLost, RunContext
+from operations.models import Operation
+
+log = logging.getLogger(__name__)
+
+PICKUP = timedelta(seconds=4)
+"""A queued operation that nobody has picked up within this time is sent again."""
+BROKE = "Slipway made a mistake; its log has the details."
+LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0)
+"""Pauses before each look at the engine after an answer was lost; then the sweeper takes over."""
+LOOK_AGAIN = timedelta(seconds=10)
+GIVE_UP = timedelta(minutes=2)
+"""How long a reachable engine is asked what became of a change that leaves no trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended."""
+
+    state: str
+    result: Mapping[str, Any] | None = None
+    code: str = ""
+    message: str = ""
+
+
+class Unclear(Exception):
+    """The engine may or may not have done it."""
+
+
+@cache
+def backend(endpoint: str) -> EngineBackend:
+    """The client of that engine; safe to share between threads."""
+    return connect(endpoint)
+
+
+def run(operation_id: UUID) -> None:
+    """Carries one operation out, or does nothing where it is somebody else's or needs nothing."""
+    operation = claim(operation_id)
+    if operation is None:
+        return
+    with leases.hold(operation) as held:
+        try:
+            _run(operation, held)
+        except LeaseLost:
+            log.warning("operation %s was taken over by another worker", operation.pk)
+
+
+def claim(operation_id: UUID) -> Operation | None:
+    """Takes the lease with a higher fence: one conditional update, so that one worker alone gets it.
+
+    Takes what is queued; what runs on a lapsed lease and is safe to repeat; and what is unknown, or lapsed
+    and not safe to repeat, in order to verify it.
+    """
+    now = timezone.now()
+    rows = Operation.objects.filter(pk=operation_id)
+    lapsed = Q(lease_until=None) | Q(lease_until__lt=now)
+    repeatable = [name for name, kind in registry.all_kinds().items() if kind.repeatable]
+    taken = {
+        "fence": F("fence") + 1,
+        "lease_owner": leases.owner(),
+        "lease_until": now + timedelta(seconds=leases.LEASE),
+    }
+    with transaction.atomic():
+        fresh = rows.filter(state="queued").update(
+            state="running", attempt=F("attempt") + 1, started_at=now, **taken
+        )
+        again = fresh or rows.filter(lapsed, state="running", kind__in=repeatable).update(
+            attempt=F("attempt") + 1, started_at=Coalesce("started_at", now), **taken
+        )
+        unclear = again or rows.filter(lapsed, state__in=("running", "unknown")).update(
+            state="unknown", **taken
+        )
+        if not (fresh or again or unclear):
+            return None
+        operation = Operation.objects.select_related("engine", "team", "actor").get(pk=operation_id)
+        if fresh or again:
+            operation.deadline_at = now + timedelta(seconds=_deadline(operation))
+            rows.update(deadline_at=operation.deadline_at)
+        events.append(operation, [("state", {"state": operation.state, "attempt": operation.attempt})])
+        events.ring(operation, state=True)
+    return operation
+
+
+def _run(operation: Operation, held: leases.Hold) -> None:
+    try:
+        kind = registry.get(operation.kind)
+        params = operation.params | secrets.unseal(operation.pk, operation.sealed)
+    except (LookupError, secrets.Unreadable) as error:
+        log.error("operation %s cannot be run: %s", operation.pk, error)
+        finish(
+            operation, held, Outcome("failed", code="internal", message="This server cannot carry it out.")
+        )
+        return
+    try:
+        engine = backend(operation.engine.endpoint)
+    except errors.EngineError as error:
+        _without_engine(operation, held, error)
+        return
+    ctx = RunContext(operation, engine, params, held)
+    outcome = _verify(kind, ctx) if operation.state == "unknown" else _attempt(kind, ctx)
+    if outcome is None:
+        _later(operation, held)
+        return
+    ctx.flush()
+    if kind.after:
+        _bring_up_to_date(kind.after, ctx)
+    finish(operation, held, outcome)
+
+
+def _attempt(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
+    """Does it, and looks at the engine where the answer is not to be had. ``None``: it is still unclear."""
+    if ctx.held.cancelled:
+        return _cancelled("Cancelled before it started.")
+    reason = _rights_gone(kind, ctx.operation)
+    if reason:
+        return Outcome("cancelled", code="denied", message=f"Rights ended: {reason}")
+    try:
+        return Outcome("succeeded", kind.run(ctx))
+    except LeaseLost:
+        raise
+    except errors.EngineError as error:
+        return _trouble(kind, ctx, error)
+    except Exception as error:
+        log.exception("operation %s (%s) broke", ctx.operation.pk, kind.name)
+        return _trouble(kind, ctx, error)
+
+
+def _trouble(kind: registry.Kind, ctx: RunContext, why: Exception) -> Outcome | None:
+    """What an error means: the engine refused, nothing was done, it was cancelled, or it is unclear."""
+    if ctx.held.lost:
+        raise LeaseLost
+    if isinstance(why, errors.Cancelled):
+        if not ctx.overdue:
+            return _cancelled_late(kind, ctx)
+        why = errors.DeadlineExceeded(f"It took longer than {kind.deadline:.0f} s.")
+    if isinstance(why, errors.Unreachable) and ctx.changes <= 1:
+        return _failed(why)  # the call that found nobody did nothing; those before it may have
+    if isinstance(why, errors.EngineError) and not isinstance(
+        why, errors.DeadlineExceeded | errors.Unreachable
+    ):
+        return _failed(why)
+    if not isinstance(why, errors.EngineError) and not ctx.changes:
+        return Outcome("failed", code="internal", message=BROKE)
+    return _unclear(kind, ctx, why)
+
+
+def _unclear(kind: registry.Kind, ctx: RunContext, why: Exception) -> Outcome | None:
+    """Says that it is unknown, then looks."""
+    code = why.code if isinstance(why, errors.EngineError) else "internal"
+    message = why.message if isinstance(why, errors.EngineError) else BROKE
+    ctx.flush()
+    with transaction.atomic():
+        if not leases.mine(ctx.held).update(state="unknown", error_code=code, error_message=message):
+            raise LeaseLost
+        ctx.operation.state = "unknown"
+        ctx.operation.error_code, ctx.operation.error_message = code, message
+        events.append(ctx.operation, [("state", {"state": "unknown", "message": message})])
+        events.ring(ctx.operation, state=True)
+    return _verify(kind, ctx)
+
+
+def _verify(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
+    """Asks the engine what became of it, a few times. ``None``: not to be told yet."""
+    operation = ctx.operation
+    failed = Outcome(
+        "failed",
+        code=operation.error_code or "lost",
+        message=operation.error_message or "The worker was lost on the way, and the engine shows no result.",
+    )
+    if kind.verify is None:
+        return failed
+    for pause in LOOKS:
+        ctx.sleep(pause)
+        try:
+            found = kind.verify(ctx)
+        except (errors.Unreachable, errors.DeadlineExceeded):
+            return None  # for as long as it takes: what cannot be seen is not guessed
+        except errors.EngineError as error:
+            log.warning("operation %s could not be verified: %s", operation.pk, error)
+            found = None
+        if found is not None and found is not False:
+            return Outcome("succeeded", found if isinstance(found, Mapping) else None)
+        if found is False:
+            return failed
+    if operation.deadline_at and timezone.now() > operation.deadline_at + GIVE_UP:
+        return failed
+    return None
+
+
+def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
+    """Ends it, once: state, result, audit line and event in one transaction, if it is still ours to end."""
+    result = dict(outcome.result) if outcome.result else None
+    ended = {
+        "state": outcome.state,
+        "result": result,
+        "error_code": outcome.code,
+        "error_message": outcome.message,
+        "finished_at": timezone.now(),
+        "lease_until": None,
+        "lease_owner": "",
+        "sealed": "",
+    }
+    if not operation.target_id and result and operation.target_type in result:
+        operation.target_id = ended["target_id"] = str(result[operation.target_type])
+    with transaction.atomic():
+        if not leases.mine(held).update(**ended):
+            raise LeaseLost
+        operation.state = outcome.state
+        story = {"state": outcome.state, "code": outcome.code, "message": outcome.message, "result": result}
+        events.append(operation, [("state", {key: value for key, value in story.items() if value})])
+        audit.record(
+            operation.kind,
+            services.actor_of(operation) or SYSTEM,
+            outcome=outcome.state,
+            name=operation.actor_name,
+            target_type=operation.target_type,
+            target_id=operation.target_id,
+            target_name=operation.target_name,
+            team_id=operation.team_id,
+            operation_id=operation.pk,
+            detail={"code": outcome.code, "message": outcome.message} if outcome.code else None,
+        )
+        events.ring(operation, state=True)
+
+
+def sweep() -> int:
+    """Sends again what Redis or a worker has lost: queued rows nobody has picked up, lapsed leases, unknowns.
+
+    Called every few seconds by each worker; to send one twice does no harm. Returns how many were sent.
+    """
+    now = timezone.now()
+    old = now - PICKUP
+    waiting = Q(state="queued") & (Q(dispatched_at=None, created_at__lt=old) | Q(dispatched_at__lt=old))
+    lapsed = Q(state__in=("running", "unknown")) & (Q(lease_until=None) | Q(lease_until__lt=now))
+    ids = Operation.objects.filter(waiting | lapsed).order_by("created_at").values_list("pk", flat=True)[:100]
+    for operation_id in list(ids):
+        services.dispatch(operation_id)
+    return len(ids)
+
+
+def answer(question: str) -> None:
+    """Answers a read that a page is waiting for; see `operations.reads`."""
+    reads.answer(question, backend)
+
+
+def _deadline(operation: Operation) -> float:
+    try:
+        return registry.get(operation.kind).deadline
+    except LookupError:
+        return 60
+
+
+def _rights_gone(kind: registry.Kind, operation: Operation) -> str | None:
+    """Asks again, of today's owner and with today's rights of whoever asked."""
+    actor = services.actor_of(operation)
+    if actor is None:
+        return "the account or the token is gone."
+    owner = registry.find_target(operation.target_type, operation.target_id) or operation
+    try:
+        require(actor, kind.permission, owner)
+    except Denied as error:
+        return str(error)
+    except Http404:
+        return "it belongs to another team now."
+    return None
+
+
+def _without_engine(operation: Operation, held: leases.Hold, error: errors.EngineError) -> None:
+    if operation.state == "unknown":
+        _later(operation, held)
+    else:
+        finish(operation, held, _failed(error))
+
+
+def _later(operation: Operation, held: leases.Hold) -> None:
+    """Lets go of it; the sweeper has somebody look again soon."""
+    leases.mine(held).update(lease_until=timezone.now() + LOOK_AGAIN, lease_owner="")
+
+
+def _bring_up_to_date(after: registry.After, ctx: RunContext) -> None:
+    try:
+        after(ctx)
+    except errors.EngineError as error:
+        log.info("rows not brought up to date after %s: %s", ctx.operation.pk, error)
+    except Exception:
+        # The change itself has happened: how it ended must be said, and the gateway's next sync repairs the
+        # rows.
+        log.exception("rows not brought up to date after %s", ctx.operation.pk)
+
+
+def _failed(error: errors.EngineError) -> Outcome:
+    return Outcome("failed", code=error.code, message=error.message)
+
+
+def _cancelled_late(kind: registry.Kind, ctx: RunContext) -> Outcome:
+    """Asked to cancel when it had begun: what has happened all the same is not called cancelled."""
+    try:
+        found = kind.verify(ctx) if kind.verify and ctx.changes else None
+    except errors.EngineError:
+        found = None
+    if found is None or found is False:
+        return _cancelled("Cancelled while it ran.")
+    return Outcome("succeeded", found if isinstance(found, Mapping) else None)
+
+
+def _cancelled(message: str) -> Outcome:
+    return Outcome("cancelled", code="cancelled", message=message)

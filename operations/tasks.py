@@ -1,0 +1,71 @@
+"""What a worker is woken for. A message carries an id and nothing else; whatever it says, the rows decide."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+from uuid import UUID
+
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutting_down
+from django.db import close_old_connections, connection
+
+from operations import runner, services
+from operations.reads import TASK as READ
+from streams.beat import beat
+
+log = logging.getLogger(__name__)
+
+TICK = 2.0
+"""Seconds between two sweeps. They find at most a few rows, by index."""
+BEAT = 5.0
+
+_stopping = threading.Event()
+
+
+@shared_task(name=services.TASK)
+def run_operation(operation_id: str) -> None:
+    """Carries the operation out if there is one of that id that waits for it; an unknown id does nothing."""
+    try:
+        known = UUID(str(operation_id))
+    except ValueError:
+        log.warning("woken for %.60r, which is no operation", operation_id)
+        return
+    runner.run(known)
+
+
+@shared_task(name=READ)
+def answer_read(question: str) -> None:
+    """Answers a signed question of the web process about an engine."""
+    runner.answer(str(question))
+
+
+@worker_ready.connect
+def _begin(**_: Any) -> None:
+    _stopping.clear()
+    threading.Thread(target=_tick, name="sweeper", daemon=True).start()
+
+
+@worker_shutting_down.connect
+def _end(**_: Any) -> None:
+    _stopping.set()
+
+
+def _tick() -> None:
+    """Until the worker ends: says that it is alive, and sends again what was lost."""
+    beaten = 0.0
+    while True:
+        try:
+            if time.monotonic() - beaten >= BEAT:
+                beat("worker")
+                beaten = time.monotonic()
+            close_old_connections()
+            runner.sweep()
+        except Exception:
+            log.exception("sweep failed")
+        finally:
+            connection.close()
+        if _stopping.wait(TICK):
+            return
