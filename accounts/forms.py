@@ -1,0 +1,137 @@
+"""Forms of the account pages. Templates get them as they are: a field's own label, help and messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import password_validation
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.validators import UnicodeUsernameValidator
+
+from accounts.access import SCOPES, Actor
+from accounts.models import Team, User
+from accounts.querysets import visible_teams
+
+PASSWORD_HELP = "15 characters or more. A few unrelated words are easy to remember and hard to guess."  # noqa: S105
+_LASTS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
+
+
+class SignInForm(AuthenticationForm):
+    """User name and password. One sentence for whatever is wrong with them."""
+
+    error_messages = {
+        "invalid_login": "User name and password do not go together.",
+        "inactive": "User name and password do not go together.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "User name"
+        self.fields["username"].widget.attrs |= {"autocomplete": "username", "autofocus": True}
+
+
+class SetUpForm(forms.Form):
+    """The first administrator."""
+
+    username = forms.CharField(
+        label="User name",
+        max_length=150,
+        validators=[UnicodeUsernameValidator()],
+        widget=forms.TextInput(attrs={"autocomplete": "username", "autofocus": True, "autocapitalize": "none"}),
+    )
+    password = forms.CharField(
+        label="Password",
+        max_length=1024,
+        strip=False,
+        help_text=PASSWORD_HELP,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    password_again = forms.CharField(
+        label="Password again",
+        max_length=1024,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or {}
+        password = found.get("password")
+        if password:
+            _check(self, "password", password, User(username=found.get("username", "")))
+            if "password_again" in found and found["password_again"] != password:
+                self.add_error("password_again", "The two passwords differ.")
+        return found
+
+
+class PasswordForm(forms.Form):
+    """A new password for the one who is signed in."""
+
+    old = forms.CharField(
+        label="Password now",
+        max_length=1024,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    new = forms.CharField(
+        label="New password",
+        max_length=1024,
+        strip=False,
+        help_text=PASSWORD_HELP,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    new_again = forms.CharField(
+        label="New password again",
+        max_length=1024,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or {}
+        if "old" in found and not self.user.check_password(found["old"]):
+            self.add_error("old", "This is not your password.")
+        if found.get("new"):
+            _check(self, "new", found["new"], self.user)
+            if "new_again" in found and found["new_again"] != found["new"]:
+                self.add_error("new_again", "The two passwords differ.")
+        return found
+
+
+class TokenForm(forms.Form):
+    """A new token of one's own. ``scope``: each holds those before it."""
+
+    name = forms.CharField(label="Name", max_length=80, help_text="What it is for, such as “nightly build”.")
+    scope = forms.ChoiceField(
+        label="It may",
+        choices=(
+            ("read", "Read"),
+            ("operate", "Read, start and stop"),
+            ("write", "Read, start, stop, create and remove"),
+            ("admin", "Everything you may"),
+        ),
+        initial="read",
+    )
+    lasts = forms.ChoiceField(label="Expires in", choices=_LASTS, initial="30")
+    team = forms.ModelChoiceField(
+        Team.objects.none(), label="Team", required=False, empty_label="All of mine", to_field_name="slug"
+    )
+
+    def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["team"].queryset = visible_teams(actor)  # type: ignore[attr-defined]
+
+    def scopes(self) -> list[str]:
+        """The scope that was picked and those that it holds, so that a token says all that it may."""
+        return list(SCOPES[: SCOPES.index(self.cleaned_data["scope"]) + 1])
+
+
+def _check(form: forms.Form, field: str, password: str, user: User) -> None:
+    try:
+        password_validation.validate_password(password, user)
+    except forms.ValidationError as error:
+        form.add_error(field, error)
