@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -59,8 +61,19 @@ if "*" in ALLOWED_HOSTS:
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if PUBLIC_URL else []
 SECURE = _public.scheme == "https"
 
-if not REDIS_URL:
-    REDIS_URL = f"unix://{HOME / 'run' / 'redis.sock'}?db=0"
+
+def _redis_socket() -> Path:
+    """Where our own Redis listens. The kernel allows 107 bytes: a deep HOME gets a short path elsewhere."""
+    path = HOME / "run" / "redis.sock"
+    if len(os.fsencode(path)) <= 100:
+        return path
+    short = hashlib.sha256(os.fsencode(HOME)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"slipway-{os.getuid()}-{short}" / "redis.sock"
+
+
+REDIS_SOCKET = None if REDIS_URL else _redis_socket()
+if REDIS_SOCKET:
+    REDIS_URL = f"unix://{REDIS_SOCKET}?db=0"
 
 INSTALLED_APPS = [
     "dashboard",
@@ -129,7 +142,9 @@ else:
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": HOME / "slipway.sqlite3",
+            "NAME": str(HOME / "slipway.sqlite3"),
+            # A file in tests too: threads that share a database in memory lock each other out of its tables.
+            "TEST": {"NAME": str(HOME / "test.sqlite3")},
             "OPTIONS": {
                 # IMMEDIATE: a transaction that reads first and then writes would else fail at once, whatever
                 # the timeout, as soon as anybody commits in between (44 % of such writes under load).

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Builds static/build/: one style sheet, a bundle a page, the icons in use, fonts.
 
-Needs only the standard library and esbuild. Third-party files come from node_modules and are never committed. Nothing is done while no input has
-changed since the last build.
+Needs only the standard library and esbuild. Third-party files come from node_modules and are never
+committed. Nothing is done while no input has changed since the last build.
 """
 
 from __future__ import annotations

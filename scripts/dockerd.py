@@ -37,7 +37,7 @@ POLITE_SECONDS = 0.5
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 _started: list[subprocess.Popen[bytes]] = []
-"""Kept: a process object that is thrown away while its process runs warns, and tests take that for a fault."""
+"""Kept: a process object that is dropped while its process runs warns, and tests take that for a fault."""
 
 
 class EngineError(Exception):
@@ -157,12 +157,12 @@ def _running(directory: Path) -> int | None:
         return None
 
 
-def start(directory: Path, *, bound: bool = False, group: int | None = None) -> str:
+def start(directory: Path, *, bound: bool = False) -> str:
     """Starts a private engine in ``directory`` and returns its URL once it answers.
 
     It shares the machine's network but none of its rules: ports are published by the engine's own
     proxy, so that the machine's own Docker and firewall stay as they are. ``bound``: the engine ends
-    when the calling process does. ``group`` owns the socket.
+    when the calling process does.
     """
     directory = directory.resolve()
     url = f"unix://{directory}/docker.sock"
@@ -201,8 +201,6 @@ def start(directory: Path, *, bound: bool = False, group: int | None = None) -> 
     command += ["--bridge", bridge, "--default-address-pool", pool, "--log-level", "warn"]
     command += ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--shutdown-timeout", "2"]
     command += ["--insecure-registry", "127.0.0.0/8"]
-    if group is not None:
-        command += ["--group", str(group)]
     _spawn_and_wait(command, url, directory / "log", _bound_to_parent(os.getpid()) if bound else None)
     return url
 
@@ -366,7 +364,6 @@ def main() -> None:
     starting = verbs.add_parser("start")
     starting.add_argument("directory", type=Path)
     starting.add_argument("--default", action="store_true", help="the machine's own engine, left running")
-    starting.add_argument("--group", type=int, help="the group id that may use the socket")
     stopping = verbs.add_parser("stop")
     stopping.add_argument("directory", type=Path)
     stopping.add_argument("--purge", action="store_true", help="remove the directory too")
@@ -380,7 +377,7 @@ def main() -> None:
         elif said.verb == "install":
             install()
         elif said.verb == "start":
-            print(start_default(said.directory) if said.default else start(said.directory, group=said.group))
+            print(start_default(said.directory) if said.default else start(said.directory))
         else:
             stop(said.directory, purge=said.purge)
     except EngineError as error:

@@ -1,0 +1,47 @@
+# Each target sets up what it needs. State lives in var/ (or SLIPWAY_HOME).
+PYTHON ?= python3
+BIN := .venv/bin
+# Options for pytest, for example: make test ARGS="-k logs -x"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check lint types format assets requirements
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+
+setup: ## Make the clone ready for development: packages, assets
+	@$(PYTHON) -m scripts.setup --dev --redis
+
+run: ## Run Slipway; prints where it is
+	@$(PYTHON) -m scripts.setup --redis --engine
+	@exec $(BIN)/python manage.py up
+
+demo: ## Fill a running engine with sample stacks and people, to look around
+	@$(PYTHON) -m scripts.setup --redis --engine
+	@exec $(BIN)/python manage.py demo
+
+test: ## All checks, then all tests, on an engine of their own
+	@exec $(PYTHON) -m scripts.checks test $(ARGS)
+
+check: ## All checks without the tests
+	@exec $(PYTHON) -m scripts.checks check
+
+lint: ## Style, templates, spelling, layers
+	@exec $(PYTHON) -m scripts.checks lint
+
+types: ## mypy
+	@exec $(PYTHON) -m scripts.checks types
+
+format: ## Bring the code into its form
+	@$(PYTHON) -m scripts.setup --dev
+	@$(BIN)/ruff check --fix-only --quiet && $(BIN)/ruff format --quiet
+
+assets: ## Build the pages' styles, scripts and icons
+	@$(PYTHON) -m scripts.setup
+
+requirements: ## Pin anew what requirements*.in ask for
+	@$(PYTHON) -m scripts.setup --dev
+	@for list in requirements requirements-dev requirements-node; do \
+		$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+			--no-emit-index-url --no-emit-find-links --output-file $$list.txt $$list.in || exit 1; done

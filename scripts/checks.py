@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Runs the checks and the tests: python3 -m scripts.checks lint | types | check | test [pytest's options]
+
+``check`` is all but the tests, ``test`` is everything. Standard library only; it sets up what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from scripts import build_assets, dockerd, setup
+
+BIN = setup.VENV / "bin"
+LINT = {
+    "ruff": ["ruff", "check", "--quiet"],
+    "formatting": ["ruff", "format", "--check", "--quiet"],
+    "templates": ["djlint", "--lint", "--quiet", "templates"],
+    "spelling": ["codespell"],
+    "layers": ["lint-imports"],
+}
+TYPES = {"types": ["mypy"]}
+DJANGO = {
+    "Django's checks": ["python", "manage.py", "check", "--fail-level", "WARNING"],
+    "migrations": ["python", "manage.py", "makemigrations", "--check", "--dry-run"],
+}
+
+
+def _one(name: str, command: list[str], environment: dict[str, str]) -> tuple[str, int, str, float]:
+    started = time.monotonic()
+    program = [str(BIN / command[0]), *command[1:]]
+    done = subprocess.run(program, cwd=setup.ROOT, env=environment, capture_output=True, text=True)
+    return name, done.returncode, (done.stdout + done.stderr).strip(), time.monotonic() - started
+
+
+def run(checks: dict[str, list[str]]) -> bool:
+    """Runs them two at a time; what a failed one says is shown whole. True if all is well."""
+    home = tempfile.mkdtemp(prefix="slipway-checks-")
+    environment = {**os.environ, "SLIPWAY_HOME": home, "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
+    failed = []
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            started = [pool.submit(_one, name, command, environment) for name, command in checks.items()]
+            for future in started:
+                name, code, output, seconds = future.result()
+                print(f"{'ok  ' if code == 0 else 'FAIL'} {name} ({seconds:.1f} s)", flush=True)
+                if code != 0:
+                    failed.append(name)
+                    print(output, flush=True)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    if failed:
+        print(f"Not well: {', '.join(failed)}", flush=True)
+    return not failed
+
+
+def run_tests(options: list[str]) -> None:
+    """Becomes pytest, so that its closing line is the last and its exit code ours."""
+    # Two processes, each with an engine of its own; one where a given engine has to be shared.
+    spread = [] if os.environ.get("SLIPWAY_TEST_ENGINE") else ["-n", "2", "--dist", "loadfile"]
+    os.chdir(setup.ROOT)
+    os.execv(BIN / "python", [str(BIN / "python"), "-m", "pytest", *spread, *options])  # noqa: S606
+
+
+def main() -> None:
+    verb, options = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
+    groups = {"lint": LINT, "types": TYPES, "check": {**TYPES, **LINT, **DJANGO}}
+    if verb not in (*groups, "test"):
+        sys.exit(__doc__)
+    try:
+        setup.use_supported_python()
+        setup.ensure_python_packages(dev=True)
+        if verb == "test":
+            setup.ensure_assets()
+            setup.ensure_redis()
+            setup.ensure_browser()
+            setup.ensure_engine_program()
+    except (setup.SetupError, dockerd.EngineError, build_assets.BuildError) as error:
+        sys.exit(str(error))
+    if not run(groups["check" if verb == "test" else verb]):
+        sys.exit(1)
+    if verb == "test":
+        run_tests(options)
+
+
+if __name__ == "__main__":
+    main()
