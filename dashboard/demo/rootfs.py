@@ -6,16 +6,9 @@ import io
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "ppc64le": "ppc64le",
-    "s390x": "s390x",
-}
 FOLDERS = ("bin", "dev", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "var", "var/log", "www")
 ACCOUNTS = (
     "root:x:0:0:root:/root:/bin/sh\nwww:x:1000:1000::/www:/bin/sh\nnobody:x:65534:65534::/home:/bin/false\n"
@@ -93,16 +86,15 @@ def busybox(made: Tree) -> None:
     made.file("etc/os-release", 'NAME="BusyBox"\nID=busybox\nPRETTY_NAME="BusyBox"\n')
 
 
-def with_libraries(made: Tree, programs: Iterable[Path]) -> None:
-    """Dynamically linked programs into ``usr/local/bin``, with every library they load."""
-    libraries: set[Path] = set()
+def with_libraries(made: Tree, program: Path, name: str) -> None:
+    """A dynamically linked program as ``usr/local/bin/name``, with every library that it loads."""
     made.folder("usr/local").folder("usr/local/bin")
-    for program in programs:
-        made.file(f"usr/local/bin/{program.name}", program.read_bytes(), 0o755)
-        libraries |= _libraries(program)
-    for folder in sorted({parent for library in libraries for parent in library.parents} - {Path("/")}):
+    made.file(f"usr/local/bin/{name}", program.read_bytes(), 0o755)
+    libraries = sorted(_libraries(program))
+    folders = {folder for library in libraries for folder in library.parents} - {Path("/")}
+    for folder in sorted(folders):
         made.folder(str(folder).lstrip("/"))
-    for library in sorted(libraries):
+    for library in libraries:
         made.file(str(library).lstrip("/"), library.read_bytes(), 0o755)
 
 

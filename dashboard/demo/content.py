@@ -1,0 +1,95 @@
+"""What the demo is made of: six images and fifteen containers, in every state that a list can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MARK = "slipway-demo"
+"""The label on all that the demo makes; only what carries it is ever removed."""
+
+MEBI = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A folder of `dashboard/demo/images` with its Dockerfile, and the tags that the result gets."""
+
+    folder: str
+    tags: tuple[str, ...]
+    build_args: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The tags with the repository before them."""
+        return tuple(f"demo/{self.folder}:{tag}" for tag in self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A run body of the REST contract; ``then``: ``pause``, ``stop`` or nothing once it runs."""
+
+    body: Mapping[str, Any]
+    then: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name on the engine."""
+        return str(self.body["name"])
+
+
+IMAGES = (
+    Image("base", ("1",)),
+    Image("web", ("1.4.2", "1.4", "latest")),
+    Image("orders", ("2.0.1", "latest")),
+    Image("worker", ("0.9.0",)),
+    Image("reports", ("2.1.0", "2.1", "2", "latest"), {"REVISION": "4f1c2a9"}),
+    Image("redis", ("7", "latest")),
+)
+
+
+def _run(name: str, image: str, *, then: str = "", memory: int = 0, **body: Any) -> Container:
+    body["labels"] = {MARK: "1", **body.get("labels", {})}
+    if memory:
+        body["resources"] = {"memory": memory * MEBI, "cpus": 0.5, "pids": 64}
+    return Container({"name": name, "image": f"demo/{image}", **body}, then)
+
+
+def _in_shop(service: str, image: str, **body: Any) -> Container:
+    labels = {
+        "com.docker.compose.project": "shop",
+        "com.docker.compose.service": service,
+        "com.docker.compose.container-number": "1",
+        "com.docker.compose.oneoff": "False",
+    }
+    policy = {"name": "unless-stopped"}
+    return _run(f"shop-{service}-1", image, labels=labels, restart_policy=policy, **body)
+
+
+def _volume(source: str, target: str) -> dict[str, Any]:
+    return {"type": "volume", "source": source, "target": target}
+
+
+VOLUMES = ("session-data", "shop-data")
+
+CONTAINERS = (
+    _in_shop("web", "web:1.4.2", memory=64, ports=[{"container": 8080, "host_ip": "127.0.0.1"}]),
+    _in_shop("orders", "orders:2.0.1", memory=32, environment={"PAUSE": "1.2", "REGION": "north"}),
+    _in_shop("db", "redis:7", memory=96, mounts=[_volume("shop-data", "/data")]),
+    _run(
+        "website", "web:latest", memory=64, ports=[{"container": 8080, "host_ip": "127.0.0.1"}],
+        restart_policy={"name": "always"},
+    ),
+    _run("status-page", "web:1.4", environment={"PROBE": "ready"}),
+    _run("orders", "orders:latest", environment={"API_TOKEN": "not-a-real-token", "PAUSE": "0.4"}),
+    _run("session-store", "redis:latest", memory=128, mounts=[_volume("session-data", "/data")]),
+    _run("reports", "reports:2.1", memory=48),
+    _run("payments", "worker:0.9.0", command=["crash"], restart_policy={"name": "always"}),
+    _run("image-resizer", "worker:0.9.0", command=["resize"], memory=24),
+    _run("nightly-backup", "worker:0.9.0", command=["backup"]),
+    _run("import-customers", "worker:0.9.0", command=["import"]),
+    _run("search-indexer", "worker:0.9.0", then="pause"),
+    _run("old-website", "web:1.4", then="stop"),
+    _run("next-release", "reports:latest", start=False, ports=[{"container": 8080}]),
+)  # fmt: skip
