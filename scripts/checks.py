@@ -13,14 +13,14 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from scripts import build_assets, dockerd, setup
 
 BIN = setup.VENV / "bin"
+MOST_LINES = 80
 LINT = {
-    "ruff": ["ruff", "check", "--quiet"],
-    "formatting": ["ruff", "format", "--check", "--quiet"],
+    "ruff": ["ruff", "check", "--output-format", "concise"],
+    "formatting": ["ruff", "format", "--check", "--output-format", "concise"],
     "templates": ["djlint", "--lint", "--quiet", "templates"],
     "spelling": ["codespell"],
     "layers": ["lint-imports"],
@@ -40,7 +40,7 @@ def _one(name: str, command: list[str], environment: dict[str, str]) -> tuple[st
 
 
 def run(checks: dict[str, list[str]]) -> bool:
-    """Runs them two at a time; what a failed one says is shown whole. True if all is well."""
+    """Runs them two at a time and shows what the failed ones say. True if all is well."""
     home = tempfile.mkdtemp(prefix="slipway-checks-")
     environment = {**os.environ, "SLIPWAY_HOME": home, "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
     failed = []
@@ -52,7 +52,10 @@ def run(checks: dict[str, list[str]]) -> bool:
                 print(f"{'ok  ' if code == 0 else 'FAIL'} {name} ({seconds:.1f} s)", flush=True)
                 if code != 0:
                     failed.append(name)
-                    print(output, flush=True)
+                    lines = output.splitlines()
+                    print("\n".join(lines[:MOST_LINES]), flush=True)
+                    if len(lines) > MOST_LINES:
+                        print(f"… and {len(lines) - MOST_LINES} lines more", flush=True)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     if failed:
