@@ -42,6 +42,7 @@ REMEDIES = {
 }
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_STEP = re.compile(r"Step (\d{1,4})/\d{1,4} : ")
 _LINKS = {
     "container": "containers:detail",
     "image": "images:detail",
@@ -199,6 +200,22 @@ def plain(text: str) -> str:
     return _CONTROLS.sub("", text.rpartition("\r")[2])
 
 
+def layer_bars(data: Mapping[str, Any]) -> list[LayerBar]:
+    """The layers of a pull, from one of its step events (``layers``: id → status, current and total bytes)."""
+    layers = data.get("layers")
+    if not isinstance(layers, Mapping):
+        return []
+    found = []
+    for name, layer in layers.items():
+        current, total = int(layer.get("current") or 0), int(layer.get("total") or 0)
+        words = str(layer.get("status") or "")
+        done = words in ("Already exists", "Pull complete")
+        fetched = done or words in ("Download complete", "Verifying Checksum", "Extracting")
+        pct = 100 if fetched else min(100, int(100 * current / total)) if total else 0
+        found.append(LayerBar(str(name)[:12], pct, current, total, done, words))
+    return found
+
+
 def log_lines(events: Iterable[OperationEvent], started_at: datetime | None) -> list[LogLine]:
     """Log events as lines; the step events between them say which step a line belongs to."""
     step, seen, found = 0, 0, []
@@ -208,6 +225,8 @@ def log_lines(events: Iterable[OperationEvent], started_at: datetime | None) -> 
         elif event.kind == "log":
             seconds = max(0.0, (event.at - started_at).total_seconds()) if started_at else 0.0
             text = plain(str(event.data.get("text", "")))
+            if begins := _STEP.match(text):
+                step = int(begins[1])
             stderr = event.data.get("stream") == 2
             found.append(LogLine(event.seq, step, f"{seconds:.1f}", text, stderr, bool(step) and step != seen))
             seen = step

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from operations.models import Operation, OperationEvent
-from operations.present import LayerBar, Line, LogLine, line, log_lines
+from operations.present import LayerBar, Line, LogLine, layer_bars, line, log_lines
 
 PAGE = 50
 ACTIVE_MOST = 200
@@ -87,26 +87,13 @@ def lines(rows: Sequence[Operation], actor: Actor) -> list[Line]:
 
 
 def layers_of(ids: Sequence[UUID]) -> dict[UUID, list[LayerBar]]:
-    """The newest word on each layer of these pulls, in the order in which they showed up. One query."""
-    found: dict[UUID, dict[str, LayerBar]] = defaultdict(dict)
-    if ids:
-        events = OperationEvent.objects.filter(operation_id__in=ids, kind="step").order_by("operation_id", "seq")
-        for operation_id, data in events.values_list("operation_id", "data"):
-            if layer := layer_bar(data):
-                found[operation_id][layer.id] = layer
-    return {key: list(layers.values()) for key, layers in found.items()}
-
-
-def layer_bar(data: dict[str, Any]) -> LayerBar | None:
-    """A step event of a pull as a bar; ``None`` for steps that are no layer."""
-    name = str(data.get("layer") or "")
-    if not name:
-        return None
-    current, total = int(data.get("current") or 0), int(data.get("total") or 0)
-    words = str(data.get("status") or data.get("message") or "")
-    here = words.lower() in ("already exists", "pull complete", "download complete")
-    pct = 100 if here else (min(100, int(100 * current / total)) if total else 0)
-    return LayerBar(name[:12], pct, current, total, here, words)
+    """The newest word on the layers of these pulls, in the order in which they showed up. One query."""
+    if not ids:
+        return {}
+    steps = OperationEvent.objects.filter(operation_id__in=ids, kind="step")
+    newest = steps.order_by().values("operation_id").annotate(newest=Max("pk")).values("newest")
+    found = OperationEvent.objects.filter(pk__in=newest).values_list("operation_id", "data")
+    return {operation_id: layer_bars(data) for operation_id, data in found}
 
 
 def events_after(operation: Operation, seq: int, limit: int = LOG_MOST) -> list[OperationEvent]:

@@ -3,6 +3,7 @@
 
 const MOST = 2000
 const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])/g
+const STEP = /^Step (\d{1,4})\/\d{1,4} : /
 const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f]/g
 
 /** A line of output without colour codes, as the end of its last overwriting. */
@@ -44,12 +45,14 @@ export function follow(log) {
   jump?.addEventListener('click', resume)
   button?.addEventListener('click', () => { if (following) { following = false; show() } else resume() })
 
-  const line = (event) => {
+  const line = event => {
+    const text = plain(String(event.data.text ?? ''))
+    step = Number(text.match(STEP)?.[1]) || step
     const row = document.createElement('div'), first = step && !document.getElementById(`step-${step}`)
     row.className = event.data.stream === 2 ? 'ln se' : 'ln'
     if (first) row.id = `step-${step}`
     const at = started ? Math.max(0, (Date.parse(event.at) - started) / 1000).toFixed(1) : ''
-    for (const [tag, name, text] of [['span', 'bn num', step ? `#${step}` : ''], ['time', '', at], ['span', 'msg', plain(String(event.data.text ?? ''))]]) {
+    for (const [tag, name, text] of [['span', 'bn num', step ? `#${step}` : ''], ['time', '', at], ['span', 'msg', text]]) {
       const el = document.createElement(tag); if (name) el.className = name; el.textContent = text; row.append(el)
     }
     return row

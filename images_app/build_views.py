@@ -1,0 +1,128 @@
+"""Pages of builds: their history, the form, and one build as it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.access import Actor, actor_of, requires
+from engine.specs import SpecError
+from images_app import dockerfile, examples, operations, queries, steps
+from images_app.forms import BuildForm
+from images_app.models import Build
+from operations import present
+from operations import queries as operation_queries
+from operations.web import answers, submitted
+
+VIEWS = ("all", "running", "done", "failed", "mine")
+
+
+@require_safe
+@requires("image.read")
+def build_list(request: HttpRequest) -> HttpResponse:
+    """Builds, newest first."""
+    actor, ask = actor_of(request), request.GET
+    view = ask.get("view", "") if ask.get("view") in VIEWS else "all"
+    q, before = ask.get("q", "").strip(), _moment(ask.get("before", ""))
+    builds, older = queries.build_page(actor, view=view, q=q, before=before)
+    rows = [(build, _line(build, actor)) for build in builds]
+    context = {"rows": rows, "older": older, "view": view, "q": q}
+    template = "builds/list.html#rows" if request.headers.get("HX-Request") else "builds/list.html"
+    return render(request, template, context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("image.build")
+@answers
+def build_new(request: HttpRequest) -> HttpResponse:
+    """The form, and the wish; goes on at the build."""
+    actor = actor_of(request)
+    local = queries.tag_names(actor)
+    if request.method == "POST":
+        form = BuildForm(request.POST, request.FILES, actor=actor)
+        if form.is_valid() and (answer := _build(request, form, actor)):
+            return answer
+    else:
+        form = BuildForm(actor=actor, initial=_beginning(request, actor, local))
+    text = str(form["dockerfile"].value() or "")
+    context = {"form": form, "examples": examples.examples(local), "local": local[:40]}
+    context["hints"] = dockerfile.hints(text, local_tags=local, has_files=bool(request.FILES))
+    return render(request, "builds/new.html", context)
+
+
+@require_POST
+@requires("image.build")
+def build_hints(request: HttpRequest) -> HttpResponse:
+    """Hints for the text in the editor, as it is typed."""
+    text, local = request.POST.get("dockerfile", "")[:200_000], queries.tag_names(actor_of(request))
+    hints = dockerfile.hints(text, local_tags=local, has_files=request.POST.get("has_files") == "1")
+    return render(request, "builds/_hints.html", {"hints": hints})
+
+
+@require_safe
+@requires("image.read")
+def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One build: its Dockerfile, its steps against time, its log."""
+    actor = actor_of(request)
+    build = get_object_or_404(queries.builds(actor), pk=pk)
+    found = steps.steps(build)
+    context = {"build": build, "op": build.operation, "line": _line(build, actor), "steps": found}
+    context["summary"] = steps.summary(found)
+    part = {"build-head": "#head", "build-steps": "#steps"}.get(request.headers.get("HX-Target", ""), "")
+    if not part:
+        log, seq = operation_queries.log(build.operation) if build.operation else ([], 0)
+        hints = dockerfile.hints(build.dockerfile, local_tags=queries.tag_names(actor))
+        context |= {"log": log, "seq": seq, "hints": [h for h in hints if h.level == "warn"]}
+        context["dockerfile_lines"] = build.dockerfile.splitlines()
+    return render(request, f"builds/detail.html{part}", context)
+
+
+def _build(request: HttpRequest, form: BuildForm, actor: Actor) -> HttpResponse | None:
+    """Asks for the build; ``None`` where the wish is not valid, with the reasons in the form."""
+    try:
+        operation = operations.request_build(actor=actor, **form.wish())
+    except SpecError as error:
+        form.refuse(error.errors)
+        return None
+    return submitted(request, operation, to=reverse("builds:detail", args=[operation.build.pk]))  # type: ignore[attr-defined]
+
+
+def _beginning(request: HttpRequest, actor: Actor, local: list[str]) -> dict[str, Any]:
+    """What stands in the form at first: an earlier build, an example, or the first example."""
+    if earlier := _earlier(request, actor):
+        return {
+            "tags": " ".join(earlier.tags), "dockerfile": earlier.dockerfile, "target": earlier.target,
+            "build_args": earlier.build_args, "no_cache": earlier.no_cache, "pull": earlier.pull,
+            "source": "editor", "team": earlier.team_id, "engine": earlier.engine_id,
+        }  # fmt: skip
+    key = request.GET.get("example", "")
+    chosen = next((e for e in examples.examples(local) if e.key == key), None)
+    if chosen:
+        return {"tags": chosen.tag, "dockerfile": chosen.dockerfile, "source": "editor"}
+    return {"source": "upload" if request.GET.get("source") == "upload" else "editor"}
+
+
+def _earlier(request: HttpRequest, actor: Actor) -> Build | None:
+    try:
+        return queries.builds(actor).filter(pk=UUID(request.GET.get("from", ""))).first()
+    except ValueError:
+        return None
+
+
+def _line(build: Build, actor: Actor) -> present.Line | None:
+    return present.line(build.operation, actor, now=timezone.now()) if build.operation else None
+
+
+def _moment(text: str) -> Any:
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        return None
+    return found if found and found.tzinfo else None

@@ -1,0 +1,159 @@
+"""Reads a Dockerfile just far enough to name its steps and to hint at what will hurt later. It is never run here."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+WORDS = (
+    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
+    "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+)
+_SECRET = re.compile(r"\b([A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)[A-Z0-9_]*)[= ]\s*\S", re.I)
+_BUILDKIT = re.compile(r"^(?:--\S+\s+)*?(--(?:mount|network|security|link|chmod|checksum|parents|exclude)\b)")
+_HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction. ``line`` is its first line, 1-based; ``rest`` is on one line; ``stage`` is a name or a number."""
+
+    line: int
+    word: str
+    rest: str
+    stage: str
+
+    def __str__(self) -> str:
+        return f"{self.word} {self.rest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What to look at in a line. ``level`` is bad (it will not build) or warn; ``fix`` replaces the whole line."""
+
+    line: int
+    level: str
+    text: str
+    fix: str = ""
+
+
+def instructions(text: str) -> list[Instruction]:
+    """The instructions in order, with continued lines joined and comments left out."""
+    found: list[Instruction] = []
+    stage, stages = "", 0
+    for line, joined in _joined(text):
+        word, _, rest = joined.partition(" ")
+        word = word.upper()
+        if word == "FROM":
+            name = re.search(r"\sas\s+(\S+)\s*$", rest, re.I)
+            stage, stages = (name[1] if name else ("" if not stages else str(stages))), stages + 1
+        found.append(Instruction(line, word, rest.strip(), stage))
+    return found
+
+
+def hints(text: str, *, local_tags: Sequence[str] = (), has_files: bool = True) -> list[Hint]:
+    """At most one hint a line, in order of lines. ``local_tags`` are names that could be used instead."""
+    steps = instructions(text)
+    if not steps:
+        return []
+    found = [*_beginning(steps)]
+    stages: set[str] = set()
+    for step in steps:
+        if step.word == "FROM":
+            found += _base(step, stages, local_tags)
+            if name := re.search(r"\sas\s+(\S+)\s*$", step.rest, re.I):
+                stages.add(name[1].lower())
+        else:
+            found += _step(step, has_files)
+    found += _user(steps)
+    first: dict[int, Hint] = {}
+    for hint in sorted(found, key=lambda h: (h.line, h.level != "bad")):
+        first.setdefault(hint.line, hint)
+    return list(first.values())
+
+
+def _joined(text: str) -> Iterator[tuple[int, str]]:
+    """``(first line, instruction)`` with continuations joined and here-documents skipped."""
+    start, parts, until = 0, list[str](), ""
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if until:
+            until = "" if line == until else until
+            continue
+        if not line or line.startswith("#"):
+            continue
+        start = start or number
+        if line.endswith("\\"):
+            parts.append(line[:-1].strip())
+            continue
+        parts.append(line)
+        joined = " ".join(part for part in parts if part)
+        if heredoc := _HEREDOC.search(joined):
+            until = heredoc[1]
+        yield start, joined
+        start, parts = 0, []
+    if parts:
+        yield start, " ".join(parts)
+
+
+def _beginning(steps: Sequence[Instruction]) -> Iterator[Hint]:
+    first = next((s for s in steps if s.word != "ARG"), steps[0])
+    if first.word in WORDS and first.word != "FROM":
+        yield Hint(first.line, "bad", "A Dockerfile starts with FROM: the image to build on, or scratch for none.")
+    for step in steps:
+        if step.word not in WORDS:
+            near = difflib.get_close_matches(step.word, WORDS, 1, 0.6)
+            mean = f" Did you mean {near[0]}?" if near else ""
+            fix = f"{near[0]} {step.rest}" if near else ""
+            yield Hint(step.line, "bad", f"“{step.word[:40]}” is no instruction.{mean}", fix)
+
+
+def _base(step: Instruction, stages: set[str], local_tags: Sequence[str]) -> Iterator[Hint]:
+    words = [word for word in step.rest.split() if not word.startswith("--")]
+    base = words[0] if words else ""
+    if not base:
+        yield Hint(step.line, "bad", "FROM needs the name of an image, or scratch.")
+        return
+    name, colon, tag = base.rpartition("/")[2].partition(":")
+    if "$" in base or "@" in base or base.lower() in stages or base == "scratch" or (colon and tag != "latest"):
+        return
+    repository = base[: len(base) - len(tag) - 1] if colon else base
+    here = next((t for t in local_tags if t.startswith(f"{repository}:") and not t.endswith(":latest")), "")
+    fix = f"FROM {' '.join(here if word == base else word for word in step.rest.split())}" if here else ""
+    why = f"{repository} without a version" if not colon else f"{name}:latest"
+    yield Hint(step.line, "warn", f"{why} is another image tomorrow. Name a version{f', such as {here}' if here else ''}.", fix)
+
+
+def _step(step: Instruction, has_files: bool) -> Iterator[Hint]:
+    rest, line = step.rest, step.line
+    if needs := _BUILDKIT.search(rest):
+        yield Hint(line, "bad", f"{needs[1]} needs BuildKit, and builds here run on the engine's own builder.")
+    if step.word in ("RUN", "COPY", "ADD") and _HEREDOC.search(rest):
+        yield Hint(line, "bad", "Text between << marks needs BuildKit, and builds here run on the engine's own builder.")
+    if step.word == "ADD" and re.search(r"\bhttps?://", rest):
+        yield Hint(line, "warn", "ADD takes whatever that address answers. Fetch it in a RUN that checks its sum.")
+    if step.word in ("ADD", "COPY") and not has_files and "--from=" not in rest and "://" not in rest:
+        yield Hint(line, "bad", f"There are no files to {'add' if step.word == 'ADD' else 'copy'}. Attach them below, or send a tar.")
+    if step.word == "RUN" and re.search(r"\bapt(-get)? (-\S+ )*install\b", rest):
+        if "/var/lib/apt/lists" not in rest and "type=cache" not in rest:
+            yield Hint(line, "warn", "The package lists stay in this layer. End the RUN with rm -rf /var/lib/apt/lists/*.")
+    if step.word in ("ENV", "ARG") and (secret := _SECRET.search(rest)):
+        yield Hint(line, "warn", f"{secret[1]} stays readable in the image. Give it to the container when it runs.")
+    if step.word in ("CMD", "ENTRYPOINT") and rest and not rest.startswith(("[", "exec ")):
+        yield Hint(line, "warn", f"A shell stands before this, and a stop does not reach it. Write it as a list: {step.word} [\"…\"].")
+
+
+def _user(steps: Sequence[Instruction]) -> Iterator[Hint]:
+    """The last stage is what runs; without USER it runs as whatever the base says, which is root nearly always."""
+    last = max((i for i, s in enumerate(steps) if s.word == "FROM"), default=None)
+    if last is None:
+        return
+    users = [s for s in steps[last:] if s.word == "USER"]
+    runs = any(s.word in ("CMD", "ENTRYPOINT") for s in steps[last:])
+    if users and users[-1].rest.partition(":")[0] in ("root", "0"):
+        yield Hint(users[-1].line, "warn", "What runs, runs as root. Switch to another user at the end.")
+    elif not users and runs:
+        end = next(s for s in reversed(steps) if s.word in ("CMD", "ENTRYPOINT"))
+        yield Hint(end.line, "warn", "It runs as the user of the base, mostly root. A USER line before this changes that.")

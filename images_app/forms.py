@@ -1,0 +1,138 @@
+"""What people type about images: checked field by field, each message with what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+
+from engine import names
+from engine.errors import Invalid
+from images_app.contexts import pack
+from operations.forms import Change
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+MOST_ARGS = 20
+
+
+def reference(value: str, *, tag: bool = False) -> str:
+    """A reference in its short form; what is wrong is told with what would be right."""
+    value = value.strip()
+    try:
+        return str(names.tag_reference(value) if tag else names.ImageReference.parse(value))
+    except Invalid as error:
+        fixed = _repaired(value)
+        raise ValidationError(error.message, params={"fix": fixed}) if fixed else ValidationError(error.message) from None
+
+
+def _repaired(value: str) -> str:
+    """The nearest reference that is one, for a button to take; empty where there is none."""
+    head, colon, tag = value.strip().removeprefix("https://").removeprefix("docker pull ").strip().partition(":")
+    guess = re.sub(r"\s+", "-", head.lower()) + colon + re.sub(r"[^\w.:/-]+", "-", tag)
+    try:
+        return str(names.ImageReference.parse(guess)) if guess != value else ""
+    except Invalid:
+        return ""
+
+
+class PullForm(Change):
+    """An image to fetch from its registry."""
+
+    permission = "image.pull"
+    reference = forms.CharField(max_length=255, strip=True, label="Image", error_messages={"required": "Name an image, such as nginx:1.27."})
+
+    def clean_reference(self) -> str:
+        return reference(self.cleaned_data["reference"])
+
+
+class TagForm(forms.Form):
+    """Another name for an image."""
+
+    reference = forms.CharField(max_length=255, strip=True, label="New tag", error_messages={"required": "Name the tag, such as web:1.2."})
+
+    def clean_reference(self) -> str:
+        return reference(self.cleaned_data["reference"], tag=True)
+
+
+class Files(forms.FileField):
+    """Any number of files."""
+
+    widget = forms.FileInput
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.widget.allow_multiple_selected = True
+
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+        found = data if isinstance(data, list) else [data]
+        return [super(Files, self).clean(file, initial) for file in found if file]
+
+
+class BuildForm(Change):
+    """A build: a Dockerfile that was typed, with files beside it, or a whole context as a tar."""
+
+    permission = "image.build"
+    source = forms.ChoiceField(choices=[("editor", "Dockerfile"), ("upload", "Archive")], initial="editor")
+    tags = forms.CharField(max_length=1000, label="Tags", error_messages={"required": "Name the image, such as hello:1."})
+    dockerfile = forms.CharField(required=False, max_length=200_000, strip=False)
+    files = Files(required=False)
+    context = forms.FileField(required=False, allow_empty_file=False)
+    dockerfile_path = forms.CharField(required=False, max_length=255, initial="Dockerfile")
+    target = forms.CharField(required=False, max_length=80)
+    no_cache = forms.BooleanField(required=False)
+    pull = forms.BooleanField(required=False)
+
+    def clean_tags(self) -> list[str]:
+        """One or more, separated by spaces or commas."""
+        return [reference(word, tag=True) for word in re.split(r"[\s,]+", self.cleaned_data["tags"]) if word]
+
+    def clean_context(self) -> UploadedFile | None:
+        file = self.cleaned_data.get("context")
+        if file and not str(file.name).lower().endswith(ARCHIVES):
+            raise ValidationError("Send a tar, such as the output of tar -czf context.tar.gz .")
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        data["dockerfile"] = data.get("dockerfile", "").replace("\r\n", "\n")
+        if data.get("source") == "upload":
+            if not data.get("context") and "context" not in self.errors:
+                self.add_error("context", "Choose the archive to build from.")
+        elif not data["dockerfile"].strip():
+            self.add_error("dockerfile", "Write a Dockerfile, or start from an example.")
+        data["build_args"] = self._args()
+        return data
+
+    def arg_rows(self) -> list[tuple[str, str]]:
+        """Build arguments as typed, with one empty row at the end."""
+        rows = list(zip(self._list("arg_name"), self._list("arg_value"), strict=False))
+        rows = rows or list((self.initial.get("build_args") or {}).items())
+        return [*[row for row in rows if row[0] or row[1]][:MOST_ARGS], ("", "")]
+
+    def wish(self) -> dict[str, Any]:
+        """The keyword arguments of `request_build`."""
+        data = self.cleaned_data
+        wish = {key: data[key] for key in ("engine", "team", "tags", "build_args", "target", "no_cache", "pull")}
+        if data["source"] == "upload":
+            return {**wish, "context": data["context"].file, "dockerfile_path": data["dockerfile_path"] or "Dockerfile"}
+        context = pack(data["files"], dockerfile=data["dockerfile"]) if data["files"] else None
+        return {**wish, "dockerfile": data["dockerfile"], "context": context}
+
+    def _list(self, name: str) -> list[str]:
+        return self.data.getlist(name) if hasattr(self.data, "getlist") else []  # type: ignore[union-attr]
+
+    def _args(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, value in zip(self._list("arg_name"), self._list("arg_value"), strict=False):
+            name = name.strip()
+            if not name and not value:
+                continue
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                self.add_error(None, f"Build argument “{name[:40]}”: letters, digits and underscores, not a digit first.")
+            elif name in found:
+                self.add_error(None, f"Build argument {name} is there twice: leave one.")
+            found[name] = value
+        return found

@@ -1,0 +1,248 @@
+"""Images and builds to read: always from `visible_to`, in a number of queries that does not grow with the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+
+from accounts.access import Actor
+from accounts.querysets import visible_to
+from images_app.models import Build, Image, Tag, TagMove
+
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reader filters images by; empty fields filter nothing."""
+
+    view: str = "all"
+    q: str = ""
+    ordering: str = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One name of an image; an image with two tags has two rows, one without any has one."""
+
+    image: Image
+    tag: Tag | None
+
+    @property
+    def reference(self) -> str:
+        """What a container would be run from."""
+        return self.tag.name if self.tag else self.image.native_id
+
+    @property
+    def repository(self) -> str:
+        """What rows are grouped by; empty for images without a tag."""
+        return self.tag.repository if self.tag else ""
+
+    @property
+    def dangling(self) -> bool:
+        """Whether nothing names this image any more."""
+        return self.tag is None
+
+    @property
+    def used(self) -> int:
+        """How many containers are made from it."""
+        return self.image.used  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def running(self) -> int:
+        """How many of those run."""
+        return self.image.running  # type: ignore[attr-defined, no-any-return]
+
+
+@dataclass(slots=True)
+class Group:
+    """The rows of one repository; ``repository`` is empty for the untagged and where rows are not grouped."""
+
+    repository: str
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+        return self.repository or "Untagged"
+
+    @property
+    def images(self) -> int:
+        """How many different images the names point at."""
+        return len({row.image.pk for row in self.rows})
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The list: groups to show, and how many names each view has."""
+
+    groups: list[Group]
+    counts: dict[str, int]
+    shown: int
+    grouped: bool
+
+
+def images(actor: Actor) -> QuerySet[Image]:
+    """What this actor may know of, with ``used`` and ``running`` counts of containers."""
+    return (
+        visible_to(actor, Image.objects.all())
+        .select_related("team", "engine")
+        .annotate(
+            used=Count("containers", distinct=True),
+            running=Count("containers", filter=Q(containers__state="running"), distinct=True),
+        )
+    )
+
+
+def listing(actor: Actor, wanted: Wanted) -> Listing:
+    """Two queries, then sorted here: the rows of one engine's images fit into memory many times over."""
+    found = images(actor).defer("config", "labels", "digests").prefetch_related("tags")
+    rows = [row for image in found for row in _rows(image)]
+    rows = [row for row in rows if _matches(row, wanted.q)]
+    counts = {view: sum(1 for row in rows if _in_view(row, view)) for view in ("all", "used", "unused", "dangling")}
+    rows = _sorted([row for row in rows if _in_view(row, wanted.view)], wanted.ordering)
+    grouped = wanted.ordering.lstrip("-") == "name"
+    return Listing(_grouped(rows) if grouped else [Group("", rows)] if rows else [], counts, len(rows), grouped)
+
+
+def tag_names(actor: Actor, limit: int = 200) -> list[str]:
+    """Names of images that are here, for suggestions."""
+    return list(visible_to(actor, Tag.objects.all(), "image__team").values_list("name", flat=True)[:limit])
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A movement of a tag. The images are ``None`` where they are gone, or not this reader's."""
+
+    move: TagMove
+    before: Image | None
+    after: Image | None
+
+
+def tag_history(image: Image, actor: Actor, limit: int = 20) -> list[Move]:
+    """Where the tags of this image were, and which tags were here; newest first."""
+    names = [tag.name for tag in image.tags.all()]
+    about = Q(name__in=names) | Q(from_native_id=image.native_id) | Q(to_native_id=image.native_id)
+    moves = TagMove.objects.filter(about, engine_id=image.engine_id).select_related("operation")[:limit]
+    ids = {native for move in moves for native in (move.from_native_id, move.to_native_id) if native}
+    there = visible_to(actor, Image.objects.filter(engine_id=image.engine_id, native_id__in=ids))
+    known = {row.native_id: row for row in there.defer("config", "labels")}
+    return [Move(m, known.get(m.from_native_id), known.get(m.to_native_id)) for m in moves]
+
+
+def siblings(image: Image, actor: Actor, limit: int = 8) -> list[Row]:
+    """Other images under the same repositories, newest first: its earlier and later versions here."""
+    repositories = {tag.repository for tag in image.tags.all()}
+    tags = Tag.objects.filter(repository__in=repositories, engine_id=image.engine_id).exclude(image=image)
+    newest = list(visible_to(actor, tags, "image__team").order_by("-image__created_at")[:limit])
+    there = {row.pk: row for row in images(actor).filter(pk__in=[tag.image_id for tag in newest]).defer("config")}
+    return [Row(there[tag.image_id], tag) for tag in newest if tag.image_id in there]
+
+
+def builds(actor: Actor) -> QuerySet[Build]:
+    """Builds this actor may know of, newest first."""
+    return visible_to(actor, Build.objects.all()).select_related(
+        "operation", "operation__actor", "operation__engine", "image", "engine", "team"
+    )
+
+
+def build_page(
+    actor: Actor, *, view: str = "all", q: str = "", before: datetime | None = None
+) -> tuple[list[Build], datetime | None]:
+    """A page of builds, and where the next one starts (``None`` at the end)."""
+    rows = builds(actor).defer("dockerfile", "labels", "build_args")
+    states = {"running": ("queued", "running", "unknown"), "failed": ("failed",), "done": ("succeeded",)}.get(view)
+    if states:
+        rows = rows.filter(operation__state__in=states)
+    if view == "mine":
+        rows = rows.filter(operation__actor=actor.user)
+    if q:
+        rows = rows.filter(operation__target_name__icontains=q)
+    if before:
+        rows = rows.filter(created_at__lt=before)
+    found = list(rows[: PAGE + 1])
+    return found[:PAGE], found[PAGE - 1].created_at if len(found) > PAGE else None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a container from this image inherits. Durations in seconds; secrets are masked in the rows already."""
+
+    rows: list[tuple[str, str]]
+    environment: list[tuple[str, str]]
+    health: str
+
+
+def facts(config: dict[str, Any]) -> Facts:
+    """The engine's ``Config`` object in the words of `docker inspect`."""
+    rows = [
+        ("Entrypoint", _words(config.get("Entrypoint"))),
+        ("Command", _words(config.get("Cmd"))),
+        ("User", str(config.get("User") or "root")),
+        ("Working dir", str(config.get("WorkingDir") or "/")),
+        ("Ports", ", ".join(sorted(config.get("ExposedPorts") or {}))),
+        ("Volumes", ", ".join(sorted(config.get("Volumes") or {}))),
+        ("Stop signal", str(config.get("StopSignal") or "")),
+    ]
+    pairs = [str(item).partition("=") for item in config.get("Env") or []]
+    return Facts([row for row in rows if row[1]], [(name, value) for name, _, value in pairs], _health(config))
+
+
+def _health(config: dict[str, Any]) -> str:
+    check = config.get("Healthcheck") or {}
+    test = check.get("Test") or []
+    if not test or test[0] == "NONE":
+        return ""
+    every = (check.get("Interval") or 30_000_000_000) / 1e9
+    return f"{' '.join(map(str, test[1:]))} every {every:g} s"
+
+
+def _words(value: Any) -> str:
+    if not value:
+        return ""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _rows(image: Image) -> list[Row]:
+    tags = list(image.tags.all())
+    return [Row(image, tag) for tag in tags] or [Row(image, None)]
+
+
+def _matches(row: Row, q: str) -> bool:
+    if not q:
+        return True
+    text = f"{row.tag.name if row.tag else row.image.name} {row.image.native_id}".lower()
+    return all(word in text for word in q.lower().split())
+
+
+def _in_view(row: Row, view: str) -> bool:
+    if view == "used":
+        return row.used > 0
+    if view == "unused":
+        return row.used == 0
+    return view != "dangling" or row.dangling
+
+
+def _sorted(rows: Iterable[Row], ordering: str) -> list[Row]:
+    """Untagged ones come last when sorted by name; equal ones are told apart by their name."""
+    by, down = ordering.lstrip("-"), ordering.startswith("-")
+    rows = sorted(rows, key=lambda r: (r.tag is None, r.tag.name if r.tag else r.image.native_id))
+    if by == "size":
+        return sorted(rows, key=lambda r: r.image.size, reverse=down)
+    if by == "created":
+        far = datetime.min
+        return sorted(rows, key=lambda r: (r.image.created_at or far).timestamp() if r.image.created_at else 0, reverse=down)
+    if by == "used":
+        return sorted(rows, key=lambda r: r.used, reverse=down)
+    return rows[::-1] if down else rows
+
+
+def _grouped(rows: Sequence[Row]) -> list[Group]:
+    found: dict[str, Group] = {}
+    for row in rows:
+        found.setdefault(row.repository, Group(row.repository)).rows.append(row)
+    return list(found.values())

@@ -1,0 +1,22 @@
+"""Addresses of the pages of images, tags and builds."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from images_app import build_views, views
+
+image_urls = [
+    path("", views.image_list, name="list"),
+    path("pull/", views.image_pull, name="pull"),
+    path("<uuid:pk>/", views.image_detail, name="detail"),
+    path("<uuid:pk>/tag/", views.image_tag, name="tag"),
+    path("<uuid:pk>/remove/", views.image_remove, name="remove"),
+]
+tag_urls = [path("<uuid:pk>/remove/", views.tag_remove, name="remove")]
+build_urls = [
+    path("", build_views.build_list, name="list"),
+    path("new/", build_views.build_new, name="new"),
+    path("hints/", build_views.build_hints, name="hints"),
+    path("<uuid:pk>/", build_views.build_detail, name="detail"),
+]

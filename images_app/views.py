@@ -1,0 +1,132 @@
+"""Pages of images: the list, one image, and what can be done about one. Builds stand in `images_app.build_views`."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.access import actor_of, require, requires
+from accounts.querysets import visible_to
+from engine.specs import SpecError
+from images_app import operations, plans, queries
+from images_app.forms import PullForm, TagForm
+from images_app.lineage import lineage
+from images_app.models import Image, Tag
+from operations.web import answers, submitted
+
+VIEWS = ("all", "used", "unused", "dangling")
+ORDERINGS = ("name", "size", "created", "used")
+
+
+@require_safe
+@requires("image.read")
+def image_list(request: HttpRequest) -> HttpResponse:
+    """Names of images by repository."""
+    actor, wanted = actor_of(request), _wanted(request)
+    context = {"listing": queries.listing(actor, wanted), "wanted": wanted}
+    if request.headers.get("HX-Request"):
+        return render(request, "images/list.html#rows", context)
+    return render(request, "images/list.html", {**context, "form": PullForm(actor=actor)})
+
+
+@require_safe
+@requires("image.read")
+def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One image: its layers and where they come from, its tags and where they were, who uses it."""
+    actor, image = actor_of(request), _image(request, pk)
+    users = list(visible_to(actor, image.containers.order_by("name")))  # type: ignore[attr-defined]
+    context = {
+        "image": image, "tags": list(image.tags.all()), "line": lineage(image, actor), "users": users,
+        "hidden": image.used - len(users),  # type: ignore[attr-defined]
+        "facts": queries.facts(image.config), "history": queries.tag_history(image, actor),
+        "siblings": queries.siblings(image, actor), "form": TagForm(),
+    }  # fmt: skip
+    template = "images/detail.html#body" if request.headers.get("HX-Request") else "images/detail.html"
+    return render(request, template, context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("image.pull")
+@answers
+def image_pull(request: HttpRequest) -> HttpResponse:
+    """The form, and the wish; goes on at the operation, which shows the layers."""
+    actor = actor_of(request)
+    form = PullForm(request.POST or None, actor=actor, initial={"reference": request.GET.get("image", "")})
+    if request.method == "POST" and form.is_valid():
+        wish = form.cleaned_data
+        try:
+            operation = operations.request_pull(
+                wish["reference"], actor=actor, engine=wish["engine"], team=wish["team"]
+            )
+            return submitted(request, operation, to=reverse("operations:detail", args=[operation.pk]))
+        except SpecError as error:
+            form.refuse(error.errors)
+    return _dialog(request, "images/pull.html", {"form": form})
+
+
+@require_POST
+@requires("image.tag")
+@answers
+def image_tag(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Gives an image another name."""
+    image, form = _image(request, pk), TagForm(request.POST)
+    if not form.is_valid():
+        raise SpecError({"": [str(error) for found in form.errors.values() for error in found]})
+    reference = form.cleaned_data["reference"]
+    return submitted(request, operations.request_tag(image, reference, actor=actor_of(request)))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("image.remove")
+@answers
+def image_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Shows what would go, then asks for it."""
+    actor, image = actor_of(request), _image(request, pk)
+    require(actor, "image.remove", image)
+    if request.method == "POST":
+        operation = operations.request_remove(image, actor=actor, force=bool(request.POST.get("force")))
+        return submitted(request, operation, to=reverse("images:list"))
+    return _dialog(request, "images/remove.html", {
+        "title": f"Remove {image}?", "fate": plans.removal(image, actor), "action": reverse("images:remove", args=[pk]),
+        "force": True, "back": reverse("images:detail", args=[pk]),
+    })  # fmt: skip
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("image.untag")
+@answers
+def tag_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Shows what would go with this tag, then asks for it."""
+    actor = actor_of(request)
+    tags = Tag.objects.select_related("image", "image__engine").prefetch_related("image__tags")
+    tag = get_object_or_404(visible_to(actor, tags, "image__team"), pk=pk)
+    require(actor, "image.untag", tag.image)
+    back = reverse("images:detail", args=[tag.image_id])
+    if request.method == "POST":
+        return submitted(request, operations.request_untag(tag, actor=actor), to=back)
+    return _dialog(request, "images/remove.html", {
+        "title": f"Remove the tag {tag.name}?", "fate": plans.untagging(tag, actor),
+        "action": reverse("tags:remove", args=[pk]), "force": False, "back": back,
+    })  # fmt: skip
+
+
+def _image(request: HttpRequest, pk: UUID) -> Image:
+    return get_object_or_404(queries.images(actor_of(request)).prefetch_related("tags"), pk=pk)
+
+
+def _wanted(request: HttpRequest) -> queries.Wanted:
+    view, ordering = request.GET.get("view", ""), request.GET.get("ordering", "")
+    return queries.Wanted(
+        view=view if view in VIEWS else "all",
+        q=request.GET.get("q", "").strip(),
+        ordering=ordering if ordering.removeprefix("-") in ORDERINGS else "name",
+    )
+
+
+def _dialog(request: HttpRequest, template: str, context: dict[str, object]) -> HttpResponse:
+    """The inside of a dialog for htmx, a page of its own without."""
+    return render(request, f"{template}#dialog" if request.headers.get("HX-Request") else template, context)
