@@ -31,10 +31,13 @@ os.environ |= {
     "DJANGO_SETTINGS_MODULE": "dashboard.settings",
 }
 
+import django
 from django.conf import settings as django_settings
 
 # Hashed names need collected files; only the running app has those.
 django_settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+# The folders' own conftests import models at their top.
+django.setup()
 
 if TYPE_CHECKING:
     import docker

@@ -14,13 +14,12 @@ from django.db import close_old_connections, connection
 
 from operations import runner, services
 from operations.reads import TASK as READ
-from streams.beat import beat
+from streams import health
 
 log = logging.getLogger(__name__)
 
 TICK = 2.0
 """Seconds between two sweeps. They find at most a few rows, by index."""
-BEAT = 5.0
 
 _stopping = threading.Event()
 
@@ -58,8 +57,8 @@ def _tick() -> None:
     beaten = 0.0
     while True:
         try:
-            if time.monotonic() - beaten >= BEAT:
-                beat("worker")
+            if time.monotonic() - beaten >= health.EVERY:
+                health.beat("worker")
                 beaten = time.monotonic()
             close_old_connections()
             runner.sweep()
