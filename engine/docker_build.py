@@ -7,7 +7,6 @@ otherwise. When the connection goes it ends the running step; that is looked aft
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
@@ -45,7 +44,6 @@ ENDS_WITHIN = 10.0
 
 _STEP = re.compile(r"Step (\d{1,4})/(\d{1,4}) : (.*)", re.DOTALL)
 _RUNNING = re.compile(r" ---> Running in ([0-9a-f]{12,64})\s*$")
-_REMOVED = re.compile(r"Removing intermediate container ([0-9a-f]{12,64})")
 
 
 class Steps:
@@ -56,10 +54,17 @@ class Steps:
         self.instruction = ""
         self.cached = False
         self.native_id = ""
-        self.running: set[str] = set()
+        self.running = ""
         self.urgent = False
         self.lines: list[str] = []
         self._open = ""
+        self._line_ended = True
+        self._quiet = False
+
+    @staticmethod
+    def begins(event: Json) -> bool:
+        """Whether this begins a step, so that the lines so far belong to the one before."""
+        return _STEP.match(text(event.get("stream"), 64)) is not None
 
     def take(self, event: Json) -> None:
         """Raises `BuildFailed` for an error in the stream."""
@@ -82,12 +87,18 @@ class Steps:
         if match := _STEP.match(said):
             self.step, self.total = int(match[1]), int(match[2])
             self.instruction, self.cached, self.urgent = one_line(match[3], 4096), False, True
-        elif said.startswith(" ---> Using cache"):
-            self.cached = self.urgent = True
-        elif match := _RUNNING.match(said):
-            self.running.add(match[1])
-        elif match := _REMOVED.match(said):
-            self.running.discard(match[1])
+            self.finish()
+            self.lines.append(said.rstrip("\n")[:LONGEST_LINE])
+            self._line_ended, self._quiet = said.endswith("\n"), True
+            return
+        if not self._line_ended:  # the end of the step's line comes as a piece of its own
+            said, self._line_ended = said.removeprefix("\n"), True
+        if self._quiet and said:  # a step's own output can say these words too, but only later
+            self._quiet = False
+            if said.startswith(" ---> Using cache"):
+                self.cached = self.urgent = True
+            elif match := _RUNNING.match(said):
+                self.running = match[1]
         *lines, self._open = (self._open + said).split("\n")
         self.lines += [line[:LONGEST_LINE].removesuffix("\r") for line in lines]
         if len(self._open) > LONGEST_LINE:
@@ -107,10 +118,13 @@ class Steps:
         )
 
     def _failed(self, said: str, code: object) -> BuildFailed:
-        known = from_text(said)
+        known, message = from_text(said), from_build(said)
+        details: dict[str, Any] = {"exit_code": number(code) or None}
         if isinstance(known, RegistryUnreachable | ImageNotFound | AuthRequired):
-            return BuildFailed(f"{known.message} ({self.instruction})", step=self.step, cause=known.code)
-        return BuildFailed(from_build(said), step=self.step, exit_code=number(code) or None)
+            message, details = f"{known.message} ({self.instruction})", {"cause": known.code}
+        self.finish()
+        self.lines.append(message)
+        return BuildFailed(message, step=self.step, **details)
 
     def finish(self) -> None:
         if self._open:
@@ -169,9 +183,12 @@ def _query(spec: BuildSpec) -> dict[str, Any]:
 
 
 def _follow(steps: Steps, events: Iterator[Json | None], emit: Emit) -> None:
+    emit(steps.progress())
     next_emit = 0.0
     for event in events:
         if event is not None:
+            if steps.lines and steps.begins(event):
+                emit(steps.progress())
             steps.take(event)
         if steps.urgent or (
             steps.lines and (time.monotonic() >= next_emit or len(steps.lines) >= MOST_LINES)
@@ -189,26 +206,21 @@ def _refused(error: APIError) -> EngineError:
     return from_text(said, error.response.status_code if error.response is not None else 500)
 
 
-def _make_sure_it_ended(calls: Calls, running: set[str]) -> None:
-    """Waits until the containers of the cut build are gone, and removes them where the builder does not."""
+def _make_sure_it_ended(calls: Calls, running: str) -> None:
+    """Waits until the container of the last step is gone. Never removes it: a build's output can name any container."""
     ends = time.monotonic() + ENDS_WITHIN
-    with contextlib.suppress(EngineError):  # an engine that does not answer has no build to look after for us
-        while running and time.monotonic() < ends:
-            time.sleep(0.2)
-            if not calls.run(lambda client: _left(client, running), deadline=5):
-                return
-        calls.run(lambda client: _remove(client, running), deadline=15, writes=True)
+    while running:
+        try:
+            left = calls.run(lambda client: _is_there(client, running), deadline=5)
+        except EngineError:
+            return  # an engine that does not answer has lost the connection to its builder as well
+        if not left:
+            return
+        if time.monotonic() >= ends:
+            raise DeadlineExceeded("The build was asked to end, and its last step still runs.")
+        time.sleep(0.2)
 
 
-def _remove(client: Client, running: set[str]) -> None:
-    for native_id in _left(client, running):
-        client.remove_container(native_id, force=True)
-
-
-def _left(client: Client, running: set[str]) -> list[str]:
-    """Full ids; the stream tells short ones, and a container elsewhere may have such a name."""
-    listed = items(client.containers(all=True, filters={"id": sorted(running)}))
-    found = [str(item.get("Id")) for item in listed]
-    return [
-        one for one in found if names.is_container_id(one) and any(one.startswith(short) for short in running)
-    ]
+def _is_there(client: Client, short_id: str) -> bool:
+    listed = items(client.containers(all=True, filters={"id": [short_id]}))
+    return any(str(item.get("Id")).startswith(short_id) for item in listed)

@@ -224,7 +224,7 @@ def container(data: Json) -> ContainerInfo:
         environment=variables,
         labels=pairs(config.get("Labels")),
         ports=_ports(published, host, config, state),
-        mounts=tuple(_mounts(data, host)),
+        mounts=tuple(sorted(_mounts(data, host), key=lambda mount: mount.target)),
         networks=tuple(attachment for attachment, _ in _networks(settings)),
         healthcheck=_healthcheck(config),
         health_log=tuple(_health_log(health)),

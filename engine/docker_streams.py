@@ -1,6 +1,133 @@
+"""A Docker engine's streams on asyncio: events, logs, readings. Implements `engine.base.EngineStreams`.
+
+A client of its own for each call and no state but the agreed version, so that nothing leaks when a stream is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from engine import names
+from engine.docker_calls import agree
+from engine.docker_events import EventReader, query as events_query
+from engine.docker_follow import LogFollower
+from engine.docker_http import Answer, get, get_json
+from engine.docker_map import mapping
 from engine.docker_transport import Endpoint
+from engine.errors import EngineError, Unreachable
+from engine.stats import sample
+from engine.types import Event, LogLine, StatsSample
+
+HEAD_WITHIN = 10.0
+"""Seconds to connect and read a head. Engines send it at once, also where nothing follows (seen: 0.8 ms)."""
+
+STATS_AT_ONCE = 50
+LARGEST_STATS = 1024 * 1024
 
 
 class DockerStreams:
+    """Cheap to make; belongs to the event loop that uses it."""
+
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint.url
+        self._endpoint = endpoint
+        self._version = ""
+
+    async def ping(self, *, deadline: float = 3) -> None:
+        async with asyncio.timeout(deadline + 1), get(self._endpoint, "/_ping", deadline=deadline) as answer:
+            if (await answer.whole(1024)).strip() != b"OK":
+                raise EngineError("This does not answer like a container engine.")
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[Event]]:
+        """Events from two seconds ago on; the iterator raises when the engine goes away, or `EventsLost`.
+
+        Engines send the head of the answer before they subscribe, so an event in between would be lost: asking
+        for the last two seconds covers that. Events are hints, and a repeated hint does no harm.
+        """
+        async with get(self._endpoint, "/_ping", deadline=HEAD_WITHIN) as answer:
+            now = time.time() + answer.clock_offset_ns / 10**9
+        async with self._get("/events", events_query(since=int(now) - 2)) as answer:
+            reader = EventReader(answer)
+            task = asyncio.create_task(reader.run())
+            try:
+                yield reader.events()
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
+
+    @asynccontextmanager
+    async def logs(
+        self,
+        native_id: str,
+        *,
+        tty: bool,
+        tail: int = 1000,
+        cursor: Mapping[int, tuple[int, int]] | None = None,
+        follow: bool = True,
+    ) -> AsyncIterator[AsyncIterator[Sequence[LogLine]]]:
+        """Batches of lines as they come; see `engine.docker_follow`."""
+        names.container_id(native_id)
+        follower = LogFollower(self._get, native_id, tty=tty, tail=tail, cursor=cursor or {}, follow=follow)
+        async with follower:
+            batches = follower.batches()
+            try:
+                yield batches
+            finally:
+                await batches.aclose()
+
+    async def stats(self, native_ids: Sequence[str], *, deadline: float = 8) -> list[StatsSample]:
+        """One reading of each running container; those that ended or do not answer in time are left out.
+
+        `Unreachable` only where nothing at all could be read because the engine is not there.
+        """
+        for native_id in native_ids:
+            names.container_id(native_id)
+        if not native_ids:
+            return []
+        slots = asyncio.Semaphore(STATS_AT_ONCE)
+        tasks = [asyncio.create_task(self._stats(native_id, slots, deadline)) for native_id in native_ids]
+        try:
+            await asyncio.wait(tasks, timeout=deadline)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        ended = [task for task in tasks if not task.cancelled()]
+        failures = [task.exception() for task in ended]
+        for failure in failures:
+            if failure is not None and not isinstance(failure, EngineError):
+                raise failure
+        gone = [failure for failure in failures if isinstance(failure, Unreachable)]
+        if gone and len(gone) == len(tasks):
+            raise gone[0]
+        samples = [task.result() for task in ended if task.exception() is None]
+        return [reading for reading in samples if reading is not None]
+
+    async def _stats(self, native_id: str, slots: asyncio.Semaphore, deadline: float) -> StatsSample | None:
+        async with (
+            slots,
+            self._get(f"/containers/{native_id}/stats", {"stream": "0", "one-shot": "1"}) as answer,
+        ):
+            body = await answer.whole(LARGEST_STATS)
+        try:
+            return sample(native_id, mapping(json.loads(body)))
+        except ValueError:
+            raise EngineError("The engine's answer makes no sense.") from None
+
+    @asynccontextmanager
+    async def _get(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Answer]:
+        if not self._version:
+            told = await get_json(self._endpoint, "/version", deadline=HEAD_WITHIN, largest=LARGEST_STATS)
+            self._version = agree(told)
+        try:
+            async with get(self._endpoint, f"/v{self._version}{path}", query, deadline=HEAD_WITHIN) as answer:
+                yield answer
+        except EngineError as error:
+            if "another version" in error.message:  # the engine was replaced by another: agree anew next time
+                self._version = ""
+            raise

@@ -29,6 +29,12 @@ STEP_NS = 5 * 10**9
 _PIECE = 16384
 """Engines cut long lines into pieces of this many bytes."""
 
+_STAMP = 31
+"""Bytes of ``2026-11-24T00:46:53.213760878Z `` before a line, or before each piece of one."""
+
+_LONGEST_TTY = LONGEST_LINE // _PIECE * (_PIECE + _STAMP)
+"""Where a terminal's line is split: between two pieces, so that what follows begins with its time."""
+
 _LENGTH = Struct(">L").unpack_from
 _NEWLINE = 10
 
@@ -191,7 +197,7 @@ class LogParser:
 
     def _stamp(self, data: bytes, start: int, end: int, stream: _Stream) -> tuple[int, int]:
         """The time at the start of a line, and where its text begins."""
-        text = start + 31
+        text = start + _STAMP
         if text <= end and data[start + 29 : text] == b"Z ":
             day = data[start : start + 19]
             if day != self._day:
@@ -215,14 +221,16 @@ class LogParser:
                 break
             self._tty_line(data[position:end], found)
             position = end + 1
-        rest = data[position:]
-        if len(rest) > LONGEST_LINE:
-            self._tty_line(rest, found)
-            rest = b""
-        self._rest = rest
+        self._rest = data[position:]
+        while len(self._rest) > _LONGEST_TTY:
+            self._tty_line(self._rest[:_LONGEST_TTY], found)
+            self._rest = self._rest[_LONGEST_TTY:]
         return found
 
     def _tty_line(self, line: bytes, found: list[LogLine]) -> None:
+        if len(line) > _LONGEST_TTY:
+            self._tty_line(line[:_LONGEST_TTY], found)
+            line = line[_LONGEST_TTY:]
         stream = self._streams.setdefault(1, _Stream(1, (0, 0)))
         ts, start = self._stamp(line, 0, len(line), stream)
         stamp, text = line[:start], line[start:]
