@@ -1,0 +1,222 @@
+"""Containers, volumes and networks as REST shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field, inline_serializer
+from rest_framework import serializers
+
+from accounts.api.base import Body, Boolean, Integer, Row, Text
+from containers_app.models import Container, Mount, Network, Volume
+from containers_app.queries import status_of
+
+ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "remove")
+
+_port = inline_serializer(
+    "Port",
+    {
+        "container": serializers.IntegerField(),
+        "protocol": serializers.CharField(),
+        "host": serializers.IntegerField(allow_null=True),
+        "host_ip": serializers.CharField(),
+    },
+    many=True,
+)
+_resources = inline_serializer(
+    "Resources",
+    {
+        "memory": serializers.IntegerField(allow_null=True),
+        "cpus": serializers.FloatField(allow_null=True),
+        "pids": serializers.IntegerField(allow_null=True),
+    },
+)
+_restart_policy = inline_serializer(
+    "RestartPolicy", {"name": serializers.CharField(), "max_retries": serializers.IntegerField()}
+)
+_attachment = inline_serializer(
+    "Attachment",
+    {
+        "name": serializers.CharField(),
+        "ip": serializers.CharField(),
+        "ip6": serializers.CharField(),
+        "mac": serializers.CharField(),
+        "aliases": serializers.ListField(child=serializers.CharField()),
+    },
+    many=True,
+)
+
+
+class Owned(Row):
+    """What every object of an engine carries."""
+
+    engine_id = serializers.CharField(source="native_id", read_only=True)
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    labels = serializers.DictField(child=serializers.CharField(), read_only=True)
+
+
+OWNED = ("id", "engine", "engine_id", "name", "labels", "team", "created_at", "url")
+
+
+class MountRow(serializers.ModelSerializer):
+    """Where a container sees a volume, a host path or memory; ``volume`` is the id of a volume Slipway knows."""
+
+    class Meta:
+        model = Mount
+        fields = ("type", "source", "target", "read_only", "volume")
+        read_only_fields = fields
+
+
+class ContainerRow(Owned):
+    """A container. Memory in bytes, CPU in cores, null for no limit; ``status`` is a line for people."""
+
+    address = "containers"
+    status = serializers.SerializerMethodField()
+    ports = serializers.SerializerMethodField()
+    mounts = MountRow(many=True, read_only=True)
+    networks = serializers.SerializerMethodField()
+    resources = serializers.SerializerMethodField()
+    restart_policy = serializers.SerializerMethodField()
+    command = serializers.ListField(child=serializers.CharField(), read_only=True)
+    entrypoint = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = Container
+        fields = (
+            *OWNED, "state", "status", "health", "exit_code", "oom_killed", "error", "restart_count", "image",
+            "image_ref", "command", "entrypoint", "ports", "mounts", "networks", "resources", "restart_policy",
+            "stack", "started_at", "finished_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_status(self, row: Container) -> str:
+        return status_of(row).text
+
+    @extend_schema_field(_port)
+    def get_ports(self, row: Container) -> list[dict[str, Any]]:
+        return list(row.ports)
+
+    @extend_schema_field(_attachment)
+    def get_networks(self, row: Container) -> list[dict[str, Any]]:
+        return [{key: net.get(key, "") for key in ("name", "ip", "ip6", "mac", "aliases")} for net in row.networks]
+
+    @extend_schema_field(_resources)
+    def get_resources(self, row: Container) -> dict[str, Any]:
+        return {"memory": row.memory_limit or None, "cpus": row.cpu_limit or None, "pids": row.pids_limit or None}
+
+    @extend_schema_field(_restart_policy)
+    def get_restart_policy(self, row: Container) -> dict[str, Any]:
+        return {"name": row.restart_policy or "no", "max_retries": row.restart_max_retries}
+
+
+class ContainerFullRow(ContainerRow):
+    """One container with everything that is kept of it; ``stats`` is the latest sample, null where none is known.
+
+    Values of the environment that look secret are masked.
+    """
+
+    environment = serializers.DictField(child=serializers.CharField(), read_only=True)
+    healthcheck = serializers.DictField(read_only=True)
+    stats = serializers.SerializerMethodField()
+
+    class Meta(ContainerRow.Meta):
+        fields = (
+            *ContainerRow.Meta.fields, "environment", "hostname", "user", "working_dir", "tty", "privileged",
+            "auto_remove", "log_driver", "stop_signal", "stop_timeout", "failing_streak", "healthcheck", "stats",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.DictField(allow_null=True))
+    def get_stats(self, row: Container) -> dict[str, Any] | None:
+        return self.context.get("stats")
+
+
+class VolumeRow(Owned):
+    """What outlives containers. ``size`` in bytes, null where it was not counted."""
+
+    address = "volumes"
+    name = serializers.CharField(read_only=True)
+    options = serializers.DictField(child=serializers.CharField(), read_only=True)
+    used_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Volume
+        fields = (*OWNED, "driver", "scope", "options", "anonymous", "size", "sized_at", "used_by")
+        read_only_fields = fields
+
+    @extend_schema_field(
+        inline_serializer(
+            "VolumeUser",
+            {
+                "container": serializers.UUIDField(),
+                "name": serializers.CharField(),
+                "target": serializers.CharField(),
+                "read_only": serializers.BooleanField(),
+            },
+            many=True,
+        )
+    )
+    def get_used_by(self, row: Volume) -> list[dict[str, Any]]:
+        # The view prefetches those of containers that the caller may see, and no others.
+        return [
+            {
+                "container": mount.container_id,
+                "name": mount.container.name,
+                "target": mount.target,
+                "read_only": mount.read_only,
+            }
+            for mount in row.mounts.all()
+        ]
+
+
+class NetworkRow(Owned):
+    """A network that containers are attached to; ``subnets`` and ``gateways`` go together by place."""
+
+    address = "networks"
+    subnets = serializers.ListField(child=serializers.CharField(), read_only=True)
+    gateways = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = Network
+        fields = (*OWNED, "driver", "scope", "internal", "ipv6", "subnets", "gateways")
+        read_only_fields = fields
+
+
+class Stop(Body):
+    """Seconds that the container has to end by itself."""
+
+    timeout = Integer(required=False, min_value=0, max_value=300)
+
+
+class Kill(Body):
+    """A signal's name."""
+
+    signal = Text(required=False, max_length=20)
+
+
+class Rename(Body):
+    """The new name."""
+
+    name = Text(max_length=63)
+
+
+class Nothing(Body):
+    """An empty body, or ``{}``."""
+
+
+BODIES: dict[str, type[Body]] = {"stop": Stop, "restart": Stop, "kill": Kill, "rename": Rename}
+
+
+class Removal(Body):
+    """``force`` ends a running one; ``volumes`` takes its anonymous volumes along."""
+
+    force = Boolean(required=False)
+    volumes = Boolean(required=False)
+
+
+class Bulk(Body):
+    """The same for several containers; parameters as for one."""
+
+    action = serializers.ChoiceField([action for action in ACTIONS if action != "rename"])
+    ids = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=200)
+    params = serializers.DictField(required=False)

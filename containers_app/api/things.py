@@ -1,0 +1,114 @@
+"""REST of volumes and networks."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import Actor
+from accounts.api.base import Body, Listing, Text, View, body, flag
+from accounts.querysets import visible_to
+from containers_app import operations
+from containers_app.api.rows import NetworkRow, Nothing, VolumeRow
+from containers_app.api.views import ACCEPTED, KEY, PREFER
+from containers_app.filters import NetworkFilter, VolumeFilter
+from containers_app.models import Mount, Network, Volume
+from operations.api.answers import accepted, engine_of, idempotency_key
+from operations.api.team import team_of
+
+
+class NewVolume(Body):
+    """A volume to be made. ``options`` are the driver's; who may set them is a guard rail's business."""
+
+    name = Text(max_length=128)
+    driver = Text(required=False, max_length=128)
+    options = serializers.DictField(required=False)
+    labels = serializers.DictField(required=False)
+    engine = serializers.UUIDField(required=False, allow_null=True)
+    team = Text(required=False, allow_null=True)
+
+
+def visible_volumes(actor: Actor) -> QuerySet[Volume]:
+    """With the mounts of those containers that the actor may see, and of no others."""
+    mounts = visible_to(actor, Mount.objects.select_related("container"), "container__team")
+    rows = visible_to(actor, Volume.objects.select_related("team"))
+    return rows.prefetch_related(Prefetch("mounts", queryset=mounts.order_by("container__name")))
+
+
+class VolumeList(Listing):
+    """Volumes. ``POST`` makes one."""
+
+    permission = {"GET": "volume.read", "POST": "volume.create"}
+    serializer_class = VolumeRow
+    filterset_class = VolumeFilter
+    ordering_fields = {"name": "native_id", "driver": "driver", "size": "size", "created_at": "created_at"}
+    ordering = ("name",)
+
+    def get_queryset(self) -> QuerySet[Volume]:
+        return visible_volumes(self.actor)
+
+    @extend_schema(request=NewVolume, responses=ACCEPTED, parameters=[KEY, PREFER])
+    def post(self, request: Request) -> Response:
+        wish = request.data
+        if not isinstance(wish, dict):
+            raise ValidationError({"": ["A JSON object is expected."]})
+        engine, team = engine_of(wish), team_of(self.actor, wish)
+        spec = {key: value for key, value in wish.items() if key not in ("engine", "team")}
+        operation = operations.request_volume_create(
+            spec, actor=self.actor, engine=engine, team=team, idempotency_key=idempotency_key(request)
+        )
+        return accepted(request, operation)
+
+
+class VolumeDetail(View):
+    """One volume. ``DELETE`` removes it with what is in it."""
+
+    permission = {"GET": "volume.read", "DELETE": "volume.remove"}
+    writes_take = frozenset({"force"})
+
+    @extend_schema(responses=VolumeRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_volumes(self.actor), pk)
+        return Response(VolumeRow(found, context={"request": request}).data)
+
+    @extend_schema(
+        responses=ACCEPTED, parameters=[OpenApiParameter("force", OpenApiTypes.BOOL), KEY, PREFER]
+    )
+    def delete(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_volumes(self.actor), pk)
+        body(request, Nothing)
+        operation = operations.request_volume_remove(
+            found, actor=self.actor, force=flag(request, "force"), idempotency_key=idempotency_key(request)
+        )
+        return accepted(request, operation)
+
+
+class NetworkList(Listing):
+    """Networks."""
+
+    permission = "network.read"
+    serializer_class = NetworkRow
+    filterset_class = NetworkFilter
+    ordering_fields = {"name": "name", "driver": "driver", "created_at": "created_at"}
+    ordering = ("name",)
+
+    def get_queryset(self) -> QuerySet[Network]:
+        return visible_to(self.actor, Network.objects.select_related("team"))
+
+
+class NetworkDetail(View):
+    """One network."""
+
+    permission = "network.read"
+
+    @extend_schema(responses=NetworkRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_to(self.actor, Network.objects.select_related("team")), pk)
+        return Response(NetworkRow(found, context={"request": request}).data)

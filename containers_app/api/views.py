@@ -1,0 +1,187 @@
+"""REST of containers: lists, one container, and the changes that can be asked of it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import Http404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import Denied
+from accounts.api.base import Body, Listing, View, body, flag
+from accounts.querysets import visible_to
+from containers_app import operations
+from containers_app.api.rows import BODIES, Bulk, ContainerFullRow, ContainerRow, Nothing, Removal
+from containers_app.filters import ContainerFilter
+from containers_app.models import Container
+from engine.errors import EngineError
+from operations.api.answers import accepted, engine_of, idempotency_key
+from operations.api.rows import OperationRow
+from operations.api.team import team_of
+from operations.models import Operation
+from operations.services import Refused
+
+ACCEPTED = {202: OperationRow, 200: OperationRow}
+KEY = OpenApiParameter(
+    "Idempotency-Key", OpenApiTypes.STR, "header", description="The same key and body within 24 h: the same operation."
+)
+PREFER = OpenApiParameter("Prefer", OpenApiTypes.STR, "header", description="`wait=30`: seconds to wait for the end.")
+
+
+def visible_containers(request: Request) -> QuerySet[Container]:
+    """With what a row shows of others, in a number of queries that does not grow with the rows."""
+    from accounts.access import actor_of
+
+    rows = visible_to(actor_of(request), Container.objects.select_related("team"))
+    return rows.prefetch_related("mounts").defer("inspect", "health_log")
+
+
+class ContainerList(Listing):
+    """Containers. ``POST`` makes one and starts it."""
+
+    permission = {"GET": "container.read", "POST": "container.run"}
+    serializer_class = ContainerRow
+    filterset_class = ContainerFilter
+    ordering_fields: ClassVar = {
+        name: name
+        for name in ("name", "state", "health", "created_at", "started_at", "finished_at", "restart_count", "image_ref")
+    }
+    ordering = ("name",)
+
+    def get_queryset(self) -> QuerySet[Container]:
+        return visible_containers(self.request)
+
+    @extend_schema(request=OpenApiTypes.OBJECT, responses=ACCEPTED, parameters=[KEY, PREFER])
+    def post(self, request: Request) -> Response:
+        wish = request.data
+        if not isinstance(wish, dict):
+            raise ValidationError({"": ["A JSON object is expected."]})
+        engine, team = engine_of(wish), team_of(self.actor, wish)
+        spec = {key: value for key, value in wish.items() if key not in ("engine", "team")}
+        operation = operations.request_run(
+            spec, actor=self.actor, engine=engine, team=team, idempotency_key=idempotency_key(request)
+        )
+        return accepted(request, operation)
+
+
+class ContainerDetail(View):
+    """One container. ``DELETE`` removes it: ``?force=1`` also while it runs, ``?volumes=1`` with its anonymous volumes."""
+
+    permission = {"GET": "container.read", "DELETE": "container.remove"}
+    writes_take = frozenset({"force", "volumes"})
+
+    @extend_schema(responses=ContainerFullRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_containers(request), pk)
+        return Response(ContainerFullRow(found, context={"request": request, "stats": latest_stats(found)}).data)
+
+    @extend_schema(
+        responses=ACCEPTED,
+        parameters=[OpenApiParameter("force", bool), OpenApiParameter("volumes", bool), KEY, PREFER],
+    )
+    def delete(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_containers(request), pk)
+        body(request, Nothing)
+        params = {"force": flag(request, "force"), "volumes": flag(request, "volumes")}
+        return accepted(request, _ask(self, found, "remove", params))
+
+
+class ContainerAction(View):
+    """One verb on one container; which one is the address's business."""
+
+    action: str = ""
+    permission: str = ""
+
+    def post(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_containers(request), pk)
+        params = body(request, BODIES.get(self.action, Nothing))
+        return accepted(request, _ask(self, found, self.action, params))
+
+
+def action_view(verb: str) -> type[ContainerAction]:
+    """The address of one verb: a class of its own, so that each declares its own permission and its own body."""
+    kind = BODIES.get(verb, Nothing)
+    view = type(
+        f"Container{verb.title()}",
+        (ContainerAction,),
+        {"action": verb, "permission": f"container.{verb}", "__doc__": f"{verb.capitalize()}s the container."},
+    )
+    described = extend_schema(
+        request=kind, responses=ACCEPTED, parameters=[KEY, PREFER], operation_id=f"containers_{verb}"
+    )
+    return described(view)
+
+
+class BulkItem(serializers.Serializer):
+    """What became of one of them: an operation, or an error with its code."""
+
+    id = serializers.UUIDField()
+    status = serializers.IntegerField()
+    operation = OperationRow(required=False)
+    error = serializers.DictField(required=False)
+
+
+class BulkAnswer(serializers.Serializer):
+    """In the order in which they were asked for."""
+
+    results = BulkItem(many=True)
+
+
+class ContainerBulk(View):
+    """The same verb for several containers: one operation each. 202 where all were accepted, else 207."""
+
+    permission = "container.read"
+
+    @extend_schema(request=Bulk, responses={202: BulkAnswer, 207: BulkAnswer}, parameters=[KEY])
+    def post(self, request: Request) -> Response:
+        wish = body(request, Bulk)
+        kind: type[Body] = Removal if wish["action"] == "remove" else BODIES.get(wish["action"], Nothing)
+        parsed = kind(data=wish.get("params", {}))
+        if not parsed.is_valid():
+            raise ValidationError({"params": parsed.errors})
+        ids = list(dict.fromkeys(wish["ids"]))
+        rows = visible_containers(request).in_bulk(ids)
+        results = [self._one(request, pk, rows.get(pk), wish["action"], dict(parsed.validated_data)) for pk in ids]
+        status = 202 if all(item["status"] == 202 for item in results) else 207
+        return Response({"results": results}, status)
+
+    def _one(
+        self, request: Request, pk: UUID, row: Container | None, action: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Each is authorized on its own; one that is refused holds up no other."""
+        try:
+            if row is None:
+                raise Http404
+            operation = _ask(self, row, action, params, part=str(pk))
+        except Http404:
+            return _item(pk, 404, "not_found", "No such object.")
+        except Denied as error:
+            return _item(pk, 403, "permission_denied", str(error))
+        except Refused as error:
+            return _item(pk, error.status, error.code, error.message)
+        except EngineError as error:
+            return _item(pk, 403 if error.code == "policy_denied" else 400, error.code, error.message)
+        return {"id": pk, "status": 202, "operation": OperationRow(operation, context={"request": request}).data}
+
+
+def _item(pk: UUID, status: int, code: str, message: str) -> dict[str, Any]:
+    return {"id": pk, "status": status, "error": {"code": code, "message": message}}
+
+
+def _ask(view: View, row: Container, action: str, params: dict[str, Any], *, part: str = "") -> Operation:
+    key = idempotency_key(view.request)
+    if key and part:
+        key = f"{key[:160]}:{part}"
+    return operations.request(row, action, actor=view.actor, params=params, idempotency_key=key)
+
+
+def latest_stats(row: Container) -> dict[str, Any] | None:
+    """The latest sample, ``None`` where there is none."""
+    return None

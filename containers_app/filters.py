@@ -1,0 +1,136 @@
+"""What containers, volumes and networks can be filtered by, on pages as in REST."""
+
+from __future__ import annotations
+
+import django_filters as filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.fields.json import KeyTextTransform
+
+from containers_app.models import Container, Mount, Network, Volume
+from operations.filters import WordsFilter
+
+LABELS_MOST = 10
+
+
+class LabelsField(forms.Field):
+    """``key`` or ``key=value``, given as often as wanted."""
+
+    widget = forms.SelectMultiple
+
+    def clean(self, value: object) -> list[tuple[str, str | None]]:
+        texts = [str(text) for text in value] if isinstance(value, list | tuple) else []
+        found: list[tuple[str, str | None]] = []
+        for text in texts:
+            key, equals, wanted = text.partition("=")
+            if not key or len(text) > 500 or '"' in key or not key.isprintable():
+                raise ValidationError("A label is written key or key=value.")
+            found.append((key, wanted if equals else None))
+        if len(found) > LABELS_MOST:
+            raise ValidationError(f"At most {LABELS_MOST} labels can be asked for at once.")
+        return found
+
+
+class LabelsFilter(filters.Filter):
+    """Rows that carry all of these labels."""
+
+    field_class = LabelsField
+
+    def __init__(self, field_name: str = "labels") -> None:
+        super().__init__(field_name, help_text="`key` or `key=value`; may be given again, then all must be there.")
+
+    def filter(self, qs: QuerySet, value: list[tuple[str, str | None]]) -> QuerySet:
+        for key, wanted in value or ():
+            qs = qs.filter(**{f"{self.field_name}__has_key": key})
+            if wanted is not None:
+                # Text on both sides: a value such as "1" must not be compared as JSON's number 1.
+                qs = qs.alias(label=KeyTextTransform(key, self.field_name)).filter(label=wanted)
+        return qs
+
+
+class TeamFilter(filters.CharFilter):
+    """By slug; ``none`` for what nobody owns."""
+
+    def __init__(self) -> None:
+        super().__init__("team__slug", help_text="A team's slug, or `none` for what nobody owns.")
+
+    def filter(self, qs: QuerySet, value: str) -> QuerySet:
+        return qs.filter(team=None) if value == "none" else super().filter(qs, value)
+
+
+def needs_attention() -> Q:
+    """Containers that a person should look at: failing checks, restarting, dead, or ended by a fault.
+
+    Ended by `stop` (143, or 137 without the kernel's killer) is no fault.
+    """
+    fault = Q(state="exited") & (Q(oom_killed=True) | ~Q(exit_code__in=(0, 137, 143)))
+    return Q(health="unhealthy", state="running") | Q(state__in=("restarting", "dead")) | fault
+
+
+class ContainerFilter(filters.FilterSet):
+    """The filters of ``/containers/``."""
+
+    engine = filters.UUIDFilter(field_name="engine_id")
+    state = WordsFilter(words=tuple(Container.State.values))
+    health = WordsFilter(words=tuple(Container.Health.values))
+    image = filters.CharFilter(method="by_image", help_text="An image's id, or the reference it was asked by.")
+    team = TeamFilter()
+    name = filters.CharFilter(help_text="The whole name.")
+    label = LabelsFilter()
+    stack = filters.CharFilter(help_text="The compose project's name.")
+    attention = filters.BooleanFilter(method="by_attention", help_text="`true`: those that a person should look at.")
+    q = filters.CharFilter(method="by_text", help_text="In the name, the image or the stack; or a beginning of the id.")
+
+    class Meta:
+        model = Container
+        fields: tuple[str, ...] = ()
+
+    def by_image(self, rows: QuerySet[Container], name: str, value: str) -> QuerySet[Container]:
+        try:
+            return rows.filter(image_id=forms.UUIDField().clean(value))
+        except ValidationError:
+            return rows.filter(Q(image_ref=value) | Q(image_native_id=value) | Q(image__tags__name=value)).distinct()
+
+    def by_attention(self, rows: QuerySet[Container], name: str, value: bool) -> QuerySet[Container]:
+        return rows.filter(needs_attention()) if value else rows.exclude(needs_attention())
+
+    def by_text(self, rows: QuerySet[Container], name: str, value: str) -> QuerySet[Container]:
+        found = Q(name__icontains=value) | Q(image_ref__icontains=value) | Q(stack__icontains=value)
+        return rows.filter(found | Q(native_id__startswith=value.lower()))
+
+
+class VolumeFilter(filters.FilterSet):
+    """The filters of ``/volumes/``."""
+
+    engine = filters.UUIDFilter(field_name="engine_id")
+    team = TeamFilter()
+    name = filters.CharFilter(field_name="native_id", help_text="The whole name.")
+    label = LabelsFilter()
+    driver = filters.CharFilter()
+    anonymous = filters.BooleanFilter()
+    used = filters.BooleanFilter(method="by_use", help_text="Whether any container mounts it.")
+    q = filters.CharFilter(field_name="native_id", lookup_expr="icontains")
+
+    class Meta:
+        model = Volume
+        fields: tuple[str, ...] = ()
+
+    def by_use(self, rows: QuerySet[Volume], name: str, value: bool) -> QuerySet[Volume]:
+        used = Exists(Mount.objects.filter(volume=OuterRef("pk")))
+        return rows.filter(used if value else ~used)
+
+
+class NetworkFilter(filters.FilterSet):
+    """The filters of ``/networks/``."""
+
+    engine = filters.UUIDFilter(field_name="engine_id")
+    team = TeamFilter()
+    name = filters.CharFilter(help_text="The whole name.")
+    label = LabelsFilter()
+    driver = filters.CharFilter()
+    q = filters.CharFilter(field_name="name", lookup_expr="icontains")
+
+    class Meta:
+        model = Network
+        fields: tuple[str, ...] = ()

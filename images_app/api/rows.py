@@ -1,0 +1,170 @@
+"""Images, tags and builds as REST shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field, inline_serializer
+from rest_framework import serializers
+
+from accounts.api.base import Body, Boolean, Row, Text
+from images_app.models import Build, Image, Layer, Tag, TagMove
+
+
+class ImageRow(Row):
+    """A read-only blueprint. ``layers`` and ``containers`` are counts; the latter of those the caller may see."""
+
+    address = "images"
+    engine_id = serializers.CharField(source="native_id", read_only=True)
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    labels = serializers.DictField(child=serializers.CharField(), read_only=True)
+    tags = serializers.SerializerMethodField()
+    digests = serializers.ListField(child=serializers.CharField(), read_only=True)
+    layers = serializers.IntegerField(source="layer_count", read_only=True)
+    containers = serializers.IntegerField(source="container_count", read_only=True)
+    parent = serializers.CharField(source="parent_id", read_only=True)
+
+    class Meta:
+        model = Image
+        fields = (
+            "id", "engine", "engine_id", "name", "labels", "team", "created_at", "url", "tags", "digests", "size",
+            "layers", "containers", "parent", "architecture", "os", "author",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_tags(self, row: Image) -> list[str]:
+        return [tag.name for tag in row.tags.all()]
+
+
+class ImageFullRow(ImageRow):
+    """One image with what its containers inherit; values that look secret are masked."""
+
+    config = serializers.DictField(read_only=True)
+
+    class Meta(ImageRow.Meta):
+        fields = (*ImageRow.Meta.fields, "config")
+        read_only_fields = fields
+
+
+class LayerRow(serializers.ModelSerializer):
+    """One line of an image's history, oldest first. Size in bytes."""
+
+    class Meta:
+        model = Layer
+        fields = ("index", "digest", "command", "size", "created_at", "empty")
+        read_only_fields = fields
+
+
+class TagRow(Row):
+    """A name that points at an image now."""
+
+    address = "tags"
+    image_engine_id = serializers.CharField(source="image.native_id", read_only=True)
+    team = serializers.SlugRelatedField(slug_field="slug", source="image.team", read_only=True, allow_null=True)
+
+    class Meta:
+        model = Tag
+        fields = (
+            "id", "engine", "name", "repository", "tag", "image", "image_engine_id", "team", "created_at", "url",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class MoveRow(serializers.ModelSerializer):
+    """One movement of a tag, by digests. ``to`` null: it was taken away; ``operation`` null: from outside Slipway."""
+
+    source = serializers.SerializerMethodField()
+    target = serializers.SerializerMethodField()
+
+    class Meta:
+        model = TagMove
+        fields = ("at", "name", "source", "target", "operation")
+        read_only_fields = fields
+
+    def get_source(self, row: TagMove) -> str | None:
+        return row.from_native_id or None
+
+    def get_target(self, row: TagMove) -> str | None:
+        return row.to_native_id or None
+
+    def to_representation(self, instance: TagMove) -> dict[str, Any]:
+        found = super().to_representation(instance)
+        found["from"], found["to"] = found.pop("source"), found.pop("target")
+        return found
+
+
+class BuildRow(Row):
+    """A build, its steps with seconds and cache hits, and the operation that carries it out."""
+
+    address = "builds"
+    name = serializers.CharField(source="__str__", read_only=True)
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    state = serializers.CharField(source="operation.state", default=None, read_only=True)
+    error = serializers.SerializerMethodField()
+    actor = serializers.CharField(source="operation.actor_name", default=None, read_only=True)
+    started_at = serializers.DateTimeField(source="operation.started_at", default=None, read_only=True)
+    finished_at = serializers.DateTimeField(source="operation.finished_at", default=None, read_only=True)
+    labels = serializers.DictField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = Build
+        fields = (
+            "id", "engine", "name", "labels", "team", "created_at", "url", "operation", "state", "error", "actor",
+            "started_at", "finished_at", "image", "tags", "target", "no_cache", "pull", "context_size",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(
+        inline_serializer(
+            "BuildError", {"code": serializers.CharField(), "message": serializers.CharField()}, allow_null=True
+        )
+    )
+    def get_error(self, row: Build) -> dict[str, str] | None:
+        operation = row.operation
+        if operation is None or not operation.error_code:
+            return None
+        return {"code": operation.error_code, "message": operation.error_message}
+
+
+class BuildFullRow(BuildRow):
+    """One build with its Dockerfile and its steps: ``{n, instruction, started_at, seconds, cached, state}``."""
+
+    build_args = serializers.DictField(child=serializers.CharField(), read_only=True)
+    steps = serializers.ListField(child=serializers.DictField(), read_only=True)
+
+    class Meta(BuildRow.Meta):
+        fields = (*BuildRow.Meta.fields, "dockerfile", "dockerfile_path", "build_args", "steps")
+        read_only_fields = fields
+
+
+class Pull(Body):
+    """What to pull, such as ``nginx:1.27``."""
+
+    reference = Text(max_length=255)
+    engine = serializers.UUIDField(required=False, allow_null=True)
+    team = Text(required=False, allow_null=True)
+
+
+class NewTag(Body):
+    """The name that is to point at the image: ``reference``, or ``repository`` and ``tag``."""
+
+    reference = Text(required=False, max_length=255)
+    repository = Text(required=False, max_length=255)
+    tag = Text(required=False, max_length=128)
+
+
+class BuildWish(Body):
+    """A build: a Dockerfile's text, a context as a tar (plain or gzipped), or both."""
+
+    dockerfile = serializers.CharField(required=False, max_length=262144, trim_whitespace=False)
+    dockerfile_path = Text(required=False, max_length=255)
+    tags = serializers.ListField(child=Text(max_length=255), required=False, max_length=32)
+    build_args = serializers.DictField(required=False)
+    labels = serializers.DictField(required=False)
+    target = Text(required=False, max_length=128, allow_blank=True)
+    no_cache = Boolean(required=False)
+    pull = Boolean(required=False)
+    engine = serializers.UUIDField(required=False, allow_null=True)
+    team = Text(required=False, allow_null=True)

@@ -1,0 +1,275 @@
+"""REST of images, tags and builds."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import Actor
+from accounts.api.base import Body, Listing, View, body, flag
+from accounts.api.bodies import StrictJSONParser
+from accounts.querysets import visible_to
+from images_app import operations
+from images_app.api.rows import (
+    BuildFullRow,
+    BuildRow,
+    BuildWish,
+    ImageFullRow,
+    ImageRow,
+    LayerRow,
+    MoveRow,
+    NewTag,
+    Pull,
+    TagRow,
+)
+from images_app.api.wishes import build_wish
+from images_app.filters import BuildFilter, ImageFilter, TagFilter
+from images_app.models import Build, Image, Layer, Tag, TagMove
+from operations.api.answers import accepted, engine_of, idempotency_key
+from operations.api.rows import OperationRow
+from operations.api.team import team_of
+from operations.api.views import log_of
+
+ACCEPTED = {202: OperationRow, 200: OperationRow}
+KEY = OpenApiParameter(
+    "Idempotency-Key", OpenApiTypes.STR, "header", description="The same key and body within 24 h: the same operation."
+)
+PREFER = OpenApiParameter("Prefer", OpenApiTypes.STR, "header", description="`wait=30`: seconds to wait for the end.")
+MOVES = 200
+
+
+class Nothing(Body):
+    """An empty body, or ``{}``."""
+
+
+def visible_images(actor: Actor) -> QuerySet[Image]:
+    """With counts of layers, and of those containers that the actor may see, in the same query."""
+    layers = Layer.objects.filter(image=OuterRef("pk"), empty=False).order_by().values("image")
+    containers = visible_to(actor, Image._meta.get_field("containers").related_model._default_manager.all())
+    made = containers.filter(image=OuterRef("pk")).order_by().values("image")
+    rows = visible_to(actor, Image.objects.select_related("team")).prefetch_related("tags")
+    return rows.annotate(
+        layer_count=Coalesce(Subquery(layers.annotate(n=Count("pk")).values("n")), 0),
+        container_count=Coalesce(Subquery(made.annotate(n=Count("pk")).values("n")), 0),
+    )
+
+
+def visible_tags(actor: Actor) -> QuerySet[Tag]:
+    """A tag belongs to whoever owns the image."""
+    return visible_to(actor, Tag.objects.select_related("image__team"), "image__team")
+
+
+def visible_builds(actor: Actor) -> QuerySet[Build]:
+    """With the operation that carries each out."""
+    return visible_to(actor, Build.objects.select_related("team", "operation"))
+
+
+class ImageList(Listing):
+    """Images."""
+
+    permission = "image.read"
+    serializer_class = ImageRow
+    filterset_class = ImageFilter
+    ordering_fields = {"name": "name", "size": "size", "created_at": "created_at"}
+    ordering = ("name",)
+
+    def get_queryset(self) -> QuerySet[Image]:
+        return visible_images(self.actor).defer("config")
+
+
+class ImageDetail(View):
+    """One image. ``DELETE`` removes it with its tags: ``?force=1`` also where stopped containers use it."""
+
+    permission = {"GET": "image.read", "DELETE": "image.remove"}
+    writes_take = frozenset({"force"})
+
+    @extend_schema(responses=ImageFullRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_images(self.actor), pk)
+        return Response(ImageFullRow(found, context={"request": request}).data)
+
+    @extend_schema(responses=ACCEPTED, parameters=[OpenApiParameter("force", OpenApiTypes.BOOL), KEY, PREFER])
+    def delete(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_images(self.actor), pk)
+        body(request, Nothing)
+        operation = operations.request_remove(
+            found, actor=self.actor, force=flag(request, "force"), idempotency_key=idempotency_key(request)
+        )
+        return accepted(request, operation)
+
+
+class ImagePull(View):
+    """Fetches an image from its registry, with progress by layer."""
+
+    permission = "image.pull"
+
+    @extend_schema(request=Pull, responses=ACCEPTED, parameters=[KEY, PREFER])
+    def post(self, request: Request) -> Response:
+        wish = body(request, Pull)
+        operation = operations.request_pull(
+            wish["reference"],
+            actor=self.actor,
+            engine=engine_of(request.data),
+            team=team_of(self.actor, wish),
+            idempotency_key=idempotency_key(request),
+        )
+        return accepted(request, operation)
+
+
+class ImageBuild(View):
+    """Builds an image from a Dockerfile, an uploaded context, or both."""
+
+    permission = "image.build"
+    parser_classes = [StrictJSONParser, MultiPartParser]
+
+    @extend_schema(request=BuildWish, responses=ACCEPTED, parameters=[KEY, PREFER])
+    def post(self, request: Request) -> Response:
+        wish, context = build_wish(request)
+        engine = str(wish.pop("engine", None) or "") or None
+        team = team_of(self.actor, {"team": wish.pop("team", None)})
+        operation = operations.request_build(
+            actor=self.actor,
+            engine=engine_of({"engine": engine}),
+            team=team,
+            tags=wish.pop("tags", []),
+            context=context,
+            idempotency_key=idempotency_key(request),
+            **wish,
+        )
+        return accepted(request, operation)
+
+
+class ImageTag(View):
+    """Lets one more name point at this image."""
+
+    permission = "image.tag"
+
+    @extend_schema(request=NewTag, responses=ACCEPTED, parameters=[KEY, PREFER])
+    def post(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_images(self.actor), pk)
+        wish = body(request, NewTag)
+        operation = operations.request_tag(
+            found, _reference(wish), actor=self.actor, idempotency_key=idempotency_key(request)
+        )
+        return accepted(request, operation)
+
+
+class ImageHistory(View):
+    """Every line of the image's history, oldest first, also those that added no files."""
+
+    permission = "image.read"
+
+    @extend_schema(responses=LayerRow(many=True))
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_images(self.actor), pk)
+        return Response(LayerRow(found.layers.order_by("index"), many=True).data)
+
+
+class ImageLayers(View):
+    """The layers that hold files, oldest first."""
+
+    permission = "image.read"
+
+    @extend_schema(responses=LayerRow(many=True))
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_images(self.actor), pk)
+        return Response(LayerRow(found.layers.filter(empty=False).order_by("index"), many=True).data)
+
+
+class TagList(Listing):
+    """Names that point at images."""
+
+    permission = "image.read"
+    serializer_class = TagRow
+    filterset_class = TagFilter
+    ordering_fields = {"name": "name", "created_at": "created_at"}
+    ordering = ("name",)
+
+    def get_queryset(self) -> QuerySet[Tag]:
+        return visible_tags(self.actor)
+
+
+class TagDetail(View):
+    """One tag. ``DELETE`` takes the name away; the image stays while anything else names or uses it."""
+
+    permission = {"GET": "image.read", "DELETE": "image.untag"}
+
+    @extend_schema(responses=TagRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_tags(self.actor), pk)
+        return Response(TagRow(found, context={"request": request}).data)
+
+    @extend_schema(responses=ACCEPTED, parameters=[KEY, PREFER])
+    def delete(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_tags(self.actor), pk)
+        body(request, Nothing)
+        operation = operations.request_untag(found, actor=self.actor, idempotency_key=idempotency_key(request))
+        return accepted(request, operation)
+
+
+class TagHistory(View):
+    """Where the tag pointed, newest first, the latest 200 movements."""
+
+    permission = "image.read"
+
+    @extend_schema(responses=MoveRow(many=True))
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_tags(self.actor), pk)
+        moves = TagMove.objects.filter(engine_id=found.engine_id, name=found.name).order_by("-id")[:MOVES]
+        return Response(MoveRow(moves, many=True).data)
+
+
+class BuildList(Listing):
+    """Builds, newest first."""
+
+    permission = "image.read"
+    serializer_class = BuildRow
+    filterset_class = BuildFilter
+
+    def get_queryset(self) -> QuerySet[Build]:
+        return visible_builds(self.actor).defer("dockerfile", "steps", "build_args")
+
+
+class BuildDetail(View):
+    """One build."""
+
+    permission = "image.read"
+
+    @extend_schema(responses=BuildFullRow)
+    def get(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_builds(self.actor), pk)
+        return Response(BuildFullRow(found, context={"request": request}).data)
+
+
+class BuildLog(View):
+    """The output of a build, as of its operation."""
+
+    permission = "image.read"
+    takes = frozenset({"after"})
+
+    @extend_schema(
+        parameters=[OpenApiParameter("after", OpenApiTypes.INT, description="Only lines with a higher number.")],
+        responses={(200, "text/plain"): OpenApiTypes.STR, (200, "application/x-ndjson"): OpenApiTypes.STR},
+    )
+    def get(self, request: Request, pk: UUID) -> HttpResponseBase:
+        found: Build = self.object(visible_builds(self.actor), pk)
+        if found.operation is None:
+            return Response([], content_type="text/plain")
+        return log_of(request, found.operation)
+
+
+def _reference(wish: dict[str, str]) -> str:
+    if "reference" in wish and not {"repository", "tag"} & set(wish):
+        return wish["reference"]
+    if "repository" in wish and "reference" not in wish:
+        return f"{wish['repository']}:{wish.get('tag') or 'latest'}"
+    raise ValidationError({"reference": ['A reference such as "team/app:2.1" is expected.']})
