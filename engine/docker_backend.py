@@ -122,7 +122,9 @@ class DockerEngine(DockerReads):
     ) -> Iterator[LogLine]:
         """The last ``tail`` lines between two times (0: no bound), oldest first, at most 16 MiB of them."""
         names.container_id(native_id)
-        return docker_logs.read(self._calls, native_id, tail, since_ns, until_ns, deadline)
+        return docker_logs.read(
+            self._calls, native_id, tail=tail, since_ns=since_ns, until_ns=until_ns, deadline=deadline
+        )
 
     # Images
 
@@ -147,7 +149,9 @@ class DockerEngine(DockerReads):
         deadline: float = 1800,
     ) -> str:
         """Builds from an uncompressed tar and returns the image's native id; see `engine.docker_build`."""
-        return docker_build.build(self._calls, spec, context, emit, should_stop, deadline)
+        return docker_build.build(
+            self._calls, spec, context, emit=emit, should_stop=should_stop, deadline=deadline
+        )
 
     def tag(self, native_id: str, reference: str, *, deadline: float = 10) -> None:
         names.image_id(native_id)

@@ -133,7 +133,13 @@ class Steps:
 
 
 def build(
-    calls: Calls, spec: BuildSpec, context: IO[bytes], emit: Emit, should_stop: ShouldStop, deadline: float
+    calls: Calls,
+    spec: BuildSpec,
+    context: IO[bytes],
+    *,
+    emit: Emit,
+    should_stop: ShouldStop,
+    deadline: float,
 ) -> str:
     """Returns the image's id. ``context`` is an uncompressed tar, read once from where it stands."""
     query = _query(spec)

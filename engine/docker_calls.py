@@ -137,7 +137,7 @@ class _Call:
             self._put("error", error)
         except _FAILURES as error:
             self._put("error", self._mapped(error))
-        except BaseException as error:  # a fault of ours: the caller raises it, never this thread
+        except BaseException as error:  # noqa: BLE001 - a fault of ours: the caller raises it, never this thread
             self._put("error", error)
         finally:
             self.client.close()
@@ -146,9 +146,10 @@ class _Call:
     def _put(self, kind: str, value: Any) -> None:
         while not self.client.wire.is_cut:
             try:
-                return self.queue.put((kind, value), timeout=0.5)
+                self.queue.put((kind, value), timeout=0.5)
             except queue.Full:
                 continue
+            return
 
     def results(self, ends: float, should_stop: ShouldStop, tick: float) -> Iterator[Any]:
         step = tick or (LOOK_EVERY if should_stop is not never else self.deadline)

@@ -96,9 +96,11 @@ _TEXTS: tuple[tuple[str, Callable[[str], EngineError]], ...] = (
         _said(ImageNotFound, "The registry has this image, but not for this engine's kind of machine."),
     ),
     (
-        r"dial tcp|lookup .*(no such host|server misbehaving|connection refused)|TLS handshake|i/o timeout|"
-        r"Client\.Timeout exceeded|network is unreachable|no route to host|x509:|HTTP response to HTTPS client|"
-        r"request canceled while waiting for connection",
+        (
+            r"dial tcp|lookup .*(no such host|server misbehaving|connection refused)|TLS handshake|i/o timeout"
+            r"|Client\.Timeout exceeded|network is unreachable|no route to host|x509:|HTTP response to HTTPS client"
+            r"|request canceled while waiting for connection"
+        ),
         _said(RegistryUnreachable, "The engine cannot reach the registry."),
     ),
     (

@@ -30,7 +30,7 @@ def parameters(tail: int, since_ns: int = 0, until_ns: int = 0) -> dict[str, str
 
 
 def read(
-    calls: Calls, native_id: str, tail: int, since_ns: int, until_ns: int, deadline: float
+    calls: Calls, native_id: str, *, tail: int, since_ns: int, until_ns: int, deadline: float
 ) -> Iterator[LogLine]:
     """The lines, oldest first. Errors come when the first line is asked for."""
     query = parameters(tail, since_ns, until_ns)

@@ -103,23 +103,22 @@ def summary(item: Json, now: datetime | None = None) -> ContainerSummary:
         name=name,
         state=state,
         fingerprint=_fingerprint(
-            name,
-            state,
-            health_of(health[1] if health else ""),
-            int(exit_code[1]) if exit_code and state in _ENDED else None,
-            item.get("ImageID"),
-            item.get("Created"),
-            ports,
             item,
-            mapping(item.get("NetworkSettings")),
-            item.get("Labels"),
+            name=name,
+            state=state,
+            health=health_of(health[1] if health else ""),
+            exit_code=int(exit_code[1]) if exit_code and state in _ENDED else None,
+            image=item.get("ImageID"),
+            created=item.get("Created"),
+            ports=ports,
+            labels=item.get("Labels"),
         ),
         state_since=_earliest(status, now or datetime.now(UTC)),
     )
 
 
 def _earliest(status: str, now: datetime) -> datetime | None:
-    """ "Up 3 minutes" → the earliest moment that can mean. Engines round, so one unit and 2 seconds are allowed."""
+    """The earliest moment that "Up 3 minutes" can mean. Engines round: one unit and 2 seconds are allowed."""
     match = _SAID_AGE.search(status)
     if not match:
         return None
@@ -129,6 +128,8 @@ def _earliest(status: str, now: datetime) -> datetime | None:
 
 
 def _fingerprint(
+    item: Json,
+    *,
     name: str,
     state: ContainerState,
     health: Health,
@@ -136,10 +137,9 @@ def _fingerprint(
     image: object,
     created: object,
     ports: list[tuple[str, int, str, int]],
-    item: Json,
-    network_settings: Json,
     labels: object,
 ) -> str:
+    """``item``: a listed or an inspected container, whose mounts and networks have the same shape."""
     mounts = sorted(
         (
             text(mount.get("Type"), 16),
@@ -151,10 +151,10 @@ def _fingerprint(
     )
     networks = sorted(
         (network.name, network.native_id, network.ip, network.ip6, network.mac, text(end, 64))
-        for network, end in _networks(network_settings)
+        for network, end in _networks(mapping(item.get("NetworkSettings")))
     )
-    # A paused container's status text hides its health.
-    health = Health.NONE if state is ContainerState.PAUSED else health
+    # The status text of a paused container hides its health.
+    health = health if state is ContainerState.RUNNING else Health.NONE
     parts = [name, state, health, exit_code, image, created, sorted(ports), mounts, networks, pairs(labels)]
     return hashlib.blake2b(
         json.dumps(parts, default=str).encode("utf-8", "replace"), digest_size=12
@@ -190,11 +190,12 @@ def container(data: Json) -> ContainerInfo:
     published = list(_published(settings.get("Ports")))
     hidden = text(mapping(config.get("Labels")).get(names.SECRETS_LABEL), 65536).split(",")
     variables = environment(config.get("Env"), hidden)
-    info = ContainerInfo(
+    return ContainerInfo(
         native_id=text(data.get("Id"), 64),
         name=name,
         state=state,
-        health=health_of(health.get("Status")),
+        # Engines keep the last health of a container that has ended.
+        health=health_of(health.get("Status")) if state in _LIVE else Health.NONE,
         image_id=text(data.get("Image"), 128),
         image_ref=text(config.get("Image"), 512),
         command=tuple(mask(item) for item in texts(config.get("Cmd"), 256, 4096)),
@@ -230,24 +231,18 @@ def container(data: Json) -> ContainerInfo:
         health_log=tuple(_health_log(health)),
         failing_streak=number(health.get("FailingStreak")),
         fingerprint=_fingerprint(
-            name,
-            state,
-            health_of(health.get("Status")),
-            exit_code,
-            data.get("Image"),
-            _seconds(data.get("Created")),
-            [
-                (port.host_ip, port.container, port.protocol, port.host or 0)
-                for port in published
-                if port.host
-            ],
             data,
-            settings,
-            config.get("Labels"),
+            name=name,
+            state=state,
+            health=health_of(health.get("Status")),
+            exit_code=exit_code,
+            image=data.get("Image"),
+            created=_seconds(data.get("Created")),
+            ports=[(p.host_ip, p.container, p.protocol, p.host) for p in published if p.host],
+            labels=config.get("Labels"),
         ),
         inspect=_document(data, variables),
     )
-    return info
 
 
 def _document(data: Json, variables: Mapping[str, str]) -> dict[str, Any]:

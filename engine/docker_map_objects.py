@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from engine import names
 from engine.docker_map import Json, items, mapping
@@ -140,7 +139,7 @@ def volume(data: Json) -> VolumeInfo:
 
 def network(data: Json) -> NetworkInfo:
     """One network."""
-    ranges: list[Any] = [item for item in items(mapping(data.get("IPAM")).get("Config"), 32)]
+    ranges = items(mapping(data.get("IPAM")).get("Config"), 32)
     return NetworkInfo(
         native_id=text(data.get("Id"), 64),
         name=text(data.get("Name"), 256),

@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 
 from engine import names
 from engine.docker_calls import agree
-from engine.docker_events import EventReader, query as events_query
+from engine.docker_events import EventReader
+from engine.docker_events import query as events_query
 from engine.docker_follow import LogFollower
 from engine.docker_http import Answer, get, get_json
 from engine.docker_map import mapping

@@ -188,10 +188,10 @@ class LogParser:
             stream.run_ts, stream.run_n = ts, 1
         if not self.first_ns:
             self.first_ns = ts
-        if ts <= stream.had_ts and (ts < stream.had_ts or stream.run_n <= stream.had_n):
-            if ts == stream.had_ts or stream.had_ts < self.clock() + STEP_NS:
-                self.repeated += 1
-                return
+        had = ts < stream.had_ts or (ts == stream.had_ts and stream.run_n <= stream.had_n)
+        if had and (ts == stream.had_ts or stream.had_ts < self.clock() + STEP_NS):
+            self.repeated += 1
+            return
         stream.had_ts, stream.had_n = ts, stream.run_n
         found.append(LogLine(stream.number, ts, stream.run_n, raw.decode("utf-8", "replace")))
 
