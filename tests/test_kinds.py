@@ -1,0 +1,141 @@
+"""Every kind of operation has a permission, words for people, a row in the documents, and refuses viewers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.http import Http404
+
+from accounts.access import PERMISSIONS, Actor, Denied
+from containers_app import operations as containers
+from containers_app.models import Container, Volume
+from images_app import operations as images
+from images_app.models import Image, Tag
+from operations import registry
+from operations.models import Engine, Operation
+from tests import house
+
+if TYPE_CHECKING:
+    from accounts.models import AuditEntry, Team, User
+
+Ask = Callable[[Any, Actor], Operation]
+
+
+def _act(action: str, **params: Any) -> Ask:
+    return lambda things, actor: containers.request(things.container, action, actor=actor, params=params or None)
+
+
+# One way to ask for each kind, on things of team blue.
+WAYS: dict[str, Ask] = {
+    "container.run": lambda things, actor: containers.request_run(
+        {"image": "busybox:1", "name": "fresh"}, actor=actor, engine=things.engine, team=things.team
+    ),
+    "container.start": _act("start"),
+    "container.stop": _act("stop"),
+    "container.restart": _act("restart"),
+    "container.kill": _act("kill"),
+    "container.pause": _act("pause"),
+    "container.unpause": _act("unpause"),
+    "container.rename": _act("rename", name="other"),
+    "container.remove": _act("remove", force=True),
+    "volume.create": lambda things, actor: containers.request_volume_create(
+        {"name": "fresh"}, actor=actor, engine=things.engine, team=things.team
+    ),
+    "volume.remove": lambda things, actor: containers.request_volume_remove(things.volume, actor=actor),
+    "image.build": lambda things, actor: images.request_build(
+        actor=actor, engine=things.engine, team=things.team, tags=["blue/app:1"], dockerfile="FROM scratch\n"
+    ),
+    "image.pull": lambda things, actor: images.request_pull(
+        "busybox:1", actor=actor, engine=things.engine, team=things.team
+    ),
+    "image.tag": lambda things, actor: images.request_tag(things.image, "blue/app:2", actor=actor),
+    "image.untag": lambda things, actor: images.request_untag(things.tag, actor=actor),
+    "image.remove": lambda things, actor: images.request_remove(things.image, actor=actor),
+}
+KINDS = sorted(registry.all_kinds())
+
+
+@pytest.fixture
+def things(team: Team) -> SimpleNamespace:
+    """One of everything, owned by team blue, on an engine that nobody asks."""
+    engine = Engine.objects.create(
+        name="quiet", endpoint="unix:///nowhere/docker.sock", status=Engine.Status.ONLINE
+    )
+    image = Image.objects.create(engine=engine, native_id="sha256:" + "a" * 64, team=team, name="blue/app:1")
+    return SimpleNamespace(
+        engine=engine,
+        team=team,
+        image=image,
+        tag=Tag.objects.create(engine=engine, image=image, name="blue/app:1", repository="blue/app", tag="1"),
+        container=Container.objects.create(
+            engine=engine, native_id="b" * 64, team=team, name="web", state="running", image=image
+        ),
+        volume=Volume.objects.create(engine=engine, native_id="data", team=team),
+    )
+
+
+def test_there_are_kinds() -> None:
+    assert {"container.run", "container.stop", "image.build", "volume.create"} <= set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_has_a_permission_and_words(kind: str) -> None:
+    found = registry.get(kind)
+    assert found.permission in PERMISSIONS
+    assert found.label
+    assert found.doing
+    assert found.deadline > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_has_a_row_in_the_documents(kind: str) -> None:
+    rows = re.findall(r"^\| `([a-z.]+)` \|", house.text(Path("docs/operations.md")), re.MULTILINE)
+    assert rows.count(kind) == 1
+
+
+def test_the_documents_have_no_row_without_a_kind() -> None:
+    rows = re.findall(r"^\| `([a-z.]+)` \|", house.text(Path("docs/operations.md")), re.MULTILINE)
+    assert set(rows) - set(KINDS) == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_viewer_is_refused(kind: str, things: SimpleNamespace, vic: User) -> None:
+    from accounts.models import AuditEntry
+
+    with pytest.raises(Denied, match="role"):
+        WAYS[kind](things, Actor(user=vic))
+    assert not Operation.objects.exists()
+    assert _denials(AuditEntry) == [kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stranger_does_not_learn_that_it_exists(kind: str, things: SimpleNamespace, charlie: User) -> None:
+    with pytest.raises((Http404, Denied)) as refused:
+        WAYS[kind](things, Actor(user=charlie))
+    # Only what names an object can hide it; a wish for something new names a team that is not theirs.
+    if kind not in {"container.run", "volume.create", "image.build", "image.pull"}:
+        assert refused.type is Http404
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_team_admin_is_heard(kind: str, things: SimpleNamespace, tara: User) -> None:
+    operation = WAYS[kind](things, Actor(user=tara))
+    assert (operation.kind, operation.state, operation.team) == (kind, "queued", things.team)
+    assert operation.actor == tara
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_token_for_reading_changes_nothing(kind: str, things: SimpleNamespace, tara: User) -> None:
+    with pytest.raises(Denied, match="scope"):
+        WAYS[kind](things, Actor(user=tara, source="api", scopes=frozenset({"read"})))
+    assert not Operation.objects.exists()
+
+
+def _denials(entries: type[AuditEntry]) -> list[str]:
+    return list(entries.objects.filter(outcome="denied").values_list("verb", flat=True))
