@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from engine.base import Engine as EngineBackend
     from operations.models import Engine, Operation
 
-PASSWORD = "correct horse battery staple"
 BUSYBOX = "slipway-test/busybox:1"
 OWN_ENGINE = {"engine_url", "engine_backend", "docker_client", "busybox", "engine_row"}
 
@@ -139,7 +138,7 @@ def _engine_is_left_as_found(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def live_app(engine_url: str, busybox: str) -> Iterator[machine.LiveApp]:
     """The whole of Slipway, running on the test engine, with the first administrator made: ``admin``."""
-    app = machine.LiveApp(engine_url, SLIPWAY_ADMIN_USER="admin", SLIPWAY_ADMIN_PASSWORD=PASSWORD)
+    app = machine.LiveApp(engine_url, SLIPWAY_ADMIN_USER="admin", SLIPWAY_ADMIN_PASSWORD=machine.PASSWORD)
     try:
         yield app.start()
     finally:
@@ -151,15 +150,15 @@ def live_app(engine_url: str, busybox: str) -> Iterator[machine.LiveApp]:
 
 @pytest.fixture(scope="session")
 def hashed_password() -> str:
-    """`PASSWORD`, hashed once: Argon2 is slow on purpose."""
+    """`machine.PASSWORD`, hashed once: Argon2 is slow on purpose."""
     from django.contrib.auth.hashers import make_password
 
-    return make_password(PASSWORD)
+    return make_password(machine.PASSWORD)
 
 
 @pytest.fixture
 def person(db: None, hashed_password: str) -> Callable[..., User]:
-    """``person(name, team, role)``: somebody with `PASSWORD` and perhaps a role in a team."""
+    """``person(name, team, role)``: somebody with `machine.PASSWORD` and perhaps a role in a team."""
     from accounts.models import Membership, User
 
     def make(name: str, team: Team | None = None, role: Role | None = None, **fields: Any) -> User:

@@ -26,6 +26,8 @@ import docker.errors
 from dashboard.demo import rootfs
 from scripts import dockerd
 
+PASSWORD = "correct horse battery staple"
+"""Everybody's."""
 ROOT = Path(__file__).resolve().parent.parent
 NO_ENGINE = (
     "No container engine for the tests: set SLIPWAY_TEST_ENGINE to the URL of one that may be filled and"

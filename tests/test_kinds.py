@@ -27,7 +27,9 @@ Ask = Callable[[Any, Actor], Operation]
 
 
 def _act(action: str, **params: Any) -> Ask:
-    return lambda things, actor: containers.request(things.container, action, actor=actor, params=params or None)
+    return lambda things, actor: containers.request(
+        things.container, action, actor=actor, params=params or None
+    )
 
 
 # One way to ask for each kind, on things of team blue.
