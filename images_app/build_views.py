@@ -44,15 +44,15 @@ def build_list(request: HttpRequest) -> HttpResponse:
 def build_new(request: HttpRequest) -> HttpResponse:
     """The form, and the wish; goes on at the build."""
     actor = actor_of(request)
-    local = queries.tag_names(actor)
+    local, offers = queries.tag_names(actor), examples.examples(queries.bases(actor))
     if request.method == "POST":
         form = BuildForm(request.POST, request.FILES, actor=actor)
         if form.is_valid() and (answer := _build(request, form, actor)):
             return answer
     else:
-        form = BuildForm(actor=actor, initial=_beginning(request, actor, local))
+        form = BuildForm(actor=actor, initial=_beginning(request, actor, offers))
     text = str(form["dockerfile"].value() or "")
-    context = {"form": form, "examples": examples.examples(local), "local": local[:40]}
+    context = {"form": form, "examples": offers, "local": local[:40]}
     context["hints"] = dockerfile.hints(text, local_tags=local, has_files=bool(request.FILES))
     return render(request, "builds/new.html", context)
 
@@ -94,8 +94,8 @@ def _build(request: HttpRequest, form: BuildForm, actor: Actor) -> HttpResponse 
     return submitted(request, operation, to=reverse("builds:detail", args=[operation.build.pk]))  # type: ignore[attr-defined]
 
 
-def _beginning(request: HttpRequest, actor: Actor, local: list[str]) -> dict[str, Any]:
-    """What stands in the form at first: an earlier build, an example, or the first example."""
+def _beginning(request: HttpRequest, actor: Actor, offers: list[examples.Example]) -> dict[str, Any]:
+    """What stands in the form at first: an earlier build, an example, or nothing."""
     if earlier := _earlier(request, actor):
         return {
             "tags": " ".join(earlier.tags), "dockerfile": earlier.dockerfile, "target": earlier.target,
@@ -103,7 +103,7 @@ def _beginning(request: HttpRequest, actor: Actor, local: list[str]) -> dict[str
             "source": "editor", "team": earlier.team_id, "engine": earlier.engine_id,
         }  # fmt: skip
     key = request.GET.get("example", "")
-    chosen = next((e for e in examples.examples(local) if e.key == key), None)
+    chosen = next((e for e in offers if e.key == key), None)
     if chosen:
         return {"tags": chosen.tag, "dockerfile": chosen.dockerfile, "source": "editor"}
     return {"source": "upload" if request.GET.get("source") == "upload" else "editor"}

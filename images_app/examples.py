@@ -10,14 +10,15 @@ FROM {base}
 RUN mkdir /www && echo "<h1>It works</h1>" > /www/index.html
 WORKDIR /www
 EXPOSE 8000
-USER nobody
+USER 65534
 CMD ["python3", "-u", "-m", "http.server", "8000"]
 """
 _SHELL = """\
 FROM {base}
+RUN echo "Built by me" > /about
 ENV GREETING="Hello from a container"
-USER nobody
-CMD ["sh", "-c", "while true; do echo \\"$(date -u +%T) $GREETING\\"; sleep 1; done"]
+USER 65534
+CMD ["sh", "-c", "cat /about; while true; do echo \\"$(date -u +%T) $GREETING\\"; sleep 1; done"]
 """
 _LABEL = """\
 FROM {base}
@@ -30,40 +31,37 @@ COPY . /
 USER 65534
 CMD ["/app"]
 """
-# What a base must be called for an example to be sure of its insides.
-_SHELLS = ("alpine", "busybox", "debian", "ubuntu", "fedora", "bash")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """An image that is here, and what is known to be inside."""
+
+    tag: str
+    shell: bool
+    python: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One to choose. ``base`` is an image that is here, empty for scratch."""
+    """One to choose."""
 
     key: str
     title: str
     about: str
     tag: str
     dockerfile: str
-    base: str = ""
 
 
-def examples(local_tags: Sequence[str]) -> list[Example]:
-    """Those that can be built now, the most telling first; from scratch comes last."""
+def examples(bases: Sequence[Base]) -> list[Example]:
+    """Those that can be built now, from the plainest base that fits; from scratch comes last."""
     found = []
-    if base := _find(local_tags, ("python",)):
-        found.append(Example("web", "A web server", f"on {base}, which is here", "hello-web:1", _PYTHON.format(base=base), base))
-    if base := _find(local_tags, _SHELLS):
-        found.append(Example("clock", "A chatty clock", f"on {base}, which is here", "clock:1", _SHELL.replace("{base}", base), base))
-    if not found and local_tags:
-        base = sorted(local_tags, key=lambda tag: (tag.endswith(":latest"), len(tag)))[0]
-        found.append(Example("label", "A copy with a label", f"of {base}, which is here", "first:1", _LABEL.format(base=base), base))
-    found.append(Example("scratch", "From scratch", "nothing below, your files only", "tiny:1", _SCRATCH))
+    if base := next((b.tag for b in bases if b.python), ""):
+        found.append(Example("web", "A web server", f"on {base}, which is here", "hello-web:1", _PYTHON.format(base=base)))
+    if base := next((b.tag for b in bases if b.shell), ""):
+        found.append(Example("clock", "A clock that logs", f"on {base}, which is here", "clock:1", _SHELL.replace("{base}", base)))
+    if not found and bases:
+        base = bases[0].tag
+        found.append(Example("label", "A copy with a label", f"of {base}, which is here", "first:1", _LABEL.format(base=base)))
+    found.append(Example("scratch", "From scratch", "nothing below it, your files only", "tiny:1", _SCRATCH))
     return found
-
-
-def _find(local_tags: Sequence[str], names: Sequence[str]) -> str:
-    """The first local tag whose last path part is one of the names."""
-    for name in names:
-        for tag in sorted(local_tags, key=lambda t: (t.endswith(":latest"), t)):
-            if tag.rpartition("/")[2].partition(":")[0] == name:
-                return tag
-    return ""

@@ -11,9 +11,11 @@ from django.db.models import Count, Q, QuerySet
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from images_app.models import Build, Image, Tag, TagMove
+from images_app.examples import Base
+from images_app.models import Build, Image, Layer, Tag, TagMove
 
 PAGE = 50
+BASES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,26 @@ def listing(actor: Actor, wanted: Wanted) -> Listing:
 def tag_names(actor: Actor, limit: int = 200) -> list[str]:
     """Names of images that are here, for suggestions."""
     return list(visible_to(actor, Tag.objects.all(), "image__team").values_list("name", flat=True)[:limit])
+
+
+def bases(actor: Actor) -> list[Base]:
+    """Images that something can be built on, the plainest first. A shell is known from what they run or ran in."""
+    tagged = visible_to(actor, Image.objects.filter(tags__isnull=False)).distinct().prefetch_related("tags")
+    shells = set(
+        Layer.objects.filter(Q(command__startswith="/bin/sh -c ") | Q(command__startswith="RUN /bin/sh -c "))
+        .exclude(command__contains="#(nop)")
+        .filter(image__in=tagged)
+        .values_list("image_id", flat=True)
+    )
+    found = []
+    for image in tagged.only("size", "config")[:BASES]:
+        command, entry = (_words(image.config.get(key)) for key in ("Cmd", "Entrypoint"))
+        first = (entry or command).split(" ", 1)[0].rpartition("/")[2]
+        python = first.startswith("python")
+        name = min((tag.name for tag in image.tags.all()), key=lambda n: (n.endswith(":latest"), len(n)))
+        base = Base(name, first in ("sh", "bash", "ash") or python or image.pk in shells, python)
+        found.append((bool(entry), first not in ("sh", "bash", "ash"), image.size, base))
+    return [row[-1] for row in sorted(found, key=lambda row: row[:-1])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+// The build form (editor, hints, files, arguments) and the page of one build (steps, log).
+import { editor } from '../editor.js'
+import { clocks, follow } from '../operation.js'
+
+const $ = (s, r = document) => r.querySelector(s)
+const root = $('[data-editor]')
+
+if (root) {
+  const { area, paint, replaceLine } = editor(root)
+  document.addEventListener('htmx:afterSwap', e => { if (e.target.id === 'hints') paint() })
+  document.addEventListener('click', e => {
+    const fix = e.target.closest('[data-fix-line]')
+    if (fix) { replaceLine(Number(fix.dataset.fixLine), fix.dataset.fix); area.dispatchEvent(new Event('hints')) }
+  })
+  const files = $('#files')
+  files?.addEventListener('change', () => {
+    $('[data-has-files]').value = files.files.length ? '1' : '0'
+    area.dispatchEvent(new Event('hints'))
+  })
+}
+
+// Build arguments: rows of three cells, name, value, remove
+const rows = $('[data-rows]'), add = $('[data-row-add]')
+if (rows) {
+  const cells = () => [...rows.children]
+  const show = () => rows.querySelectorAll('[data-row-remove]').forEach(b => { b.hidden = false })
+  const spare = cells().slice(-3).map(el => el.cloneNode(true))
+  add.hidden = false
+  show()
+  add.addEventListener('click', () => {
+    rows.append(...spare.map(el => el.cloneNode(true)))
+    show()
+    cells().at(-3).querySelector('input').focus()
+  })
+  rows.addEventListener('click', e => {
+    const at = cells().indexOf(e.target.closest('[data-row-remove]'))
+    if (at >= 0) cells().slice(at - 2, at + 1).forEach(el => el.remove())
+  })
+}
+
+const log = $('#log')
+if (log) {
+  follow(log)
+  clocks()
+  // A step leads to its first line
+  document.addEventListener('click', e => {
+    const link = e.target.closest('.st a[href^="#step-"]'), line = link && document.getElementById(link.hash.slice(1))
+    if (link) e.preventDefault()
+    if (line) line.scrollIntoView({ block: 'start' })
+  })
+}
