@@ -11,10 +11,12 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyF
 from django.core.exceptions import ValidationError as ModelInvalid
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from accounts.api.base import Problem
+from dashboard import home
 from engine import errors as engine
 from engine.specs import SpecError
 from operations.services import Refused
@@ -73,6 +75,9 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
             headers["Retry-After"] = str(max(1, int(wait)))
     elif status == 500:
         logger.error("A REST view failed", exc_info=error)
+    request = context.get("request")
+    if request is not None:
+        request.accepted_renderer = JSONRenderer()  # also where the address itself answers with a page
     members = answer(status, code, detail, errors=errors)
     if isinstance(error, Refused):
         members |= {key: value for key, value in error.details.items() if key not in members}
@@ -82,6 +87,38 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
 def plain(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
     """The same where no REST view was reached: unknown addresses, and what breaks before one."""
     return JsonResponse(answer(status, code, detail), status=status, content_type=MEDIA_TYPE)
+
+
+def _below_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler of 400: of what breaks before any view is reached."""
+    if _below_api(request):
+        return plain(request, 400, "invalid", "The request is malformed.")
+    return home.bad_request(request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler of 403."""
+    if _below_api(request):
+        return plain(request, 403, "permission_denied", "Not allowed.")
+    return home.forbidden(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler of 404."""
+    if _below_api(request):
+        return plain(request, 404, "not_found", "No such address.")
+    return home.not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler of 500."""
+    if _below_api(request):
+        return plain(request, 500, "internal_error", "Something broke on our side. It is in the server's log.")
+    return home.server_error(request)
 
 
 def _told(error: Exception) -> tuple[int, str, str, Errors | None]:

@@ -23,10 +23,13 @@ urlpatterns = [
     path("tags/", include((tag_urls, "tags"))),
     path("builds/", include((build_urls, "builds"))),
     path("operations/", include((operation_urls, "operations"))),
+    # The admin's own sign-in knows neither our limiter nor our audit trail.
+    path("admin/login/", api.sign_in_first, name="admin_login"),
     path("admin/", admin.site.urls),
     path("api/v1/", include((api.urlpatterns, "api"))),
+    api.unknown_api,
 ]
-handler400 = "dashboard.home.bad_request"
-handler403 = "dashboard.home.forbidden"
-handler404 = "dashboard.home.not_found"
-handler500 = "dashboard.home.server_error"
+handler400 = "dashboard.problems.bad_request"
+handler403 = "dashboard.problems.forbidden"
+handler404 = "dashboard.problems.not_found"
+handler500 = "dashboard.problems.server_error"

@@ -103,6 +103,10 @@ class Body(serializers.Serializer):
         return super().to_internal_value(data)
 
 
+class Nothing(Body):
+    """An empty body, or ``{}``."""
+
+
 class Integer(serializers.IntegerField):
     """A JSON number without a fraction; ``"10"`` and ``true`` are none."""
 

@@ -200,10 +200,6 @@ class Rename(Body):
     name = Text(max_length=63)
 
 
-class Nothing(Body):
-    """An empty body, or ``{}``."""
-
-
 BODIES: dict[str, type[Body]] = {"stop": Stop, "restart": Stop, "kill": Kill, "rename": Rename}
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import Actor
-from accounts.api.base import Body, Listing, Text, View, body, flag
+from accounts.api.base import Body, Listing, Nothing, Text, View, body, flag
 from accounts.querysets import visible_to
 from containers_app import operations
-from containers_app.api.rows import NetworkRow, Nothing, VolumeRow
-from containers_app.api.views import ACCEPTED, KEY, PREFER
+from containers_app.api.rows import NetworkRow, VolumeRow
 from containers_app.filters import NetworkFilter, VolumeFilter
 from containers_app.models import Mount, Network, Volume
 from operations.api.answers import accepted, engine_of, idempotency_key
+from operations.api.schema import ACCEPTED, CHANGE, option
 from operations.api.team import team_of
 
 
@@ -54,7 +53,7 @@ class VolumeList(Listing):
     def get_queryset(self) -> QuerySet[Volume]:
         return visible_volumes(self.actor)
 
-    @extend_schema(request=NewVolume, responses=ACCEPTED, parameters=[KEY, PREFER])
+    @extend_schema(request=NewVolume, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request) -> Response:
         wish = request.data
         if not isinstance(wish, dict):
@@ -78,9 +77,7 @@ class VolumeDetail(View):
         found = self.object(visible_volumes(self.actor), pk)
         return Response(VolumeRow(found, context={"request": request}).data)
 
-    @extend_schema(
-        responses=ACCEPTED, parameters=[OpenApiParameter("force", OpenApiTypes.BOOL), KEY, PREFER]
-    )
+    @extend_schema(responses=ACCEPTED, parameters=[option("force"), *CHANGE])
     def delete(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_volumes(self.actor), pk)
         body(request, Nothing)

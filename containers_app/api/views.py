@@ -8,37 +8,30 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.access import Denied
-from accounts.api.base import Body, Listing, View, body, flag
+from accounts.access import Denied, actor_of
+from accounts.api.base import Body, Listing, Nothing, View, body, flag
 from accounts.querysets import visible_to
 from containers_app import operations
-from containers_app.api.rows import BODIES, Bulk, ContainerFullRow, ContainerRow, Nothing, Removal
+from containers_app.api.rows import BODIES, Bulk, ContainerFullRow, ContainerRow, Removal
 from containers_app.filters import ContainerFilter
 from containers_app.models import Container
 from engine.errors import EngineError
 from operations.api.answers import accepted, engine_of, idempotency_key
 from operations.api.rows import OperationRow
+from operations.api.schema import ACCEPTED, CHANGE, KEY, option
 from operations.api.team import team_of
 from operations.models import Operation
 from operations.services import Refused
 
-ACCEPTED = {202: OperationRow, 200: OperationRow}
-KEY = OpenApiParameter(
-    "Idempotency-Key", OpenApiTypes.STR, "header", description="The same key and body within 24 h: the same operation."
-)
-PREFER = OpenApiParameter("Prefer", OpenApiTypes.STR, "header", description="`wait=30`: seconds to wait for the end.")
-
 
 def visible_containers(request: Request) -> QuerySet[Container]:
     """With what a row shows of others, in a number of queries that does not grow with the rows."""
-    from accounts.access import actor_of
-
     rows = visible_to(actor_of(request), Container.objects.select_related("team"))
     return rows.prefetch_related("mounts").defer("inspect", "health_log")
 
@@ -58,7 +51,7 @@ class ContainerList(Listing):
     def get_queryset(self) -> QuerySet[Container]:
         return visible_containers(self.request)
 
-    @extend_schema(request=OpenApiTypes.OBJECT, responses=ACCEPTED, parameters=[KEY, PREFER])
+    @extend_schema(request=OpenApiTypes.OBJECT, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request) -> Response:
         wish = request.data
         if not isinstance(wish, dict):
@@ -84,7 +77,7 @@ class ContainerDetail(View):
 
     @extend_schema(
         responses=ACCEPTED,
-        parameters=[OpenApiParameter("force", bool), OpenApiParameter("volumes", bool), KEY, PREFER],
+        parameters=[option("force"), option("volumes"), *CHANGE],
     )
     def delete(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_containers(request), pk)
@@ -114,7 +107,7 @@ def action_view(verb: str) -> type[ContainerAction]:
         {"action": verb, "permission": f"container.{verb}", "__doc__": f"{verb.capitalize()}s the container."},
     )
     described = extend_schema(
-        request=kind, responses=ACCEPTED, parameters=[KEY, PREFER], operation_id=f"containers_{verb}"
+        request=kind, responses=ACCEPTED, parameters=CHANGE, operation_id=f"containers_{verb}"
     )
     return described(view)
 

@@ -7,15 +7,14 @@ from uuid import UUID
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import Actor
-from accounts.api.base import Body, Listing, View, body, flag
+from accounts.api.base import Listing, Nothing, View, body, flag
 from accounts.api.bodies import StrictJSONParser
 from accounts.querysets import visible_to
 from images_app import operations
@@ -35,20 +34,11 @@ from images_app.api.wishes import build_wish
 from images_app.filters import BuildFilter, ImageFilter, TagFilter
 from images_app.models import Build, Image, Layer, Tag, TagMove
 from operations.api.answers import accepted, engine_of, idempotency_key
-from operations.api.rows import OperationRow
+from operations.api.schema import ACCEPTED, AFTER, CHANGE, LINES, option
 from operations.api.team import team_of
 from operations.api.views import log_of
 
-ACCEPTED = {202: OperationRow, 200: OperationRow}
-KEY = OpenApiParameter(
-    "Idempotency-Key", OpenApiTypes.STR, "header", description="The same key and body within 24 h: the same operation."
-)
-PREFER = OpenApiParameter("Prefer", OpenApiTypes.STR, "header", description="`wait=30`: seconds to wait for the end.")
 MOVES = 200
-
-
-class Nothing(Body):
-    """An empty body, or ``{}``."""
 
 
 def visible_images(actor: Actor) -> QuerySet[Image]:
@@ -97,7 +87,7 @@ class ImageDetail(View):
         found = self.object(visible_images(self.actor), pk)
         return Response(ImageFullRow(found, context={"request": request}).data)
 
-    @extend_schema(responses=ACCEPTED, parameters=[OpenApiParameter("force", OpenApiTypes.BOOL), KEY, PREFER])
+    @extend_schema(responses=ACCEPTED, parameters=[option("force"), *CHANGE])
     def delete(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_images(self.actor), pk)
         body(request, Nothing)
@@ -112,7 +102,7 @@ class ImagePull(View):
 
     permission = "image.pull"
 
-    @extend_schema(request=Pull, responses=ACCEPTED, parameters=[KEY, PREFER])
+    @extend_schema(request=Pull, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request) -> Response:
         wish = body(request, Pull)
         operation = operations.request_pull(
@@ -131,7 +121,7 @@ class ImageBuild(View):
     permission = "image.build"
     parser_classes = [StrictJSONParser, MultiPartParser]
 
-    @extend_schema(request=BuildWish, responses=ACCEPTED, parameters=[KEY, PREFER])
+    @extend_schema(request=BuildWish, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request) -> Response:
         wish, context = build_wish(request)
         engine = str(wish.pop("engine", None) or "") or None
@@ -153,7 +143,7 @@ class ImageTag(View):
 
     permission = "image.tag"
 
-    @extend_schema(request=NewTag, responses=ACCEPTED, parameters=[KEY, PREFER])
+    @extend_schema(request=NewTag, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_images(self.actor), pk)
         wish = body(request, NewTag)
@@ -208,7 +198,7 @@ class TagDetail(View):
         found = self.object(visible_tags(self.actor), pk)
         return Response(TagRow(found, context={"request": request}).data)
 
-    @extend_schema(responses=ACCEPTED, parameters=[KEY, PREFER])
+    @extend_schema(responses=ACCEPTED, parameters=CHANGE)
     def delete(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_tags(self.actor), pk)
         body(request, Nothing)
@@ -256,10 +246,7 @@ class BuildLog(View):
     permission = "image.read"
     takes = frozenset({"after"})
 
-    @extend_schema(
-        parameters=[OpenApiParameter("after", OpenApiTypes.INT, description="Only lines with a higher number.")],
-        responses={(200, "text/plain"): OpenApiTypes.STR, (200, "application/x-ndjson"): OpenApiTypes.STR},
-    )
+    @extend_schema(parameters=[AFTER], responses=LINES)
     def get(self, request: Request, pk: UUID) -> HttpResponseBase:
         found: Build = self.object(visible_builds(self.actor), pk)
         if found.operation is None:

@@ -8,17 +8,17 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import VIEWER, Actor, best_rank
-from accounts.api.base import Body, Listing, Problem, View, body, number
+from accounts.api.base import Listing, Nothing, Problem, View, body, number
 from accounts.querysets import visible_to
 from operations import services
 from operations.api.answers import accepted, lines
 from operations.api.rows import EngineInfoRow, EngineRow, OperationRow
+from operations.api.schema import ACCEPTED, AFTER, LINES
 from operations.filters import EngineFilter, OperationFilter
 from operations.models import Engine, Operation, OperationEvent
 from streams import want
@@ -34,10 +34,6 @@ def visible_engines(actor: Actor) -> QuerySet[Engine]:
 def visible_operations(actor: Actor) -> QuerySet[Operation]:
     """With what a row shows of others, in the same query."""
     return visible_to(actor, Operation.objects.select_related("team"))
-
-
-class Nothing(Body):
-    """An empty body, or ``{}``."""
 
 
 class EngineList(Listing):
@@ -118,10 +114,7 @@ class OperationLog(View):
     permission = "operation.read"
     takes = frozenset({"after"})
 
-    @extend_schema(
-        parameters=[OpenApiParameter("after", OpenApiTypes.INT, description="Only lines with a higher number.")],
-        responses={(200, "text/plain"): OpenApiTypes.STR, (200, "application/x-ndjson"): OpenApiTypes.STR},
-    )
+    @extend_schema(parameters=[AFTER], responses=LINES)
     def get(self, request: Request, pk: UUID) -> HttpResponseBase:
         found = self.object(visible_operations(self.actor), pk)
         return log_of(request, found)
@@ -139,7 +132,7 @@ class OperationCancel(View):
 
     permission = "operation.cancel"
 
-    @extend_schema(request=Nothing, responses={202: OperationRow, 200: OperationRow})
+    @extend_schema(request=Nothing, responses=ACCEPTED)
     def post(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_operations(self.actor), pk)
         body(request, Nothing)
@@ -151,7 +144,7 @@ class OperationRetry(View):
 
     permission = "operation.read"
 
-    @extend_schema(request=Nothing, responses={202: OperationRow, 200: OperationRow})
+    @extend_schema(request=Nothing, responses=ACCEPTED)
     def post(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_operations(self.actor), pk)
         body(request, Nothing)

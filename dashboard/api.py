@@ -1,0 +1,128 @@
+"""Every REST address, in one place; `docs/api.md` tells what they promise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import Resolver404, path, re_path, resolve
+from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.response import Response
+
+from accounts.access import PUBLIC, SIGNED_IN, Denied, requires
+from accounts.api import views as accounts
+from containers_app.api import logs, reads, things
+from containers_app.api import views as containers
+from containers_app.api.rows import ACTIONS
+from dashboard.problems import plain
+from dashboard.search import Search
+from images_app.api import views as images
+from operations.api import views as operations
+
+
+class Schema(SpectacularJSONAPIView):
+    """The OpenAPI 3.1 document."""
+
+    permission = SIGNED_IN
+
+
+class Docs(SpectacularSwaggerSplitView):
+    """A page that shows the document and lets one try it, from our own origin and without inline scripts."""
+
+    permission = SIGNED_IN
+    url_name = "api:schema"
+    template_name = "api/docs.html"
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, NotAuthenticated):
+            return redirect_to_login(self.request.get_full_path())  # type: ignore[return-value] - a browser asks here
+        return super().handle_exception(exc)
+
+
+@csrf_exempt
+def unknown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    """What no other address takes: one that lacks only its last slash is answered as if it had it, else 404.
+
+    Never redirected: a client would repeat a POST as a GET.
+    """
+    if not request.path_info.endswith("/"):
+        try:
+            found = resolve(f"{request.path_info}/")
+        except Resolver404:
+            pass
+        else:
+            if found.func is not unknown:
+                return found.func(request, *found.args, **found.kwargs)
+    return plain(request, 404, "not_found", "No such address.")
+
+
+unknown.permission = PUBLIC  # type: ignore[attr-defined]
+
+
+@requires(PUBLIC)
+def sign_in_first(request: HttpRequest) -> HttpResponseBase:
+    """The admin's sign-in is ours; who has signed in and may not enter is told so."""
+    to = request.GET.get("next", "/admin/")
+    if request.user.is_authenticated:
+        raise Denied("The admin is for staff.")
+    return redirect_to_login(to)
+
+
+_container_verbs = [
+    path(f"containers/<uuid:pk>/{verb}/", containers.action_view(verb).as_view(), name=f"container-{verb}")
+    for verb in ACTIONS
+    if verb != "remove"
+]
+
+urlpatterns = [
+    path("schema/", Schema.as_view(), name="schema"),
+    path("docs/", Docs.as_view(), name="docs"),
+    path("engines/", operations.EngineList.as_view(), name="engines"),
+    path("engines/<uuid:pk>/", operations.EngineDetail.as_view(), name="engine"),
+    path("engines/<uuid:pk>/info/", operations.EngineInfo.as_view(), name="engine-info"),
+    path("engines/<uuid:pk>/sync/", operations.EngineSync.as_view(), name="engine-sync"),
+    path("containers/", containers.ContainerList.as_view(), name="containers"),
+    path("containers/bulk/", containers.ContainerBulk.as_view(), name="container-bulk"),
+    path("containers/<uuid:pk>/", containers.ContainerDetail.as_view(), name="container"),
+    *_container_verbs,
+    path("containers/<uuid:pk>/inspect/", reads.ContainerInspect.as_view(), name="container-inspect"),
+    path("containers/<uuid:pk>/changes/", reads.ContainerChanges.as_view(), name="container-changes"),
+    path("containers/<uuid:pk>/processes/", reads.ContainerProcesses.as_view(), name="container-processes"),
+    path("containers/<uuid:pk>/health/", reads.ContainerHealth.as_view(), name="container-health"),
+    path("containers/<uuid:pk>/logs/", logs.ContainerLogs.as_view(), name="container-logs"),
+    path("containers/<uuid:pk>/stats/", reads.ContainerStats.as_view(), name="container-stats"),
+    path("volumes/", things.VolumeList.as_view(), name="volumes"),
+    path("volumes/<uuid:pk>/", things.VolumeDetail.as_view(), name="volume"),
+    path("networks/", things.NetworkList.as_view(), name="networks"),
+    path("networks/<uuid:pk>/", things.NetworkDetail.as_view(), name="network"),
+    path("images/", images.ImageList.as_view(), name="images"),
+    path("images/pull/", images.ImagePull.as_view(), name="image-pull"),
+    path("images/build/", images.ImageBuild.as_view(), name="image-build"),
+    path("images/<uuid:pk>/", images.ImageDetail.as_view(), name="image"),
+    path("images/<uuid:pk>/tag/", images.ImageTag.as_view(), name="image-tag"),
+    path("images/<uuid:pk>/history/", images.ImageHistory.as_view(), name="image-history"),
+    path("images/<uuid:pk>/layers/", images.ImageLayers.as_view(), name="image-layers"),
+    path("tags/", images.TagList.as_view(), name="tags"),
+    path("tags/<uuid:pk>/", images.TagDetail.as_view(), name="tag"),
+    path("tags/<uuid:pk>/history/", images.TagHistory.as_view(), name="tag-history"),
+    path("builds/", images.BuildList.as_view(), name="builds"),
+    path("builds/<uuid:pk>/", images.BuildDetail.as_view(), name="build"),
+    path("builds/<uuid:pk>/log/", images.BuildLog.as_view(), name="build-log"),
+    path("operations/", operations.OperationList.as_view(), name="operations"),
+    path("operations/<uuid:pk>/", operations.OperationDetail.as_view(), name="operation"),
+    path("operations/<uuid:pk>/log/", operations.OperationLog.as_view(), name="operation-log"),
+    path("operations/<uuid:pk>/cancel/", operations.OperationCancel.as_view(), name="operation-cancel"),
+    path("operations/<uuid:pk>/retry/", operations.OperationRetry.as_view(), name="operation-retry"),
+    path("audit/", accounts.AuditList.as_view(), name="audit"),
+    path("teams/", accounts.TeamList.as_view(), name="teams"),
+    path("teams/<uuid:pk>/", accounts.TeamDetail.as_view(), name="team"),
+    path("users/", accounts.UserList.as_view(), name="users"),
+    path("users/<uuid:pk>/", accounts.UserDetail.as_view(), name="user"),
+    path("tokens/", accounts.TokenList.as_view(), name="tokens"),
+    path("tokens/<uuid:pk>/", accounts.TokenDetail.as_view(), name="token"),
+    path("search/", Search.as_view(), name="search"),
+]
+unknown_api = re_path(r"^api(/|$)", unknown, name="unknown_api")

@@ -1,0 +1,101 @@
+"""Whether the dashboard itself is well: ``/healthz`` for whoever restarts it, ``/readyz`` for whoever sends people."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.access import PUBLIC, address_of, requires
+from operations.models import Engine
+from streams.connection import LOST
+from streams.health import LATE, last_beat
+
+PROCESSES = ("worker", "gateway")
+Part = dict[str, Any]
+
+
+@require_safe
+@never_cache
+@requires(PUBLIC)
+def healthz(request: HttpRequest) -> HttpResponse:
+    """This process answers. Looks at nothing else: a database that is away is no reason to restart it."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+@requires(PUBLIC)
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 where everything that a change needs is there, else 503 naming what is down.
+
+    ``{"status": "ok" | "down", "down": [names], "parts": {name: {"status", …}}}``; ``parts`` only for somebody
+    signed in or on this machine.
+    """
+    parts: dict[str, Part] = {"database": _database(), **_processes()}
+    engines = _engines() if parts["database"]["status"] == "ok" else {}
+    parts |= engines
+    down = [name for name, part in parts.items() if part["status"] != "ok"]
+    body: dict[str, Any] = {"status": "down" if down else "ok", "down": [_public(name) for name in down]}
+    if _may_know(request, parts):
+        body["down"], body["parts"] = down, parts
+    else:
+        body["down"] = sorted(set(body["down"]))
+    return JsonResponse(body, status=503 if down else 200)
+
+
+def _database() -> Part:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return {"status": "down", "detail": "The database does not answer."}
+    return {"status": "ok"}
+
+
+def _processes() -> dict[str, Part]:
+    """Redis, and who beats through it: without Redis nothing is known of the others."""
+    try:
+        beats = {name: last_beat(name) for name in PROCESSES}
+    except LOST:
+        unknown = {"status": "down", "detail": "Nothing is known: Redis does not answer."}
+        return {"redis": {"status": "down", "detail": "Redis does not answer."}, **dict.fromkeys(PROCESSES, unknown)}
+    found: dict[str, Part] = {"redis": {"status": "ok"}}
+    for name, age in beats.items():
+        if age is not None and age <= LATE:
+            found[name] = {"status": "ok", "seconds": round(age, 1)}
+        else:
+            since = "within an hour" if age is None else f"for {round(age)} s"
+            found[name] = {"status": "down", "detail": f"No heartbeat {since}."}
+    return found
+
+
+def _engines() -> dict[str, Part]:
+    """Each engine by its name; none at all is a reason to look, too."""
+    found: dict[str, Part] = {}
+    for engine in Engine.objects.all():
+        ok = engine.status == Engine.Status.ONLINE
+        found[f"engine {engine.name}"] = {
+            "status": "ok" if ok else "down",
+            "since": engine.status_since.isoformat(),
+            **({} if ok else {"detail": engine.status_detail or engine.get_status_display()}),
+        }
+    return found or {"engine": {"status": "down", "detail": "No engine is configured."}}
+
+
+def _public(name: str) -> str:
+    return "engine" if name.startswith("engine ") else name
+
+
+def _may_know(request: HttpRequest, parts: dict[str, Part]) -> bool:
+    address = address_of(request)
+    try:
+        if address is None or ip_address(address).is_loopback:
+            return True
+    except ValueError:
+        pass
+    return parts["database"]["status"] == "ok" and request.user.is_authenticated
