@@ -52,6 +52,15 @@ BUSYBOX = "slipway-test/busybox:1"
 OWN_ENGINE = {"engine_url", "engine_backend", "docker_client", "busybox", "engine_row"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption(
+        "--write-baselines",
+        action="store_true",
+        help="write what is measured into the files it is compared with",
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks follow from what a test asks for, so that nobody forgets one."""
     for item in items:
