@@ -73,7 +73,9 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     actor = actor_of(request)
     build = get_object_or_404(queries.builds(actor), pk=pk)
     found = steps.steps(build)
-    context = {"build": build, "op": build.operation, "line": _line(build, actor), "steps": found}
+    context: dict[str, Any] = {"build": build, "op": build.operation, "steps": found}
+    context["line"] = _line(build, actor)
+    context["title"] = queries.short_name(str(build))
     context["summary"] = steps.summary(found)
     part = {"build-head": "#head", "build-steps": "#steps"}.get(request.headers.get("HX-Target", ""), "")
     if not part:
@@ -91,7 +93,7 @@ def _build(request: HttpRequest, form: BuildForm, actor: Actor) -> HttpResponse 
     except SpecError as error:
         form.refuse(error.errors)
         return None
-    return submitted(request, operation, to=reverse("builds:detail", args=[operation.build.pk]))  # type: ignore[attr-defined]
+    return submitted(request, operation, to=reverse("builds:detail", args=[operation.build.pk]))
 
 
 def _beginning(request: HttpRequest, actor: Actor, offers: list[examples.Example]) -> dict[str, Any]:

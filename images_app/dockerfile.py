@@ -8,17 +8,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 WORDS = (
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
-    "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 )
-_SECRET = re.compile(r"\b([A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)[A-Z0-9_]*)[= ]\s*\S", re.I)
+_SECRET = re.compile(
+    r"\b([A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)[A-Z0-9_]*)[= ]\s*\S", re.IGNORECASE
+)
 _BUILDKIT = re.compile(r"^(?:--\S+\s+)*?(--(?:mount|network|security|link|chmod|checksum|parents|exclude)\b)")
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One instruction. ``line`` is its first line, 1-based; ``rest`` is on one line; ``stage`` is a name or a number."""
+    """One instruction. ``line`` is its first, 1-based; ``rest`` has no line breaks; ``stage`` is a name or number."""
 
     line: int
     word: str
@@ -47,7 +65,7 @@ def instructions(text: str) -> list[Instruction]:
         word, _, rest = joined.partition(" ")
         word = word.upper()
         if word == "FROM":
-            name = re.search(r"\sas\s+(\S+)\s*$", rest, re.I)
+            name = re.search(r"\sas\s+(\S+)\s*$", rest, re.IGNORECASE)
             stage, stages = (name[1] if name else ("" if not stages else str(stages))), stages + 1
         found.append(Instruction(line, word, rest.strip(), stage))
     return found
@@ -63,7 +81,7 @@ def hints(text: str, *, local_tags: Sequence[str] = (), has_files: bool = True) 
     for step in steps:
         if step.word == "FROM":
             found += _base(step, stages, local_tags)
-            if name := re.search(r"\sas\s+(\S+)\s*$", step.rest, re.I):
+            if name := re.search(r"\sas\s+(\S+)\s*$", step.rest, re.IGNORECASE):
                 stages.add(name[1].lower())
         else:
             found += _step(step, has_files)
@@ -101,7 +119,9 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
 def _beginning(steps: Sequence[Instruction]) -> Iterator[Hint]:
     first = next((s for s in steps if s.word != "ARG"), steps[0])
     if first.word in WORDS and first.word != "FROM":
-        yield Hint(first.line, "bad", "A Dockerfile starts with FROM: the image to build on, or scratch for none.")
+        yield Hint(
+            first.line, "bad", "A Dockerfile starts with FROM: the image to build on, or scratch for none."
+        )
     for step in steps:
         if step.word not in WORDS:
             near = difflib.get_close_matches(step.word, WORDS, 1, 0.6)
@@ -117,32 +137,62 @@ def _base(step: Instruction, stages: set[str], local_tags: Sequence[str]) -> Ite
         yield Hint(step.line, "bad", "FROM needs the name of an image, or scratch.")
         return
     name, colon, tag = base.rpartition("/")[2].partition(":")
-    if "$" in base or "@" in base or base.lower() in stages or base == "scratch" or (colon and tag != "latest"):
+    if (
+        "$" in base
+        or "@" in base
+        or base.lower() in stages
+        or base == "scratch"
+        or (colon and tag != "latest")
+    ):
         return
     repository = base[: len(base) - len(tag) - 1] if colon else base
     here = next((t for t in local_tags if t.startswith(f"{repository}:") and not t.endswith(":latest")), "")
     fix = f"FROM {' '.join(here if word == base else word for word in step.rest.split())}" if here else ""
     why = f"{repository} without a version" if not colon else f"{name}:latest"
-    yield Hint(step.line, "warn", f"{why} is another image tomorrow. Name a version{f', such as {here}' if here else ''}.", fix)
+    yield Hint(
+        step.line,
+        "warn",
+        f"{why} is another image tomorrow. Name a version{f', such as {here}' if here else ''}.",
+        fix,
+    )
 
 
 def _step(step: Instruction, has_files: bool) -> Iterator[Hint]:
     rest, line = step.rest, step.line
     if needs := _BUILDKIT.search(rest):
-        yield Hint(line, "bad", f"{needs[1]} needs BuildKit, and builds here run on the engine's own builder.")
+        yield Hint(
+            line, "bad", f"{needs[1]} needs BuildKit, and builds here run on the engine's own builder."
+        )
     if step.word in ("RUN", "COPY", "ADD") and _HEREDOC.search(rest):
-        yield Hint(line, "bad", "Text between << marks needs BuildKit, and builds here run on the engine's own builder.")
+        yield Hint(
+            line,
+            "bad",
+            "Text between << marks needs BuildKit, and builds here run on the engine's own builder.",
+        )
     if step.word == "ADD" and re.search(r"\bhttps?://", rest):
-        yield Hint(line, "warn", "ADD takes whatever that address answers. Fetch it in a RUN that checks its sum.")
+        yield Hint(
+            line, "warn", "ADD takes whatever that address answers. Fetch it in a RUN that checks its sum."
+        )
     if step.word in ("ADD", "COPY") and not has_files and "--from=" not in rest and "://" not in rest:
-        yield Hint(line, "bad", f"There are no files to {'add' if step.word == 'ADD' else 'copy'}. Attach them below, or send a tar.")
-    if step.word == "RUN" and re.search(r"\bapt(-get)? (-\S+ )*install\b", rest):
-        if "/var/lib/apt/lists" not in rest and "type=cache" not in rest:
-            yield Hint(line, "warn", "The package lists stay in this layer. End the RUN with rm -rf /var/lib/apt/lists/*.")
+        yield Hint(
+            line,
+            "bad",
+            f"There are no files to {'add' if step.word == 'ADD' else 'copy'}. Attach them below, or send a tar.",
+        )
+    installs = step.word == "RUN" and re.search(r"\bapt(-get)? (-\S+ )*install\b", rest)
+    if installs and "/var/lib/apt/lists" not in rest:
+        text = "The package lists stay in this layer. End the RUN with rm -rf /var/lib/apt/lists/*."
+        yield Hint(line, "warn", text)
     if step.word in ("ENV", "ARG") and (secret := _SECRET.search(rest)):
-        yield Hint(line, "warn", f"{secret[1]} stays readable in the image. Give it to the container when it runs.")
+        yield Hint(
+            line, "warn", f"{secret[1]} stays readable in the image. Give it to the container when it runs."
+        )
     if step.word in ("CMD", "ENTRYPOINT") and rest and not rest.startswith(("[", "exec ")):
-        yield Hint(line, "warn", f"A shell stands before this, and a stop does not reach it. Write it as a list: {step.word} [\"…\"].")
+        yield Hint(
+            line,
+            "warn",
+            f'A shell stands before this, and a stop does not reach it. Write it as a list: {step.word} ["…"].',
+        )
 
 
 def _user(steps: Sequence[Instruction]) -> Iterator[Hint]:
@@ -156,4 +206,8 @@ def _user(steps: Sequence[Instruction]) -> Iterator[Hint]:
         yield Hint(users[-1].line, "warn", "What runs, runs as root. Switch to another user at the end.")
     elif not users and runs:
         end = next(s for s in reversed(steps) if s.word in ("CMD", "ENTRYPOINT"))
-        yield Hint(end.line, "warn", "It runs as the user of the base, mostly root. A USER line before this changes that.")
+        yield Hint(
+            end.line,
+            "warn",
+            "It runs as the user of the base, mostly root. A USER line before this changes that.",
+        )

@@ -57,11 +57,31 @@ def examples(bases: Sequence[Base]) -> list[Example]:
     """Those that can be built now, from the plainest base that fits; from scratch comes last."""
     found = []
     if base := next((b.tag for b in bases if b.python), ""):
-        found.append(Example("web", "A web server", f"on {base}, which is here", "hello-web:1", _PYTHON.format(base=base)))
+        found.append(
+            Example(
+                "web", "A web server", f"on {base}, which is here", "hello-web:1", _PYTHON.format(base=base)
+            )
+        )
     if base := next((b.tag for b in bases if b.shell), ""):
-        found.append(Example("clock", "A clock that logs", f"on {base}, which is here", "clock:1", _SHELL.replace("{base}", base)))
+        found.append(
+            Example(
+                "clock",
+                "A clock that logs",
+                f"on {base}, which is here",
+                "clock:1",
+                _SHELL.replace("{base}", base),
+            )
+        )
     if not found and bases:
         base = bases[0].tag
-        found.append(Example("label", "A copy with a label", f"of {base}, which is here", "first:1", _LABEL.format(base=base)))
+        found.append(
+            Example(
+                "label",
+                "A copy with a label",
+                f"of {base}, which is here",
+                "first:1",
+                _LABEL.format(base=base),
+            )
+        )
     found.append(Example("scratch", "From scratch", "nothing below it, your files only", "tiny:1", _SCRATCH))
     return found

@@ -25,12 +25,16 @@ def reference(value: str, *, tag: bool = False) -> str:
         return str(names.tag_reference(value) if tag else names.ImageReference.parse(value))
     except Invalid as error:
         fixed = _repaired(value)
-        raise ValidationError(error.message, params={"fix": fixed}) if fixed else ValidationError(error.message) from None
+        raise (
+            ValidationError(error.message, params={"fix": fixed}) if fixed else ValidationError(error.message)
+        ) from None
 
 
 def _repaired(value: str) -> str:
     """The nearest reference that is one, for a button to take; empty where there is none."""
-    head, colon, tag = value.strip().removeprefix("https://").removeprefix("docker pull ").strip().partition(":")
+    head, colon, tag = (
+        value.strip().removeprefix("https://").removeprefix("docker pull ").strip().partition(":")
+    )
     guess = re.sub(r"\s+", "-", head.lower()) + colon + re.sub(r"[^\w.:/-]+", "-", tag)
     try:
         return str(names.ImageReference.parse(guess)) if guess != value else ""
@@ -42,7 +46,12 @@ class PullForm(Change):
     """An image to fetch from its registry."""
 
     permission = "image.pull"
-    reference = forms.CharField(max_length=255, strip=True, label="Image", error_messages={"required": "Name an image, such as nginx:1.27."})
+    reference = forms.CharField(
+        max_length=255,
+        strip=True,
+        label="Image",
+        error_messages={"required": "Name an image, such as nginx:1.27."},
+    )
 
     def clean_reference(self) -> str:
         return reference(self.cleaned_data["reference"])
@@ -51,7 +60,12 @@ class PullForm(Change):
 class TagForm(forms.Form):
     """Another name for an image."""
 
-    reference = forms.CharField(max_length=255, strip=True, label="New tag", error_messages={"required": "Name the tag, such as web:1.2."})
+    reference = forms.CharField(
+        max_length=255,
+        strip=True,
+        label="New tag",
+        error_messages={"required": "Name the tag, such as web:1.2."},
+    )
 
     def clean_reference(self) -> str:
         return reference(self.cleaned_data["reference"], tag=True)
@@ -76,9 +90,11 @@ class BuildForm(Change):
 
     permission = "image.build"
     source = forms.ChoiceField(choices=[("editor", "Dockerfile"), ("upload", "Archive")], initial="editor")
-    tags = forms.CharField(max_length=1000, label="Tags", error_messages={"required": "Name the image, such as hello:1."})
+    tags = forms.CharField(
+        max_length=1000, label="Tags", error_messages={"required": "Name the image, such as hello:1."}
+    )
     dockerfile = forms.CharField(required=False, max_length=200_000, strip=False)
-    files = Files(required=False)
+    beside = Files(required=False)
     context = forms.FileField(required=False, allow_empty_file=False)
     dockerfile_path = forms.CharField(required=False, max_length=255, initial="Dockerfile")
     target = forms.CharField(required=False, max_length=80)
@@ -115,23 +131,31 @@ class BuildForm(Change):
     def wish(self) -> dict[str, Any]:
         """The keyword arguments of `request_build`."""
         data = self.cleaned_data
-        wish = {key: data[key] for key in ("engine", "team", "tags", "build_args", "target", "no_cache", "pull")}
+        wish = {
+            key: data[key] for key in ("engine", "team", "tags", "build_args", "target", "no_cache", "pull")
+        }
         if data["source"] == "upload":
-            return {**wish, "context": data["context"].file, "dockerfile_path": data["dockerfile_path"] or "Dockerfile"}
-        context = pack(data["files"], dockerfile=data["dockerfile"]) if data["files"] else None
+            return {
+                **wish,
+                "context": data["context"].file,
+                "dockerfile_path": data["dockerfile_path"] or "Dockerfile",
+            }
+        context = pack(data["beside"], dockerfile=data["dockerfile"]) if data["beside"] else None
         return {**wish, "dockerfile": data["dockerfile"], "context": context}
 
     def _list(self, name: str) -> list[str]:
-        return self.data.getlist(name) if hasattr(self.data, "getlist") else []  # type: ignore[union-attr]
+        return self.data.getlist(name) if hasattr(self.data, "getlist") else []
 
     def _args(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for name, value in zip(self._list("arg_name"), self._list("arg_value"), strict=False):
-            name = name.strip()
+        for typed, value in zip(self._list("arg_name"), self._list("arg_value"), strict=False):
+            name = typed.strip()
             if not name and not value:
                 continue
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                self.add_error(None, f"Build argument “{name[:40]}”: letters, digits and underscores, not a digit first.")
+                self.add_error(
+                    None, f"Build argument “{name[:40]}”: letters, digits and underscores, not a digit first."
+                )
             elif name in found:
                 self.add_error(None, f"Build argument {name} is there twice: leave one.")
             found[name] = value

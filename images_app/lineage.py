@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
@@ -73,17 +74,23 @@ def _key(layer: Layer) -> Key:
     return (layer.digest, layer.command, layer.size, str(layer.created_at))
 
 
-def _family(image: Image, mine: Sequence[Layer]) -> dict[object, list[Layer]]:
+def _family(image: Image, mine: Sequence[Layer]) -> dict[UUID, list[Layer]]:
     """Histories of the other images on this engine that begin as this one does."""
     if not mine:
         return {}
     first = mine[0]
     same = Layer.objects.filter(
-        image__engine_id=image.engine_id, index=0, command=first.command, size=first.size, created_at=first.created_at
+        image__engine_id=image.engine_id,
+        index=0,
+        command=first.command,
+        size=first.size,
+        created_at=first.created_at,
     )
     ids = list(same.exclude(image=image).values_list("image_id", flat=True)[:MOST])
-    found: dict[object, list[Layer]] = {pk: [] for pk in ids}
-    rows = Layer.objects.filter(image_id__in=ids).only("image_id", "index", "digest", "command", "size", "created_at")
+    found: dict[UUID, list[Layer]] = {pk: [] for pk in ids}
+    rows = Layer.objects.filter(image_id__in=ids).only(
+        "image_id", "index", "digest", "command", "size", "created_at"
+    )
     for row in rows.order_by("image_id", "index"):
         found[row.image_id].append(row)
     return found
@@ -98,12 +105,14 @@ def _common(mine: Sequence[Layer], other: Sequence[Layer]) -> int:
     return count
 
 
-def _known(bases: dict[int, object], actor: Actor) -> dict[object, Image]:
-    images = visible_to(actor, Image.objects.filter(pk__in=bases.values())).prefetch_related("tags")
+def _known(bases: dict[int, UUID], actor: Actor) -> dict[UUID, Image]:
+    images = visible_to(actor, Image.objects.filter(pk__in=list(bases.values()))).prefetch_related("tags")
     return {image.pk: image for image in images.defer("config", "labels")}
 
 
-def _parts(image: Image, mine: Sequence[Layer], shared: Sequence[int], bases: Sequence[tuple[int, Image]]) -> list[Part]:
+def _parts(
+    image: Image, mine: Sequence[Layer], shared: Sequence[int], bases: Sequence[tuple[int, Image]]
+) -> list[Part]:
     cuts = [(depth, _name(base), base) for depth, base in bases]
     parts: list[Part] = []
     start = 0
@@ -123,7 +132,9 @@ def _parts(image: Image, mine: Sequence[Layer], shared: Sequence[int], bases: Se
     return [part for part in parts if part.pieces]
 
 
-def _split_unknown(shared: Sequence[int], start: int, end: int, has_base: bool) -> list[tuple[int, int, bool]]:
+def _split_unknown(
+    shared: Sequence[int], start: int, end: int, has_base: bool
+) -> list[tuple[int, int, bool]]:
     """Layers after the last known base: those that others share too come from a base that has no name here."""
     border = start
     while border < end and shared[border]:
@@ -146,7 +157,9 @@ def _pieces(mine: Sequence[Layer], shared: Sequence[int], start: int, end: int) 
         biggest = layer.size == largest and largest > 0
         # a hair of the panel between neighbours, unless the layer is only a hair itself
         gap = 0.2 if width > 0.6 else 0
-        found.append(Piece(layer, word, command, round(x, 2), round(max(0.3, width - gap), 2), pct, shared[i], biggest))
+        found.append(
+            Piece(layer, word, command, round(x, 2), round(max(0.3, width - gap), 2), pct, shared[i], biggest)
+        )
     return found
 
 
@@ -158,9 +171,9 @@ def _name(image: Image) -> str:
 def readable(command: str) -> tuple[str, str]:
     """A history line as its Dockerfile wrote it: ``("RUN", "apk add curl")``."""
     text = re.sub(r"\s*# buildkit$", "", command.strip())
-    if nop := re.match(r"^/bin/sh -c #\(nop\)\s+(.*)$", text, re.S):
+    if nop := re.match(r"^/bin/sh -c #\(nop\)\s+(.*)$", text, re.DOTALL):
         text = nop[1].strip()
-    elif shell := re.match(r"^(?:\|\d+ (?:\S+=.*? )*)?/bin/sh -c (.*)$", text, re.S):
+    elif shell := re.match(r"^(?:\|\d+ (?:\S+=.*? )*)?/bin/sh -c (.*)$", text, re.DOTALL):
         text = f"RUN {shell[1].strip()}"
     word, _, rest = text.partition(" ")
     if re.fullmatch(r"[A-Z]+", word):

@@ -45,16 +45,24 @@ def removal(image: Image, actor: Actor) -> Fate:
     fate.lost += [Item(tag.name, "tag", mono=True) for tag in tags]
     running, stopped = _users(image)
     if running:
-        fate.blocked = f"{_list(running, actor)} {'runs' if len(running) == 1 else 'run'} from it. Stop and remove first."
+        verb = "runs" if len(running) == 1 else "run"
+        fate.blocked = f"{_list(running, actor)} {verb} from it. Stop and remove first."
     if stopped:
-        fate.affected.append(Item(_list(stopped, actor), "stopped, stays, and cannot be made again from here"))
-        fate.needs_yes = f"Remove it although {_count(len(stopped), 'stopped container uses it', 'stopped containers use it')}"
+        fate.affected.append(
+            Item(_list(stopped, actor), "stopped, stays, and cannot be made again from here")
+        )
+        users = _count(len(stopped), "stopped container uses it", "stopped containers use it")
+        fate.needs_yes = f"Remove it although {users}"
     children = _children(image)
     if children and not running:
-        fate.blocked = f"{_count(children, 'image was', 'images were')} built on it step by step. Remove those first."
+        fate.blocked = (
+            f"{_count(children, 'image was', 'images were')} built on it step by step. Remove those first."
+        )
     if line.shared:
         others = max((part.shared for part in line.parts), default=0)
-        fate.kept.append(Item("Layers that other images share", _count(others, "image", "images"), line.shared))
+        fate.kept.append(
+            Item("Layers that other images share", _count(others, "image", "images"), line.shared)
+        )
     if running or stopped:
         fate.kept.append(Item("Containers and their volumes"))
     fate.button = "Remove image" if len(tags) < 2 else f"Remove image and {len(tags)} tags"
@@ -76,13 +84,17 @@ def untagging(tag: Tag, actor: Actor) -> Fate:
 
 def _users(image: Image) -> tuple[list[Any], list[Any]]:
     """Containers of it, those that run (or will again) apart from those that do not."""
-    found = list(image.containers.all())  # type: ignore[attr-defined]
+    found = list(image.containers.all())
     up = ("running", "paused", "restarting")
     return [c for c in found if c.state in up], [c for c in found if c.state not in up]
 
 
 def _children(image: Image) -> int:
-    return Image.objects.filter(engine_id=image.engine_id, parent_id=image.native_id).count() if image.native_id else 0
+    return (
+        Image.objects.filter(engine_id=image.engine_id, parent_id=image.native_id).count()
+        if image.native_id
+        else 0
+    )
 
 
 def _list(containers: Iterable[Any], actor: Actor) -> str:
@@ -92,7 +104,9 @@ def _list(containers: Iterable[Any], actor: Actor) -> str:
     names = list(rows.order_by("name").values_list("name", flat=True))
     hidden = len(containers) - len(names)
     shown = names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
-    return ", ".join(shown + ([_count(hidden, "container of another team", "containers of other teams")] if hidden else []))
+    return ", ".join(
+        shown + ([_count(hidden, "container of another team", "containers of other teams")] if hidden else [])
+    )
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -16,6 +16,7 @@ from images_app.models import Build, Image, Layer, Tag, TagMove
 
 PAGE = 50
 BASES = 200
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,12 @@ class Row:
     @property
     def used(self) -> int:
         """How many containers are made from it."""
-        return self.image.used  # type: ignore[attr-defined, no-any-return]
+        return self.image.used  # type: ignore[attr-defined]
 
     @property
     def running(self) -> int:
         """How many of those run."""
-        return self.image.running  # type: ignore[attr-defined, no-any-return]
+        return self.image.running  # type: ignore[attr-defined]
 
 
 @dataclass(slots=True)
@@ -105,10 +106,19 @@ def listing(actor: Actor, wanted: Wanted) -> Listing:
     found = images(actor).defer("config", "labels", "digests").prefetch_related("tags")
     rows = [row for image in found for row in _rows(image)]
     rows = [row for row in rows if _matches(row, wanted.q)]
-    counts = {view: sum(1 for row in rows if _in_view(row, view)) for view in ("all", "used", "unused", "dangling")}
+    counts = {
+        view: sum(1 for row in rows if _in_view(row, view)) for view in ("all", "used", "unused", "dangling")
+    }
     rows = _sorted([row for row in rows if _in_view(row, wanted.view)], wanted.ordering)
     grouped = wanted.ordering.lstrip("-") == "name"
-    return Listing(_grouped(rows) if grouped else [Group("", rows)] if rows else [], counts, len(rows), grouped)
+    return Listing(
+        _grouped(rows) if grouped else [Group("", rows)] if rows else [], counts, len(rows), grouped
+    )
+
+
+def short_name(reference: str) -> str:
+    """``registry/team/web:1.2`` without the path: ``web:1.2``."""
+    return reference.rpartition("/")[2]
 
 
 def tag_names(actor: Actor, limit: int = 200) -> list[str]:
@@ -161,7 +171,9 @@ def siblings(image: Image, actor: Actor, limit: int = 8) -> list[Row]:
     repositories = {tag.repository for tag in image.tags.all()}
     tags = Tag.objects.filter(repository__in=repositories, engine_id=image.engine_id).exclude(image=image)
     newest = list(visible_to(actor, tags, "image__team").order_by("-image__created_at")[:limit])
-    there = {row.pk: row for row in images(actor).filter(pk__in=[tag.image_id for tag in newest]).defer("config")}
+    there = {
+        row.pk: row for row in images(actor).filter(pk__in=[tag.image_id for tag in newest]).defer("config")
+    }
     return [Row(there[tag.image_id], tag) for tag in newest if tag.image_id in there]
 
 
@@ -177,7 +189,9 @@ def build_page(
 ) -> tuple[list[Build], datetime | None]:
     """A page of builds, and where the next one starts (``None`` at the end)."""
     rows = builds(actor).defer("dockerfile", "labels", "build_args")
-    states = {"running": ("queued", "running", "unknown"), "failed": ("failed",), "done": ("succeeded",)}.get(view)
+    states = {"running": ("queued", "running", "unknown"), "failed": ("failed",), "done": ("succeeded",)}.get(
+        view
+    )
     if states:
         rows = rows.filter(operation__state__in=states)
     if view == "mine":
@@ -211,7 +225,9 @@ def facts(config: dict[str, Any]) -> Facts:
         ("Stop signal", str(config.get("StopSignal") or "")),
     ]
     pairs = [str(item).partition("=") for item in config.get("Env") or []]
-    return Facts([row for row in rows if row[1]], [(name, value) for name, _, value in pairs], _health(config))
+    return Facts(
+        [row for row in rows if row[1]], [(name, value) for name, _, value in pairs], _health(config)
+    )
 
 
 def _health(config: dict[str, Any]) -> str:
@@ -256,8 +272,7 @@ def _sorted(rows: Iterable[Row], ordering: str) -> list[Row]:
     if by == "size":
         return sorted(rows, key=lambda r: r.image.size, reverse=down)
     if by == "created":
-        far = datetime.min
-        return sorted(rows, key=lambda r: (r.image.created_at or far).timestamp() if r.image.created_at else 0, reverse=down)
+        return sorted(rows, key=lambda r: r.image.created_at or NEVER, reverse=down)
     if by == "used":
         return sorted(rows, key=lambda r: r.used, reverse=down)
     return rows[::-1] if down else rows

@@ -45,7 +45,9 @@ def steps(build: Build, now: datetime | None = None) -> list[Step]:
     first = _moment(known[0]) if known else None
     begin = first or begun or end
     span = max(0.001, (end - begin).total_seconds())
-    found = [_step(step, i, plan, begin, span, build) for i, step in enumerate(known)]
+    found = [
+        _step(build, step, i + 1, plan[i] if plan else None, (begin, span)) for i, step in enumerate(known)
+    ]
     if operation is None or not operation.ended:
         found += [_coming(plan[i], i + 1) for i in range(len(known), len(plan))]
     return found
@@ -60,8 +62,9 @@ def summary(found: Sequence[Step]) -> str:
 
 
 def _step(
-    step: Mapping[str, Any], index: int, plan: Sequence[Instruction], begin: datetime, span: float, build: Build
+    build: Build, step: Mapping[str, Any], n: int, planned: Instruction | None, window: tuple[datetime, float]
 ) -> Step:
+    begin, span = window
     state, cached = str(step.get("state") or ""), bool(step.get("cached"))
     started = _moment(step)
     offset = max(0.0, (started - begin).total_seconds()) if started else 0.0
@@ -72,8 +75,8 @@ def _step(
     failed = state == "failed"
     ended_badly = state == "running" and not running
     return Step(
-        n=int(step.get("n") or index + 1),
-        stage=plan[index].stage if plan else "",
+        n=int(step.get("n") or n),
+        stage=planned.stage if planned else "",
         instruction=str(step.get("instruction") or ""),
         glyph="failed" if failed else "cancelled" if ended_badly else "busy" if running else "done",
         look="failed" if failed else "now" if running else "cache" if cached else "ran",

@@ -38,9 +38,11 @@ def image_list(request: HttpRequest) -> HttpResponse:
 def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One image: its layers and where they come from, its tags and where they were, who uses it."""
     actor, image = actor_of(request), _image(request, pk)
-    users = list(visible_to(actor, image.containers.order_by("name")))  # type: ignore[attr-defined]
+    tags = list(image.tags.all())
+    users = list(visible_to(actor, image.containers.order_by("name")))
     context = {
-        "image": image, "tags": list(image.tags.all()), "line": lineage(image, actor), "users": users,
+        "image": image, "tags": tags, "title": queries.short_name(tags[0].name) if tags else image.short_id,
+        "repositories": {tag.repository for tag in tags}, "line": lineage(image, actor), "users": users,
         "hidden": image.used - len(users),  # type: ignore[attr-defined]
         "facts": queries.facts(image.config), "history": queries.tag_history(image, actor),
         "siblings": queries.siblings(image, actor), "form": TagForm(),

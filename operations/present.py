@@ -107,12 +107,19 @@ class Line:
 
 
 def line(
-    operation: Operation, actor: Actor, *, layers: Iterable[LayerBar] = (), ahead: int = 0, now: datetime | None = None
+    operation: Operation,
+    actor: Actor,
+    *,
+    layers: Iterable[LayerBar] = (),
+    ahead: int = 0,
+    now: datetime | None = None,
 ) -> Line:
     """One operation in words, for this reader. ``ahead`` counts those queued before it on the same engine."""
     now = now or timezone.now()
     state = operation.state
-    may = (not operation.ended or state in ("failed", "cancelled")) and can(actor, "operation.cancel", operation)
+    may = (not operation.ended or state in ("failed", "cancelled")) and can(
+        actor, "operation.cancel", operation
+    )
     return Line(
         operation=operation,
         label=label(operation.kind),
@@ -228,7 +235,9 @@ def log_lines(events: Iterable[OperationEvent], started_at: datetime | None) -> 
             if begins := _STEP.match(text):
                 step = int(begins[1])
             stderr = event.data.get("stream") == 2
-            found.append(LogLine(event.seq, step, f"{seconds:.1f}", text, stderr, bool(step) and step != seen))
+            found.append(
+                LogLine(event.seq, step, f"{seconds:.1f}", text, stderr, bool(step) and step != seen)
+            )
             seen = step
     return found
 

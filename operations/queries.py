@@ -114,7 +114,9 @@ def event_dict(event: OperationEvent) -> dict[str, Any]:
 
 def people(actor: Actor) -> list[str]:
     """Names of those who asked for anything that this actor may see."""
-    names = visible_to(actor, Operation.objects.all()).order_by("actor_name").values_list("actor_name", flat=True)
+    names = (
+        visible_to(actor, Operation.objects.all()).order_by("actor_name").values_list("actor_name", flat=True)
+    )
     return [name for name in names.distinct()[:200] if name]
 
 
@@ -148,4 +150,7 @@ def _by_age(rows: Sequence[Operation], actor: Actor) -> list[Group]:
     day = timezone.now() - timedelta(days=1)
     new = [o for o in rows if (o.finished_at or o.created_at) >= day]
     old = [o for o in rows if (o.finished_at or o.created_at) < day]
-    return [Group("Finished in the last 24 h", lines(new, actor)), Group("Finished earlier", lines(old, actor))]
+    return [
+        Group("Finished in the last 24 h", lines(new, actor)),
+        Group("Finished earlier", lines(old, actor)),
+    ]

@@ -27,7 +27,9 @@ def operation_list(request: HttpRequest) -> HttpResponse:
     context = {"groups": groups, "older": older, "wanted": wanted, "counts": queries.counts(actor)}
     if request.headers.get("HX-Request"):
         return render(request, "operations/list.html#rows", context)
-    return render(request, "operations/list.html", {**context, "kinds": _kinds(), "people": queries.people(actor)})
+    return render(
+        request, "operations/list.html", {**context, "kinds": _kinds(), "people": queries.people(actor)}
+    )
 
 
 @require_safe
@@ -92,7 +94,9 @@ def _wanted(request: HttpRequest) -> queries.Wanted:
         before = None
     return queries.Wanted(
         view=view if view in VIEWS else "all",
-        kind=ask.get("kind", ""), who=ask.get("who", ""), q=ask.get("q", "").strip(),
+        kind=ask.get("kind", ""),
+        who=ask.get("who", ""),
+        q=ask.get("q", "").strip(),
         before=before if before and before.tzinfo else None,
     )
 

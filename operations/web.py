@@ -35,7 +35,10 @@ def submitted(request: HttpRequest, operation: Operation, *, text: str = "", to:
     ``to`` is where a browser without htmx goes on; without it, back to the page it came from, or to the operation.
     """
     return toast(
-        request, text or sentence(operation), "busy", operation=operation,
+        request,
+        text or sentence(operation),
+        "busy",
+        operation=operation,
         to=to or came_from(request, default=reverse("operations:detail", args=[operation.pk])),
     )
 
@@ -69,7 +72,9 @@ def answers(view: F) -> F:
 def why(error: Exception) -> str:
     """The sentence of a refusal; for a wish that is not valid, the first message of each field."""
     if isinstance(error, SpecError):
-        return " ".join(_with_field(field, found[0]) for field, found in error.errors.items() if found) or str(error)
+        return " ".join(
+            _with_field(field, found[0]) for field, found in error.errors.items() if found
+        ) or str(error)
     return str(error)
 
 
@@ -85,7 +90,9 @@ def sentence(operation: Operation) -> str:
 def came_from(request: HttpRequest, *, default: str = "/") -> str:
     """The page to go back to: the form's ``next``, else the referrer; never another site."""
     for url in (request.POST.get("next", ""), request.headers.get("Referer", "")):
-        if url and url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure()):
+        if url and url_has_allowed_host_and_scheme(
+            url, {request.get_host()}, require_https=request.is_secure()
+        ):
             return url
     return default
 

@@ -12,7 +12,7 @@ if (root) {
     const fix = e.target.closest('[data-fix-line]')
     if (fix) { replaceLine(Number(fix.dataset.fixLine), fix.dataset.fix); area.dispatchEvent(new Event('hints')) }
   })
-  const files = $('#files')
+  const files = $('#beside')
   files?.addEventListener('change', () => {
     $('[data-has-files]').value = files.files.length ? '1' : '0'
     area.dispatchEvent(new Event('hints'))
