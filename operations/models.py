@@ -52,6 +52,26 @@ class Engine(models.Model):
         return self.name
 
 
+class Listing(models.Model):
+    """When a kind of objects (``image``, ``volume``, ``network``) was last listed and written for an engine.
+
+    Several processes list; a list that was asked for before the one written last is older, and is dropped.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="listings")
+    kind = models.CharField(max_length=20)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["engine", "kind"], name="one_listing_per_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.kind}"
+
+
 class OperationQuerySet(models.QuerySet["Operation"]):
     """Ways to ask for operations."""
 
@@ -99,7 +119,9 @@ class Operation(models.Model):
     kind = models.CharField(max_length=40, db_index=True)
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED, db_index=True)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="operations")
-    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="operations")
+    team = models.ForeignKey(
+        Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="operations"
+    )
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="operations"
     )

@@ -34,9 +34,9 @@ def test_nothing_runs_before_the_commit(kind: MakeKind, ask: Ask, sent: list[str
 @pytest.mark.django_db(transaction=True)
 def test_what_is_rolled_back_never_runs(kind: MakeKind, ask: Ask, sent: list[str]) -> None:
     name = kind()
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         ask(name)
-        1 / 0  # noqa: B018
+        transaction.set_rollback(True)
     assert sent == []
     assert not Operation.objects.exists()
     assert not AuditEntry.objects.exists()

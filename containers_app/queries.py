@@ -1,0 +1,206 @@
+"""Containers, volumes and networks to read: always from `visible_to`, in few queries; and a container in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from accounts.access import Actor
+from accounts.querysets import visible_to
+from containers_app.models import Container, Network, Volume
+
+BY_STOP = (0, 137, 143)
+"""Exit codes of a container that somebody stopped, or that was done."""
+STATE_FIELDS = (
+    "state", "health", "exit_code", "oom_killed", "failing_streak", "restart_count", "started_at", "finished_at",
+    "created_at",
+)  # fmt: skip
+"""What `status_of` reads."""
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+_WORST = (
+    "unhealthy", "failed", "dead", "restarting", "starting", "paused", "created", "exited", "running", "healthy",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A container's state for people: shape, text and note, ``Up 3 h`` and ``healthy``.
+
+    ``tone`` is empty, ``warn`` or ``bad``, and colours the half named by ``loud``: ``text`` or ``note``.
+    ``since`` is the moment that the age in the text or the note counts from.
+    """
+
+    glyph: str
+    text: str
+    note: str = ""
+    tone: str = ""
+    loud: str = "text"
+    since: datetime | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text} · {self.note}" if self.note else self.text
+
+
+def status_of(container: Container, now: datetime | None = None) -> Status:
+    """What `docker ps` says of it, then what a person wants to know next."""
+    now = now or timezone.now()
+    state = container.state
+    if state == "running":
+        return _running(container, now)
+    if state == "restarting":
+        note = _several(container.restart_count, "restart")
+        if container.exit_code:
+            note = ", ".join(filter(None, [f"exit {container.exit_code}", note]))
+        return Status("restarting", "Restarting", note, "warn")
+    if state == "exited":
+        return _exited(container, now)
+    if state == "created":
+        if container.error:
+            return Status("failed", "Not started", container.error, "bad", since=container.created_at)
+        note = f"not started, {_ago(container.created_at, now)}" if container.created_at else "not started"
+        return Status("created", "Created", note, since=container.created_at)
+    if state == "dead":
+        return Status("dead", "Dead", container.error or "could not be removed", "bad")
+    return Status("paused" if state == "paused" else "busy", container.get_state_display())
+
+
+def _running(container: Container, now: datetime) -> Status:
+    text = f"Up {span(now - container.started_at)}" if container.started_at else "Up"
+    since = container.started_at
+    if container.health == "unhealthy":
+        failed = _several(container.failing_streak, "check")
+        note = f"unhealthy, {failed} failed" if failed else "unhealthy"
+        return Status("unhealthy", text, note, "bad", "note", since)
+    if container.health == "starting":
+        return Status("starting", text, "health check starting", "", "note", since)
+    if container.health == "healthy":
+        return Status("healthy", text, "healthy", since=since)
+    return Status("running", text, since=since)
+
+
+def _exited(container: Container, now: datetime) -> Status:
+    code = container.exit_code
+    text = "Exited" if code is None else f"Exited {code}"
+    ago = _ago(container.finished_at, now)
+    since = container.finished_at
+    if container.oom_killed and code:
+        return Status("failed", text, ", ".join(filter(None, ["out of memory", ago])), "bad", since=since)
+    if container.error:
+        return Status("failed", text, ", ".join(filter(None, [container.error, ago])), "bad", since=since)
+    if code in BY_STOP or code is None:
+        word = "stopped" if code else "finished"
+        return Status("exited", text, f"{word} {ago}" if ago else "", since=since)
+    return Status("failed", text, ago, "bad", since=since)
+
+
+def needs_attention() -> Q:
+    """Containers that a person should look at: failing checks, restarting, dead, or ended by a fault.
+
+    Ended by `stop` (143, or 137 without the kernel's killer) is no fault.
+    """
+    fault = Q(state="exited") & (
+        Q(oom_killed=True, exit_code__gt=0) | ~Q(exit_code__in=BY_STOP) | ~Q(error="")
+    )
+    never = Q(state="created") & ~Q(error="")
+    return Q(health="unhealthy", state="running") | Q(state__in=("restarting", "dead")) | fault | never
+
+
+VIEWS: dict[str, Q] = {
+    "all": Q(),
+    "attention": needs_attention(),
+    "running": Q(state__in=("running", "paused", "restarting")),
+    "stopped": Q(state__in=("exited", "created", "dead", "removing")),
+}
+"""The pills above the list."""
+
+
+def containers(actor: Actor) -> QuerySet[Container]:
+    """What this actor may know of, with what a row shows of others; without what only one page needs."""
+    rows = visible_to(actor, Container.objects.all()).select_related("team", "engine", "image")
+    return rows.defer("inspect", "health_log", "environment", "image__config", "image__labels")
+
+
+def volumes(actor: Actor) -> QuerySet[Volume]:
+    """What this actor may know of, with ``used``: how many containers mount it."""
+    rows = visible_to(actor, Volume.objects.all()).select_related("team", "engine")
+    return rows.annotate(used=Count("mounts__container", distinct=True))
+
+
+def networks(actor: Actor) -> QuerySet[Network]:
+    """What this actor may know of."""
+    return visible_to(actor, Network.objects.all()).select_related("team", "engine")
+
+
+def view_counts(actor: Actor) -> dict[str, int]:
+    """How many containers each view has, in one query."""
+    counts = {name: Count("pk", filter=wanted) if wanted else Count("pk") for name, wanted in VIEWS.items()}
+    return visible_to(actor, Container.objects.all()).aggregate(**counts)
+
+
+@dataclass(slots=True)
+class Stack:
+    """Containers of one compose project; ``name`` is empty for those of none."""
+
+    name: str
+    rows: list[Container] = field(default_factory=list)
+
+    @property
+    def glyph(self) -> str:
+        """The worst state in it."""
+        return min((status_of(row).glyph for row in self.rows), key=_rank, default="exited")
+
+    @property
+    def summary(self) -> str:
+        """``5 up, 1 unhealthy``."""
+        words: dict[str, int] = {}
+        for row in self.rows:
+            word = _WORDS.get(status_of(row).glyph, "up")
+            words[word] = words.get(word, 0) + 1
+        return ", ".join(f"{words[word]} {word}" for word in dict.fromkeys(_WORDS.values()) if word in words)
+
+
+_WORDS = {
+    "healthy": "up", "running": "up", "starting": "starting", "unhealthy": "unhealthy", "restarting": "restarting",
+    "paused": "paused", "failed": "failed", "dead": "dead", "created": "created", "exited": "finished", "busy": "busy",
+}  # fmt: skip
+
+
+def stacks(rows: Iterable[Container]) -> list[Stack]:
+    """The rows by stack, in their order; those of no stack last."""
+    found: dict[str, Stack] = {}
+    for row in rows:
+        found.setdefault(row.stack, Stack(row.stack)).rows.append(row)
+    return sorted(found.values(), key=lambda stack: (not stack.name, stack.name))
+
+
+def stack_glyphs(actor: Actor) -> list[Stack]:
+    """The stacks this actor may know of with their worst states, for the sidebar. One query."""
+    columns = ("stack", "state", "health", "exit_code", "oom_killed", "error")
+    rows = visible_to(actor, Container.objects.exclude(stack="")).only(*columns, "started_at", "finished_at")
+    return stacks(rows.order_by("stack"))
+
+
+def span(length: timedelta) -> str:
+    """``24 s``, ``9 min``, ``3 h``, ``41 d``."""
+    seconds = max(0, int(length.total_seconds()))
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _ago(when: datetime | None, now: datetime) -> str:
+    return f"{span(now - when)} ago" if when else ""
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count > 1 else ''}" if count else ""
+
+
+def _rank(glyph: str) -> Any:
+    return _WORST.index(glyph) if glyph in _WORST else len(_WORST)
