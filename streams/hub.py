@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 import weakref
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -21,7 +21,8 @@ import redis.asyncio
 
 from streams import bell, want
 from streams.connection import LOST, aclient, key
-from streams.ring import MOST_BYTES, MOST_LINES, Cursor, Entry, read, ring_key
+from streams.feed import Feed, Follower
+from streams.ring import Cursor, ring_key
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +30,19 @@ BORN = key("born")
 """When this Redis was first seen (ms): numbers older than that tell nothing about what happened since."""
 
 STATS = key("stats")
-"""Channel of stats frames: JSON ``[[container, cpu cores, memory bytes], …]``."""
+"""Channel of figures: a JSON list of the rows of `streams.stats`."""
 
 _PING_AFTER = 5.0
 _POLL = 2.0
 _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0)
-AWAY = orjson.dumps({"state": "unreachable", "detail": "Redis does not answer."}).decode()
+_PING_AFTER = 5.0
+_POLL = 2.0
+_BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0)
+AWAY = "away"
+"""State of a ring while Redis does not answer."""
+
+FRAME = 64 * 1024
+"""Characters of entries that go together in one step."""
 
 
 class Listener:
@@ -74,120 +82,11 @@ class StatsListener:
             self._woken.set()
 
     async def next(self) -> list[list[Any]]:
-        """Waits for figures and returns rows of ``[container, cpu cores, memory bytes]``."""
+        """Waits for figures and returns the rows of `streams.stats`."""
         await self._woken.wait()
         self._woken.clear()
         found, self._pending = self._pending, {}
         return list(found.values())
-
-
-class Feed:
-    """This process's copy of one ring, as bounded as the ring itself."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.entries: deque[Entry] = deque()
-        self.start = 0
-        """How many entries have been dropped: entry i stands at ``entries[i - start]``."""
-        self.state = ""
-        self.loaded = asyncio.Event()
-        self.followers: set[Follower] = set()
-        self.wake = asyncio.Event()
-        self._bytes = 0
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.entries)
-
-    async def catch_up(self, connection: redis.asyncio.Redis) -> None:
-        """Takes over what is new in Redis. Raises `LOST`."""
-        while True:
-            last = self.entries[-1] if self.entries else None
-            after = Cursor(last.epoch, last.last) if last else None
-            page = await read(connection, self.name, after)
-            for entry in page.entries:
-                self._add(entry)
-            if len(page.entries) < 500:
-                break
-        self._now(page.state)
-        self.loaded.set()
-
-    def away(self) -> None:
-        """Redis has not answered for a while."""
-        self._now(AWAY)
-
-    def announced(self, epoch: int) -> None:
-        """There is more to read. An epoch before ours (a clock was set back) would never be found after ours."""
-        if self.entries and epoch < self.entries[-1].epoch:
-            self.start = self.end
-            self.entries.clear()
-            self._bytes = 0
-        self.wake.set()
-
-    def _now(self, state: str) -> None:
-        self.state = state
-        for follower in self.followers:
-            follower.wake()
-
-    def _add(self, entry: Entry) -> None:
-        self.entries.append(entry)
-        self._bytes += len(entry.frame)
-        while len(self.entries) > 1 and (
-            self._bytes > MOST_BYTES or entry.last - self.entries[0].first >= MOST_LINES
-        ):
-            self._bytes -= len(self.entries.popleft().frame)
-            self.start += 1
-
-
-class Follower:
-    """A viewer of one ring, at a place of its own."""
-
-    def __init__(self, feed: Feed) -> None:
-        self.feed = feed
-        self.at: Cursor | None = None
-        self.state = ""
-        self._place = 0
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """Called by the hub."""
-        self._woken.set()
-
-    def begin(self, after: Cursor | None, tail: int | None) -> None:
-        """Stands after that line; without one, so that about ``tail`` lines come first (``None``: all)."""
-        feed, self.at = self.feed, after
-        self._place = feed.start
-        if after is None and tail is not None:
-            lines = 0
-            for back, entry in enumerate(reversed(feed.entries)):
-                if lines >= tail:
-                    self._place = feed.end - back
-                    break
-                lines += entry.last - entry.first + 1
-        self._woken.set()
-
-    async def next(self) -> tuple[Entry | None, int, bool, str | None]:
-        """Waits, and returns ``(entry, lines missed before it, numbers began again, new state)``.
-
-        Either the entry or the state is ``None``. The state comes after the lines that belong before it.
-        """
-        while True:
-            self._place = max(self._place, self.feed.start)
-            if self._place < self.feed.end:
-                entry = self.feed.entries[self._place - self.feed.start]
-                self._place += 1
-                same = self.at is not None and self.at.epoch == entry.epoch
-                if self.at and same and entry.last <= self.at.seq:
-                    continue
-                missed = max(0, entry.first - self.at.seq - 1) if self.at and same else 0
-                anew = self.at is not None and not same
-                self.at = Cursor(entry.epoch, entry.last)
-                return entry, missed, anew, None
-            if self.feed.state != self.state:
-                self.state = self.feed.state
-                return None, 0, False, self.state
-            self._woken.clear()
-            await self._woken.wait()
 
 
 class Hub:
@@ -244,7 +143,10 @@ class Hub:
                 del self._listeners[topic]
 
     async def follow(self, name: str, after: Cursor | None = None, tail: int | None = None) -> Follower:
-        """A viewer of the ring of that name, which is wanted from now on. Waits up to 1 s for what is there."""
+        """A viewer of the ring of that name, which is wanted from now on.
+
+        Waits up to 3 s until the ring has said in what state it is, so that its first lines are there.
+        """
         await self._start()
         if name not in self._feeds:
             feed = Feed(name)
@@ -253,7 +155,7 @@ class Hub:
         follower = Follower(feed)
         feed.followers.add(follower)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(feed.loaded.wait(), 1)
+            await asyncio.wait_for(feed.loaded.wait(), 3)
         follower.begin(after, tail)
         return follower
 
