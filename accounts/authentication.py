@@ -27,7 +27,9 @@ class TokenAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[User, Actor] | None:
         if any(name in request.query_params for name in _NEVER_IN_QUERY):
-            raise AuthenticationFailed("Credentials in the address are not accepted: use the Authorization header.")
+            raise AuthenticationFailed(
+                "Credentials in the address are not accepted: use the Authorization header."
+            )
         header = request.headers.get("Authorization")
         if header is None:
             return None
@@ -48,7 +50,9 @@ class TokenAuthentication(BaseAuthentication):
         except limits.TooMany as error:
             raise Throttled(wait=error.retry_after) from None
         if limits.last_one(attempt):
-            audit.record("auth.locked", Actor(user=None, source="api", ip=ip), outcome="denied", name="anonymous")
+            audit.record(
+                "auth.locked", Actor(user=None, source="api", ip=ip), outcome="denied", name="anonymous"
+            )
 
 
 class BrowserSession(SessionAuthentication):
@@ -96,7 +100,9 @@ def permission_of(view: Any, method: str) -> str | None:
 
 def was_denied(request: Request, permission: str, target: object = "") -> None:
     """A refusal leaves its line, like a change does."""
-    audit.record(permission, actor_of(request), outcome="denied", target_id=target, detail={"path": request.path})
+    audit.record(
+        permission, actor_of(request), outcome="denied", target_id=target, detail={"path": request.path}
+    )
 
 
 def _set_actor(request: Request, actor: Actor) -> None:

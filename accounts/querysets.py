@@ -53,5 +53,9 @@ def visible_entries(actor: Actor) -> QuerySet[AuditEntry]:
     if actor.is_site_admin and actor.token_team_id is None:
         return entries
     led = [pk for pk in team_ids(actor) if rank(actor, pk) >= ADMIN]
-    own = Q(actor=actor.user) if actor.token_team_id is None else Q(actor=actor.user, team_id=actor.token_team_id)
+    own = (
+        Q(actor=actor.user)
+        if actor.token_team_id is None
+        else Q(actor=actor.user, team_id=actor.token_team_id)
+    )
     return entries.filter(own | Q(team_id__in=led))

@@ -62,7 +62,9 @@ def link_is_right(token: str) -> bool:
     return bool(token) and constant_time_compare(kept, _digest(token))
 
 
-def set_up(*, username: str, password: str, email: str = "", ip: str | None = None, source: str = "ui") -> User:
+def set_up(
+    *, username: str, password: str, email: str = "", ip: str | None = None, source: str = "ui"
+) -> User:
     """Makes the first administrator, and a team for what they make. Raises `AlreadySetUp`.
 
     The row of `SetUp` comes first: of two at once, the database lets one through.

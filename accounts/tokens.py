@@ -73,7 +73,9 @@ def actor_from_bearer(header: str, *, ip: str | None = None) -> Actor | None:
     if scheme.lower() != "bearer" or found is None:
         return None
     key, secret = found.groups()
-    token = ApiToken.objects.select_related("user").prefetch_related("user__memberships").filter(key=key).first()
+    token = (
+        ApiToken.objects.select_related("user").prefetch_related("user__memberships").filter(key=key).first()
+    )
     # Compared in any case, so that an unknown key takes as long as a wrong secret.
     right = constant_time_compare(token.digest if token else "0" * 64, _digest(secret))
     if token is None or not right or not usable(token):

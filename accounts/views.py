@@ -129,7 +129,13 @@ def change_password(request: HttpRequest) -> HttpResponse:
     with transaction.atomic():
         user.set_password(form.cleaned_data["new"])
         user.save(update_fields=["password"])
-        audit.record("auth.password", actor_of(request), target_type="user", target_id=user.pk, target_name=user.username)
+        audit.record(
+            "auth.password",
+            actor_of(request),
+            target_type="user",
+            target_id=user.pk,
+            target_name=user.username,
+        )
     update_session_auth_hash(request, user)
     messages.success(request, "Your password is changed. Other browsers are signed out.", extra_tags="ok")
     return HttpResponseRedirect(reverse("accounts:profile"))
@@ -164,7 +170,11 @@ def revoke_token(request: HttpRequest, pk: UUID) -> HttpResponse:
     with transaction.atomic():
         if tokens.revoke(token):
             audit.record(
-                "token.revoke", actor_of(request), target_type="token", target_id=token.pk, target_name=token.name
+                "token.revoke",
+                actor_of(request),
+                target_type="token",
+                target_id=token.pk,
+                target_name=token.name,
             )
     messages.success(request, f"Revoked {token.name}", extra_tags="ok")
     return HttpResponseRedirect(reverse("accounts:profile"))
@@ -203,8 +213,9 @@ def _set_up_page(request: HttpRequest, form: SetUpForm | None, token: str, statu
 
 def _profile_page(request: HttpRequest, *, status: int = 200, **context: Any) -> HttpResponse:
     user = _user(request)
+    usable = ApiToken.objects.filter(user=user, revoked_at=None, expires_at__gt=timezone.now())
     shown = {
-        "tokens": ApiToken.objects.filter(user=user, revoked_at=None, expires_at__gt=timezone.now()).select_related("team"),
+        "tokens": usable.select_related("team"),
         "roles": user.memberships.select_related("team").order_by("team__name"),
         "token_form": TokenForm(actor_of(request)),
         "password_form": PasswordForm(user),

@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 
 from containers_app.models import Container, Mount, Network, Volume
+from containers_app.queries import needs_attention
 from operations.filters import WordsFilter
 
 LABELS_MOST = 10
@@ -38,7 +39,9 @@ class LabelsFilter(filters.Filter):
     field_class = LabelsField
 
     def __init__(self, field_name: str = "labels") -> None:
-        super().__init__(field_name, help_text="`key` or `key=value`; may be given again, then all must be there.")
+        super().__init__(
+            field_name, help_text="`key` or `key=value`; may be given again, then all must be there."
+        )
 
     def filter(self, qs: QuerySet, value: list[tuple[str, str | None]]) -> QuerySet:
         for key, wanted in value or ():
@@ -59,28 +62,25 @@ class TeamFilter(filters.CharFilter):
         return qs.filter(team=None) if value == "none" else super().filter(qs, value)
 
 
-def needs_attention() -> Q:
-    """Containers that a person should look at: failing checks, restarting, dead, or ended by a fault.
-
-    Ended by `stop` (143, or 137 without the kernel's killer) is no fault.
-    """
-    fault = Q(state="exited") & (Q(oom_killed=True) | ~Q(exit_code__in=(0, 137, 143)))
-    return Q(health="unhealthy", state="running") | Q(state__in=("restarting", "dead")) | fault
-
-
 class ContainerFilter(filters.FilterSet):
     """The filters of ``/containers/``."""
 
     engine = filters.UUIDFilter(field_name="engine_id")
     state = WordsFilter(words=tuple(Container.State.values))
     health = WordsFilter(words=tuple(Container.Health.values))
-    image = filters.CharFilter(method="by_image", help_text="An image's id, or the reference it was asked by.")
+    image = filters.CharFilter(
+        method="by_image", help_text="An image's id, or the reference it was asked by."
+    )
     team = TeamFilter()
     name = filters.CharFilter(help_text="The whole name.")
     label = LabelsFilter()
     stack = filters.CharFilter(help_text="The compose project's name.")
-    attention = filters.BooleanFilter(method="by_attention", help_text="`true`: those that a person should look at.")
-    q = filters.CharFilter(method="by_text", help_text="In the name, the image or the stack; or a beginning of the id.")
+    attention = filters.BooleanFilter(
+        method="by_attention", help_text="`true`: those that a person should look at."
+    )
+    q = filters.CharFilter(
+        method="by_text", help_text="In the name, the image or the stack; or a beginning of the id."
+    )
 
     class Meta:
         model = Container
@@ -90,7 +90,9 @@ class ContainerFilter(filters.FilterSet):
         try:
             return rows.filter(image_id=forms.UUIDField().clean(value))
         except ValidationError:
-            return rows.filter(Q(image_ref=value) | Q(image_native_id=value) | Q(image__tags__name=value)).distinct()
+            return rows.filter(
+                Q(image_ref=value) | Q(image_native_id=value) | Q(image__tags__name=value)
+            ).distinct()
 
     def by_attention(self, rows: QuerySet[Container], name: str, value: bool) -> QuerySet[Container]:
         return rows.filter(needs_attention()) if value else rows.exclude(needs_attention())

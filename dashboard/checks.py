@@ -22,7 +22,9 @@ def assets(**_: Any) -> Iterator[CheckMessage]:
     missing = [name for name in ASSETS if not (built / name).exists()]
     if missing:
         yield Error(
-            f"Built assets are missing: {', '.join(missing)}.", hint="Build them with: make assets", id="slipway.E001"
+            f"Built assets are missing: {', '.join(missing)}.",
+            hint="Build them with: make assets",
+            id="slipway.E001",
         )
 
 
@@ -33,7 +35,9 @@ def strength(**_: Any) -> Iterator[CheckMessage]:
         yield Error("SLIPWAY_DEBUG shows the inside to everybody.", hint="Leave it unset.", id="slipway.E002")
     if settings.ADMIN_PASSWORD and len(settings.ADMIN_PASSWORD) < 15:
         yield Warning(
-            "SLIPWAY_ADMIN_PASSWORD is short.", hint="15 characters or more, as for everybody else.", id="slipway.W001"
+            "SLIPWAY_ADMIN_PASSWORD is short.",
+            hint="15 characters or more, as for everybody else.",
+            id="slipway.W001",
         )
     host = settings.BIND.rpartition(":")[0].strip("[]")
     if not settings.SECURE and not _is_loopback(host):
@@ -83,4 +87,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-

@@ -63,7 +63,10 @@ def _processes() -> dict[str, Part]:
         beats = {name: last_beat(name) for name in PROCESSES}
     except LOST:
         unknown = {"status": "down", "detail": "Nothing is known: Redis does not answer."}
-        return {"redis": {"status": "down", "detail": "Redis does not answer."}, **dict.fromkeys(PROCESSES, unknown)}
+        return {
+            "redis": {"status": "down", "detail": "Redis does not answer."},
+            **dict.fromkeys(PROCESSES, unknown),
+        }
     found: dict[str, Part] = {"redis": {"status": "ok"}}
     for name, age in beats.items():
         if age is not None and age <= LATE:

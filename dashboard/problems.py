@@ -1,4 +1,4 @@
-"""Every error under /api/ is `application/problem+json` (RFC 9457) with a stable ``code``; never a page, never a trace."""
+"""Every error under /api/ is a problem (RFC 9457) with a stable ``code``; never a page, never a trace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from rest_framework.views import set_rollback
 from accounts.api.base import Problem
 from dashboard import home
 from engine import errors as engine
-from engine.specs import SpecError
 from operations.services import Refused
 
 logger = logging.getLogger(__name__)
@@ -47,9 +46,7 @@ _CODES = {
 }
 
 
-def answer(
-    status: int, code: str, detail: str, *, errors: Errors | None = None
-) -> dict[str, Any]:
+def answer(status: int, code: str, detail: str, *, errors: Errors | None = None) -> dict[str, Any]:
     """The members of a problem."""
     found: dict[str, Any] = {
         "type": "about:blank",
@@ -117,39 +114,40 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler of 500."""
     if _below_api(request):
-        return plain(request, 500, "internal_error", "Something broke on our side. It is in the server's log.")
+        return plain(
+            request, 500, "internal_error", "Something broke on our side. It is in the server's log."
+        )
     return home.server_error(request)
 
 
 def _told(error: Exception) -> tuple[int, str, str, Errors | None]:
     """``(status, code, detail, errors)``."""
-    match error:
-        case SpecError():
-            return 400, _invalid_code(error.errors), str(error), error.errors
-        case engine.EngineError():
-            status = next(status for kind, status in _ENGINE if isinstance(error, kind))
-            errors = error.details.get("errors") if isinstance(error, engine.Invalid) else None
-            return status, error.code, error.message, errors
-        case Refused():
-            return error.status, error.code, error.message, error.details.get("errors")
-        case Problem():
-            return error.status_code, error.code, str(error.detail), error.errors
-        case exceptions.ValidationError():
-            found = _fields(error.detail)
-            return 400, _invalid_code(found), "Some fields are not valid.", found
-        case exceptions.ParseError():
-            return 400, "invalid", str(error.detail), {"": [str(error.detail)]}
-        case exceptions.APIException():
-            return error.status_code, _CODES.get(error.status_code, "error"), str(error.detail), None
-        case ModelInvalid():
-            return 400, "invalid", "Some fields are not valid.", _messages(error)
-        case Http404():
-            return 404, "not_found", "No such object.", None
-        case PermissionDenied():
-            return 403, "permission_denied", str(error) or "Not allowed.", None
-        case RequestDataTooBig() | TooManyFieldsSent() | TooManyFilesSent():
-            return 413, "too_large", "The request is larger than allowed.", None
+    if isinstance(error, exceptions.APIException):
+        return _told_by_drf(error)
+    if isinstance(error, engine.EngineError):
+        status = next(status for kind, status in _ENGINE if isinstance(error, kind))
+        errors = error.details.get("errors") if isinstance(error, engine.Invalid) else None
+        return status, _invalid_code(errors) if errors else error.code, error.message, errors
+    if isinstance(error, Refused):
+        return error.status, error.code, error.message, error.details.get("errors")
+    if isinstance(error, ModelInvalid):
+        return 400, "invalid", "Some fields are not valid.", _messages(error)
+    if isinstance(error, Http404):
+        return 404, "not_found", "No such object.", None
+    if isinstance(error, PermissionDenied):
+        return 403, "permission_denied", str(error) or "Not allowed.", None
+    if isinstance(error, RequestDataTooBig | TooManyFieldsSent | TooManyFilesSent):
+        return 413, "too_large", "The request is larger than allowed.", None
     return 500, "internal_error", "Something broke on our side. It is in the server's log.", None
+
+
+def _told_by_drf(error: exceptions.APIException) -> tuple[int, str, str, Errors | None]:
+    if isinstance(error, Problem):
+        return error.status_code, error.code, str(error.detail), error.errors
+    if isinstance(error, exceptions.ValidationError):
+        found = _fields(error.detail)
+        return 400, _invalid_code(found), "Some fields are not valid.", found
+    return error.status_code, _CODES.get(error.status_code, "error"), str(error.detail), None
 
 
 def _fields(detail: Any) -> dict[str, list[str]]:
@@ -180,4 +178,3 @@ def _invalid_code(errors: Errors) -> str:
     """``unknown_field`` where that is all that is wrong, else ``invalid``."""
     messages = [message for found in errors.values() for message in found]
     return "unknown_field" if messages and all(m.startswith("Unknown field") for m in messages) else "invalid"
-

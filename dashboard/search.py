@@ -68,7 +68,9 @@ def found(actor: Actor, text: str) -> Iterator[tuple[str, Any, str]]:
     """``(type, row, hint)`` of everything that matches, one query a type."""
     ids = text.lower().removeprefix("sha256:")
     name = Q(name__icontains=text)
-    for row in _some(actor, Container.objects.all(), name | Q(image_ref__icontains=text) | Q(native_id__startswith=ids)):
+    for row in _some(
+        actor, Container.objects.all(), name | Q(image_ref__icontains=text) | Q(native_id__startswith=ids)
+    ):
         yield "container", row, row.image_ref
     for row in _some(actor, Image.objects.all(), name | Q(native_id__startswith=f"sha256:{ids}")):
         yield "image", row, row.short_id

@@ -263,7 +263,7 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_PAGINATION_CLASS": "accounts.api.pages.Keyset",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "accounts.api.schema.Schema",
     "EXCEPTION_HANDLER": "dashboard.problems.problem",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNAUTHENTICATED_USER": None,
@@ -279,6 +279,17 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PUBLIC": True,
     "SERVE_PERMISSIONS": ["accounts.authentication.Declared"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "accounts.api.schema.with_problems",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "ContainerState": "containers_app.models.Container.State",
+        "OperationState": "operations.models.Operation.State",
+        "EngineStatus": "operations.models.Engine.Status",
+        "Scope": "accounts.access.SCOPES",
+        "Role": "accounts.models.Role",
+    },
 }
 
 LOGGING = {

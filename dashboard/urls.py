@@ -13,6 +13,8 @@ from operations.urls import operation_urls
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("frame/", home.frame_parts, name="frame"),
+    path("search/", home.search, name="search"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("", include((account_urls, "accounts"))),

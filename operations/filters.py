@@ -49,7 +49,9 @@ class OperationFilter(filters.FilterSet):
     target = filters.UUIDFilter(method="by_target")
     engine = filters.UUIDFilter(field_name="engine_id")
     team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
-    since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte", help_text="Asked for at or after.")
+    since = filters.IsoDateTimeFilter(
+        field_name="created_at", lookup_expr="gte", help_text="Asked for at or after."
+    )
     q = filters.CharFilter(field_name="target_name", lookup_expr="icontains")
 
     class Meta:

@@ -26,7 +26,9 @@ _NO = ("", "0", "false", "no")
 class Problem(APIException):
     """A refusal with a status and a stable code of its own."""
 
-    def __init__(self, status: int, code: str, detail: str, errors: Mapping[str, list[str]] | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, errors: Mapping[str, list[str]] | None = None
+    ) -> None:
         super().__init__(detail, code)
         self.status_code, self.code, self.errors = status, code, errors
 
@@ -51,7 +53,10 @@ class View(APIView):
         unknown = sorted(set(request.query_params) - known)
         if unknown:
             raise Problem(
-                400, "unknown_parameter", "Unknown parameters.", {name[:64]: ["Unknown parameter."] for name in unknown}
+                400,
+                "unknown_parameter",
+                "Unknown parameters.",
+                {name[:64]: ["Unknown parameter."] for name in unknown},
             )
 
     def reading(self) -> frozenset[str]:

@@ -59,7 +59,7 @@ class Keyset(BasePagination):
         columns = self._columns(request, view)
         signature = ",".join(f"{'-' if c.descending else ''}{c.name}" for c in columns)
         cursor = self._read(request.query_params.get("cursor"), signature, columns, queryset.model)
-        backwards, values = cursor if cursor else (False, None)
+        backwards, values = cursor or (False, None)
         if values is not None:
             queryset = queryset.filter(_after(columns, values, backwards=backwards))
         rows = list(queryset.order_by(*(c.order(backwards=backwards) for c in columns))[: limit + 1])
@@ -128,7 +128,9 @@ class Keyset(BasePagination):
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         order = ", ".join(sorted(view.ordering_fields))
         return [
-            _parameter("limit", "integer", f"Rows a page, {self.usual} where not given, at most {self.most}."),
+            _parameter(
+                "limit", "integer", f"Rows a page, {self.usual} where not given, at most {self.most}."
+            ),
             _parameter("cursor", "string", "From `next` or `previous` of another page of the same list."),
             _parameter("ordering", "string", f"Comma-separated, `-` for descending: {order}."),
         ]
@@ -159,4 +161,10 @@ def _plain(value: Any) -> Any:
 
 
 def _parameter(name: str, kind: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": {"type": kind}, "description": description}
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "schema": {"type": kind},
+        "description": description,
+    }

@@ -22,7 +22,7 @@ class Sustained(BaseThrottle):
     Callers are told apart by token, then by person, then by address.
     """
 
-    _buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # noqa: RUF012 - one for all instances
+    _buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
     _lock = Lock()
 
     def allow_request(self, request: Request, view: Any) -> bool:

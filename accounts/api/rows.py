@@ -104,7 +104,19 @@ class EntryRow(serializers.ModelSerializer):
 
     class Meta:
         model = AuditEntry
-        fields = ("id", "at", "actor", "verb", "outcome", "target", "team", "operation", "source", "ip", "detail")
+        fields = (
+            "id",
+            "at",
+            "actor",
+            "verb",
+            "outcome",
+            "target",
+            "team",
+            "operation",
+            "source",
+            "ip",
+            "detail",
+        )
         read_only_fields = fields
 
     @extend_schema_field(

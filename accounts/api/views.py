@@ -94,7 +94,9 @@ class TokenList(Listing):
         assert user is not None  # noqa: S101 - the permission has looked
         with transaction.atomic():
             made, secret = tokens.make(user, wish["name"], wish["scopes"], lasts=lasts, team=team)
-            audit.record("token.create", self.actor, target_type="token", target_id=made.pk, target_name=made.name)
+            audit.record(
+                "token.create", self.actor, target_type="token", target_id=made.pk, target_name=made.name
+            )
         shown = NewTokenRow(made, context={"request": request, "secret": secret}).data
         return Response(shown, 201, headers={"Location": f"/api/v1/tokens/{made.pk}/"})
 
@@ -117,7 +119,9 @@ class TokenDetail(View):
             raise Denied("This token lacks the scope “admin”.")
         with transaction.atomic():
             if tokens.revoke(found):
-                audit.record("token.revoke", actor, target_type="token", target_id=found.pk, target_name=found.name)
+                audit.record(
+                    "token.revoke", actor, target_type="token", target_id=found.pk, target_name=found.name
+                )
         return Response(status=204)
 
 

@@ -28,12 +28,20 @@ STREAMS = {"all": (1, 2), "stdout": (1,), "stderr": (2,)}
 _AGO = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PARAMETERS = [
-    OpenApiParameter("tail", OpenApiTypes.INT, description=f"The last so many lines, {TAIL} where not given."),
-    OpenApiParameter("since", OpenApiTypes.STR, description="RFC 3339, seconds since 1970, or ago: `10m`, `2h`."),
+    OpenApiParameter(
+        "tail", OpenApiTypes.INT, description=f"The last so many lines, {TAIL} where not given."
+    ),
+    OpenApiParameter(
+        "since", OpenApiTypes.STR, description="RFC 3339, seconds since 1970, or ago: `10m`, `2h`."
+    ),
     OpenApiParameter("until", OpenApiTypes.STR, description="As `since`."),
     OpenApiParameter("stream", OpenApiTypes.STR, enum=sorted(STREAMS)),
-    OpenApiParameter("timestamps", OpenApiTypes.BOOL, description="Begins lines of plain text with their time."),
-    OpenApiParameter("q", OpenApiTypes.STR, description="Only lines that hold this text, in upper or lower case."),
+    OpenApiParameter(
+        "timestamps", OpenApiTypes.BOOL, description="Begins lines of plain text with their time."
+    ),
+    OpenApiParameter(
+        "q", OpenApiTypes.STR, description="Only lines that hold this text, in upper or lower case."
+    ),
 ]
 
 
@@ -47,7 +55,9 @@ class ContainerLogs(View):
     def get(self, request: Request, pk: UUID) -> HttpResponseBase:
         row = self.object(visible_containers(request), pk, "container.logs")
         if flag(request, "follow") or "regex" in request.query_params:
-            raise Problem(400, "not_supported", "This version neither follows logs over REST nor searches by pattern.")
+            raise Problem(
+                400, "not_supported", "This version neither follows logs over REST nor searches by pattern."
+            )
         stream = request.query_params.get("stream") or "all"
         if stream not in STREAMS:
             raise ValidationError({"stream": [f"One of {', '.join(sorted(STREAMS))} is expected."]})
@@ -80,7 +90,9 @@ def moment(request: Request, name: str) -> int:
     except ValueError:
         then_ = None
     if then_ is None:
-        raise ValidationError({name: ["A time such as 2026-01-31T12:00:00Z, or ago such as 10m, is expected."]})
+        raise ValidationError(
+            {name: ["A time such as 2026-01-31T12:00:00Z, or ago such as 10m, is expected."]}
+        )
     return int((then_ if then_.tzinfo else then_.replace(tzinfo=UTC)).timestamp() * 10**6) * 1000
 
 
@@ -88,7 +100,12 @@ def _chosen(found: list[list[Any]], streams: tuple[int, ...], text: str) -> Iter
     """``[stream, ts_ns, text]`` as rows; ``seq`` counts all lines that were read, so that a gap shows a filter."""
     for seq, (stream, ts_ns, line) in enumerate(found, 1):
         if stream in streams and text in line.lower():
-            yield {"seq": seq, "ts": stamp(int(ts_ns)), "stream": "stderr" if stream == 2 else "stdout", "line": line}
+            yield {
+                "seq": seq,
+                "ts": stamp(int(ts_ns)),
+                "stream": "stderr" if stream == 2 else "stdout",
+                "line": line,
+            }
 
 
 def stamp(ts_ns: int) -> str:

@@ -90,7 +90,7 @@ class ContainerRow(Owned):
         read_only_fields = fields
 
     def get_status(self, row: Container) -> str:
-        return status_of(row).text
+        return str(status_of(row))
 
     @extend_schema_field(_port)
     def get_ports(self, row: Container) -> list[dict[str, Any]]:
@@ -98,11 +98,17 @@ class ContainerRow(Owned):
 
     @extend_schema_field(_attachment)
     def get_networks(self, row: Container) -> list[dict[str, Any]]:
-        return [{key: net.get(key, "") for key in ("name", "ip", "ip6", "mac", "aliases")} for net in row.networks]
+        return [
+            {key: net.get(key, "") for key in ("name", "ip", "ip6", "mac", "aliases")} for net in row.networks
+        ]
 
     @extend_schema_field(_resources)
     def get_resources(self, row: Container) -> dict[str, Any]:
-        return {"memory": row.memory_limit or None, "cpus": row.cpu_limit or None, "pids": row.pids_limit or None}
+        return {
+            "memory": row.memory_limit or None,
+            "cpus": row.cpu_limit or None,
+            "pids": row.pids_limit or None,
+        }
 
     @extend_schema_field(_restart_policy)
     def get_restart_policy(self, row: Container) -> dict[str, Any]:

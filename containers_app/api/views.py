@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -19,6 +18,7 @@ from accounts.api.base import Body, Listing, Nothing, View, body, flag
 from accounts.querysets import visible_to
 from containers_app import operations
 from containers_app.api.rows import BODIES, Bulk, ContainerFullRow, ContainerRow, Removal
+from containers_app.api.schema import RUN
 from containers_app.filters import ContainerFilter
 from containers_app.models import Container
 from engine.errors import EngineError
@@ -44,14 +44,23 @@ class ContainerList(Listing):
     filterset_class = ContainerFilter
     ordering_fields: ClassVar = {
         name: name
-        for name in ("name", "state", "health", "created_at", "started_at", "finished_at", "restart_count", "image_ref")
+        for name in (
+            "name",
+            "state",
+            "health",
+            "created_at",
+            "started_at",
+            "finished_at",
+            "restart_count",
+            "image_ref",
+        )
     }
     ordering = ("name",)
 
     def get_queryset(self) -> QuerySet[Container]:
         return visible_containers(self.request)
 
-    @extend_schema(request=OpenApiTypes.OBJECT, responses=ACCEPTED, parameters=CHANGE)
+    @extend_schema(request={"application/json": RUN}, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request) -> Response:
         wish = request.data
         if not isinstance(wish, dict):
@@ -65,7 +74,7 @@ class ContainerList(Listing):
 
 
 class ContainerDetail(View):
-    """One container. ``DELETE`` removes it: ``?force=1`` also while it runs, ``?volumes=1`` with its anonymous volumes."""
+    """One container. ``DELETE`` removes it, with ``?force=1`` while it runs, ``?volumes=1`` with anonymous volumes."""
 
     permission = {"GET": "container.read", "DELETE": "container.remove"}
     writes_take = frozenset({"force", "volumes"})
@@ -73,7 +82,9 @@ class ContainerDetail(View):
     @extend_schema(responses=ContainerFullRow)
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_containers(request), pk)
-        return Response(ContainerFullRow(found, context={"request": request, "stats": latest_stats(found)}).data)
+        return Response(
+            ContainerFullRow(found, context={"request": request, "stats": latest_stats(found)}).data
+        )
 
     @extend_schema(
         responses=ACCEPTED,
@@ -104,12 +115,13 @@ def action_view(verb: str) -> type[ContainerAction]:
     view = type(
         f"Container{verb.title()}",
         (ContainerAction,),
-        {"action": verb, "permission": f"container.{verb}", "__doc__": f"{verb.capitalize()}s the container."},
+        {
+            "action": verb,
+            "permission": f"container.{verb}",
+            "__doc__": f"{verb.capitalize()}s the container.",
+        },
     )
-    described = extend_schema(
-        request=kind, responses=ACCEPTED, parameters=CHANGE, operation_id=f"containers_{verb}"
-    )
-    return described(view)
+    return extend_schema(request=kind, responses=ACCEPTED, parameters=CHANGE)(view)
 
 
 class BulkItem(serializers.Serializer):
@@ -141,7 +153,9 @@ class ContainerBulk(View):
             raise ValidationError({"params": parsed.errors})
         ids = list(dict.fromkeys(wish["ids"]))
         rows = visible_containers(request).in_bulk(ids)
-        results = [self._one(request, pk, rows.get(pk), wish["action"], dict(parsed.validated_data)) for pk in ids]
+        results = [
+            self._one(request, pk, rows.get(pk), wish["action"], dict(parsed.validated_data)) for pk in ids
+        ]
         status = 202 if all(item["status"] == 202 for item in results) else 207
         return Response({"results": results}, status)
 
@@ -161,7 +175,11 @@ class ContainerBulk(View):
             return _item(pk, error.status, error.code, error.message)
         except EngineError as error:
             return _item(pk, 403 if error.code == "policy_denied" else 400, error.code, error.message)
-        return {"id": pk, "status": 202, "operation": OperationRow(operation, context={"request": request}).data}
+        return {
+            "id": pk,
+            "status": 202,
+            "operation": OperationRow(operation, context={"request": request}).data,
+        }
 
 
 def _item(pk: UUID, status: int, code: str, message: str) -> dict[str, Any]:

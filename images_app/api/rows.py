@@ -61,7 +61,9 @@ class TagRow(Row):
 
     address = "tags"
     image_engine_id = serializers.CharField(source="image.native_id", read_only=True)
-    team = serializers.SlugRelatedField(slug_field="slug", source="image.team", read_only=True, allow_null=True)
+    team = serializers.SlugRelatedField(
+        slug_field="slug", source="image.team", read_only=True, allow_null=True
+    )
 
     class Meta:
         model = Tag
@@ -118,7 +120,9 @@ class BuildRow(Row):
 
     @extend_schema_field(
         inline_serializer(
-            "BuildError", {"code": serializers.CharField(), "message": serializers.CharField()}, allow_null=True
+            "BuildError",
+            {"code": serializers.CharField(), "message": serializers.CharField()},
+            allow_null=True,
         )
     )
     def get_error(self, row: Build) -> dict[str, str] | None:

@@ -202,7 +202,9 @@ class TagDetail(View):
     def delete(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_tags(self.actor), pk)
         body(request, Nothing)
-        operation = operations.request_untag(found, actor=self.actor, idempotency_key=idempotency_key(request))
+        operation = operations.request_untag(
+            found, actor=self.actor, idempotency_key=idempotency_key(request)
+        )
         return accepted(request, operation)
 
 

@@ -26,7 +26,9 @@ def build_wish(request: Request) -> tuple[dict[str, Any], IO[bytes] | None]:
     if isinstance(data, QueryDict):
         data, context = _from_form(data)
     if isinstance(data, dict) and "git" in data:
-        raise Problem(400, "not_supported", "This version builds from a Dockerfile or an uploaded context only.")
+        raise Problem(
+            400, "not_supported", "This version builds from a Dockerfile or an uploaded context only."
+        )
     parsed = BuildWish(data=data)
     parsed.is_valid(raise_exception=True)
     wish = dict(parsed.validated_data)

@@ -18,6 +18,7 @@ from operations.models import Engine, Operation
 
 LONGEST_WAIT = 300
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})", re.ASCII | re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 
 
@@ -53,7 +54,9 @@ def engine_of(body: Mapping[str, Any]) -> Engine | None:
     return found
 
 
-def lines(request: Request, rows: Iterable[Mapping[str, Any]], *, last: int | str | None = None) -> StreamingHttpResponse:
+def lines(
+    request: Request, rows: Iterable[Mapping[str, Any]], *, last: int | str | None = None
+) -> StreamingHttpResponse:
     """Rows of ``{seq, …, line}`` as NDJSON where ``Accept`` asks for JSON lines, else as plain text."""
     headers = {"X-Accel-Buffering": "no"}
     if last is not None:
@@ -79,4 +82,4 @@ def _text(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _is_uuid(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value.lower()) is not None
+    return isinstance(value, str) and _UUID.fullmatch(value.lower()) is not None

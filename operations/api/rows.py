@@ -15,7 +15,11 @@ UNITS = ("layers", "bytes", "steps")
 
 _target = inline_serializer(
     "Target",
-    {"type": serializers.CharField(), "id": serializers.UUIDField(allow_null=True), "name": serializers.CharField()},
+    {
+        "type": serializers.CharField(),
+        "id": serializers.UUIDField(allow_null=True),
+        "name": serializers.CharField(),
+    },
 )
 _progress = inline_serializer(
     "Progress",

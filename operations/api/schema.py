@@ -15,7 +15,10 @@ KEY = OpenApiParameter(
     description="The same key with the same body within 24 h: the same operation.",
 )
 PREFER = OpenApiParameter(
-    "Prefer", OpenApiTypes.STR, OpenApiParameter.HEADER, description="`wait=30`: seconds to wait for the end, then 200."
+    "Prefer",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="`wait=30`: seconds to wait for the end, then 200.",
 )
 CHANGE = [KEY, PREFER]
 LINES = {(200, "text/plain"): OpenApiTypes.STR, (200, "application/x-ndjson"): OpenApiTypes.STR}

@@ -81,7 +81,9 @@ class EngineSync(View):
         found = self.object(visible_engines(self.actor), pk)
         body(request, Nothing)
         if not want.request_sync(found.pk):
-            raise Problem(503, "unavailable", "The gateway cannot be reached just now; it compares by itself soon.")
+            raise Problem(
+                503, "unavailable", "The gateway cannot be reached just now; it compares by itself soon."
+            )
         return Response(EngineRow(found, context={"request": request}).data, 202)
 
 
@@ -154,4 +156,9 @@ class OperationRetry(View):
 def _log_lines(events: list[OperationEvent]) -> Iterator[dict[str, Any]]:
     for event in events:
         stream = "stderr" if event.data.get("stream") == 2 else "stdout"
-        yield {"seq": event.seq, "ts": event.at.isoformat(), "stream": stream, "line": event.data.get("text", "")}
+        yield {
+            "seq": event.seq,
+            "ts": event.at.isoformat(),
+            "stream": stream,
+            "line": event.data.get("text", ""),
+        }

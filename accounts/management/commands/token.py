@@ -22,7 +22,9 @@ class Command(BaseCommand):
         create = verbs.add_parser("create", help="makes a token and prints it")
         create.add_argument("name", help="what it is for")
         create.add_argument("--user", required=True, help="the user name of its owner")
-        create.add_argument("--scope", action="append", choices=SCOPES, required=True, help="may be given again")
+        create.add_argument(
+            "--scope", action="append", choices=SCOPES, required=True, help="may be given again"
+        )
         create.add_argument("--expires", default="30d", help="30d, 12h or 90m; 365d at most (default: 30d)")
         create.add_argument("--team", help="the slug of the one team that it is for")
         show = verbs.add_parser("list", help="shows tokens without their secrets")
@@ -59,8 +61,15 @@ class Command(BaseCommand):
             rows = rows.filter(user__username=options["user"])
         for row in rows:
             state = "ready" if tokens.usable(row) else "ended"
-            scopes = ",".join(row.scopes)
-            self.stdout.write(f"{row.key}  {row.user.username}  {scopes}  {row.expires_at:%Y-%m-%d}  {state}  {row.name}")
+            facts = (
+                row.key,
+                row.user.username,
+                ",".join(row.scopes),
+                f"{row.expires_at:%Y-%m-%d}",
+                state,
+                row.name,
+            )
+            self.stdout.write("  ".join(facts))
 
     def _revoke(self, options: dict[str, Any]) -> None:
         found = ApiToken.objects.filter(key=options["key"]).first()

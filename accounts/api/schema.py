@@ -1,0 +1,74 @@
+"""What the OpenAPI document says beyond what the views' own declarations tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+
+from accounts.api.base import Listing
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457. `code` is stable; `errors` is field → messages.",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "errors": {
+            "type": "object",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+}
+
+
+class Schema(AutoSchema):
+    """Lists are the views that say so, and their permission is told in words."""
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        if isinstance(self.view, Listing):
+            return self.method == "GET"
+        return bool(super()._is_list_view(serializer))
+
+    def get_description(self) -> str:
+        text = super().get_description()
+        declared = getattr(self.view, "permission", "")
+        needed = declared.get(self.method, "") if isinstance(declared, dict) else declared
+        return f"{text}\n\nPermission: `{needed}`."
+
+
+class BearerScheme(OpenApiAuthenticationExtension):
+    """``Authorization: Bearer slp_….…``."""
+
+    target_class = "accounts.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "slp_<key>.<secret>"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    """The browser's session."""
+
+    target_class = "accounts.authentication.BrowserSession"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        from django.conf import settings
+
+        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+
+
+def with_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Every address may answer with a problem."""
+    result["components"]["schemas"]["Problem"] = PROBLEM
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            operation["responses"].setdefault("default", {"description": "A problem.", "content": content})
+    return result
