@@ -35,14 +35,6 @@ STATS = key("stats")
 _PING_AFTER = 5.0
 _POLL = 2.0
 _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0)
-_PING_AFTER = 5.0
-_POLL = 2.0
-_BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0)
-AWAY = "away"
-"""State of a ring while Redis does not answer."""
-
-FRAME = 64 * 1024
-"""Characters of entries that go together in one step."""
 
 
 class Listener:

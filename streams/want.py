@@ -22,6 +22,9 @@ WANTED = key("want")
 CHANNEL = key("want", "new")
 """Where names are announced that were not wanted before."""
 
+SYNC = key("want", "sync")
+"""Where somebody asks that an engine be compared with its rows now."""
+
 _REFRESH = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -59,3 +62,11 @@ def request_sync(engine_id: object) -> bool:
     except LOST:
         return False
     return True
+
+
+def request_sync(engine_id: object) -> bool:
+    """Asks the gateway to compare an engine with its rows now. False where no gateway listens; never raises."""
+    try:
+        return bool(client().publish(SYNC, str(engine_id)))
+    except LOST:
+        return False
