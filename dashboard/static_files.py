@@ -23,12 +23,11 @@ _ASKED = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
 # Of the packages' files, those that no page of ours loads; compressing them takes most of the time.
 _UNUSED = [
     "*.map",
-    "*/redoc/*",
-    "*/swagger-ui-es-*",
-    "*/swagger-ui.js",
     "*/oauth2-redirect*",
-    "*.txt",
+    "*/redoc/*",
     ".stamp",
+    "django_htmx/*",
+    "icons.txt",
 ]
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),

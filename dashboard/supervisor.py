@@ -64,12 +64,16 @@ class Log:
 
 @dataclass
 class Child:
-    """One program to keep running. ``grace``: seconds between the request to end and the end."""
+    """One program to keep running. ``grace``: seconds between the request to end and the end.
+
+    ``echo``: whether its warnings go to the console too.
+    """
 
     name: str
     command: Sequence[str]
     log: Log
     grace: float = 3.0
+    echo: bool = True
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     not_before: float = 0.0
@@ -189,7 +193,7 @@ class Supervisor:
         for line in lines:
             if _RECORD.match(line) or not child.loud:
                 child.loud = bool(_LOUD.search(line))
-            if child.loud and line.strip():
+            if child.loud and child.echo and line.strip():
                 self.say(child.name, line.decode(errors="replace"))
 
     def say(self, name: str, text: str) -> None:

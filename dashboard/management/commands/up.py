@@ -107,8 +107,8 @@ class Command(BaseCommand):
 
     # The children
 
-    def _child(self, name: str, command: list[str], grace: float) -> Child:
-        return Child(name, command, Log(self.home / "log" / f"{name}.log"), grace)
+    def _child(self, name: str, command: list[str], grace: float, *, echo: bool = True) -> Child:
+        return Child(name, command, Log(self.home / "log" / f"{name}.log"), grace, echo)
 
     def _redis(self, path: Path) -> Child:
         """A private Redis: no port, no files, a socket that this user alone may open."""
@@ -118,7 +118,8 @@ class Command(BaseCommand):
         # Rings carry an expiry and may go when memory is short; the broker's queues do not and stay.
         command += ["--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru", "--loglevel", "warning"]
         command += ["--client-output-buffer-limit", "pubsub", "32mb", "8mb", "60"]
-        return self._child("redis", command, grace=0.5)
+        # What it warns of at every start (memory overcommit, huge pages) does not matter to a cache.
+        return self._child("redis", command, grace=0.5, echo=False)
 
     def _web(self) -> Child:
         command = [sys.executable, "-m", "uvicorn", "dashboard.asgi:application"]
