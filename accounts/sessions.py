@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
 
 from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
 
 SINCE, SEEN = "signed_in_at", "seen_at"
 _WRITE_EVERY = 60
 
 
-class Session(Protocol):
-    """What is needed of a session, in a request as in a socket's scope."""
-
-    def get(self, key: str, default: Any = None) -> Any: ...
-
-    def __setitem__(self, key: str, value: Any) -> None: ...
-
-
-def begin(session: Session) -> None:
+def begin(session: SessionBase) -> None:
     """Starts both clocks: at sign-in."""
     session[SINCE] = session[SEEN] = int(time.time())
 
 
-def touch(session: Session) -> None:
+def touch(session: SessionBase) -> None:
     """Somebody is there. Written once a minute at most."""
     now = int(time.time())
     if session.get(SINCE) is None:
@@ -33,7 +25,7 @@ def touch(session: Session) -> None:
         session[SEEN] = now
 
 
-def alive(session: Session) -> bool:
+def alive(session: SessionBase) -> bool:
     """Whether neither clock has run out. Sockets ask it too, while nothing is sent."""
     now = time.time()
     since, seen = session.get(SINCE), session.get(SEEN)

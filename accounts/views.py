@@ -86,7 +86,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return render(request, "accounts/login.html", context)
     limits.succeeded(attempt)
     user = form.get_user()
-    _begin_session(request, user)  # type: ignore[arg-type]
+    _begin_session(request, user)
     audit.record("auth.login", actor_of(request))
     return HttpResponseRedirect(to)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -86,6 +86,6 @@ def found(actor: Actor, text: str) -> Iterator[tuple[str, Any, str]]:
 
 def _some(
     actor: Actor, rows: QuerySet[Any], wanted: Q, team: str = "team", order: str | None = None
-) -> list[Model]:
+) -> list[Any]:
     rows = visible_to(actor, rows, team).filter(wanted)
     return list((rows.order_by(order) if order else rows)[:EACH])

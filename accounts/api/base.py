@@ -150,6 +150,13 @@ class Row(serializers.ModelSerializer):
         return absolute(self.context["request"], f"/api/v1/{self.address}/{row.pk}/")
 
 
+class TeamSlug(serializers.SlugRelatedField):
+    """The owning team by its slug, null for nobody's. Have it selected with the rows."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(slug_field="slug", read_only=True, allow_null=True, **options)
+
+
 def body(request: Request, kind: type[Body]) -> dict[str, Any]:
     """The body, checked; raises `ValidationError`."""
     parsed = kind(data=request.data)

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError as Unreadable
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import F, Field, Model, Q
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -53,7 +53,8 @@ class Keyset(BasePagination):
 
     usual, most = 50, 200
 
-    def paginate_queryset(self, queryset: QuerySet[Model], request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        """``queryset`` is one of models, never a plain list."""
         self.request = request
         limit = self._limit(request)
         columns = self._columns(request, view)
@@ -118,7 +119,7 @@ class Keyset(BasePagination):
             if signed != signature or backwards not in (0, 1) or len(values) != len(columns):
                 raise ValueError("a cursor of another list")
             typed = [
-                None if value is None else model._meta.get_field(column.name).to_python(value)
+                None if value is None else _field(model, column.name).to_python(value)
                 for column, value in zip(columns, values, strict=True)
             ]
         except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error, Unreadable):
@@ -153,6 +154,13 @@ def _after(columns: Sequence[Column], values: Sequence[Any], *, backwards: bool)
         if beyond is not None:
             found |= same & beyond
         same &= Q(**{f"{column.name}__isnull": True}) if value is None else Q(**{column.name: value})
+    return found
+
+
+def _field(model: type[Model], name: str) -> Field[Any, Any]:
+    found = model._meta.get_field(name)
+    if not isinstance(found, Field):
+        raise TypeError(f"{name} is no column to order by")
     return found
 
 

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from accounts.access import SCOPES
-from accounts.api.base import Body, Row, Text
+from accounts.api.base import Body, Row, TeamSlug, Text
 from accounts.models import ApiToken, AuditEntry, Role, Team, User
 
 _member = inline_serializer(
@@ -27,8 +27,8 @@ class TeamRow(Row):
 
     class Meta:
         model = Team
-        fields = ("id", "slug", "name", "created_at", "members", "url")
-        read_only_fields = fields
+        fields: tuple[str, ...] = ("id", "slug", "name", "created_at", "members", "url")
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(_member)
     def get_members(self, row: Team) -> list[dict[str, str]]:
@@ -46,10 +46,10 @@ class UserRow(Row):
 
     class Meta:
         model = User
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "username", "name", "email", "is_active", "is_site_admin", "teams", "last_login", "created_at", "url",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(_role)
     def get_teams(self, row: User) -> list[dict[str, str]]:
@@ -60,15 +60,15 @@ class TokenRow(Row):
     """A token of one's own, without its secret."""
 
     address = "tokens"
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    team = TeamSlug()
     scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), read_only=True)
 
     class Meta:
         model = ApiToken
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "name", "key", "scopes", "team", "created_at", "expires_at", "last_used_at", "revoked_at", "url",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class NewTokenRow(TokenRow):
@@ -77,8 +77,8 @@ class NewTokenRow(TokenRow):
     token = serializers.SerializerMethodField()
 
     class Meta(TokenRow.Meta):
-        fields = (*TokenRow.Meta.fields, "token")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (*TokenRow.Meta.fields, "token")
+        read_only_fields: tuple[str, ...] = fields
 
     def get_token(self, row: ApiToken) -> str:
         return str(self.context["secret"])
@@ -97,14 +97,14 @@ class EntryRow(serializers.ModelSerializer):
     """One line of the audit trail."""
 
     actor = serializers.CharField(source="actor_name", read_only=True)
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    team = TeamSlug()
     target = serializers.SerializerMethodField()
     operation = serializers.UUIDField(source="operation_id", read_only=True, allow_null=True)
     detail = serializers.DictField(read_only=True)
 
     class Meta:
         model = AuditEntry
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
             "at",
             "actor",
@@ -117,7 +117,7 @@ class EntryRow(serializers.ModelSerializer):
             "ip",
             "detail",
         )
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(
         inline_serializer(

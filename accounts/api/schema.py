@@ -35,7 +35,7 @@ class Schema(AutoSchema):
             return self.method == "GET"
         return bool(super()._is_list_view(serializer))
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override] # drf-spectacular's own signature
         text = super().get_description()
         declared = getattr(self.view, "permission", "")
         needed = declared.get(self.method, "") if isinstance(declared, dict) else declared

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
-from accounts.api.base import Body, Boolean, Integer, Row, Text
+from accounts.api.base import Body, Boolean, Integer, Row, TeamSlug, Text
 from containers_app.models import Container, Mount, Network, Volume
 from containers_app.queries import status_of
 
@@ -51,7 +51,7 @@ class Owned(Row):
     """What every object of an engine carries."""
 
     engine_id = serializers.CharField(source="native_id", read_only=True)
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    team = TeamSlug()
     labels = serializers.DictField(child=serializers.CharField(), read_only=True)
 
 
@@ -63,8 +63,8 @@ class MountRow(serializers.ModelSerializer):
 
     class Meta:
         model = Mount
-        fields = ("type", "source", "target", "read_only", "volume")
-        read_only_fields = fields
+        fields: tuple[str, ...] = ("type", "source", "target", "read_only", "volume")
+        read_only_fields: tuple[str, ...] = fields
 
 
 class ContainerRow(Owned):
@@ -82,12 +82,12 @@ class ContainerRow(Owned):
 
     class Meta:
         model = Container
-        fields = (
+        fields: tuple[str, ...] = (
             *OWNED, "state", "status", "health", "exit_code", "oom_killed", "error", "restart_count", "image",
             "image_ref", "command", "entrypoint", "ports", "mounts", "networks", "resources", "restart_policy",
             "stack", "started_at", "finished_at",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     def get_status(self, row: Container) -> str:
         return str(status_of(row))
@@ -126,11 +126,11 @@ class ContainerFullRow(ContainerRow):
     stats = serializers.SerializerMethodField()
 
     class Meta(ContainerRow.Meta):
-        fields = (
+        fields: tuple[str, ...] = (
             *ContainerRow.Meta.fields, "environment", "hostname", "user", "working_dir", "tty", "privileged",
             "auto_remove", "log_driver", "stop_signal", "stop_timeout", "failing_streak", "healthcheck", "stats",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(serializers.DictField(allow_null=True))
     def get_stats(self, row: Container) -> dict[str, Any] | None:
@@ -147,8 +147,17 @@ class VolumeRow(Owned):
 
     class Meta:
         model = Volume
-        fields = (*OWNED, "driver", "scope", "options", "anonymous", "size", "sized_at", "used_by")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (
+            *OWNED,
+            "driver",
+            "scope",
+            "options",
+            "anonymous",
+            "size",
+            "sized_at",
+            "used_by",
+        )
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(
         inline_serializer(
@@ -184,8 +193,8 @@ class NetworkRow(Owned):
 
     class Meta:
         model = Network
-        fields = (*OWNED, "driver", "scope", "internal", "ipv6", "subnets", "gateways")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (*OWNED, "driver", "scope", "internal", "ipv6", "subnets", "gateways")
+        read_only_fields: tuple[str, ...] = fields
 
 
 class Stop(Body):

@@ -100,8 +100,8 @@ class ContainerDetail(View):
 class ContainerAction(View):
     """One verb on one container; which one is the address's business."""
 
-    action: str = ""
-    permission: str = ""
+    action: ClassVar[str] = ""
+    permission: ClassVar[str] = ""
 
     def post(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_containers(request), pk)

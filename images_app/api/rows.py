@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
-from accounts.api.base import Body, Boolean, Row, Text
+from accounts.api.base import Body, Boolean, Row, TeamSlug, Text
 from images_app.models import Build, Image, Layer, Tag, TagMove
 
 
@@ -16,21 +14,21 @@ class ImageRow(Row):
 
     address = "images"
     engine_id = serializers.CharField(source="native_id", read_only=True)
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    team = TeamSlug()
     labels = serializers.DictField(child=serializers.CharField(), read_only=True)
     tags = serializers.SerializerMethodField()
     digests = serializers.ListField(child=serializers.CharField(), read_only=True)
     layers = serializers.IntegerField(source="layer_count", read_only=True)
     containers = serializers.IntegerField(source="container_count", read_only=True)
-    parent = serializers.CharField(source="parent_id", read_only=True)
+    parent = serializers.CharField(source="parent_id", read_only=True)  # type: ignore[assignment] # a field here
 
     class Meta:
         model = Image
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "engine", "engine_id", "name", "labels", "team", "created_at", "url", "tags", "digests", "size",
             "layers", "containers", "parent", "architecture", "os", "author",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_tags(self, row: Image) -> list[str]:
@@ -43,8 +41,8 @@ class ImageFullRow(ImageRow):
     config = serializers.DictField(read_only=True)
 
     class Meta(ImageRow.Meta):
-        fields = (*ImageRow.Meta.fields, "config")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (*ImageRow.Meta.fields, "config")
+        read_only_fields: tuple[str, ...] = fields
 
 
 class LayerRow(serializers.ModelSerializer):
@@ -52,8 +50,8 @@ class LayerRow(serializers.ModelSerializer):
 
     class Meta:
         model = Layer
-        fields = ("index", "digest", "command", "size", "created_at", "empty")
-        read_only_fields = fields
+        fields: tuple[str, ...] = ("index", "digest", "command", "size", "created_at", "empty")
+        read_only_fields: tuple[str, ...] = fields
 
 
 class TagRow(Row):
@@ -61,39 +59,29 @@ class TagRow(Row):
 
     address = "tags"
     image_engine_id = serializers.CharField(source="image.native_id", read_only=True)
-    team = serializers.SlugRelatedField(
-        slug_field="slug", source="image.team", read_only=True, allow_null=True
-    )
+    team = TeamSlug(source="image.team")
 
     class Meta:
         model = Tag
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "engine", "name", "repository", "tag", "image", "image_engine_id", "team", "created_at", "url",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class MoveRow(serializers.ModelSerializer):
-    """One movement of a tag, by digests. ``to`` null: it was taken away; ``operation`` null: from outside Slipway."""
+    """One movement of a tag. Digests are null where there was or is nothing, or nothing that the caller may know of.
 
-    source = serializers.SerializerMethodField()
-    target = serializers.SerializerMethodField()
+    ``operation`` is null for what was done outside Slipway.
+    """
+
+    from_engine_id = serializers.CharField(source="from_native_id", read_only=True, allow_null=True)
+    to_engine_id = serializers.CharField(source="to_native_id", read_only=True, allow_null=True)
 
     class Meta:
         model = TagMove
-        fields = ("at", "name", "source", "target", "operation")
-        read_only_fields = fields
-
-    def get_source(self, row: TagMove) -> str | None:
-        return row.from_native_id or None
-
-    def get_target(self, row: TagMove) -> str | None:
-        return row.to_native_id or None
-
-    def to_representation(self, instance: TagMove) -> dict[str, Any]:
-        found = super().to_representation(instance)
-        found["from"], found["to"] = found.pop("source"), found.pop("target")
-        return found
+        fields: tuple[str, ...] = ("at", "name", "from_engine_id", "to_engine_id", "operation")
+        read_only_fields: tuple[str, ...] = fields
 
 
 class BuildRow(Row):
@@ -101,7 +89,7 @@ class BuildRow(Row):
 
     address = "builds"
     name = serializers.CharField(source="__str__", read_only=True)
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    team = TeamSlug()
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
     state = serializers.CharField(source="operation.state", default=None, read_only=True)
     error = serializers.SerializerMethodField()
@@ -112,11 +100,11 @@ class BuildRow(Row):
 
     class Meta:
         model = Build
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "engine", "name", "labels", "team", "created_at", "url", "operation", "state", "error", "actor",
             "started_at", "finished_at", "image", "tags", "target", "no_cache", "pull", "context_size",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(
         inline_serializer(
@@ -139,8 +127,14 @@ class BuildFullRow(BuildRow):
     steps = serializers.ListField(child=serializers.DictField(), read_only=True)
 
     class Meta(BuildRow.Meta):
-        fields = (*BuildRow.Meta.fields, "dockerfile", "dockerfile_path", "build_args", "steps")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (
+            *BuildRow.Meta.fields,
+            "dockerfile",
+            "dockerfile_path",
+            "build_args",
+            "steps",
+        )
+        read_only_fields: tuple[str, ...] = fields
 
 
 class Pull(Body):

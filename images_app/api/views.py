@@ -108,7 +108,7 @@ class ImagePull(View):
         operation = operations.request_pull(
             wish["reference"],
             actor=self.actor,
-            engine=engine_of(request.data),
+            engine=engine_of(wish),
             team=team_of(self.actor, wish),
             idempotency_key=idempotency_key(request),
         )
@@ -124,16 +124,16 @@ class ImageBuild(View):
     @extend_schema(request=BuildWish, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request) -> Response:
         wish, context = build_wish(request)
-        engine = str(wish.pop("engine", None) or "") or None
-        team = team_of(self.actor, {"team": wish.pop("team", None)})
+        engine, team = engine_of(wish), team_of(self.actor, wish)
+        chosen = {key: value for key, value in wish.items() if key not in ("engine", "team", "tags")}
         operation = operations.request_build(
             actor=self.actor,
-            engine=engine_of({"engine": engine}),
+            engine=engine,
             team=team,
-            tags=wish.pop("tags", []),
+            tags=wish.get("tags", []),
             context=context,
             idempotency_key=idempotency_key(request),
-            **wish,
+            **chosen,
         )
         return accepted(request, operation)
 
@@ -216,8 +216,23 @@ class TagHistory(View):
     @extend_schema(responses=MoveRow(many=True))
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_tags(self.actor), pk)
-        moves = TagMove.objects.filter(engine_id=found.engine_id, name=found.name).order_by("-id")[:MOVES]
+        moves = list(
+            TagMove.objects.filter(engine_id=found.engine_id, name=found.name).order_by("-id")[:MOVES]
+        )
+        self._hide_foreign(moves, found.engine_id)
         return Response(MoveRow(moves, many=True).data)
+
+    def _hide_foreign(self, moves: list[TagMove], engine_id: UUID) -> None:
+        """A name may have pointed at somebody else's image before: that one does not exist for this caller."""
+        names = {digest for move in moves for digest in (move.from_native_id, move.to_native_id)}
+        there = Image.objects.filter(engine_id=engine_id, native_id__in=names)
+        seen = set(visible_to(self.actor, there).values_list("native_id", flat=True))
+        hidden = set(there.values_list("native_id", flat=True)) - seen | {""}
+        for move in moves:
+            if move.from_native_id in hidden:
+                move.from_native_id = None  # type: ignore[assignment]
+            if move.to_native_id in hidden:
+                move.to_native_id = None  # type: ignore[assignment]
 
 
 class BuildList(Listing):

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.http import StreamingHttpResponse
 from rest_framework.exceptions import ValidationError
@@ -48,7 +49,8 @@ def engine_of(body: Mapping[str, Any]) -> Engine | None:
     value = body.get("engine")
     if value is None:
         return None
-    found = Engine.objects.filter(pk=value).first() if _is_uuid(value) else None
+    known = isinstance(value, UUID) or _is_uuid(value)
+    found = Engine.objects.filter(pk=value).first() if known else None
     if found is None:
         raise ValidationError({"engine": ["No such engine."]})
     return found

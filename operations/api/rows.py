@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from accounts.access import actor_of
-from accounts.api.base import Row
+from accounts.api.base import Row, TeamSlug
 from operations.models import Engine, Operation
 
 UNITS = ("layers", "bytes", "steps")
@@ -42,17 +42,17 @@ class OperationRow(Row):
     target = serializers.SerializerMethodField()
     progress = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    team = TeamSlug()
     actor = serializers.CharField(source="actor_name", read_only=True)
     undoable_until = serializers.SerializerMethodField()
 
     class Meta:
         model = Operation
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "kind", "state", "target", "engine", "team", "progress", "error", "result", "actor", "source",
             "attempt", "undoable_until", "created_at", "started_at", "finished_at", "url",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(_target)
     def get_target(self, row: Operation) -> dict[str, Any]:
@@ -86,11 +86,11 @@ class EngineRow(Row):
 
     class Meta:
         model = Engine
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "engine_id", "name", "status", "status_since", "status_detail", "seen_at", "synced_at", "version",
             "endpoint", "created_at", "url",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     def get_endpoint(self, row: Engine) -> str | None:
         return row.endpoint if actor_of(self.context["request"]).is_site_admin else None
@@ -100,7 +100,7 @@ class EngineInfoRow(EngineRow):
     """The same with what the engine says of its machine; memory in bytes."""
 
     class Meta(EngineRow.Meta):
-        fields = (
+        fields: tuple[str, ...] = (
             *EngineRow.Meta.fields, "api_version", "os", "architecture", "cpus", "memory", "storage_driver",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
