@@ -1,0 +1,3 @@
+"""Runs the contract on the fake engine and on a real one."""
+
+from engine.tests.contract import *  # noqa: F403 - the tests are there
