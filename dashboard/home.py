@@ -1,0 +1,151 @@
+"""What stands around every page: the frame, the start, the search, and the pages of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+from django.views.decorators.http import require_safe
+
+from accounts.access import PERMISSIONS, SIGNED_IN, Actor, actor_of, can, requires
+from accounts.querysets import visible_to
+from containers_app.models import Container, Network, Volume
+from containers_app.queries import Stack, stack_glyphs, status_of
+from images_app.models import Image
+from operations.models import Engine, Operation
+
+STACKS = 30
+FOUND = 8
+_DECLARED = {name.replace(".", "_"): name for name in PERMISSIONS}
+
+
+class Abilities(Mapping[str, bool]):
+    """``{{ can.container_run }}``: whether the reader may, anywhere at all; a row's own team decides in the end."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+
+    def __getitem__(self, name: str) -> bool:
+        return can(self.actor, _DECLARED[name])
+
+    def __iter__(self) -> Any:
+        return iter(_DECLARED)
+
+    def __len__(self) -> int:
+        return len(_DECLARED)
+
+
+class Frame:
+    """The sidebar's facts. Each part is read when a template asks for it, once a request."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+
+    @cached_property
+    def engines(self) -> list[Engine]:
+        """All engines; one query."""
+        return list(Engine.objects.all())
+
+    @property
+    def engine(self) -> Engine | None:
+        """The one at hand: the first that answers, else the first."""
+        return next((e for e in self.engines if e.status == "online"), next(iter(self.engines), None))
+
+    @property
+    def down(self) -> list[Engine]:
+        """Those that do not answer."""
+        return [engine for engine in self.engines if engine.status == "unreachable"]
+
+    @cached_property
+    def stacks(self) -> list[Stack]:
+        """Compose projects by name, with the shape of the worst container of each; one query."""
+        return stack_glyphs(self.actor)[:STACKS]
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Numbers beside the sections; ``running`` counts operations on their way."""
+        return {
+            "containers": visible_to(self.actor, Container.objects.all()).count(),
+            "images": visible_to(self.actor, Image.objects.all()).count(),
+            "volumes": visible_to(self.actor, Volume.objects.all()).count(),
+            "networks": visible_to(self.actor, Network.objects.all()).count(),
+            "running": visible_to(self.actor, Operation.objects.filter(state__in=Operation.ACTIVE)).count(),
+        }
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: ``frame`` and ``can``. Nothing for those who are not signed in."""
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return {}
+    actor = actor_of(request)
+    return {"frame": SimpleLazyObject(lambda: Frame(actor)), "can": Abilities(actor)}
+
+
+@require_safe
+@requires(SIGNED_IN)
+def home(request: HttpRequest) -> HttpResponse:
+    """The start is the list of containers."""
+    return HttpResponseRedirect(reverse("containers:list"))
+
+
+@require_safe
+@requires(SIGNED_IN)
+def frame_parts(request: HttpRequest) -> HttpResponse:
+    """The parts of the frame that change by themselves: the sidebar, or with ``?part=down`` the strip of engines."""
+    if request.GET.get("part") == "down":
+        return render(request, "parts/down.html")
+    return render(request, "parts/nav.html", {"at": request.GET.get("at", "")})
+
+
+@require_safe
+@requires(SIGNED_IN)
+def search(request: HttpRequest) -> HttpResponse:
+    """What the palette finds for ``?q=``: containers and images."""
+    actor, words = actor_of(request), request.GET.get("q", "").split()[:4]
+    rows = _found(visible_to(actor, Container.objects.all()), words, ("name", "image_ref", "stack"))
+    context = {
+        "containers": [(row, status_of(row)) for row in rows],
+        "images": _found(visible_to(actor, Image.objects.exclude(name="")), words, ("name",)),
+    }
+    return render(request, "parts/found.html", context)
+
+
+def _found(rows: Any, words: Iterable[str], fields: Iterable[str]) -> list[Any]:
+    for word in words:
+        rows = rows.filter(Q(*((f"{field}__icontains", word) for field in fields), _connector=Q.OR))
+    return list(rows[:FOUND])
+
+
+# Errors
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400: the request makes no sense."""
+    return _error(request, 400, "The request makes no sense.")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403: signed in, and not allowed. The sentence names the missing role."""
+    return _error(request, 403, str(exception) or "Not allowed.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404: no such page or object, or one that this person may not know of."""
+    return _error(request, 404, "No such object.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500: our fault. The page asks nothing of the database, which may be what broke."""
+    return _error(request, 500, "Something broke on our side. It is in the server's log.")
+
+
+def _error(request: HttpRequest, status: int, detail: str) -> HttpResponse:
+    if "HX-Request" in request.headers:
+        return JsonResponse({"detail": detail}, status=status)
+    return render(request, f"errors/{status}.html", {"detail": detail}, status=status)

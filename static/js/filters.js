@@ -1,0 +1,38 @@
+// Filter forms answer while one types: data-filter names the part of the page that is fetched again.
+import { $, $$, onClick } from './dom.js'
+
+/** The form's own address: empty fields are left out, so that an address says no more than it must. */
+function address(form) {
+  const parts = new URLSearchParams(new FormData(form))
+  for (const [key, value] of [...parts]) if (!value) parts.delete(key, value)
+  const text = parts.toString()
+  return text ? `${location.pathname}?${text}` : location.pathname
+}
+
+/** Fetches a part of the page anew from this address, which becomes the page's own. */
+export async function show(part, url) {
+  history.replaceState(history.state, '', url)
+  part.setAttribute('hx-get', url)
+  part.setAttribute('aria-busy', 'true')
+  await htmx.ajax('GET', url, { source: part, target: part, swap: part.getAttribute('hx-swap') })
+  $(`#${part.id}`)?.removeAttribute('aria-busy')
+}
+
+export function keepFilters() {
+  for (const form of $$('form[data-filter]')) {
+    let timer
+    const apply = () => { clearTimeout(timer); const part = $(form.dataset.filter); if (part) show(part, address(form)) }
+    for (const button of $$('[data-apply]', form)) button.hidden = true
+    form.addEventListener('input', event => { clearTimeout(timer); timer = setTimeout(apply, event.target.type === 'search' ? 200 : 0) })
+    form.addEventListener('submit', event => { event.preventDefault(); apply() })
+    form.addEventListener('keydown', event => {
+      if (event.key !== 'Escape' || event.target.type !== 'search') return
+      if (event.target.value) { event.target.value = ''; apply() } else event.target.blur()
+    })
+  }
+  onClick('[data-eye]', button => {
+    const field = $('input', button.parentElement), shown = field.type === 'password'
+    field.type = shown ? 'text' : 'password'
+    button.setAttribute('aria-pressed', shown)
+  })
+}

@@ -1,0 +1,24 @@
+// Single letters: places to go, the filter, help. Those of one page stand in its own script.
+import { $, isCommand, onClick } from './dom.js'
+
+const PLACES = { c: 'containers', i: 'images', b: 'builds', v: 'volumes', n: 'networks', o: 'operations' }
+
+export function keepKeys() {
+  const help = $('#keys'), letters = $('[data-letters]')
+  if (letters) {
+    letters.checked = localStorage.getItem('letters') !== 'off'
+    letters.addEventListener('change', () => localStorage.setItem('letters', letters.checked ? 'on' : 'off'))
+  }
+  onClick('[data-keys]', () => help?.showModal())
+  let going = 0
+  document.addEventListener('keydown', event => {
+    if (!isCommand(event)) return
+    const key = event.key.toLowerCase(), gone = Date.now() - going < 1200
+    going = 0
+    if (gone && PLACES[key]) { event.preventDefault(); $(`#po-${PLACES[key]}`)?.click(); event.stopImmediatePropagation() }
+    else if (key === 'g') going = Date.now()
+    else if (key === '?') help?.showModal()
+    else if (key === '/') { const field = $('.search input'); if (field) { event.preventDefault(); field.focus(); field.select() } }
+    else if (key === 'c') $('#po-run')?.click()
+  })
+}

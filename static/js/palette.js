@@ -1,0 +1,66 @@
+// Command palette: what can be done with what is in view, what the server finds, places to go. Combobox and listbox.
+import { $, $$, onClick } from './dom.js'
+
+export function keepPalette() {
+  const palette = $('#palette')
+  if (!palette) return
+  const input = $('input', palette), none = $('.none', palette)
+  const here = $('[data-palette-here]', palette), found = $('[data-palette-found]', palette)
+  const shown = () => $$('.opt', palette).filter(option => !option.hidden && !option.closest('[hidden]'))
+  let asked = 0, timer
+
+  const pick = option => {
+    for (const other of $$('.opt', palette)) other.setAttribute('aria-selected', other === option)
+    if (option) { input.setAttribute('aria-activedescendant', option.id); option.scrollIntoView({ block: 'nearest' }) }
+    else input.removeAttribute('aria-activedescendant')
+  }
+  const filter = () => {
+    const words = input.value.trim().toLowerCase().split(/\s+/)
+    for (const option of $$('.pg:not([data-palette-found]) > .opt', palette))
+      option.hidden = !words.every(word => option.textContent.toLowerCase().includes(word))
+    for (const group of $$('.pg', palette)) if (!group.matches('[data-palette-found]')) group.hidden = !$('.opt:not([hidden])', group)
+    none.hidden = shown().length > 0
+    pick(shown()[0])
+  }
+  const look = () => {
+    clearTimeout(timer)
+    timer = setTimeout(async () => {
+      const number = ++asked, q = input.value.trim()
+      const answer = await fetch(`${palette.dataset.search}?q=${encodeURIComponent(q)}`, { headers: { 'HX-Request': 'true' } }).catch(() => null)
+      if (!answer?.ok || answer.redirected || number !== asked) return
+      found.innerHTML = await answer.text()
+      found.hidden = !found.childElementCount
+      filter()
+    }, input.value ? 120 : 0)
+  }
+  /** Commands of the thing in view: buttons and links of the page with data-command="words". */
+  const gather = () => {
+    const title = $('[data-command-of]')?.dataset.commandOf ?? ''
+    const made = title ? $$('[data-command]').map((target, i) => {
+      const option = document.createElement('div'), icon = $('svg', target)?.cloneNode(true), text = document.createElement('span')
+      option.className = 'opt'; option.id = `po-here-${i}`; option.setAttribute('role', 'option')
+      text.className = 'grow'; text.textContent = `${target.dataset.command} ${title}`
+      option.append(...[icon, text].filter(Boolean))
+      option.onclick = () => { palette.close(); target.click() }
+      return option
+    }) : []
+    here.setAttribute('aria-label', title || 'Here')
+    $('.menu-title', here).textContent = title
+    here.replaceChildren($('.menu-title', here), ...made)
+  }
+  const open = () => { input.value = ''; gather(); filter(); look(); palette.showModal(); input.focus() }
+
+  input.addEventListener('input', () => { filter(); look() })
+  input.addEventListener('keydown', event => {
+    const options = shown(), at = options.findIndex(option => option.getAttribute('aria-selected') === 'true')
+    if (event.key === 'ArrowDown') pick(options[(at + 1) % options.length])
+    else if (event.key === 'ArrowUp') pick(options[(at - 1 + options.length) % options.length])
+    else if (event.key === 'Enter') { palette.close(); options[at]?.click() }
+    else return
+    event.preventDefault()
+  })
+  onClick('[data-palette]', open)
+  document.addEventListener('keydown', event => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') { event.preventDefault(); palette.open ? palette.close() : open() }
+  })
+}

@@ -1,0 +1,88 @@
+// One sentence that goes by itself. That of a running operation turns into its result.
+import { $, $$, onClick } from './dom.js'
+import { ending } from './operation.js'
+
+const STAYS = 4000
+const DONE = [
+  ['Restarting', 'Restarted'], ['Starting', 'Started'], ['Stopping', 'Stopped'], ['Killing', 'Killed'],
+  ['Unpausing', 'Resumed'], ['Resuming', 'Resumed'], ['Pausing', 'Paused'], ['Renaming', 'Renamed'],
+  ['Removing', 'Removed'], ['Running', 'Runs:'], ['Creating', 'Created'], ['Pulling', 'Pulled'],
+  ['Building', 'Built'], ['Tagging', 'Tagged'], ['Untagging', 'Untagged'],
+]
+
+/** "Stopping web" when it has ended well: "Stopped web". */
+function past(text) {
+  for (const [doing, done] of DONE) if (text.startsWith(doing)) return done + text.slice(doing.length)
+  return `${text}: done`
+}
+
+function tell(toast, tone, text, more = '') {
+  toast.dataset.tone = tone
+  $('b', toast).textContent = text
+  $('small', toast).textContent = more
+  clearTimeout(toast.timer)
+  if (tone === 'ok') leave(toast)
+}
+function leave(toast) {
+  toast.timer = setTimeout(() => toast.matches(':hover, :focus-within') ? leave(toast) : toast.remove(), STAYS)
+}
+
+/** Shows a sentence. tone: ok, bad (stays until closed) or busy (with the id of an operation, which it follows). */
+export function toast(text, tone = 'ok', operation = null) {
+  const made = $('#toast').content.firstElementChild.cloneNode(true)
+  const link = $('a', made)
+  if (operation) { link.href = link.dataset.to.replace('0'.repeat(8) + '-0000-0000-0000-' + '0'.repeat(12), operation); link.hidden = false }
+  tell(made, tone, text)
+  $('#toasts').append(made)
+  for (const old of $$('.toast').slice(0, -5)) old.remove()
+  if (operation && tone === 'busy') follow(made, text, operation)
+  return made
+}
+
+function follow(made, text, id) {
+  let seq = 0, wait = 400
+  const take = events => {
+    const end = ending(events)
+    seq = Math.max(seq, ...events.map(e => e.seq))
+    const far = events.findLast(e => e.kind === 'progress')?.data
+    if (far?.message) $('small', made).textContent = far.message
+    if (!end) return
+    document.removeEventListener('slipway:operation', heard)
+    if (end.state === 'succeeded') tell(made, 'ok', past(text))
+    else if (end.state === 'failed') tell(made, 'bad', `${text} failed`, end.message ?? '')
+    else tell(made, 'ok', `${text} was cancelled`)
+    document.dispatchEvent(new CustomEvent('slipway:ended', { detail: { id, ...end } }))
+    return true
+  }
+  const heard = event => { if (event.detail.id === id && event.detail.events?.length) take(event.detail.events) }
+  document.addEventListener('slipway:operation', heard)
+  // Asked for as well, less and less often: the socket may be away.
+  const ask = async () => {
+    if (made.dataset.tone !== 'busy') return
+    try {
+      const answer = await fetch(`${$('a', made).href}events/?after=${seq}`, { headers: { Accept: 'application/json' } })
+      if (answer.ok && take((await answer.json()).events)) return
+    } catch { /* offline: asked again */ }
+    wait = Math.min(wait * 1.5, 5000)
+    setTimeout(ask, wait)
+  }
+  setTimeout(ask, wait)
+}
+
+export function keepToasts() {
+  onClick('[data-toast-close]', button => button.closest('.toast').remove())
+  document.addEventListener('slipway:toast', event => {
+    const { text, tone, operation } = event.detail
+    toast(text, tone, operation)
+  })
+  // What the server has to say to this page without htmx stands in strips: here they become toasts.
+  for (const strip of $$('[data-message]')) { toast(strip.innerText.trim(), strip.dataset.message); strip.remove() }
+  document.addEventListener('htmx:sendError', () => toast('Slipway does not answer. Nothing was changed.', 'bad'))
+  document.addEventListener('htmx:responseError', event => {
+    const { xhr, requestConfig } = event.detail
+    if (requestConfig.verb === 'get' && xhr.status === 404) return
+    let why = ''
+    try { why = JSON.parse(xhr.responseText).detail } catch { /* a page, not a sentence */ }
+    toast(why || `That did not work (${xhr.status}).`, 'bad')
+  })
+}
