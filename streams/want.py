@@ -53,18 +53,6 @@ async def wanted(connection: redis.asyncio.Redis) -> set[str]:
 
 
 def request_sync(engine_id: object) -> bool:
-    """Asks the gateway to compare everything with this engine now: ``sync:<uuid>`` is announced as wanted.
-
-    Asked again within `LIFE` seconds it is announced once. False where Redis is away. Blocking, 0.5 s at most.
-    """
-    try:
-        client().eval(_REFRESH, 2, WANTED, CHANNEL, str(LIFE), f"sync:{engine_id}")
-    except LOST:
-        return False
-    return True
-
-
-def request_sync(engine_id: object) -> bool:
     """Asks the gateway to compare an engine with its rows now. False where no gateway listens; never raises."""
     try:
         return bool(client().publish(SYNC, str(engine_id)))

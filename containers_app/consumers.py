@@ -1,0 +1,277 @@
+"""Sockets of containers: /ws/logs/ follows what they write, /ws/stats/ what they use.
+
+Logs: ``?container=<id>`` (up to 20), ``tail`` (lines of the past, default 1000), ``since`` (a time or a length such as
+``15m``: lines from then on), ``after`` (``<id>:<epoch>:<seq>``, or ``<epoch>:<seq>`` for one container: what comes
+behind that line). The server sends, each with its ``container``::
+
+    {"type": "lines", "epoch": e, "seq": last, "lines": [[seq, container, "ts_ns", stream, text], …]}
+    {"type": "gap", "seq": n, "lines": k | null, "cause": "load" | "restart"}
+    {"type": "state", "state": "following" | "ended" | "unreachable", "detail": "…"}
+
+Numbers of one epoch count lines without holes, so that a hole is announced with its exact size. After ``restart``
+numbers begin again under another epoch and lines may come that were there before: the time of a line, in its
+stream, tells them apart. Lines longer than 16,384 characters are cut here; REST has them whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
+from uuid import UUID
+
+import orjson
+from channels.db import database_sync_to_async
+from django.utils.dateparse import parse_datetime
+
+from accounts import audit
+from accounts.access import Actor, rank, why_not
+from containers_app.models import Container
+from operations.sockets import Malformed, Socket
+from streams import hub, stats
+from streams.feed import AWAY, Step
+from streams.ring import MOST_LINES, Cursor, Entry
+
+MOST_CONTAINERS = 20
+USUAL_TAIL = 1000
+RATE = 1_000_000
+"""Characters a second that one viewer gets for long: what comes faster is skipped, and said to be."""
+BURST = 4_000_000
+_LENGTH = re.compile(r"([1-9][0-9]{0,5})([smhd])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def refusal(actor: Actor, id_: str, permission: str) -> tuple[str, str] | None:
+    """``None`` where the actor may look into this container, else code and sentence. Blocking."""
+    row = Container.objects.filter(pk=id_).only("pk", "team_id", "name").first()
+    if row is None:
+        return "not_found", "No such container."
+    reason = why_not(actor, permission, row)
+    if reason is None:
+        return None
+    audit.record(
+        permission, actor, outcome="denied", target_type="container", target_id=id_, target_name=row.name,
+        team_id=row.team_id,
+    )  # fmt: skip
+    return ("forbidden", reason) if rank(actor, row.team_id) else ("not_found", "No such container.")
+
+
+def refusals(actor: Actor, ids: list[str], permission: str) -> dict[str, tuple[str, str] | None]:
+    """`refusal` for each, in one hop to a thread."""
+    return {id_: refusal(actor, id_, permission) for id_ in ids}
+
+
+class ContainerSocket(Socket):
+    """A socket about some containers: foreign ones are refused one by one, rights are looked at again all the time."""
+
+    known: ClassVar[set[str]] = {"container"}
+
+    async def opened(self) -> None:
+        self._containers: dict[str, asyncio.Task[None]] = {}
+        try:
+            query = parse_qs(
+                self.scope["query_string"].decode("ascii"), keep_blank_values=True, max_num_fields=100
+            )
+            if not query.keys() <= self.known:
+                raise Malformed(f"The address takes {', '.join(sorted(self.known))}.")
+            ids = _containers(query.get("container", []))
+            self.asked(query, ids)
+        except (Malformed, ValueError) as error:
+            await self.error(
+                "invalid", str(error) if isinstance(error, Malformed) else "This address is malformed."
+            )
+            await self.end(4400)
+            return
+        answers = await database_sync_to_async(refusals)(self.actor, ids, self.permission)
+        for id_, refused in answers.items():
+            if refused:
+                await self.error(*refused, container=id_)
+        allowed = [id_ for id_ in ids if answers[id_] is None]
+        if not allowed:
+            hidden = any(refused and refused[0] == "not_found" for refused in answers.values())
+            await self.end(4404 if hidden else 4403)
+            return
+        for id_ in allowed:
+            self._containers[id_] = self.go(self.watch(id_))
+
+    def asked(self, query: dict[str, list[str]], ids: list[str]) -> None:
+        """Takes the rest of the address. Raises `Malformed`."""
+
+    async def watch(self, id_: str) -> None:
+        """Sends what there is to send about this container, for ever."""
+        raise NotImplementedError
+
+    async def rechecked(self) -> None:
+        answers = await database_sync_to_async(refusals)(self.actor, list(self._containers), self.permission)
+        gone = False
+        for id_, refused in answers.items():
+            if refused:
+                gone = refused[0] == "not_found"
+                self._containers.pop(id_).cancel()
+                await self.error(*refused, container=id_)
+        if not self._containers:
+            await self.end(4410 if gone else 4408)
+
+
+class LogsConsumer(ContainerSocket):
+    """One a log view."""
+
+    permission = "container.logs"
+    known: ClassVar[set[str]] = {"container", "tail", "since", "after"}
+
+    def asked(self, query: dict[str, list[str]], ids: list[str]) -> None:
+        self._tail = _tail(_one(query, "tail"))
+        self._since = _since(_one(query, "since"))
+        self._after = _after(query.get("after", []), ids)
+        self._credit, self._credited = float(BURST), time.monotonic()
+
+    async def watch(self, id_: str) -> None:
+        after = self._after.get(id_)
+        # With a time, lines before it are cut off here; without one, all but the last are.
+        follower = await hub.get().follow(f"logs:{id_}", after, None if self._since else self._tail)
+        try:
+            cut: Callable[[list[Any]], bool] | None = None
+            surplus = follower.surplus
+            if after:
+                cut = lambda line: bool(line[0] > after.seq)  # noqa: E731
+            elif self._since:
+                cut = lambda line: int(line[2]) >= self._since  # noqa: E731
+            while True:
+                step = await follower.next()
+                if step.state is not None:
+                    await self._state(id_, step.state)
+                    continue
+                if step.anew or step.missed:
+                    cut = cut if self._since else None
+                    await self._gap(id_, step)
+                body = ",".join(entry.frame for entry in step.entries)
+                if cut or surplus:
+                    body, cut = _without(body, surplus, cut)
+                    surplus = 0
+                await self._lines(id_, step.entries[-1], body)
+        finally:
+            await hub.get().unfollow(follower)
+
+    async def _lines(self, id_: str, last: Entry, body: str) -> None:
+        if not body:
+            return
+        frame = (
+            f'{{"type":"lines","container":"{id_}","epoch":{last.epoch},"seq":{last.last},"lines":[{body}]}}'
+        )
+        await self.put(frame)
+        now = time.monotonic()
+        self._credit = min(BURST, self._credit + (now - self._credited) * RATE) - len(frame)
+        self._credited = now
+        if self._credit < 0:
+            await asyncio.sleep(-self._credit / RATE)
+
+    async def _gap(self, id_: str, step: Step) -> None:
+        first = step.entries[0].first
+        gap = {"lines": None, "cause": "restart"} if step.anew else {"lines": step.missed, "cause": "load"}
+        await self.say({"type": "gap", "seq": first - 1, "container": id_, **gap})
+
+    async def _state(self, id_: str, state: str) -> None:
+        if state == AWAY:
+            said = {
+                "state": "unreachable",
+                "detail": "Slipway's own Redis does not answer; it goes on by itself.",
+            }
+        elif state:
+            said = orjson.loads(state)
+        else:
+            return
+        await self.say({"type": "state", "container": id_, **said})
+
+
+class StatsConsumer(ContainerSocket):
+    """Every reading of some containers, each a frame with the fields of `streams.stats` by name."""
+
+    permission = "container.read"
+    FIELDS = (
+        "container", "cpu", "memory", "memory_limit", "net_rx", "net_tx", "blk_read", "blk_write", "pids", "time_ms",
+    )  # fmt: skip
+
+    async def watch(self, id_: str) -> None:
+        listener = hub.StatsListener([id_])
+        await hub.get().watch_stats(listener)
+        try:
+            listener.put(await stats.alatest([id_]))
+            while True:
+                for row in await listener.next():
+                    self._seq = getattr(self, "_seq", 0) + 1
+                    await self.say(
+                        {"type": "stats", "seq": self._seq, **dict(zip(self.FIELDS, row, strict=False))}
+                    )
+        finally:
+            hub.get().unwatch_stats(listener)
+
+
+def _without(
+    body: str, surplus: int, keep: Callable[[list[Any]], bool] | None
+) -> tuple[str, Callable[[list[Any]], bool] | None]:
+    """The lines from the first that is kept on, and whether the next ones must still be looked at."""
+    lines = orjson.loads(f"[{body}]")[surplus:]
+    if keep:
+        begin = next((i for i, line in enumerate(lines) if keep(line)), len(lines))
+        lines = lines[begin:]
+    return orjson.dumps(lines)[1:-1].decode(), None if lines else keep
+
+
+def _one(query: dict[str, list[str]], name: str) -> str:
+    values = query.get(name, [])
+    if len(values) > 1:
+        raise Malformed(f"{name} is given once.")
+    return values[0] if values else ""
+
+
+def _containers(values: list[str]) -> list[str]:
+    if not 1 <= len(values) <= MOST_CONTAINERS:
+        raise Malformed(f"From 1 to {MOST_CONTAINERS} containers are watched on one socket.")
+    try:
+        return list(dict.fromkeys(str(UUID(value)) for value in values))
+    except ValueError:
+        raise Malformed("container is the id of a container.") from None
+
+
+def _tail(value: str) -> int:
+    if not value:
+        return USUAL_TAIL
+    if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) > MOST_LINES:
+        raise Malformed(f"tail is a number of lines from 0 to {MOST_LINES}.")
+    return int(value)
+
+
+def _since(value: str) -> int:
+    """Nanoseconds since 1970, 0 for no such limit."""
+    if not value:
+        return 0
+    if length := _LENGTH.fullmatch(value):
+        then = datetime.now(UTC) - timedelta(**{_UNITS[length[2]]: int(length[1])})
+        return int(then.timestamp() * 1e9)
+    if value.isascii() and value.isdigit() and len(value) <= 19:
+        # Seconds have ten digits until the year 2286, nanoseconds nineteen.
+        return int(value) * (10**9 if len(value) <= 11 else 1)
+    try:
+        found = parse_datetime(value)
+    except ValueError:
+        found = None
+    if found is None:
+        raise Malformed("since is a time (2026-11-24T12:00:00Z) or a length (30s, 15m, 2h, 1d).")
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1e9)
+
+
+def _after(values: list[str], ids: list[str]) -> dict[str, Cursor]:
+    found = {}
+    for value in values:
+        id_, _, cursor = value.partition(":") if value.count(":") == 2 else (ids[0], "", value)
+        if id_ not in ids or (value.count(":") == 1 and len(ids) > 1):
+            raise Malformed("after is written <container>:<epoch>:<seq>.")
+        try:
+            found[id_] = Cursor.parse(cursor)
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+    return found
