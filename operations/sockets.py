@@ -24,7 +24,7 @@ from django.contrib.auth import get_user
 from django.http import parse_cookie
 
 from accounts import sessions
-from accounts.access import Actor, person, why_not
+from accounts.access import SIGNED_IN, Actor, person, why_not
 from accounts.tokens import actor_from_bearer
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,10 @@ class Socket(AsyncWebsocketConsumer):
     async def left(self) -> None:
         """It is over, however it ended. Called once, also where `opened` was never called."""
 
+    def may(self, actor: Actor) -> bool:
+        """Whether the actor may have this socket open at all."""
+        return self.permission == SIGNED_IN or why_not(actor, self.permission) is None
+
     # --- The way of a socket ---------------------------------------------------------------------------
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -119,7 +123,7 @@ class Socket(AsyncWebsocketConsumer):
             await self.end(4401)
             return
         self.actor = actor
-        if why_not(actor, self.permission):
+        if not self.may(actor):
             await self.end(4403)
         elif not _crowd().join(self):
             await self.end(4429)
@@ -233,7 +237,7 @@ class _Crowd:
             actor = actors[socket.credential]
             if actor is None:
                 await socket.end(4401)
-            elif why_not(actor, socket.permission):
+            elif not socket.may(actor):
                 await socket.end(4408)
             else:
                 socket.actor = actor
