@@ -20,14 +20,16 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _HASHED = re.compile(r"\.[0-9a-f]{12}\.[^/]+$")
 _ASKED = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
-# Of the packages' files, those that no page of ours loads; compressing them takes most of the time.
+# What no page loads: sources of what is in build/, and of the packages. Compressing takes most of the time.
 _UNUSED = [
     "*.map",
     "*/oauth2-redirect*",
     "*/redoc/*",
     ".stamp",
+    "css/*",
     "django_htmx/*",
     "icons.txt",
+    "js/pages/*",
 ]
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
