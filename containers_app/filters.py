@@ -6,7 +6,7 @@ import django_filters as filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.fields.json import KeyTextTransform
+from django.db.models.fields.json import KeyTransform
 
 from containers_app.models import Container, Mount, Network, Volume
 from containers_app.queries import needs_attention
@@ -47,8 +47,8 @@ class LabelsFilter(filters.Filter):
         for key, wanted in value or ():
             qs = qs.filter(**{f"{self.field_name}__has_key": key})
             if wanted is not None:
-                # Text on both sides: a value such as "1" must not be compared as JSON's number 1.
-                qs = qs.alias(label=KeyTextTransform(key, self.field_name)).filter(label=wanted)
+                # Not as ``labels__<key>``: a key may hold two underscores, or the name of a lookup.
+                qs = qs.alias(label=KeyTransform(key, self.field_name)).filter(label=wanted)
         return qs
 
 

@@ -15,7 +15,7 @@ from accounts import sessions
 from accounts.setup import setup_needed
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
-_OPEN = ("/static/", "/healthz", "/readyz", "/setup/", "/api/")
+_OPEN = ("/static/", "/healthz", "/readyz", "/setup/", "/api")
 _PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 

@@ -1,0 +1,90 @@
+"""Rows as the engine would have made them, for tests that need no engine."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.models import Team
+from containers_app.models import Container, Mount, Network, Volume
+from images_app.models import Build, Image, Layer, Tag, TagMove
+from operations.models import Engine, Operation, OperationEvent
+
+_numbers = itertools.count(1)
+
+
+def hex64() -> str:
+    """An id of the engine's own kind, another one each time."""
+    return f"{next(_numbers):064x}"
+
+
+def make_engine(name: str = "quiet", **fields: Any) -> Engine:
+    """An engine that nobody asks."""
+    fields = {"endpoint": f"unix:///nowhere/{name}.sock", "status": Engine.Status.ONLINE, **fields}
+    return Engine.objects.create(name=name, **fields)
+
+
+def make_container(engine: Engine, team: Team | None, name: str = "web", **fields: Any) -> Container:
+    """A container that runs."""
+    fields = {"state": "running", "created_at": timezone.now(), "started_at": timezone.now(), **fields}
+    return Container.objects.create(engine=engine, team=team, name=name, native_id=hex64(), **fields)
+
+
+def make_image(engine: Engine, team: Team | None, *tags: str, layers: int = 2, **fields: Any) -> Image:
+    """An image with tags and layers, the last of them empty."""
+    name = tags[0] if tags else ""
+    image = Image.objects.create(
+        engine=engine, team=team, name=name, native_id=f"sha256:{hex64()}", size=1_000_000, **fields
+    )
+    for tag in tags:
+        repository, _, word = tag.rpartition(":")
+        Tag.objects.create(engine=engine, image=image, name=tag, repository=repository, tag=word)
+        TagMove.objects.create(engine=engine, name=tag, to_native_id=image.native_id)
+    Layer.objects.bulk_create(
+        Layer(image=image, index=i, digest=f"sha256:{hex64()}", command=f"RUN {i}", size=500, empty=i == layers)
+        for i in range(layers + 1)
+    )
+    return image
+
+
+def make_volume(engine: Engine, team: Team | None, name: str = "data", *users: Container, **fields: Any) -> Volume:
+    """A volume, mounted by these containers."""
+    volume = Volume.objects.create(engine=engine, team=team, native_id=name, **fields)
+    for container in users:
+        Mount.objects.create(container=container, volume=volume, type="volume", source=name, target=f"/{name}")
+    return volume
+
+
+def make_network(engine: Engine, team: Team | None, name: str = "front") -> Network:
+    """A network."""
+    return Network.objects.create(engine=engine, team=team, name=name, native_id=hex64(), driver="bridge")
+
+
+def make_operation(engine: Engine, team: Team | None, **fields: Any) -> Operation:
+    """An operation that has succeeded."""
+    fields = {
+        "kind": "container.stop",
+        "state": "succeeded",
+        "actor_name": "bob",
+        "target_type": "container",
+        "target_name": "web",
+        "finished_at": timezone.now(),
+        **fields,
+    }
+    return Operation.objects.create(engine=engine, team=team, **fields)
+
+
+def make_build(engine: Engine, team: Team | None, **fields: Any) -> Build:
+    """A build that has ended, with three lines of output."""
+    operation = make_operation(engine, team, kind="image.build", target_type="image", target_name="app:1")
+    OperationEvent.objects.bulk_create(
+        OperationEvent(operation=operation, seq=seq, kind="log", data={"stream": 1, "text": f"line {seq}"})
+        for seq in (2, 3, 5)
+    )
+    made = timezone.now() - timedelta(minutes=1)
+    return Build.objects.create(
+        engine=engine, team=team, operation=operation, tags=["app:1"], dockerfile="FROM scratch", created_at=made, **fields
+    )
