@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -52,10 +53,10 @@ class Command(BaseCommand):
             call_command("migrate", verbosity=0, interactive=False)
             ensure_admin_from_env()
             if not options["no_collect"]:
-                collect_if_changed()
+                self._collect()
             if redis:
                 self._wait_for_redis(redis[0])
-            for child in (web, worker, gateway):
+            for child in () if self.supervisor.stopping else (web, worker, gateway):
                 self.supervisor.start(child)
             self._wait_for_pages(web)
             if not self.supervisor.stopping:
@@ -155,6 +156,13 @@ class Command(BaseCommand):
         return self._child("gateway", [sys.executable, sys.argv[0], "gateway"], grace=2.0)
 
     # While it starts
+
+    def _collect(self) -> None:
+        try:
+            collect_if_changed()
+        except subprocess.CalledProcessError:
+            if not self.supervisor.stopping:
+                raise CommandError("The static files could not be collected.") from None
 
     def _wait_for_redis(self, redis: Child) -> None:
         def answers() -> bool:
