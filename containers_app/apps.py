@@ -6,3 +6,7 @@ class ContainersConfig(AppConfig):
     label = "containers"
     verbose_name = "Containers"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Registers the kinds of operations."""
+        from containers_app import operations, readers  # noqa: F401

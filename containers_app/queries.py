@@ -17,7 +17,7 @@ from containers_app.models import Container, Network, Volume
 BY_STOP = (0, 137, 143)
 """Exit codes of a container that somebody stopped, or that was done."""
 STATE_FIELDS = (
-    "state", "health", "exit_code", "oom_killed", "failing_streak", "restart_count", "started_at", "finished_at",
+    "state", "health", "exit_code", "oom_killed", "error", "failing_streak", "restart_count", "started_at", "finished_at",
     "created_at",
 )  # fmt: skip
 """What `status_of` reads."""

@@ -69,6 +69,14 @@ class RunContext:
         self._flush_if_due()
         return self.held.lost or self.held.cancelled or self.overdue
 
+    def remember(self, **facts: Any) -> None:
+        """See `registry.Context.remember`. The row gets the masked parameters, never the unsealed ones."""
+        self.operation.params = {**self.operation.params, **facts}
+        if not leases.mine(self.held).update(params=self.operation.params):
+            self.held.lost = True
+            raise LeaseLost
+        self.params = {**self.params, **facts}
+
     def check_fence(self) -> None:
         """See `registry.Context.check_fence`. Counts, so that the runner knows whether anything can have
         changed.

@@ -31,6 +31,12 @@ class Context(Protocol):
     def should_stop(self) -> bool:
         """True when somebody asked to cancel or the time is up: stop and raise `engine.errors.Cancelled`."""
 
+    def remember(self, **facts: Any) -> None:
+        """Keeps in ``params`` what only the engine knew before the change, for `Verify` to compare with.
+
+        Written before it returns, so that facts that are not there mean that nothing was asked of the engine.
+        """
+
     def check_fence(self) -> None:
         """Raises when another worker has taken over: call it right before each change on the engine."""
 

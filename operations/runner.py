@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -36,7 +36,7 @@ BROKE = "Slipway made a mistake; its log has the details."
 LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Pauses before each look at the engine after an answer was lost; then the sweeper takes over."""
 LOOK_AGAIN = timedelta(seconds=10)
-GIVE_UP = timedelta(minutes=2)
+GIVE_UP = timedelta(minutes=1)
 """How long a reachable engine is asked what became of a change that leaves no trace."""
 
 
@@ -94,17 +94,17 @@ def claim(operation_id: UUID) -> Operation | None:
         again = fresh or rows.filter(lapsed, state="running", kind__in=repeatable).update(
             attempt=F("attempt") + 1, started_at=Coalesce("started_at", now), **taken
         )
-        unclear = again or rows.filter(lapsed, state__in=("running", "unknown")).update(
-            state="unknown", **taken
-        )
-        if not (fresh or again or unclear):
+        lost = again or rows.filter(lapsed, state="running").update(state="unknown", **taken)
+        if not (lost or rows.filter(lapsed, state="unknown").update(**taken)):
             return None
         operation = Operation.objects.select_related("engine", "team", "actor").get(pk=operation_id)
         if fresh or again:
             operation.deadline_at = now + timedelta(seconds=_deadline(operation))
             rows.update(deadline_at=operation.deadline_at)
-        events.append(operation, [("state", {"state": operation.state, "attempt": operation.attempt})])
-        events.ring(operation, state=True)
+        if lost:
+            story = {"state": operation.state, "attempt": operation.attempt}
+            events.append(operation, [("state", story)])
+            events.ring(operation, state=True)
     return operation
 
 
@@ -202,6 +202,8 @@ def _verify(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
             found = kind.verify(ctx)
         except (errors.Unreachable, errors.DeadlineExceeded):
             return None  # for as long as it takes: what cannot be seen is not guessed
+        except errors.NotFound:
+            found = False  # what it was about is gone
         except errors.EngineError as error:
             log.warning("operation %s could not be verified: %s", operation.pk, error)
             found = None
@@ -209,9 +211,7 @@ def _verify(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
             return Outcome("succeeded", found if isinstance(found, Mapping) else None)
         if found is False:
             return failed
-    if operation.deadline_at and timezone.now() > operation.deadline_at + GIVE_UP:
-        return failed
-    return None
+    return failed if timezone.now() > _unknown_since(operation) + GIVE_UP else None
 
 
 def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
@@ -268,6 +268,11 @@ def sweep() -> int:
 def answer(question: str) -> None:
     """Answers a read that a page is waiting for; see `operations.reads`."""
     reads.answer(question, backend)
+
+
+def _unknown_since(operation: Operation) -> datetime:
+    said = operation.events.filter(kind="state", data__state="unknown").order_by("seq").first()
+    return said.at if said else timezone.now()
 
 
 def _deadline(operation: Operation) -> float:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,9 +22,11 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts import audit
-from accounts.access import SYSTEM, Actor, require
+from accounts.access import SITE, SYSTEM, Actor, Denied, rank, require
 from accounts.models import Team
+from engine import guard
 from engine.errors import PolicyDenied
+from engine.specs import SpecError
 from operations import actors, events, registry, secrets
 from operations.models import Engine, Operation
 
@@ -108,14 +110,16 @@ def submit(
     params: Mapping[str, Any] | None = None,
     secrets: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
+    check: Callable[[], None] | None = None,
 ) -> Operation:
     """Accepts a change: one transaction writes the row (queued) and the audit entry; after the commit the
     bell rings and the worker is woken with the id alone.
 
-    ``secrets`` holds the real values of those ``params`` that are masked there; they are sealed until the
-    end. A queued or running operation of the same kind with the same parameters on the same target is joined:
-    that one is returned. Raises `accounts.access.Denied` or Http404 (rights), `Refused` (409 ``conflict``
-    while another change runs, 422 ``idempotency_mismatch``).
+    ``secrets`` holds the real values of those ``params`` that are masked there; they are sealed until the end.
+    A queued or running operation of the same kind with the same parameters on the same target is joined: that
+    one is returned. ``check`` is called where nothing is joined, and may raise `Refused`. Raises
+    `accounts.access.Denied` or Http404 (rights), `Refused` (409 ``conflict`` while another change runs, 422
+    ``idempotency_mismatch``).
     """
     team_id = team.pk if team else None
     authorize(kind, actor=actor, target=target, team_id=team_id)
@@ -133,6 +137,8 @@ def submit(
         found = _same(operation) or _active(operation)
         if found:
             return found
+        if check:
+            check()
         try:
             with transaction.atomic():
                 _accept(operation, actor)
@@ -325,3 +331,39 @@ def _audit(
         operation_id=operation.pk,
         detail=detail,
     )
+
+
+def chosen_engine(engine: Engine | None) -> Engine:
+    """The engine meant: the one given, else the only one there is. Raises `SpecError` or `Refused`."""
+    if engine is not None:
+        return engine
+    found = list(Engine.objects.all()[:2])
+    if not found:
+        raise Refused("engine_unreachable", "No container engine is connected to Slipway yet.", 502)
+    if len(found) > 1:
+        raise SpecError({"engine": ["There are several engines: say which one."]})
+    return found[0]
+
+
+def chosen_team(actor: Actor, team: Team | None) -> Team | None:
+    """The team that will own what is made: the one given, else the actor's only one.
+
+    Site administrators may leave it open; then nobody owns it. Raises `SpecError` or `Denied`.
+    """
+    if team is not None:
+        return team
+    if actor.token_team_id is not None:
+        return Team.objects.filter(pk=actor.token_team_id).first()
+    if actor.is_site_admin or actor.user is None:
+        return None
+    found = list(Team.objects.filter(memberships__user=actor.user)[:2])
+    if not found:
+        raise Denied("You are in no team: ask a site administrator for one.")
+    if len(found) > 1:
+        raise SpecError({"team": ["You are in several teams: say which one will own it."]})
+    return found[0]
+
+
+def guard_level(actor: Actor, team_id: UUID | None) -> str:
+    """How far the guard rails trust this actor with things of this team."""
+    return guard.SITE if rank(actor, team_id) >= SITE else guard.TEAM

@@ -1,0 +1,176 @@
+"""Asking for changes of containers and volumes: one function a wish, the same for pages, REST, admin and commands.
+
+Each raises `engine.specs.SpecError` (not valid), `engine.errors.PolicyDenied` (guard rails),
+`accounts.access.Denied` or Http404 (rights), and `operations.services.Refused` (not now).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db.models import QuerySet
+
+from accounts.access import Actor
+from accounts.models import Team
+from containers_app import run, verbs, volumes
+from containers_app.models import Container, Volume
+from engine import guard, names
+from engine.fields import Fields
+from engine.specs import ContainerSpec, SpecError, VolumeSpec
+from operations import registry, services
+from operations.masking import withhold
+from operations.models import Engine, Operation
+from operations.services import Refused, Target
+
+ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "remove")
+STOP_TIMEOUT = 10
+"""Seconds to end by itself, where neither the wish nor the container says."""
+
+registry.target("container", lambda pk: Container.objects.select_related("engine").filter(pk=pk).first())
+registry.target("volume", lambda pk: Volume.objects.select_related("engine").filter(pk=pk).first())
+
+
+def request(
+    container: Container,
+    action: str,
+    *,
+    actor: Actor,
+    params: Mapping[str, Any] | None = None,
+    idempotency_key: str = "",
+) -> Operation:
+    """Asks for one of `ACTIONS`.
+
+    ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force`` and
+    ``volumes``; what is left out has its usual value.
+    """
+    if action not in ACTIONS:
+        raise SpecError({"action": [f"One of {', '.join(ACTIONS)} is expected."]})
+    kind = f"container.{action}"
+    target = Target("container", str(container.pk), container.name, services.lock("container", container.pk))
+    services.authorize(kind, actor=actor, target=target, team_id=container.team_id)
+    return services.submit(
+        kind,
+        actor=actor,
+        engine=container.engine,
+        target=target,
+        team=container.team,
+        params={**_params(container, action, params or {}), "native_id": container.native_id},
+        idempotency_key=idempotency_key,
+    )
+
+
+def request_run(
+    body: Mapping[str, Any],
+    *,
+    actor: Actor,
+    engine: Engine | None = None,
+    team: Team | None = None,
+    idempotency_key: str = "",
+) -> Operation:
+    """Asks for a new container, by the run body of the REST contract; it will be the team's."""
+    kind = "container.run"
+    engine, team = services.chosen_engine(engine), services.chosen_team(actor, team)
+    team_id = team.pk if team else None
+    named = str(body.get("name") or body.get("image") or "")[:255]
+    services.authorize(kind, actor=actor, target=Target("container", "", named), team_id=team_id)
+    spec = ContainerSpec.parse({key: value for key, value in body.items() if key not in ("engine", "team")})
+    lock = services.lock("engine", engine.pk, "name", spec.name) if spec.name else ""
+    target = Target("container", "", spec.name or spec.image, lock)
+    with services.denials(kind, actor=actor, target=target, team_id=team_id):
+        run.allowed(spec, actor=actor, engine=engine, team_id=team_id)
+    params, secrets = withhold(spec.to_dict())
+    return services.submit(
+        kind,
+        actor=actor,
+        engine=engine,
+        target=target,
+        team=team,
+        params=params,
+        secrets=secrets,
+        idempotency_key=idempotency_key,
+        check=_is_free(Container.objects.filter(engine=engine, name=spec.name), "container", spec.name),
+    )
+
+
+def request_volume_create(
+    body: Mapping[str, Any],
+    *,
+    actor: Actor,
+    engine: Engine | None = None,
+    team: Team | None = None,
+    idempotency_key: str = "",
+) -> Operation:
+    """Asks for a new volume, ``{"name", "driver"?, "options"?, "labels"?}``; it will be the team's."""
+    kind = "volume.create"
+    engine, team = services.chosen_engine(engine), services.chosen_team(actor, team)
+    team_id = team.pk if team else None
+    target = Target("volume", "", str(body.get("name") or "")[:255])
+    services.authorize(kind, actor=actor, target=target, team_id=team_id)
+    spec = VolumeSpec.parse({key: value for key, value in body.items() if key not in ("engine", "team")})
+    target = Target("volume", "", spec.name, services.lock("engine", engine.pk, "volume", spec.name))
+    with services.denials(kind, actor=actor, target=target, team_id=team_id):
+        guard.check(spec, level=services.guard_level(actor, team_id))
+    params, secrets = withhold(spec.to_dict())
+    return services.submit(
+        kind,
+        actor=actor,
+        engine=engine,
+        target=target,
+        team=team,
+        params=params,
+        secrets=secrets,
+        idempotency_key=idempotency_key,
+        check=_is_free(Volume.objects.filter(engine=engine, native_id=spec.name), "volume", spec.name),
+    )
+
+
+def request_volume_remove(
+    volume: Volume, *, actor: Actor, force: bool = False, idempotency_key: str = ""
+) -> Operation:
+    """Asks for a volume to be removed, with what is in it."""
+    target = Target("volume", str(volume.pk), volume.name, services.lock("volume", volume.pk))
+    return services.submit(
+        "volume.remove",
+        actor=actor,
+        engine=volume.engine,
+        target=target,
+        team=volume.team,
+        params={"native_id": volume.native_id, "force": force},
+        idempotency_key=idempotency_key,
+    )
+
+
+def _is_free(rows: QuerySet[Any], kind: str, name: str | None) -> Callable[[], None]:
+    """Says at once what the engine would say; what the rows do not know yet the engine still refuses."""
+
+    def check() -> None:
+        if name and rows.exists():
+            raise Refused("name_in_use", f'There is a {kind} "{name}" already: choose another name.')
+
+    return check
+
+
+def _params(container: Container, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the action needs, in full; raises `SpecError`."""
+    fields = Fields(given)
+    found: dict[str, Any] = {}
+    if action in ("stop", "restart"):
+        usual = STOP_TIMEOUT if container.stop_timeout is None else container.stop_timeout
+        usual = min(usual, verbs.LONGEST_STOP)
+        found["timeout"] = fields.integer("timeout", usual, 0, verbs.LONGEST_STOP)
+    elif action == "kill":
+        found["signal"] = fields.named("signal", names.signal, "KILL")
+    elif action == "rename":
+        found["name"] = fields.named("name", names.container_name)
+    elif action == "remove":
+        found |= {"force": fields.boolean("force"), "volumes": fields.boolean("volumes")}
+    fields.finish()
+    if fields.errors:
+        raise SpecError(fields.errors)
+    return found
+
+
+__all__ = [
+    "ACTIONS", "request", "request_run", "request_volume_create", "request_volume_remove", "run", "verbs", "volumes",
+]  # fmt: skip

@@ -1,0 +1,162 @@
+"""Running a container: who may refer to what, the image, the container, its start.
+
+An attempt that died in the middle is found again by the operation's id, which the engine keeps as a label of the
+container; so there is never a second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from accounts.access import Actor
+from accounts.querysets import visible_to
+from containers_app import sync
+from containers_app.models import Container, Network, Volume
+from engine import guard, names
+from engine.base import Engine as EngineBackend
+from engine.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    EngineError,
+    ImageNotFound,
+    NotFound,
+    PolicyDenied,
+    Unreachable,
+)
+from engine.specs import ContainerSpec
+from engine.types import ContainerInfo, Progress
+from images_app import sync as image_sync
+from images_app.models import Image
+from operations import services
+from operations.models import Engine, Operation
+from operations.registry import Context, operation
+from operations.services import WITHHELD
+
+OPEN_NETWORKS = ("bridge", "none", "default")
+"""Networks of the engine itself, which are nobody's."""
+
+
+def allowed(spec: ContainerSpec, *, actor: Actor, engine: Engine, team_id: Any) -> None:
+    """Raises `PolicyDenied` where a guard rail, or somebody else's volume or network, stands in the way."""
+    level = services.guard_level(actor, team_id)
+    guard.check(spec, level=level)
+    if level == guard.SITE:
+        return
+    for field, kind, name in _references(spec):
+        there = (Volume if kind == "volume" else Network)._default_manager.filter(engine=engine)
+        found = there.filter(native_id=name) | (
+            there.filter(name=name) if kind == "network" else there.none()
+        )
+        if found.exists() and not visible_to(actor, found).exists():
+            raise PolicyDenied(
+                f"There is a {kind} {name} already that is not your team's: choose another name.",
+                rule=f"not_your_{kind}",
+                field=field,
+            )
+
+
+def _references(spec: ContainerSpec) -> Iterator[tuple[str, str, str]]:
+    """``(field, kind, name)`` of what a spec refers to and may be somebody else's."""
+    for index, mount in enumerate(spec.mounts):
+        if mount.type == "volume" and mount.source:
+            yield f"mounts.{index}.source", "volume", mount.source
+    for index, network in enumerate(spec.networks):
+        if network not in OPEN_NETWORKS:
+            yield f"networks.{index}", "network", network
+
+
+def _verify(ctx: Context) -> Mapping[str, Any] | bool | None:
+    """Finds what an attempt has made, and brings it to its end."""
+    found = ctx.engine.find_by_operation(str(ctx.operation.pk))
+    if found is None:
+        return None
+    try:
+        return _begin(ctx, _spec(ctx), found)
+    except (DeadlineExceeded, Unreachable):
+        raise
+    except EngineError:
+        return False
+
+
+@operation(
+    "container.run", label="Run", doing="Running", deadline=1200, repeatable=True, verify=_verify,
+)  # fmt: skip
+def run(ctx: Context) -> Mapping[str, Any]:
+    """Gets the image, makes the container and starts it; where the start fails, the container goes again."""
+    spec, operation_ = _spec(ctx), ctx.operation
+    actor = services.actor_of(operation_)
+    if actor is None:
+        raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
+    sync.refresh_volumes(operation_.engine, ctx.engine)
+    allowed(spec, actor=actor, engine=operation_.engine, team_id=operation_.team_id)
+    found = ctx.engine.find_by_operation(str(operation_.pk))
+    if found is None:
+        _image(ctx, spec, actor)
+        if ctx.should_stop():
+            raise Cancelled("Cancelled before the container was made.")
+        ctx.emit(Progress(message="Making the container"))
+        ctx.check_fence()
+        found = ctx.engine.container(ctx.engine.create(spec, operation_id=str(operation_.pk)))
+    return _begin(ctx, spec, found)
+
+
+def _spec(ctx: Context) -> ContainerSpec:
+    return ContainerSpec.parse({key: value for key, value in ctx.params.items() if key != WITHHELD})
+
+
+def _begin(ctx: Context, spec: ContainerSpec, made: ContainerInfo) -> Mapping[str, Any]:
+    """Takes ownership, starts it where that is wanted and has not happened, and says what came of it."""
+    row = _owned(ctx.operation, ctx.engine, made.native_id)
+    if spec.start and made.started_at is None:
+        try:
+            if ctx.should_stop():
+                raise Cancelled("Cancelled before the container was started.")
+            ctx.emit(Progress(message="Starting the container"))
+            ctx.check_fence()
+            ctx.engine.start(made.native_id)
+        except (DeadlineExceeded, Unreachable):
+            raise
+        except EngineError:
+            _discard(ctx, made.native_id)
+            raise
+        row = _owned(ctx.operation, ctx.engine, made.native_id) or row
+    return {"container": str(row.pk) if row else "", "name": made.name}
+
+
+def _owned(operation_: Operation, engine: EngineBackend, native_id: str) -> Container | None:
+    """The row, at once and with its team, so that nobody of the team waits for the next sync to see it."""
+    return sync.refresh(operation_.engine, engine, native_id, team=operation_.team)
+
+
+def _discard(ctx: Context, native_id: str) -> None:
+    """What could not be started is not left behind: its name is free again. Its anonymous volumes go too."""
+    try:
+        ctx.check_fence()
+        ctx.engine.remove(native_id, force=True, volumes=True)
+    except NotFound:
+        pass
+    sync.refresh(ctx.operation.engine, ctx.engine, native_id)
+
+
+def _image(ctx: Context, spec: ContainerSpec, actor: Actor) -> None:
+    """Sees to it that the image is here, and that this team may use it.
+
+    An image that is another team's may be used by whoever can pull it as well; what only that team has built
+    does not exist for others.
+    """
+    found = ctx.engine.resolve_image(spec.image)
+    foreign = bool(found) and _is_foreign(ctx.operation.engine, found.native_id if found else "", actor)
+    by_id = names.is_image_id(spec.image)
+    if found and not foreign and (spec.pull != "always" or by_id):
+        return
+    if by_id or spec.pull == "never":
+        raise ImageNotFound(f"There is no image {spec.image} on this engine, and it was not to be pulled.")
+    ctx.emit(Progress(message=f"Pulling {spec.image}"))
+    native_id = ctx.engine.pull(spec.image, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900)
+    image_sync.refresh(ctx.operation.engine, ctx.engine, native_id, operation=ctx.operation)
+
+
+def _is_foreign(engine: Engine, native_id: str, actor: Actor) -> bool:
+    owned = Image.objects.filter(engine=engine, native_id=native_id).exclude(team=None)
+    return owned.exists() and not visible_to(actor, owned).exists()

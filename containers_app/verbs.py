@@ -1,0 +1,274 @@
+"""What can be done with a container that exists: one function a verb, each judged by looking again.
+
+An engine answers "done" to a start of what runs already and to a stop of what has ended, and carries out what it was
+asked for after whoever asked has gone. So each verb looks before, asks, and looks again; and each can tell from the
+engine alone whether it has happened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from containers_app import sync
+from engine.errors import Conflict, EngineError, NotFound
+from engine.types import ContainerInfo, ContainerState
+from operations.registry import Context, operation
+
+LIVE = (ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.RESTARTING)
+LONGEST_STOP = 300
+"""Seconds a container may be given to end."""
+SETTLE = 10.0
+"""Seconds that an engine may need until what it has said is so."""
+
+Result = Mapping[str, Any]
+
+
+def after(ctx: Context) -> None:
+    """The container's row is true before the operation says how it ended."""
+    sync.refresh(ctx.operation.engine, ctx.engine, _id(ctx))
+
+
+def _id(ctx: Context) -> str:
+    return str(ctx.params["native_id"])
+
+
+def _look(ctx: Context) -> ContainerInfo | None:
+    try:
+        return ctx.engine.container(_id(ctx))
+    except NotFound:
+        return None
+
+
+def _must(ctx: Context) -> ContainerInfo:
+    found = _look(ctx)
+    if found is None:
+        raise NotFound("This container is gone from the engine.")
+    return found
+
+
+def _until(
+    ctx: Context, happened: Callable[[ContainerInfo | None], bool], otherwise: str
+) -> ContainerInfo | None:
+    """The container once it is as it was asked for; `Conflict` where that does not come."""
+    deadline = time.monotonic() + SETTLE
+    while True:
+        info = _look(ctx)
+        if happened(info):
+            return info
+        if time.monotonic() > deadline:
+            raise Conflict(otherwise)
+        time.sleep(0.1)
+
+
+def _result(ctx: Context, info: ContainerInfo | None, *, changed: bool = True) -> Result:
+    found: dict[str, Any] = {"container": ctx.operation.target_id, "changed": changed}
+    return {**found, "state": info.state.value if info else "removed"}
+
+
+def _begun_again(info: ContainerInfo | None, before: datetime | None) -> bool:
+    """Whether it was started since: it may have ended already, or even be gone (``--rm``)."""
+    return info is None or (info.started_at is not None and info.started_at != before)
+
+
+def _remember(ctx: Context, info: ContainerInfo) -> None:
+    ctx.remember(was_started_at=info.started_at.isoformat() if info.started_at else "")
+
+
+def _asked(ctx: Context) -> bool:
+    """Whether an attempt came as far as asking the engine."""
+    return "was_started_at" in ctx.params
+
+
+def _before(ctx: Context) -> datetime | None:
+    """When it had been started the last time before we asked."""
+    text = ctx.params.get("was_started_at")
+    return datetime.fromisoformat(text) if text else None
+
+
+def _has_begun(ctx: Context) -> bool | None:
+    if not _asked(ctx):
+        return False
+    info = _look(ctx)
+    return True if info and _begun_again(info, _before(ctx)) else None
+
+
+def _is_live(ctx: Context) -> bool | None:
+    info = _look(ctx)
+    return True if info and info.state in LIVE else _has_begun(ctx)
+
+
+def _is_off(ctx: Context) -> bool | None:
+    info = _look(ctx)
+    return True if info is None or info.state not in LIVE else None
+
+
+def _is_ended(ctx: Context) -> bool | None:
+    return True if _asked(ctx) and _is_off(ctx) else _has_begun(ctx)
+
+
+def _is_gone(ctx: Context) -> bool | None:
+    return True if _look(ctx) is None else None
+
+
+def _is_paused(ctx: Context) -> bool | None:
+    return True if _must(ctx).state is ContainerState.PAUSED else None
+
+
+def _is_unpaused(ctx: Context) -> bool | None:
+    return True if _must(ctx).state is not ContainerState.PAUSED else None
+
+
+def _is_renamed(ctx: Context) -> bool | None:
+    return True if _must(ctx).name == ctx.params["name"] else None
+
+
+@operation("container.start", label="Start", doing="Starting", repeatable=True, verify=_is_live, after=after)
+def start(ctx: Context) -> Result:
+    """Starts it where it does not run."""
+    before = _must(ctx)
+    if before.state in LIVE:
+        return _result(ctx, before, changed=False)
+    _remember(ctx, before)
+    ctx.check_fence()
+    ctx.engine.start(_id(ctx))
+    info = _until(
+        ctx,
+        lambda now: _begun_again(now, before.started_at),
+        "The engine accepted the start, and the container has not started.",
+    )
+    return _result(ctx, info)
+
+
+@operation(
+    "container.stop", label="Stop", doing="Stopping", deadline=LONGEST_STOP + 60, repeatable=True, verify=_is_off,
+    after=after,
+)  # fmt: skip
+def stop(ctx: Context) -> Result:
+    """Asks it to end, and after its time kills it. Cancelling spares it the kill."""
+    before = _must(ctx)
+    if before.state not in LIVE:
+        return _result(ctx, before, changed=False)
+    ctx.check_fence()
+    ctx.engine.stop(_id(ctx), timeout=int(ctx.params["timeout"]), should_stop=ctx.should_stop)
+    info = _until(
+        ctx,
+        lambda now: now is None or now.state not in LIVE,
+        "The engine accepted the stop, and the container still runs.",
+    )
+    return _result(ctx, info)
+
+
+@operation(
+    "container.restart", label="Restart", doing="Restarting", deadline=LONGEST_STOP + 60, verify=_has_begun,
+    after=after,
+)  # fmt: skip
+def restart(ctx: Context) -> Result:
+    """Stops it where it runs, and starts it."""
+    before = _must(ctx)
+    _remember(ctx, before)
+    ctx.check_fence()
+    ctx.engine.restart(_id(ctx), timeout=int(ctx.params["timeout"]))
+    info = _until(
+        ctx,
+        lambda now: _begun_again(now, before.started_at),
+        "The engine accepted the restart, and the container has not restarted.",
+    )
+    return _result(ctx, info)
+
+
+@operation("container.kill", label="Kill", doing="Killing", verify=_is_ended, after=after)
+def kill(ctx: Context) -> Result:
+    """Sends a signal to its first process. Only KILL is certain to end it."""
+    before, signal = _must(ctx), str(ctx.params["signal"])
+    _remember(ctx, before)
+    ctx.check_fence()
+    ctx.engine.kill(_id(ctx), signal=signal)
+    info = _look(ctx)
+    if signal.removeprefix("SIG") in ("KILL", "9"):
+        # A restart policy may have it up again at once.
+        info = _until(
+            ctx,
+            lambda now: (
+                now is None or now.state is not ContainerState.RUNNING or _begun_again(now, before.started_at)
+            ),
+            "The engine has sent the signal, and the container still runs.",
+        )
+    return _result(ctx, info)
+
+
+@operation("container.pause", label="Pause", doing="Pausing", repeatable=True, verify=_is_paused, after=after)
+def pause(ctx: Context) -> Result:
+    """Freezes its processes."""
+    before = _must(ctx)
+    if before.state is ContainerState.PAUSED:
+        return _result(ctx, before, changed=False)
+    ctx.check_fence()
+    ctx.engine.pause(_id(ctx))
+    return _result(
+        ctx,
+        _until(
+            ctx,
+            lambda now: now is not None and now.state is ContainerState.PAUSED,
+            "The engine accepted the pause, and the container is not paused.",
+        ),
+    )
+
+
+@operation(
+    "container.unpause", label="Unpause", doing="Unpausing", repeatable=True, verify=_is_unpaused, after=after
+)
+def unpause(ctx: Context) -> Result:
+    """Lets its processes go on."""
+    before = _must(ctx)
+    if before.state is ContainerState.RUNNING:
+        return _result(ctx, before, changed=False)
+    ctx.check_fence()
+    ctx.engine.unpause(_id(ctx))
+    return _result(
+        ctx,
+        _until(
+            ctx,
+            lambda now: now is None or now.state is not ContainerState.PAUSED,
+            "The engine accepted it, and the container is still paused.",
+        ),
+    )
+
+
+@operation(
+    "container.rename", label="Rename", doing="Renaming", repeatable=True, verify=_is_renamed, after=after
+)
+def rename(ctx: Context) -> Result:
+    """Gives it another name."""
+    name = str(ctx.params["name"])
+    before = _must(ctx)
+    if before.name == name:
+        return {**_result(ctx, before, changed=False), "name": name}
+    ctx.check_fence()
+    ctx.engine.rename(_id(ctx), name)
+    info = _must(ctx)
+    if info.name != name:
+        raise EngineError("The engine accepted the name, and the container has another one.")
+    return {**_result(ctx, info), "name": name}
+
+
+@operation(
+    "container.remove", label="Remove", doing="Removing", deadline=120, repeatable=True, verify=_is_gone, after=after
+)  # fmt: skip
+def remove(ctx: Context) -> Result:
+    """Removes it with its writable layer; with ``volumes`` its anonymous volumes too."""
+    if _look(ctx) is None:
+        return _result(ctx, None, changed=False)
+    ctx.check_fence()
+    try:
+        ctx.engine.remove(_id(ctx), force=bool(ctx.params["force"]), volumes=bool(ctx.params["volumes"]))
+    except NotFound:
+        pass  # somebody else was faster
+    except Conflict:
+        info = _look(ctx)
+        if info is not None and info.state is not ContainerState.REMOVING:
+            raise
+    _until(ctx, lambda now: now is None, "The engine accepted the removal, and the container is still there.")
+    return _result(ctx, None)
