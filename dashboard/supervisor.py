@@ -58,6 +58,9 @@ class Log:
             self.path.replace(self.path.with_suffix(".log.1"))
             self._file = self.path.open("ab")
 
+    def close(self) -> None:
+        self._file.close()
+
     def tail(self, lines: int) -> str:
         return "\n".join(self.path.read_text(errors="replace").splitlines()[-lines:])
 
@@ -163,6 +166,10 @@ class Supervisor:
                 child.signal_group(signal.SIGKILL)  # what it may have left in its session
                 if child.process is not None:
                     child.process.wait()
+        for key in list(self._selector.get_map().values()):
+            self._read(*key.data)  # its last words
+            if not key.data[1].closed:
+                self._drop(key.data[1])
 
     def _again(self, child: Child) -> None:
         now = time.monotonic()
@@ -184,8 +191,7 @@ class Supervisor:
         except BlockingIOError:
             return
         if not data:
-            self._selector.unregister(pipe)
-            pipe.close()
+            self._drop(pipe)
             return
         child.log.write(data)
         *lines, child.rest = (child.rest + data).split(b"\n")
@@ -195,6 +201,10 @@ class Supervisor:
                 child.loud = bool(_LOUD.search(line))
             if child.loud and child.echo and line.strip():
                 self.say(child.name, line.decode(errors="replace"))
+
+    def _drop(self, pipe: IO[bytes]) -> None:
+        self._selector.unregister(pipe)
+        pipe.close()
 
     def say(self, name: str, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # a closed terminal must not end the children
