@@ -29,7 +29,7 @@ LONGEST_MESSAGE = 500
 _ID = re.compile(r"\b(sha256:)?([0-9a-f]{12})[0-9a-f]{52}\b")
 _PATH = re.compile(r"(?<![\w/.:@-])/(?:[\w.@+:~-]+/)+[\w.@+:~-]*")
 _HOST_PATH = re.compile(
-    r"(?<![\w:@-])/[\w./@+:~-]*(?:overlay2|containerd|docker|runc|moby|buildkit|/containers/|/var/lib|/run/)[\w./@+:~-]*"
+    r"(?<![\w:@/.-])/[\w./@+:~-]*(?:overlay2|containerd|docker|runc|moby|buildkit|/containers/|/var/lib|/run/)[\w./@+:~-]*"
 )
 _PORT = re.compile(r"Bind for \S*?:(\d+) failed|listen (?:tcp|udp)\S* \S*?:(\d+): bind|port (\d+)\b.*already")
 
@@ -47,8 +47,12 @@ def one_line(text: str, longest: int = LONGEST_MESSAGE) -> str:
 def clean(text: str, *, build: bool = False) -> str:
     """A message that we do not know, fit for people. In a ``build`` only paths of the engine itself are hidden."""
     text = _ID.sub(r"\1\2", text[:8192])
-    text = (_HOST_PATH if build else _PATH).sub("[path]", text)
+    text = (_HOST_PATH if build else _PATH).sub(_hidden, text)
     return one_line(text)
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return "[path]:" if match[0].endswith(":") else "[path]"
 
 
 def _port_in_use(text: str) -> EngineError:

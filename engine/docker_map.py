@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine import names
-from engine.docker_text import document, environment, mask, moment, number, pairs, text, texts
+from engine.docker_text import document, environment, mask, masked, moment, number, pairs, text, texts
 from engine.types import (
     ContainerInfo,
     ContainerState,
@@ -331,5 +331,5 @@ def _health_log(health: Json) -> Iterator[dict[str, Any]]:
             "start": text(entry.get("Start"), 64),
             "end": text(entry.get("End"), 64),
             "exit_code": number(entry.get("ExitCode")),
-            "output": text(mask(text(entry.get("Output"), 2048)), 2048),
+            "output": masked(entry.get("Output"), 2048),
         }

@@ -14,13 +14,13 @@ from engine.types import EngineInfo, ImageInfo, ImageSummary, LayerInfo, Network
 _NOTHING = "<none>"
 
 
-def engine_info(info: Json, version: Json, api_version: str) -> EngineInfo:
-    """From ``/info`` and ``/version``; ``api_version`` is the one that is spoken."""
+def engine_info(info: Json, api_version: str) -> EngineInfo:
+    """From ``/info``; ``api_version`` is the one that is spoken."""
     options = texts(info.get("SecurityOptions"), 32, 256)
     return EngineInfo(
         native_id=text(info.get("ID"), 128),
         name=text(info.get("Name"), 256),
-        version=text(info.get("ServerVersion") or version.get("Version"), 64),
+        version=text(info.get("ServerVersion"), 64),
         api_version=api_version,
         os=text(info.get("OperatingSystem") or info.get("OSType"), 128),
         architecture=text(info.get("Architecture"), 64),

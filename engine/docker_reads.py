@@ -47,7 +47,7 @@ class DockerReads:
         self._calls.forget_version()
 
         def work(client: Client) -> EngineInfo:
-            return docker_map_objects.engine_info(mapping(client.info()), {}, str(client.api_version))
+            return docker_map_objects.engine_info(mapping(client.info()), str(client.api_version))
 
         return self._calls.run(work, deadline=deadline)
 

@@ -47,13 +47,13 @@ def texts(value: object, most: int = 256, longest: int = 1024) -> tuple[str, ...
 
 
 def pairs(value: object, most: int = 256, longest: int = 4096, total: int = 32768) -> dict[str, str]:
-    """Labels and options: at most ``most`` of them and ``total`` characters together, in the order of their names."""
+    """Labels and options, masked, in the order of their names: at most ``most``, and ``total`` characters."""
     if not isinstance(value, Mapping):
         return {}
     found: dict[str, str] = {}
     room = total
     for key in sorted(map(str, value))[:most]:
-        name, item = text(key, 256), text(value.get(key), longest)
+        name, item = text(key, 256), masked(value.get(key), longest)
         room -= len(name) + len(item)
         if room < 0:
             break
@@ -111,13 +111,18 @@ def mask(value: str) -> str:
     return value
 
 
+def masked(value: object, longest: int) -> str:
+    """`text`, masked. Cut before, so that a huge text costs nothing, and behind, so that a cut secret stays hidden."""
+    return text(mask(text(value, longest + 2048)), longest)
+
+
 def environment(value: object, secrets: Collection[str] = ()) -> dict[str, str]:
     """``["NAME=value"]`` as a mapping, bounded; masked are secrets by their name and those named in ``secrets``."""
     found: dict[str, str] = {}
     for item in value[:512] if isinstance(value, list | tuple) else ():
         name, _, content = str(item).partition("=")
         found[text(name, 256)] = (
-            MASK if content and (name in secrets or is_secret_name(name)) else text(mask(content), 4096)
+            MASK if content and (name in secrets or is_secret_name(name)) else masked(content, 4096)
         )
     return found
 
@@ -141,7 +146,7 @@ def _pruned(value: object, longest: int, most: int, deepest: int) -> Any:
     if isinstance(value, float):
         return value if abs(value) < 1e300 else 0
     if isinstance(value, str):
-        return text(mask(value), longest)
+        return masked(value, longest)
     if deepest == 0:
         return "…"
     if isinstance(value, Mapping):

@@ -74,7 +74,10 @@ class Dechunk:
                 if len(self._rest) > 64:
                     raise ValueError("not a chunked body")
                 break
-            length = int(data[position:end].partition(b";")[0], 16)
+            told = data[position:end].partition(b";")[0].strip()
+            if not told or told.strip(b"0123456789abcdefABCDEF"):
+                raise ValueError("not a chunked body")
+            length = int(told, 16)
             position = end + 2
             if not length:
                 self.ended = True
@@ -228,9 +231,10 @@ class LogParser:
         return found
 
     def _tty_line(self, line: bytes, found: list[LogLine]) -> None:
-        if len(line) > _LONGEST_TTY:
-            self._tty_line(line[:_LONGEST_TTY], found)
-            line = line[_LONGEST_TTY:]
+        for start in range(0, len(line) or 1, _LONGEST_TTY):
+            self._tty_piece(line[start : start + _LONGEST_TTY], found)
+
+    def _tty_piece(self, line: bytes, found: list[LogLine]) -> None:
         stream = self._streams.setdefault(1, _Stream(1, (0, 0)))
         ts, start = self._stamp(line, 0, len(line), stream)
         stamp, text = line[:start], line[start:]
