@@ -27,10 +27,13 @@ _UNUSED = [
     "*/oauth2-redirect*",
     "*/redoc/*",
     ".stamp",
+    "admin/*/gis/*",
+    "admin/js/vendor/select2/i18n/[!e]*",  # the admin speaks English here
     "css/*",
     "django_htmx/*",
     "icons.txt",
     "js/pages/*",
+    "rest_framework/*",
 ]
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
