@@ -157,9 +157,9 @@ def _pieces(mine: Sequence[Layer], shared: Sequence[int], start: int, end: int) 
         biggest = layer.size == largest and largest > 0
         # a hair of the panel between neighbours, unless the layer is only a hair itself
         gap = 0.2 if width > 0.6 else 0
-        found.append(
-            Piece(layer, word, command, round(x, 2), round(max(0.3, width - gap), 2), pct, shared[i], biggest)
-        )
+        shown = max(0.3, width - gap)
+        x = round(min(x, 100 - shown), 2)
+        found.append(Piece(layer, word, command, x, round(shown, 2), pct, shared[i], biggest))
     return found
 
 

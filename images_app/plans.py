@@ -45,8 +45,8 @@ def removal(image: Image, actor: Actor) -> Fate:
     fate.lost += [Item(tag.name, "tag", mono=True) for tag in tags]
     running, stopped = _users(image)
     if running:
-        verb = "runs" if len(running) == 1 else "run"
-        fate.blocked = f"{_list(running, actor)} {verb} from it. Stop and remove first."
+        verb, pronoun = ("runs", "it") if len(running) == 1 else ("run", "them")
+        fate.blocked = f"{_list(running, actor)} {verb} from it. Stop and remove {pronoun} first."
     if stopped:
         fate.affected.append(
             Item(_list(stopped, actor), "stopped, stays, and cannot be made again from here")

@@ -34,6 +34,8 @@ class Row:
 
     image: Image
     tag: Tag | None
+    same: bool = False
+    """Whether the row above is another name of the same image."""
 
     @property
     def reference(self) -> str:
@@ -110,6 +112,7 @@ def listing(actor: Actor, wanted: Wanted) -> Listing:
         view: sum(1 for row in rows if _in_view(row, view)) for view in ("all", "used", "unused", "dangling")
     }
     rows = _sorted([row for row in rows if _in_view(row, wanted.view)], wanted.ordering)
+    rows = [Row(r.image, r.tag, i > 0 and rows[i - 1].image == r.image) for i, r in enumerate(rows)]
     grouped = wanted.ordering.lstrip("-") == "name"
     return Listing(
         _grouped(rows) if grouped else [Group("", rows)] if rows else [], counts, len(rows), grouped

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.access import actor_of, require, requires
+from accounts.access import actor_of, can, require, requires
 from accounts.querysets import visible_to
 from engine.specs import SpecError
 from images_app import operations, plans, queries
@@ -46,6 +46,7 @@ def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "hidden": image.used - len(users),  # type: ignore[attr-defined]
         "facts": queries.facts(image.config), "history": queries.tag_history(image, actor),
         "siblings": queries.siblings(image, actor), "form": TagForm(),
+        "may": {verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove")},
     }  # fmt: skip
     template = "images/detail.html#body" if request.headers.get("HX-Request") else "images/detail.html"
     return render(request, template, context)
