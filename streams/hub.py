@@ -203,6 +203,7 @@ class Hub:
                 if self._broken:
                     self._everything()
                 self._ready.set()
+                await self._want_all()
                 for feed, _ in self._feeds.values():
                     feed.wake.set()
                 await self._messages(pubsub)
@@ -260,7 +261,7 @@ class Hub:
         if self._pubsub is not None:
             with contextlib.suppress(*LOST):
                 await self._pubsub.subscribe(ring_key(feed.name))
-        await self._want([f"{feed.name}"])
+        await self._want([feed.name])
         failing_since: float | None = None
         while True:
             try:
@@ -279,9 +280,10 @@ class Hub:
             await asyncio.sleep(want.REFRESH)
             with contextlib.suppress(*LOST):
                 await self._redis.set(BORN, int(time.time() * 1000), nx=True)
-            await self._want(
-                {f"stats:{one}" for viewer in self._stats for one in viewer.ids} | set(self._feeds)
-            )
+            await self._want_all()
+
+    async def _want_all(self) -> None:
+        await self._want({f"stats:{one}" for viewer in self._stats for one in viewer.ids} | set(self._feeds))
 
     async def _want(self, names: Collection[str]) -> None:
         with contextlib.suppress(*LOST):

@@ -12,10 +12,10 @@ import redis.asyncio
 
 from streams.connection import LOST, client, key
 
-LIFE = 10
+LIFE = 5
 """Seconds that a name stays wanted after the last refresh."""
 
-REFRESH = 3.0
+REFRESH = 2.0
 """Seconds between refreshes by whoever watches."""
 
 WANTED = key("want")

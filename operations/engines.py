@@ -1,0 +1,160 @@
+"""The rows of engines: which one there is by default, who reads it now, and whether it answers. For the gateway."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from engine.types import EngineInfo
+from operations.models import Engine
+from streams import bell
+
+LEASE = 10.0
+"""Seconds that a gateway may be silent before another takes its engines."""
+
+
+def default_endpoint() -> str:
+    """DOCKER_HOST, else the first of the usual sockets that is there, else empty."""
+    if settings.DOCKER_HOST:
+        return str(settings.DOCKER_HOST)
+    run = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    usual = (Path("/var/run/docker.sock"), Path(run) / "docker.sock", Path.home() / ".docker/run/docker.sock")
+    for path in usual:
+        try:
+            if path.is_socket():
+                return f"unix://{path}"
+        except OSError:
+            continue
+    return ""
+
+
+def ensure_default_engine() -> Engine | None:
+    """The row of this machine's engine, made where it is not there yet; ``None`` where there is no engine."""
+    endpoint = default_endpoint()
+    if not endpoint:
+        return None
+    found = Engine.objects.filter(endpoint=endpoint).first()
+    if found:
+        return found
+    unused = Engine.objects.filter(name="local", native_id="").first()
+    if unused:
+        # Configured anew before it was ever reached: nothing belongs to it.
+        Engine.objects.filter(pk=unused.pk).update(endpoint=endpoint)
+        unused.endpoint = endpoint
+        return unused
+    names = set(Engine.objects.values_list("name", flat=True))
+    name = next(n for n in ("local", *(f"local-{i}" for i in range(2, 1000))) if n not in names)
+    try:
+        with transaction.atomic():
+            engine = Engine.objects.create(name=name, endpoint=endpoint)
+    except IntegrityError:
+        return Engine.objects.filter(endpoint=endpoint).first()  # another process was faster
+    bell.ring("engines")
+    return engine
+
+
+def owner() -> str:
+    """This process, as it signs its leases."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}"
+
+
+def take(engine_id: UUID, me: str) -> bool:
+    """Takes or lengthens the lease of an engine: one conditional update, so that one gateway alone reads it."""
+    now = timezone.now()
+    rows = Engine.objects.filter(pk=engine_id)
+    free = Q(lease_owner=me) | Q(lease_until=None) | Q(lease_until__lt=now) | Q(lease_owner="")
+    until = now + timedelta(seconds=LEASE)
+    if rows.filter(free).update(lease_owner=me, lease_until=until):
+        return True
+    other = rows.values_list("lease_owner", flat=True).first()
+    if other and _dead(other):
+        return bool(rows.filter(lease_owner=other).update(lease_owner=me, lease_until=until))
+    return False
+
+
+def release(me: str) -> None:
+    """Gives back every engine, so that the next gateway need not wait."""
+    Engine.objects.filter(lease_owner=me).update(lease_owner="", lease_until=None)
+
+
+def _dead(other: str) -> bool:
+    """Whether that owner was a process of this machine that is no more: after a crash nobody waits for its lease."""
+    host, _, pid = other.rpartition(":")
+    if host != socket.gethostname()[:60] or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def mark_online(engine: Engine, info: EngineInfo) -> Engine:
+    """It answered. Returns the row to go on with.
+
+    That is an older one where the same engine was known under another address: what belongs to it stays.
+    """
+    now = timezone.now()
+    engine = _known_before(engine, info)
+    facts = {
+        "native_id": info.native_id[:128],
+        "version": info.version[:40],
+        "api_version": info.api_version[:12],
+        "os": info.os[:120],
+        "architecture": info.architecture[:20],
+        "cpus": info.cpus,
+        "memory": info.memory,
+        "storage_driver": info.storage_driver[:40],
+        "status": Engine.Status.ONLINE,
+        "status_detail": "",
+    }
+    changed = any(getattr(engine, name) != value for name, value in facts.items())
+    if engine.status != Engine.Status.ONLINE:
+        facts["status_since"] = now
+    Engine.objects.filter(pk=engine.pk).update(**facts, seen_at=now)
+    engine.refresh_from_db()
+    if changed:
+        bell.ring("engines")
+    return engine
+
+
+def mark_unreachable(engine: Engine, why: str) -> None:
+    """It does not answer, since the first time that this was said."""
+    rows = Engine.objects.filter(pk=engine.pk)
+    fresh = rows.exclude(status=Engine.Status.UNREACHABLE).update(
+        status=Engine.Status.UNREACHABLE, status_since=timezone.now(), status_detail=why[:500]
+    )
+    if fresh or rows.exclude(status_detail=why[:500]).update(status_detail=why[:500]):
+        bell.ring("engines")
+
+
+def mark_synced(engine: Engine) -> None:
+    """Its rows equal it now."""
+    now = timezone.now()
+    Engine.objects.filter(pk=engine.pk).update(synced_at=now, seen_at=now)
+
+
+def _known_before(engine: Engine, info: EngineInfo) -> Engine:
+    """A new row for an engine that answers to another row's id: the older row takes over its address."""
+    if engine.native_id or not info.native_id:
+        return engine
+    older = Engine.objects.filter(native_id=info.native_id).exclude(pk=engine.pk).first()
+    if older is None or older.status == Engine.Status.ONLINE or engine.operations.exists():
+        return engine
+    with transaction.atomic():
+        Engine.objects.filter(pk=engine.pk).delete()
+        Engine.objects.filter(pk=older.pk).update(
+            endpoint=engine.endpoint, lease_owner=engine.lease_owner, lease_until=engine.lease_until
+        )
+    older.refresh_from_db()
+    return older

@@ -1,0 +1,510 @@
+"""The gateway on a real engine: what happens there shows in the rows and in open pages, and outages pass."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from operations import engines
+from operations.models import Engine
+from streams import hub
+from streams.connection import aclient
+from tests import machine
+from tests.sockets import Browser
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+CHATTY = (
+    "trap exit TERM; n=0; while :; do n=$((n+1)); echo line $n;"
+    " [ $((n%5)) = 0 ] && echo oops $n >&2; sleep {}; done"
+)
+
+
+class Door:
+    """A unix socket in front of the engine's, that can be closed and opened like an engine that dies and comes back."""
+
+    def __init__(self, engine_url: str, folder: Path) -> None:
+        self.behind = engine_url.removeprefix("unix://")
+        self.path = folder / "door.sock"
+        self.url = f"unix://{self.path}"
+        self.open_ones: set[asyncio.StreamWriter] = set()
+        self.server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self.server = await asyncio.start_unix_server(self._through, str(self.path))
+
+    async def close(self) -> None:
+        if self.server:
+            self.server.close()
+            self.server = None
+        self.path.unlink(missing_ok=True)
+        for writer in list(self.open_ones):
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
+
+    async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_unix_connection(self.behind)
+        self.open_ones |= {writer, there_writer}
+        try:
+            await asyncio.gather(self._copy(reader, there_writer), self._copy(there_reader, writer))
+        finally:
+            self.open_ones -= {writer, there_writer}
+            writer.close()
+            there_writer.close()
+
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+            sink.write_eof()
+
+
+@pytest.fixture
+async def door(engine_url, tmp_path):
+    folder = machine.short_folder()
+    found = Door(engine_url, folder)
+    await found.open()
+    yield found
+    await found.close()
+    folder.rmdir()
+
+
+@contextlib.asynccontextmanager
+async def running():
+    from dashboard.gateway import Gateway
+
+    gateway = Gateway()
+    task = asyncio.create_task(gateway.run())
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+        await asyncio.wait_for(task, 5)
+
+
+@pytest.fixture
+async def gateway(engine_url, busybox, settings, transactional_db):
+    settings.DOCKER_HOST = engine_url
+    async with running() as found:
+        yield found
+    await hub.close()
+
+
+async def until(condition, seconds=5.0):
+    """The first true value of an async condition, and after how many seconds."""
+    began = time.monotonic()
+    while True:
+        if found := await condition():
+            return found, time.monotonic() - began
+        assert time.monotonic() - began < seconds, "it did not come to pass"
+        await asyncio.sleep(0.02)
+
+
+def row(name):
+    from containers_app.models import Container
+
+    async def find():
+        return await Container.objects.filter(name=name).select_related("engine").afirst()
+
+    return find
+
+
+@pytest.fixture
+def run(docker_client, busybox):
+    """``run(name, command)``: as from somebody else's terminal."""
+
+    async def start(name, command="trap exit TERM; while :; do sleep 0.1; done", **options):
+        def work():
+            return docker_client.containers.run(
+                busybox, ["sh", "-c", command], name=name, detach=True, network_mode="none", **options
+            )
+
+        return await sync_to_async(work, thread_sensitive=False)()
+
+    return start
+
+
+async def aside(work, *arguments, **options):
+    return await sync_to_async(work, thread_sensitive=False)(*arguments, **options)
+
+
+# --- Rows ----------------------------------------------------------------------------------------------
+
+
+async def test_the_engine_is_found_and_its_rows_filled(gateway):
+    async def online():
+        return await Engine.objects.filter(status="online", synced_at__isnull=False).afirst()
+
+    engine, _ = await until(online, 10)
+    assert engine.version
+    assert engine.cpus > 0
+    assert engine.lease_owner == engines.owner()
+
+
+async def test_what_is_done_outside_shows_within_a_second(gateway, run):
+    await until(Engine.objects.filter(status="online", synced_at__isnull=False).afirst, 10)
+    container = await run("outside")
+    found, took = await until(row("outside"))
+    assert took < 1
+
+    async def state_is(state):
+        return await until(lambda: _state(found.pk, state))
+
+    await state_is("running")
+    await aside(container.kill)
+    assert (await state_is("exited"))[1] < 1
+    await aside(container.rename, "renamed")
+    assert (await until(row("renamed")))[1] < 1
+    await aside(container.remove)
+
+    async def gone():
+        return await row("renamed")() is None
+
+    assert (await until(gone))[1] < 1
+
+
+async def _state(pk, state):
+    from containers_app.models import Container
+
+    return await Container.objects.filter(pk=pk, state=state).aexists()
+
+
+async def test_a_page_hears_of_it_within_a_second(gateway, run, alice, client_for):
+    await until(Engine.objects.filter(status="online", synced_at__isnull=False).afirst, 10)
+    browser = Browser("/ws/live/", await sync_to_async(client_for)(alice))
+    await browser.open()
+    await browser.say({"subscribe": ["containers"]})
+    await browser.frame()
+    await browser.frames(0.3)
+    await run("heard")
+    began = time.monotonic()
+    assert (await browser.frame())["topic"] == "containers"
+    assert time.monotonic() - began < 1
+    await browser.disconnect()
+
+
+async def test_after_a_storm_the_rows_equal_the_engine(gateway, docker_client, busybox):
+    from containers_app.models import Container
+
+    await until(Engine.objects.filter(status="online", synced_at__isnull=False).afirst, 10)
+
+    def storm():
+        for n in range(30):
+            made = docker_client.api.create_container(busybox, ["true"], name=f"storm-{n}")["Id"]
+            if n % 3:
+                docker_client.api.rename(made, f"renamed-{n}")
+            if n % 2:
+                docker_client.api.remove_container(made)
+
+    await aside(storm)
+
+    async def equal():
+        there = {
+            (c["Id"], c["Names"][0].lstrip("/")) for c in await aside(docker_client.api.containers, all=True)
+        }
+        rows = {pair async for pair in Container.objects.values_list("native_id", "name")}
+        return there == rows
+
+    await until(equal, 5)
+
+
+async def test_an_engine_that_is_away_is_said_to_be_and_comes_back_by_itself(door, settings, run, busybox):
+    settings.DOCKER_HOST = door.url
+    async with running():
+        await until(Engine.objects.filter(status="online", synced_at__isnull=False).afirst, 10)
+        await door.close()
+        engine, took = await until(Engine.objects.filter(status="unreachable").afirst, 3)
+        assert took < 2
+        assert engine.status_detail
+        since = engine.status_since
+        await run("made-meanwhile")
+        await asyncio.sleep(1.5)
+        await engine.arefresh_from_db()
+        assert engine.status_since == since
+        await door.open()
+        await until(Engine.objects.filter(status="online").afirst, 6)
+        await until(row("made-meanwhile"), 3)
+    await hub.close()
+
+
+async def test_two_gateways_share_no_engine(gateway):
+    from dashboard.gateway import Gateway
+
+    await until(Engine.objects.filter(status="online").afirst, 10)
+    other = Gateway()
+    other.me = "elsewhere:1"
+    assert await other._do(other._take_leases) == {}
+    await other._redis.aclose()
+
+
+async def test_a_dead_gateways_lease_is_taken_at_once(engine_row):
+    import socket
+
+    child = await asyncio.create_subprocess_exec("true")
+    await child.wait()
+    engine_row.lease_owner = f"{socket.gethostname()[:60]}:{child.pid}"
+    from django.utils import timezone
+
+    engine_row.lease_until = timezone.now() + timezone.timedelta(seconds=60)
+    await engine_row.asave()
+    assert await sync_to_async(engines.take)(engine_row.pk, engines.owner())
+
+
+# --- Logs ----------------------------------------------------------------------------------------------
+
+
+async def logs_of(client, container, query=""):
+    browser = Browser(f"/ws/logs/?container={container.pk}{query}", client)
+    assert await browser.open()
+    return browser
+
+
+class Reading:
+    """Lines and what else came, from a socket."""
+
+    def __init__(self, browser):
+        self.browser, self.lines, self.gaps, self.states, self.frames = browser, [], [], [], 0
+        self.cursor = ""
+
+    async def until(self, condition, seconds=10):
+        deadline = time.monotonic() + seconds
+        while not condition(self):
+            assert time.monotonic() < deadline, (self.lines[-3:], self.gaps, self.states)
+            frame = await self.browser.frame(max(0.1, deadline - time.monotonic()))
+            self.frames += 1
+            if frame["type"] == "lines":
+                self.lines += frame["lines"]
+                self.cursor = f"{frame['epoch']}:{frame['seq']}"
+            elif frame["type"] == "gap":
+                self.gaps.append(frame)
+            else:
+                self.states.append(frame["state"])
+        return self
+
+    def numbers(self, word="line"):
+        """The counters in the lines, which are without holes at the source."""
+        found = (re.fullmatch(rf"{word} (\d+)", line[4]) for line in self.lines)
+        return [int(m[1]) for m in found if m]
+
+
+@pytest.fixture
+async def viewer(gateway, alice, client_for):
+    await until(Engine.objects.filter(status="online", synced_at__isnull=False).afirst, 10)
+    return await sync_to_async(client_for)(alice)
+
+
+async def test_lines_arrive_live_with_their_streams_apart(viewer, run):
+    await run("chatty", CHATTY.format(0.05))
+    container, _ = await until(row("chatty"))
+    browser = await logs_of(viewer, container)
+    reading = await Reading(browser).until(lambda r: len(r.numbers()) > 30)
+    assert reading.numbers() == list(range(1, len(reading.numbers()) + 1))
+    assert {line[3] for line in reading.lines if "oops" in line[4]} == {2}
+    assert {line[3] for line in reading.lines if "line" in line[4]} == {1}
+    assert "following" in reading.states
+    late = [time.time() - int(line[2]) / 1e9 for line in reading.lines[-1:]]
+    assert late[0] < 0.5
+    await browser.disconnect()
+
+
+async def test_a_finished_container_is_read_once_and_said_to_have_ended(viewer, run):
+    await run("finished", "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; done")
+    container, _ = await until(row("finished"))
+    await until(lambda: _state(container.pk, "exited"))
+    browser = await logs_of(viewer, container, "&tail=10000")
+    reading = await Reading(browser).until(lambda r: r.states and r.states[-1] == "ended")
+    assert reading.numbers() == list(range(1, 3001))
+    assert reading.frames < 20
+    late = await logs_of(viewer, container, "&tail=5")
+    again = await Reading(late).until(lambda r: r.states and r.states[-1] == "ended")
+    assert again.numbers() == list(range(2996, 3001))
+    for one in (browser, late):
+        await one.disconnect()
+
+
+async def test_a_container_that_is_started_again_goes_on(viewer, run):
+    made = await run("again", "echo line $(cat /n 2>/dev/null || echo 1); echo 2 > /n")
+    container, _ = await until(row("again"))
+    await until(lambda: _state(container.pk, "exited"))
+    browser = await logs_of(viewer, container)
+    reading = await Reading(browser).until(lambda r: r.states and r.states[-1] == "ended")
+    await aside(made.start)
+    await reading.until(lambda r: r.numbers() == [1, 2])
+    await browser.disconnect()
+
+
+async def test_one_reader_serves_all_and_ends_after_the_last(viewer, run, gateway):
+    await run("shared", CHATTY.format(0.1))
+    container, _ = await until(row("shared"))
+    browsers = [await logs_of(viewer, container) for _ in range(20)]
+    for browser in browsers:
+        await Reading(browser).until(lambda r: len(r.numbers()) > 5)
+    (keeper, _), *_ = gateway.keepers.values()
+    assert len(keeper.watch._readers) == 1
+    for browser in browsers:
+        await browser.disconnect()
+
+    async def ended():
+        return not keeper.watch._readers
+
+    assert (await until(ended, 12))[1] <= 10.5
+
+
+async def test_an_emptied_redis_costs_no_line(viewer, run):
+    await run("flushed", CHATTY.format(0.02))
+    container, _ = await until(row("flushed"))
+    browser = await logs_of(viewer, container)
+    reading = await Reading(browser).until(lambda r: len(r.numbers()) > 20)
+    connection = aclient()
+    for _ in range(3):
+        await connection.flushall()
+        seen = len(reading.numbers())
+        await reading.until(lambda r, seen=seen: len(r.numbers()) > seen + 50)
+    assert reading.numbers() == list(range(1, len(reading.numbers()) + 1))
+    assert not reading.gaps
+    late = await logs_of(viewer, container)
+    again = await Reading(late).until(lambda r: len(r.numbers()) > 100)
+    assert again.numbers()[0] == 1
+    for one in (browser, late):
+        await one.disconnect()
+    await connection.aclose()
+
+
+async def test_another_gateway_goes_on_without_loss_or_repetition(
+    engine_url, busybox, settings, run, alice, client_for
+):
+    settings.DOCKER_HOST = engine_url
+    client = await sync_to_async(client_for)(alice)
+    async with running():
+        await until(Engine.objects.filter(status="online", synced_at__isnull=False).afirst, 10)
+        await run("handed-over", CHATTY.format(0.02))
+        container, _ = await until(row("handed-over"))
+        browser = await logs_of(client, container)
+        reading = await Reading(browser).until(lambda r: len(r.numbers()) > 50)
+    await asyncio.sleep(1)
+    async with running():
+        seen = len(reading.numbers())
+        await reading.until(lambda r: len(r.numbers()) > seen + 100, 15)
+        await browser.disconnect()
+    assert reading.numbers() == list(range(1, len(reading.numbers()) + 1))
+    assert not reading.gaps
+    await hub.close()
+
+
+async def test_a_broken_connection_to_the_engine_costs_no_line(
+    door, settings, run, busybox, alice, client_for
+):
+    settings.DOCKER_HOST = door.url
+    client = await sync_to_async(client_for)(alice)
+    async with running():
+        await until(Engine.objects.filter(status="online", synced_at__isnull=False).afirst, 10)
+        await run("cut-off", CHATTY.format(0.02))
+        container, _ = await until(row("cut-off"))
+        browser = await logs_of(client, container)
+        reading = await Reading(browser).until(lambda r: len(r.numbers()) > 20)
+        for _ in range(3):
+            await door.close()
+            await asyncio.sleep(0.3)
+            await door.open()
+            seen = len(reading.numbers())
+            await reading.until(lambda r, seen=seen: len(r.numbers()) > seen + 40, 15)
+        assert reading.numbers() == list(range(1, len(reading.numbers()) + 1))
+        assert "unreachable" in reading.states
+        assert not reading.gaps
+        await browser.disconnect()
+    await hub.close()
+
+
+async def test_a_browser_that_reads_nothing_never_holds_up_the_container(viewer, run):
+    made = await run(
+        "flood", "trap exit TERM; while :; do echo 0123456789012345678901234567890123456789; done"
+    )
+    container, _ = await until(row("flood"))
+    slow, quick = await logs_of(viewer, container), await logs_of(viewer, container)
+    reading = await Reading(quick).until(lambda r: len(r.lines) > 2000)
+    await asyncio.sleep(2)
+    began = time.monotonic()
+    await aside(made.stop, timeout=5)
+    assert time.monotonic() - began < 5
+    # What was skipped and what came add up: each number is either had or announced to be missing.
+    await reading.until(lambda r: r.states and r.states[-1] == "ended", 30)
+    had = [line[0] for line in reading.lines]
+    assert had == sorted(set(had))
+    assert had[-1] - had[0] + 1 - len(had) == sum(gap["lines"] for gap in reading.gaps)
+    for one in (slow, quick):
+        await one.disconnect()
+
+
+async def test_a_removed_container_says_so(viewer, run):
+    made = await run("removed", "echo line 1; sleep 100")
+    container, _ = await until(row("removed"))
+    browser = await logs_of(viewer, container)
+    await Reading(browser).until(lambda r: r.numbers() == [1])
+    await aside(made.remove, force=True)
+    assert await browser.closed(10) == 4410
+
+
+async def test_hostile_lines_arrive_as_they_are(viewer, run):
+    await run(
+        "hostile",
+        r"printf '<script>alert(1)</script>\n\033]0;x\007\n\xff\xfe\x00bad\n\xed\xa0\x80\n\n'; sleep 60",
+    )
+    container, _ = await until(row("hostile"))
+    browser = await logs_of(viewer, container)
+    reading = await Reading(browser).until(lambda r: len(r.lines) == 5)
+    assert reading.lines[0][4] == "<script>alert(1)</script>"
+    assert reading.lines[4][4] == ""
+    await browser.disconnect()
+
+
+# --- Figures -------------------------------------------------------------------------------------------
+
+
+async def test_figures_come_while_somebody_looks(viewer, run, gateway):
+    await run("busy", "while :; do :; done", nano_cpus=300_000_000)
+    container, _ = await until(row("busy"))
+    await until(lambda: _state(container.pk, "running"))
+    browser = Browser("/ws/live/", viewer)
+    await browser.open()
+    await browser.say({"subscribe": ["stats"], "rows": [str(container.pk)]})
+    await browser.frame()
+    rows = []
+    while not rows or rows[-1][1] is None:
+        rows += (await browser.frame(10))["rows"]
+    assert rows[-1][0] == str(container.pk)
+    assert 0.1 < rows[-1][1] < 0.6
+    assert rows[-1][2] > 0
+    from streams.stats import latest_stats
+
+    assert (await aside(latest_stats, [container.pk]))[str(container.pk)][1] > 0
+    await browser.disconnect()
+
+
+# --- The process ---------------------------------------------------------------------------------------
+
+
+def test_the_process_beats_and_ends_on_a_signal(engine_url, redis_server, transactional_db, tmp_path):
+    from streams.health import last_beat
+
+    environment = {**os.environ, "DOCKER_HOST": engine_url, "SLIPWAY_HOME": str(machine.short_folder())}
+    python = [sys.executable, "manage.py"]
+    subprocess.run([*python, "migrate", "-v0", "--skip-checks"], cwd=machine.ROOT, env=environment, check=True)
+    process = subprocess.Popen([*python, "gateway"], cwd=machine.ROOT, env=environment)
+    try:
+        machine.wait_for(lambda: last_beat("gateway") is not None, 20, "it did not beat")
+    finally:
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert time.monotonic() - began < 3
