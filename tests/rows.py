@@ -44,17 +44,23 @@ def make_image(engine: Engine, team: Team | None, *tags: str, layers: int = 2, *
         Tag.objects.create(engine=engine, image=image, name=tag, repository=repository, tag=word)
         TagMove.objects.create(engine=engine, name=tag, to_native_id=image.native_id)
     Layer.objects.bulk_create(
-        Layer(image=image, index=i, digest=f"sha256:{hex64()}", command=f"RUN {i}", size=500, empty=i == layers)
+        Layer(
+            image=image, index=i, digest=f"sha256:{hex64()}", command=f"RUN {i}", size=500, empty=i == layers
+        )
         for i in range(layers + 1)
     )
     return image
 
 
-def make_volume(engine: Engine, team: Team | None, name: str = "data", *users: Container, **fields: Any) -> Volume:
+def make_volume(
+    engine: Engine, team: Team | None, name: str = "data", *users: Container, **fields: Any
+) -> Volume:
     """A volume, mounted by these containers."""
     volume = Volume.objects.create(engine=engine, team=team, native_id=name, **fields)
     for container in users:
-        Mount.objects.create(container=container, volume=volume, type="volume", source=name, target=f"/{name}")
+        Mount.objects.create(
+            container=container, volume=volume, type="volume", source=name, target=f"/{name}"
+        )
     return volume
 
 
@@ -86,5 +92,11 @@ def make_build(engine: Engine, team: Team | None, **fields: Any) -> Build:
     )
     made = timezone.now() - timedelta(minutes=1)
     return Build.objects.create(
-        engine=engine, team=team, operation=operation, tags=["app:1"], dockerfile="FROM scratch", created_at=made, **fields
+        engine=engine,
+        team=team,
+        operation=operation,
+        tags=["app:1"],
+        dockerfile="FROM scratch",
+        created_at=made,
+        **fields,
     )

@@ -43,7 +43,9 @@ def test_a_session_reads(client_for: ClientFor, vic: User) -> None:
     assert response["Cache-Control"] == "no-store"
 
 
-def test_a_session_changes_nothing_without_the_csrf_token(client_for: ClientFor, bob: User, team: Team) -> None:
+def test_a_session_changes_nothing_without_the_csrf_token(
+    client_for: ClientFor, bob: User, team: Team
+) -> None:
     row = make_container(make_engine(), team)
     client = client_for(bob, enforce_csrf_checks=True)
     response = client.post(f"/api/v1/containers/{row.pk}/stop/", content_type="application/json")
@@ -60,7 +62,9 @@ def test_a_token_ignores_the_session_beside_it(client_for: ClientFor, alice: Use
     problem(response, 401, "not_authenticated")
 
 
-@pytest.mark.parametrize("header", ["Basic YWxpY2U6eA==", "Token x", "Bearer", "Bearer ", "slp_x", "Bearer slp_a.b"])
+@pytest.mark.parametrize(
+    "header", ["Basic YWxpY2U6eA==", "Token x", "Bearer", "Bearer ", "slp_x", "Bearer slp_a.b"]
+)
 def test_other_credentials_are_refused_even_beside_a_session(
     client_for: ClientFor, alice: User, header: str
 ) -> None:
@@ -126,16 +130,31 @@ def test_a_method_in_a_header_or_a_parameter_has_no_effect(api_for: ApiFor, bob:
 
 
 def test_a_form_is_the_wrong_media_type(api_for: ApiFor, bob: User) -> None:
-    answer = api_for(bob).post("/api/v1/containers/", "image=x", content_type="application/x-www-form-urlencoded")
+    answer = api_for(bob).post(
+        "/api/v1/containers/", "image=x", content_type="application/x-www-form-urlencoded"
+    )
     problem(answer, 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(
-    "body", ["{", '{"image": "a", "image": "b"}', '{"resources": {"memory": NaN}}', "[" * 100_000, "\xff", '"x"', "[]"]
+    "body",
+    [
+        "{",
+        '{"image": "a", "image": "b"}',
+        '{"resources": {"memory": NaN}}',
+        "[" * 100_000,
+        "\xff",
+        '"x"',
+        "[]",
+    ],
 )
 def test_a_body_that_cannot_be_read_is_refused(api_for: ApiFor, bob: User, body: str) -> None:
     raw = body.encode("latin-1")
-    problem(api_for(bob).generic("POST", "/api/v1/containers/", raw, content_type="application/json"), 400, "invalid")
+    problem(
+        api_for(bob).generic("POST", "/api/v1/containers/", raw, content_type="application/json"),
+        400,
+        "invalid",
+    )
 
 
 def test_a_body_of_more_than_a_mebibyte_is_too_large(api_for: ApiFor, bob: User) -> None:
@@ -189,7 +208,12 @@ def test_what_was_denied_is_in_the_trail(api_for: ApiFor, vic: User, team: Team)
     found = problem(api_for(vic).post(f"/api/v1/containers/{row.pk}/stop/"), 403, "permission_denied")
     assert "operator" in str(found["detail"])
     entry = AuditEntry.objects.get(outcome="denied")
-    assert (entry.actor, entry.verb, entry.target_id, entry.source) == (vic, "container.stop", str(row.pk), "api")
+    assert (entry.actor, entry.verb, entry.target_id, entry.source) == (
+        vic,
+        "container.stop",
+        str(row.pk),
+        "api",
+    )
     assert entry.ip == "127.0.0.1"
 
 

@@ -16,7 +16,14 @@ from operations.models import Engine, Operation
 from tests.rows import make_container, make_engine, make_image, make_volume
 
 ApiFor = Callable[..., APIClient]
-VERBS = {"start": {}, "stop": {"timeout": 3}, "restart": {}, "kill": {"signal": "TERM"}, "pause": {}, "unpause": {}}
+VERBS = {
+    "start": {},
+    "stop": {"timeout": 3},
+    "restart": {},
+    "kill": {"signal": "TERM"},
+    "pause": {},
+    "unpause": {},
+}
 
 
 @pytest.fixture
@@ -136,10 +143,20 @@ def test_a_verb_is_accepted_and_durable(api_for: ApiFor, bob: User, web: Contain
     assert answer["Location"] == f"/api/v1/operations/{operation.pk}/"
     body = answer.json()
     assert body["id"] == str(operation.pk)
-    assert (body["kind"], body["state"], body["actor"], body["source"]) == (f"container.{verb}", "queued", "bob", "api")
+    assert (body["kind"], body["state"], body["actor"], body["source"]) == (
+        f"container.{verb}",
+        "queued",
+        "bob",
+        "api",
+    )
     assert body["target"] == {"type": "container", "id": str(web.pk), "name": "web"}
     assert (body["engine"], body["team"]) == (str(web.engine_id), "blue")
-    assert (body["error"], body["result"], body["undoable_until"], body["finished_at"]) == (None, None, None, None)
+    assert (body["error"], body["result"], body["undoable_until"], body["finished_at"]) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert set(body["progress"]) == {"current", "total", "unit", "message"}
     assert AuditEntry.objects.filter(verb=f"container.{verb}", outcome="accepted", actor=bob).count() == 1
 
@@ -214,15 +231,22 @@ def test_who_prefers_to_wait_gets_the_end(
 
     def wait(operation: Operation, *, seconds: float) -> Operation:
         asked.append(seconds)
-        Operation.objects.filter(pk=operation.pk).update(state="failed", error_code="conflict", error_message="No.")
+        Operation.objects.filter(pk=operation.pk).update(
+            state="failed", error_code="conflict", error_message="No."
+        )
         operation.refresh_from_db()
         return operation
 
     monkeypatch.setattr(services, "wait", wait)
-    answer = api_for(bob).post(f"/api/v1/containers/{web.pk}/stop/", headers={"Prefer": "respond-async, wait=30"})
+    answer = api_for(bob).post(
+        f"/api/v1/containers/{web.pk}/stop/", headers={"Prefer": "respond-async, wait=30"}
+    )
     assert (answer.status_code, asked) == (200, [30])
     assert answer["Preference-Applied"] == "wait=30"
-    assert (answer.json()["state"], answer.json()["error"]) == ("failed", {"code": "conflict", "message": "No."})
+    assert (answer.json()["state"], answer.json()["error"]) == (
+        "failed",
+        {"code": "conflict", "message": "No."},
+    )
 
 
 def test_who_waits_too_short_gets_what_is_there(api_for: ApiFor, bob: User, web: Container) -> None:
@@ -230,9 +254,7 @@ def test_who_waits_too_short_gets_what_is_there(api_for: ApiFor, bob: User, web:
     assert (answer.status_code, answer.json()["state"]) == (202, "queued")
 
 
-def test_bulk_answers_item_by_item(
-    api_for: ApiFor, bob: User, web: Container, other_team: Team
-) -> None:
+def test_bulk_answers_item_by_item(api_for: ApiFor, bob: User, web: Container, other_team: Team) -> None:
     foreign = make_container(web.engine, other_team, "foreign")
     busy = make_container(web.engine, web.team, "busy")
     assert api_for(bob).post(f"/api/v1/containers/{busy.pk}/restart/").status_code == 202
@@ -243,7 +265,9 @@ def test_bulk_answers_item_by_item(
     assert (ours["id"], ours["status"], ours["operation"]["kind"]) == (str(web.pk), 202, "container.stop")
     assert (theirs["status"], theirs["error"]["code"]) == (404, "not_found")
     assert (other["status"], other["error"]["code"]) == (409, "conflict")
-    all_well = api_for(bob).post("/api/v1/containers/bulk/", {"action": "stop", "ids": ids[:1]}, format="json")
+    all_well = api_for(bob).post(
+        "/api/v1/containers/bulk/", {"action": "stop", "ids": ids[:1]}, format="json"
+    )
     assert all_well.status_code == 202
 
 
@@ -328,7 +352,9 @@ class Worker:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.answer: dict[str, Any] | Exception = {}
 
-    def __call__(self, kind: str, obj: Any, *, actor: Any, params: Any = None, deadline: float = 10) -> dict[str, Any]:
+    def __call__(
+        self, kind: str, obj: Any, *, actor: Any, params: Any = None, deadline: float = 10
+    ) -> dict[str, Any]:
         self.asked.append((kind, dict(params or {})))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -370,7 +396,11 @@ def test_what_an_engine_says_has_its_own_code(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-LINES = [[1, "1767225600000000001", "ready"], [2, "1767225601000000000", "Oh no"], [1, "1767225602000000000", "<b>"]]
+LINES = [
+    [1, "1767225600000000001", "ready"],
+    [2, "1767225601000000000", "Oh no"],
+    [1, "1767225602000000000", "<b>"],
+]
 
 
 def test_logs_are_text(api_for: ApiFor, vic: User, web: Container, worker: Worker) -> None:
@@ -380,11 +410,15 @@ def test_logs_are_text(api_for: ApiFor, vic: User, web: Container, worker: Worke
     assert answer.getvalue().decode() == "ready\nOh no\n<b>\n"
     assert worker.asked[0][1]["tail"] == 5
     assert worker.asked[0][1]["since_ns"] > 0
-    stamped = api_for(vic).get(f"/api/v1/containers/{web.pk}/logs/?timestamps=1&stream=stderr").getvalue().decode()
+    stamped = (
+        api_for(vic).get(f"/api/v1/containers/{web.pk}/logs/?timestamps=1&stream=stderr").getvalue().decode()
+    )
     assert stamped == "2026-01-01T00:00:01.000000000Z Oh no\n"
 
 
-def test_logs_are_objects_for_who_asks_for_json(api_for: ApiFor, vic: User, web: Container, worker: Worker) -> None:
+def test_logs_are_objects_for_who_asks_for_json(
+    api_for: ApiFor, vic: User, web: Container, worker: Worker
+) -> None:
     worker.answer = {"lines": LINES}
     url = f"/api/v1/containers/{web.pk}/logs/?q=READY"
     answer = api_for(vic).get(url, headers={"Accept": "application/x-ndjson"})
@@ -395,13 +429,26 @@ def test_logs_are_objects_for_who_asks_for_json(api_for: ApiFor, vic: User, web:
 
 
 @pytest.mark.parametrize(
-    "query", ["tail=x", "tail=-1", "tail=10001", "since=yesterday", "stream=both", "regex=a", "since=2026-13-01T00:00:00Z"]
+    "query",
+    [
+        "tail=x",
+        "tail=-1",
+        "tail=10001",
+        "since=yesterday",
+        "stream=both",
+        "regex=a",
+        "since=2026-13-01T00:00:00Z",
+    ],
 )
-def test_a_log_query_that_is_not_valid_is_refused(api_for: ApiFor, vic: User, web: Container, query: str) -> None:
+def test_a_log_query_that_is_not_valid_is_refused(
+    api_for: ApiFor, vic: User, web: Container, query: str
+) -> None:
     assert api_for(vic).get(f"/api/v1/containers/{web.pk}/logs/?{query}").status_code == 400
 
 
 @pytest.mark.parametrize("part", ["", "inspect/", "health/", "logs/", "changes/", "processes/", "stats/"])
-def test_a_stranger_finds_nothing(api_for: ApiFor, charlie: User, web: Container, worker: Worker, part: str) -> None:
+def test_a_stranger_finds_nothing(
+    api_for: ApiFor, charlie: User, web: Container, worker: Worker, part: str
+) -> None:
     assert api_for(charlie).get(f"/api/v1/containers/{web.pk}/{part}").status_code == 404
     assert not worker.asked

@@ -16,10 +16,27 @@ from rest_framework.test import APIClient
 from accounts.models import Team, User
 from containers_app.models import Container
 from operations.models import Engine
-from tests.rows import make_build, make_container, make_engine, make_image, make_network, make_operation, make_volume
+from tests.rows import (
+    make_build,
+    make_container,
+    make_engine,
+    make_image,
+    make_network,
+    make_operation,
+    make_volume,
+)
 
 ApiFor = Callable[..., APIClient]
-ORDERS = ["", "name", "-name", "created_at", "-created_at", "state,-created_at", "-started_at,name", "restart_count"]
+ORDERS = [
+    "",
+    "name",
+    "-name",
+    "created_at",
+    "-created_at",
+    "state,-created_at",
+    "-started_at,name",
+    "restart_count",
+]
 
 
 @pytest.fixture
@@ -61,7 +78,9 @@ def walk(api: APIClient, url: str, direction: str = "next") -> list[list[str]]:
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("limit", [1, 4, 23, 24])
-def test_every_row_comes_once(api_for: ApiFor, bob: User, many: list[Container], order: str, limit: int) -> None:
+def test_every_row_comes_once(
+    api_for: ApiFor, bob: User, many: list[Container], order: str, limit: int
+) -> None:
     pages = walk(api_for(bob), f"/api/v1/containers/?limit={limit}&ordering={order}")
     ids = [pk for page in pages for pk in page]
     assert len(ids) == len(set(ids)) == 23
@@ -69,7 +88,9 @@ def test_every_row_comes_once(api_for: ApiFor, bob: User, many: list[Container],
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_way_back_shows_the_same_pages(api_for: ApiFor, bob: User, many: list[Container], order: str) -> None:
+def test_the_way_back_shows_the_same_pages(
+    api_for: ApiFor, bob: User, many: list[Container], order: str
+) -> None:
     api = api_for(bob)
     forward = walk(api, f"/api/v1/containers/?limit=5&ordering={order}")
     url = f"/api/v1/containers/?limit=5&ordering={order}"
@@ -127,7 +148,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("query", [*(f"cursor={bad}" for bad in BAD), "limit=0", "limit=-1", "limit=x", "limit=٣"])
+@pytest.mark.parametrize(
+    "query", [*(f"cursor={bad}" for bad in BAD), "limit=0", "limit=-1", "limit=x", "limit=٣"]
+)
 def test_a_cursor_or_limit_that_is_none_is_refused(api_for: ApiFor, bob: User, query: str) -> None:
     answer = api_for(bob).get(f"/api/v1/containers/?{query}")
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
@@ -156,7 +179,19 @@ def fill(engine: Engine, team: Team, start: int, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["containers", "images", "tags", "builds", "volumes", "networks", "operations", "teams", "engines", "audit"]
+    "name",
+    [
+        "containers",
+        "images",
+        "tags",
+        "builds",
+        "volumes",
+        "networks",
+        "operations",
+        "teams",
+        "engines",
+        "audit",
+    ],
 )
 def test_ten_times_the_rows_take_as_many_queries(
     api_for: ApiFor, bob: User, engine: Engine, team: Team, name: str
@@ -165,7 +200,9 @@ def test_ten_times_the_rows_take_as_many_queries(
     fill(engine, team, 0, 3)
     url = f"/api/v1/{name}/?limit=200"
     api.get(url)  # the token's "last used" is written once a minute
-    with CaptureQueriesContext(connection, ) as few:
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
         assert api.get(url).status_code == 200
     fill(engine, team, 100, 27)
     with CaptureQueriesContext(connection) as more:

@@ -499,7 +499,9 @@ def test_the_process_beats_and_ends_on_a_signal(engine_url, redis_server, transa
 
     environment = {**os.environ, "DOCKER_HOST": engine_url, "SLIPWAY_HOME": str(machine.short_folder())}
     python = [sys.executable, "manage.py"]
-    subprocess.run([*python, "migrate", "-v0", "--skip-checks"], cwd=machine.ROOT, env=environment, check=True)
+    subprocess.run(
+        [*python, "migrate", "-v0", "--skip-checks"], cwd=machine.ROOT, env=environment, check=True
+    )
     process = subprocess.Popen([*python, "gateway"], cwd=machine.ROOT, env=environment)
     try:
         machine.wait_for(lambda: last_beat("gateway") is not None, 20, "it did not beat")

@@ -1,0 +1,153 @@
+"""REST of people, teams, tokens and the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts import audit
+from accounts.access import person as actor_for
+from accounts.models import ApiToken, AuditEntry, Team, User
+
+ApiFor = Callable[..., APIClient]
+ClientFor = Callable[..., Client]
+
+
+def make(client: Client, **body: Any) -> Any:
+    """Asks for a token over the session."""
+    return client.post(
+        "/api/v1/tokens/", {"name": "ci", "scopes": ["read"], **body}, content_type="application/json"
+    )
+
+
+def test_a_token_is_shown_once(client_for: ClientFor, vic: User) -> None:
+    client = client_for(vic)
+    answer = make(client, team="blue")
+    assert answer.status_code == 201, answer.content
+    body = answer.json()
+    assert (body["name"], body["scopes"], body["team"], body["revoked_at"]) == ("ci", ["read"], "blue", None)
+    listed = client.get("/api/v1/tokens/").json()["results"]
+    assert [row["key"] for row in listed] == [body["key"]]
+    assert "token" not in listed[0]
+    secret = body["token"].partition(".")[2]
+    assert secret not in client.get(f"/api/v1/tokens/{body['id']}/").content.decode()
+    assert not ApiToken.objects.filter(digest__contains=secret).exists()
+    opened = Client().get("/api/v1/containers/", headers={"Authorization": f"Bearer {body['token']}"})
+    assert opened.status_code == 200
+    assert AuditEntry.objects.get(verb="token.create").actor == vic
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["root"]}, "scopes.0"),
+        ({"name": ""}, "name"),
+        ({"team": "red"}, "team"),
+        ({"user": "alice"}, "user"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+        ({"expires_at": "2999-01-01T00:00:00Z"}, "expires_at"),
+    ],
+)
+def test_a_token_that_is_not_valid_is_refused(
+    client_for: ClientFor, vic: User, other_team: Team, body: dict[str, Any], field: str
+) -> None:
+    answer = make(client_for(vic), **body)
+    assert answer.status_code == 400, answer.content
+    assert field in answer.json()["errors"]
+    assert not ApiToken.objects.exists()
+
+
+def test_a_token_cannot_make_tokens(api_for: ApiFor, alice: User) -> None:
+    answer = api_for(alice).post("/api/v1/tokens/", {"name": "x", "scopes": ["read"]}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert ApiToken.objects.count() == 1
+
+
+def test_a_revoked_token_opens_nothing_at_once(client_for: ClientFor, vic: User) -> None:
+    client = client_for(vic)
+    body = make(client).json()
+    head = {"Authorization": f"Bearer {body['token']}"}
+    assert Client().get("/api/v1/containers/", headers=head).status_code == 200
+    assert client.delete(f"/api/v1/tokens/{body['id']}/").status_code == 204
+    assert Client().get("/api/v1/containers/", headers=head).status_code == 401
+    assert client.delete(f"/api/v1/tokens/{body['id']}/").status_code == 204
+    assert AuditEntry.objects.filter(verb="token.revoke").count() == 1
+
+
+def test_a_token_ends_itself_and_no_other(api_for: ApiFor, client_for: ClientFor, vic: User) -> None:
+    other = make(client_for(vic)).json()["id"]
+    api = api_for(vic, "read")
+    own = ApiToken.objects.get(name="test").pk
+    assert api.delete(f"/api/v1/tokens/{other}/").status_code == 403
+    assert api.delete(f"/api/v1/tokens/{own}/").status_code == 204
+    assert api.get("/api/v1/tokens/").status_code == 401
+
+
+def test_tokens_of_others_do_not_exist(
+    api_for: ApiFor, client_for: ClientFor, vic: User, alice: User
+) -> None:
+    other = make(client_for(vic)).json()["id"]
+    assert api_for(alice).get(f"/api/v1/tokens/{other}/").status_code == 404
+    assert api_for(alice).delete(f"/api/v1/tokens/{other}/").status_code == 404
+
+
+def test_teams_are_ones_own(api_for: ApiFor, vic: User, alice: User, charlie: User, team: Team) -> None:
+    assert [row["slug"] for row in api_for(vic).get("/api/v1/teams/").json()["results"]] == ["blue"]
+    assert [row["slug"] for row in api_for(alice).get("/api/v1/teams/").json()["results"]] == ["blue", "red"]
+    shown = api_for(vic).get(f"/api/v1/teams/{team.pk}/").json()
+    assert shown["members"] == [{"username": "vic", "role": "viewer"}]
+    assert api_for(charlie).get(f"/api/v1/teams/{team.pk}/").status_code == 404
+
+
+def test_people_are_for_site_administrators(api_for: ApiFor, vic: User, alice: User, tara: User) -> None:
+    assert api_for(tara).get("/api/v1/users/").status_code == 403
+    assert api_for(alice, "write").get("/api/v1/users/").status_code == 403
+    rows = api_for(alice).get("/api/v1/users/").json()["results"]
+    assert [row["username"] for row in rows] == ["alice", "tara", "vic"]
+    assert "password" not in rows[0]
+    shown = api_for(alice).get(f"/api/v1/users/{vic.pk}/").json()
+    assert shown["teams"] == [{"team": "blue", "role": "viewer"}]
+
+
+def test_staff_alone_is_no_power(api_for: ApiFor, person: Callable[..., User]) -> None:
+    assert api_for(person("staff", is_staff=True)).get("/api/v1/users/").status_code == 403
+
+
+def test_the_trail_shows_ones_own_ones_teams_or_all(
+    api_for: ApiFor,
+    bob: User,
+    tara: User,
+    vic: User,
+    alice: User,
+    charlie: User,
+    team: Team,
+    other_team: Team,
+) -> None:
+    for user, theirs in ((bob, team), (tara, team), (charlie, other_team), (alice, None)):
+        owner = theirs.pk if theirs else None
+        audit.record("container.stop", actor_for(user, source="ui"), team_id=owner, target_name=f"of-{user}")
+    for user, count in ((bob, 1), (tara, 2), (charlie, 1), (alice, 4)):
+        rows = api_for(user).get("/api/v1/audit/?verb=container.stop").json()["results"]
+        assert len(rows) == count, user
+    assert api_for(vic).get("/api/v1/audit/").status_code == 403
+    assert api_for(tara).post("/api/v1/audit/", {}, format="json").status_code == 405
+
+
+def test_the_trail_can_be_filtered(api_for: ApiFor, alice: User, bob: User) -> None:
+    audit.record("auth.login", actor_for(bob, source="ui"), outcome="failed")
+    audit.record("container.stop", actor_for(bob, source="ui"), target_name="web")
+    api = api_for(alice)
+    for query, count in (
+        ("outcome=failed", 1),
+        ("actor=bob", 2),
+        ("q=WEB", 1),
+        (f"until={(timezone.now() - timedelta(hours=1)).strftime('%Y-%m-%dT%H:%M:%SZ')}", 0),
+    ):
+        assert len(api.get(f"/api/v1/audit/?{query}").json()["results"]) == count, query
