@@ -5,10 +5,10 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check lint types format assets requirements
+.PHONY: help setup run demo demo-remove test check lint types format assets requirements
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
 setup: ## Make the clone ready for development: packages, assets
 	@$(PYTHON) -m scripts.setup --dev --redis
@@ -17,9 +17,12 @@ run: ## Run Slipway; prints where it is
 	@$(PYTHON) -m scripts.setup --redis --engine
 	@exec $(BIN)/python manage.py up
 
-demo: ## Fill a running engine with sample stacks and people, to look around
+demo: ## Fill the engine with sample images and containers, to look around
 	@$(PYTHON) -m scripts.setup --redis --engine
 	@exec $(BIN)/python manage.py demo
+
+demo-remove: ## Take the samples away again
+	@exec $(BIN)/python manage.py demo --remove
 
 test: ## All checks, then all tests, on an engine of their own
 	@exec $(PYTHON) -m scripts.checks test $(ARGS)
