@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import EmptyPage, Paginator
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -25,7 +26,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import audit, limits, sessions, setup, tokens
-from accounts.access import PUBLIC, Actor, actor_of, address_of, requires
+from accounts.access import PUBLIC, Actor, Denied, actor_of, address_of, requires
 from accounts.filters import AuditFilter
 from accounts.forms import PasswordForm, SetUpForm, SignInForm, TokenForm
 from accounts.models import ApiToken, User
@@ -99,6 +100,20 @@ def sign_out(request: HttpRequest) -> HttpResponse:
         audit.record("auth.logout", actor_of(request))
     logout(request)
     return HttpResponseRedirect(reverse("accounts:login"))
+
+
+@requires(PUBLIC)
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """The admin's sign-in is ours; who has signed in and may not enter is told so."""
+    if request.user.is_authenticated:
+        raise Denied("The admin is for staff.")
+    return redirect_to_login(request.GET.get("next", "/admin/"))
+
+
+@requires("account.own")
+def admin_password(request: HttpRequest) -> HttpResponse:
+    """The admin's page for it is ours too."""
+    return HttpResponseRedirect(reverse("accounts:profile"))
 
 
 @require_safe

@@ -11,7 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.exceptions import NotAuthenticated
 
-from accounts.access import PUBLIC, SIGNED_IN, Denied, requires
+from accounts.access import PUBLIC, SIGNED_IN
 from accounts.api import views as accounts
 from containers_app.api import logs, reads, things
 from containers_app.api import views as containers
@@ -59,15 +59,6 @@ def unknown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase
 
 
 unknown.permission = PUBLIC  # type: ignore[attr-defined]
-
-
-@requires(PUBLIC)
-def sign_in_first(request: HttpRequest) -> HttpResponseBase:
-    """The admin's sign-in is ours; who has signed in and may not enter is told so."""
-    to = request.GET.get("next", "/admin/")
-    if request.user.is_authenticated:
-        raise Denied("The admin is for staff.")
-    return redirect_to_login(to)
 
 
 _container_verbs = [

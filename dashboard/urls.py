@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from accounts import views as accounts
 from accounts.urls import account_urls
 from containers_app.urls import container_urls, network_urls, volume_urls
 from dashboard import api, health, home
@@ -25,8 +26,10 @@ urlpatterns = [
     path("tags/", include((tag_urls, "tags"))),
     path("builds/", include((build_urls, "builds"))),
     path("operations/", include((operation_urls, "operations"))),
-    # The admin's own sign-in knows neither our limiter nor our audit trail.
-    path("admin/login/", api.sign_in_first, name="admin_login"),
+    # The admin's own doors know neither our limiter nor our audit trail.
+    path("admin/login/", accounts.admin_sign_in, name="admin_login"),
+    path("admin/logout/", accounts.sign_out, name="admin_logout"),
+    path("admin/password_change/", accounts.admin_password, name="admin_password"),
     path("admin/", admin.site.urls),
     path("api/v1/", include((api.urlpatterns, "api"))),
     api.unknown_api,

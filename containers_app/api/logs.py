@@ -46,7 +46,10 @@ _PARAMETERS = [
 
 
 class ContainerLogs(View):
-    """What a container has written, oldest first: text, or NDJSON ``{seq, ts, stream, line}`` where Accept asks."""
+    """What a container has written, oldest first: text, or NDJSON ``{seq, ts, stream, line}`` where Accept asks.
+
+    ``Slipway-Truncated: 1`` where there was more than fits: the newest lines are kept.
+    """
 
     permission = "container.logs"
     takes = frozenset({"tail", "since", "until", "stream", "timestamps", "q", "regex", "follow"})
@@ -62,7 +65,7 @@ class ContainerLogs(View):
         if stream not in STREAMS:
             raise ValidationError({"stream": [f"One of {', '.join(sorted(STREAMS))} is expected."]})
         params = {
-            "tail": number(request, "tail", TAIL, most=MOST),
+            "tail": number(request, "tail", TAIL, least=1, most=MOST),
             "since_ns": moment(request, "since"),
             "until_ns": moment(request, "until"),
         }
@@ -70,7 +73,10 @@ class ContainerLogs(View):
         rows = _chosen(found["lines"], STREAMS[stream], request.query_params.get("q", "").lower())
         if flag(request, "timestamps"):
             rows = ({**line, "line": f"{line['ts']} {line['line']}"} for line in rows)
-        return lines(request, rows)
+        answer = lines(request, rows)
+        if found.get("cut"):
+            answer["Slipway-Truncated"] = "1"
+        return answer
 
 
 def moment(request: Request, name: str) -> int:

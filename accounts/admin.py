@@ -1,0 +1,180 @@
+"""People, teams, tokens and the audit trail in the admin; each change of theirs is in the trail too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from accounts import audit, tokens
+from accounts.access import Actor, address_of, person
+from accounts.models import ApiToken, AuditEntry, Membership, Team, User
+
+admin.site.unregister(Group)  # rights are roles in teams, and nothing else
+admin.site.site_header = admin.site.site_title = "Slipway"
+admin.site.index_title = "Administration"
+
+
+def admin_actor(request: HttpRequest) -> Actor:
+    """Who works in the admin."""
+    return person(request.user, source="admin", ip=address_of(request))
+
+
+class Audited(admin.ModelAdmin):
+    """Writes a line for each change, in the transaction of the change."""
+
+    audit_name = ""
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        self._line(request, obj, "create")
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        changed = (
+            message[0].get("changed", {}).get("fields", []) if message and isinstance(message, list) else []
+        )
+        self._line(request, obj, "change", {"fields": [str(field) for field in changed]})
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        for obj in queryset:
+            self._line(request, obj, "remove")
+        return super().log_deletions(request, queryset)
+
+    def _line(
+        self, request: HttpRequest, obj: Model, verb: str, detail: dict[str, Any] | None = None
+    ) -> None:
+        audit.record(
+            f"{self.audit_name}.{verb}",
+            admin_actor(request),
+            target_type=self.audit_name,
+            target_id=obj.pk,
+            target_name=str(obj),
+            detail=detail,
+        )
+
+
+class ReadOnly(admin.ModelAdmin):
+    """What is written by Slipway alone: to look at, to search and to filter."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class Memberships(admin.TabularInline):
+    """Roles of a person, or people of a team."""
+
+    model = Membership
+    extra = 0
+    autocomplete_fields = ["user", "team"]
+
+
+@admin.register(User)
+class PersonAdmin(Audited, UserAdmin):
+    """People. Only a site administrator touches another one, or makes one."""
+
+    audit_name = "user"
+    list_display = ("username", "email", "first_name", "last_name", "is_active", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_superuser", "is_staff", "teams")
+    search_fields = ("username", "first_name", "last_name", "email")
+    inlines = (Memberships,)
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Power", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_site_admin(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_site_admin(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Not oneself: the last administrator could lock everybody out."""
+        return _is_site_admin(request) and obj != request.user
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        own = ("is_active", "is_staff", "is_superuser") if obj == request.user else ()
+        return (*super().get_readonly_fields(request, obj), *own)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Each removal on its own page, where what goes along is shown."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+
+@admin.register(Team)
+class TeamAdmin(Audited):
+    """Teams and who is in them."""
+
+    audit_name = "team"
+    list_display = ("name", "slug", "created_at")
+    search_fields = ("name", "slug")
+    prepopulated_fields = {"slug": ("name",)}
+    inlines = (Memberships,)
+
+
+@admin.register(ApiToken)
+class TokenAdmin(ReadOnly):
+    """Tokens, without anything that opens a door. They are made by their owners."""
+
+    list_display = (
+        "name",
+        "key",
+        "user",
+        "team",
+        "scopes",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    )
+    list_filter = ("revoked_at", "expires_at", "team")
+    search_fields = ("name", "key", "user__username")
+    list_select_related = ("user", "team")
+    exclude = ("digest",)
+    actions = ("revoke",)
+
+    @admin.action(description="Revoke the selected tokens", permissions=["view"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        """Ends them at once."""
+        if not _is_site_admin(request):
+            self.message_user(request, "This needs a site administrator.", messages.ERROR)
+            return
+        for token in queryset:
+            if tokens.revoke(token):
+                by = admin_actor(request)
+                audit.record(
+                    "token.revoke", by, target_type="token", target_id=token.pk, target_name=token.name
+                )
+        self.message_user(request, "The tokens are revoked.")
+
+
+@admin.register(AuditEntry)
+class EntryAdmin(ReadOnly):
+    """The trail. Nobody changes it, here or elsewhere."""
+
+    list_display = ("at", "actor_name", "verb", "target_name", "outcome", "source", "ip", "team")
+    list_filter = ("outcome", "source", "verb", "team")
+    search_fields = ("actor_name", "verb", "target_name", "target_id", "ip")
+    date_hierarchy = "at"
+    list_select_related = ("team",)
+
+
+def _is_site_admin(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and isinstance(request.user, User) and request.user.is_superuser)
