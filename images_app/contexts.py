@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 import tempfile
 from collections.abc import Iterable
@@ -14,20 +13,16 @@ from django.core.files.uploadedfile import UploadedFile
 IN_MEMORY = 1024 * 1024
 
 
-def pack(files: Iterable[UploadedFile], *, dockerfile: str) -> IO[bytes]:
-    """A tar of these files in its top folder, with the Dockerfile; at its beginning, ready to be read."""
+def pack(files: Iterable[UploadedFile]) -> IO[bytes]:
+    """A tar of these files in its top folder; at its beginning, ready to be read."""
     packed = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - the caller reads and closes it
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for file in files:
             name = PurePosixPath(file.name or "").name
-            if name in ("", ".", "..", "Dockerfile"):
+            if name in ("", ".", ".."):
                 continue
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = file.size or 0, 0o755
             tar.addfile(entry, file.file)
-        text = dockerfile.encode()
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size, entry.mode = len(text), 0o644
-        tar.addfile(entry, io.BytesIO(text))
     packed.seek(0)
     return packed

@@ -140,7 +140,7 @@ class BuildForm(Change):
                 "context": data["context"].file,
                 "dockerfile_path": data["dockerfile_path"] or "Dockerfile",
             }
-        context = pack(data["beside"], dockerfile=data["dockerfile"]) if data["beside"] else None
+        context = pack(data["beside"]) if data["beside"] else None
         return {**wish, "dockerfile": data["dockerfile"], "context": context}
 
     def _list(self, name: str) -> list[str]:

@@ -42,6 +42,14 @@ REMEDIES = {
 }
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_STORY = {
+    "queued": "Accepted",
+    "running": "Started",
+    "unknown": "No answer, looking at the engine",
+    "succeeded": "Done",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+}
 _STEP = re.compile(r"Step (\d{1,4})/\d{1,4} : ")
 _LINKS = {
     "container": "containers:detail",
@@ -73,7 +81,9 @@ class LayerBar:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of the log: ``step`` it belongs to (0: none), ``at`` seconds since the start, ``first`` of its step."""
+    """One line: ``step`` it belongs to (0: none), ``at`` seconds since the start, ``first`` of its step; ``own``:
+    not output, but what Slipway did.
+    """
 
     seq: int
     step: int
@@ -81,6 +91,7 @@ class LogLine:
     text: str
     stderr: bool
     first: bool
+    own: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +110,13 @@ class Line:
     cancellable: bool = False
     retryable: bool = False
     layers: list[LayerBar] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """The page that tells most about it: a build has one of its own."""
+        if self.operation.target_type == "build" and self.target_url:
+            return self.target_url
+        return reverse("operations:detail", args=[self.operation.pk])
 
     @property
     def active(self) -> bool:
@@ -207,39 +225,50 @@ def plain(text: str) -> str:
     return _CONTROLS.sub("", text.rpartition("\r")[2])
 
 
-def layer_bars(data: Mapping[str, Any]) -> list[LayerBar]:
-    """The layers of a pull, from one of its step events (``layers``: id → status, current and total bytes)."""
-    layers = data.get("layers")
-    if not isinstance(layers, Mapping):
-        return []
-    found = []
-    for name, layer in layers.items():
-        current, total = int(layer.get("current") or 0), int(layer.get("total") or 0)
-        words = str(layer.get("status") or "")
-        done = words in ("Already exists", "Pull complete")
-        fetched = done or words in ("Download complete", "Verifying Checksum", "Extracting")
-        pct = 100 if fetched else min(100, int(100 * current / total)) if total else 0
-        found.append(LayerBar(str(name)[:12], pct, current, total, done, words))
-    return found
+def layer_bar(data: Mapping[str, Any]) -> LayerBar:
+    """A step event of a pull (``layer``, ``status``, ``current`` and ``total`` bytes) as a bar."""
+    current, total = int(data.get("current") or 0), int(data.get("total") or 0)
+    words = str(data.get("status") or "")
+    done = words in ("Already exists", "Pull complete")
+    fetched = done or words in ("Download complete", "Verifying Checksum", "Extracting")
+    pct = 100 if fetched else min(100, int(100 * current / total)) if total else 0
+    return LayerBar(str(data.get("layer", ""))[:12], pct, current, total, done, words)
 
 
 def log_lines(events: Iterable[OperationEvent], started_at: datetime | None) -> list[LogLine]:
-    """Log events as lines; the step events between them say which step a line belongs to."""
+    """Output and changes of state as lines; step events and the builder's own words say which step a line is of."""
     step, seen, found = 0, 0, []
     for event in events:
         if event.kind == "step":
             step = step_number(event.data) or step
-        elif event.kind == "log":
-            seconds = max(0.0, (event.at - started_at).total_seconds()) if started_at else 0.0
-            text = plain(str(event.data.get("text", "")))
-            if begins := _STEP.match(text):
-                step = int(begins[1])
-            stderr = event.data.get("stream") == 2
-            found.append(
-                LogLine(event.seq, step, f"{seconds:.1f}", text, stderr, bool(step) and step != seen)
-            )
-            seen = step
+        text = line_text(event)
+        if not text:
+            continue
+        if begins := _STEP.match(text):
+            step = int(begins[1])
+        at = f"{max(0.0, (event.at - started_at).total_seconds()):.1f}" if started_at else ""
+        own = event.kind != "log"
+        stderr = event.data.get("stream") == 2
+        first = not own and bool(step) and step != seen
+        found.append(LogLine(event.seq, 0 if own else step, at, text, stderr, first, own))
+        seen = seen if own else step
     return found
+
+
+def line_text(event: OperationEvent) -> str:
+    """What the log shows of an event: output, and what Slipway itself did; empty for the rest."""
+    data = event.data
+    if event.kind == "log":
+        return plain(str(data.get("text", ""))) or " "
+    if event.kind != "state":
+        return ""
+    if who := data.get("cancel"):
+        return f"{who} asked to cancel"
+    state = str(data.get("state", ""))
+    attempt = data.get("attempt", 1)
+    words = _STORY.get(state, state) + (f", attempt {attempt}" if state == "running" and attempt > 1 else "")
+    message = str(data.get("message") or "")
+    return f"{words}: {message}" if message else words
 
 
 def step_number(data: Mapping[str, Any]) -> int:
@@ -253,7 +282,7 @@ def _note(operation: Operation) -> str:
     if operation.state == "failed":
         return operation.error_message or "Failed"
     if operation.state == "cancelled":
-        return "Cancelled before it started" if operation.started_at is None else "Cancelled"
+        return operation.error_message or "Cancelled"
     if operation.state == "unknown":
         return "No answer came: looking at the engine for what happened"
     if operation.state == "running" and operation.cancel_requested_at:

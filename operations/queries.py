@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from operations.models import Operation, OperationEvent
-from operations.present import LayerBar, Line, LogLine, layer_bars, line, log_lines
+from operations.present import LayerBar, Line, LogLine, layer_bar, line, log_lines
 
 PAGE = 50
 ACTIVE_MOST = 200
@@ -87,13 +88,17 @@ def lines(rows: Sequence[Operation], actor: Actor) -> list[Line]:
 
 
 def layers_of(ids: Sequence[UUID]) -> dict[UUID, list[LayerBar]]:
-    """The newest word on the layers of these pulls, in the order in which they showed up. One query."""
+    """The newest word on each layer of these pulls, in the order in which they showed up. Two queries at most."""
     if not ids:
         return {}
-    steps = OperationEvent.objects.filter(operation_id__in=ids, kind="step")
-    newest = steps.order_by().values("operation_id").annotate(newest=Max("pk")).values("newest")
-    found = OperationEvent.objects.filter(pk__in=newest).values_list("operation_id", "data")
-    return {operation_id: layer_bars(data) for operation_id, data in found}
+    steps = OperationEvent.objects.filter(operation_id__in=ids, kind="step", data__has_key="layer").order_by()
+    found = steps.values("operation_id", layer=KeyTextTransform("layer", "data"))
+    newest = {row["newest"]: row["first"] for row in found.annotate(first=Min("pk"), newest=Max("pk"))}
+    events = sorted(OperationEvent.objects.filter(pk__in=newest), key=lambda event: newest[event.pk])
+    bars: dict[UUID, list[LayerBar]] = defaultdict(list)
+    for event in events:
+        bars[event.operation_id].append(layer_bar(event.data))
+    return bars
 
 
 def events_after(operation: Operation, seq: int, limit: int = LOG_MOST) -> list[OperationEvent]:

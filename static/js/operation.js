@@ -9,6 +9,15 @@ const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f]/g
 /** A line of output without colour codes, as the end of its last overwriting. */
 export const plain = text => text.replace(ESCAPES, '').replace(/[\r\n]+$/, '').split('\r').pop().replace(CONTROLS, '')
 
+const STORY = { queued: 'Accepted', running: 'Started', unknown: 'No answer, looking at the engine', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled' }
+
+/** A change of state in words, as operations/present.py says it. */
+function story({ state, cancel, message, attempt = 1 }) {
+  if (cancel) return `${cancel} asked to cancel`
+  const words = (STORY[state] ?? state) + (state === 'running' && attempt > 1 ? `, attempt ${attempt}` : '')
+  return message ? `${words}: ${message}` : words
+}
+
 /** The state an operation ended in, if these events say so: succeeded, failed, cancelled; else null. */
 export const ending = events => events.filter(e => e.kind === 'state' && ['succeeded', 'failed', 'cancelled'].includes(e.data.state)).at(-1)?.data ?? null
 
@@ -27,7 +36,7 @@ export function follow(log) {
   const { operation, events: url } = log.dataset
   let started = Date.parse(log.dataset.started)
   const jump = document.querySelector('[data-log-jump]'), button = document.querySelector('[data-log-follow]')
-  let seq = Number(log.dataset.seq), step = Number(log.lastElementChild?.querySelector('.bn')?.textContent.slice(1)) || 0
+  let seq = Number(log.dataset.seq), step = Number([...log.querySelectorAll('.bn')].findLast(el => el.textContent)?.textContent.slice(1)) || 0
   let following = true, fresh = 0, fetching = null, ownScroll = false
 
   const toEnd = () => { ownScroll = true; log.scrollTop = log.scrollHeight }
@@ -46,13 +55,13 @@ export function follow(log) {
   button?.addEventListener('click', () => { if (following) { following = false; show() } else resume() })
 
   const line = event => {
-    const text = plain(String(event.data.text ?? ''))
+    const own = event.kind === 'state', text = own ? story(event.data) : plain(String(event.data.text ?? '')) || ' '
     step = Number(text.match(STEP)?.[1]) || step
-    const row = document.createElement('div'), first = step && !document.getElementById(`step-${step}`)
-    row.className = event.data.stream === 2 ? 'ln se' : 'ln'
+    const row = document.createElement('div'), first = !own && step && !document.getElementById(`step-${step}`)
+    row.className = own ? 'ln own-ln' : event.data.stream === 2 ? 'ln se' : 'ln'
     if (first) row.id = `step-${step}`
     const at = started ? Math.max(0, (Date.parse(event.at) - started) / 1000).toFixed(1) : ''
-    for (const [tag, name, text] of [['span', 'bn num', step ? `#${step}` : ''], ['time', '', at], ['span', 'msg', text]]) {
+    for (const [tag, name, text] of [['span', 'bn num', step && !own ? `#${step}` : ''], ['time', '', at], ['span', 'msg', text]]) {
       const el = document.createElement(tag); if (name) el.className = name; el.textContent = text; row.append(el)
     }
     return row
@@ -64,7 +73,7 @@ export function follow(log) {
       seq = event.seq
       if (event.kind === 'state' && event.data.state === 'running') started ||= Date.parse(event.at)
       if (event.kind === 'step') step = Number.isInteger(event.data.step) ? event.data.step : Number.isInteger(event.data.n) ? event.data.n : step
-      if (event.kind === 'log') rows.push(line(event))
+      if (event.kind === 'log' || event.kind === 'state') rows.push(line(event))
     }
     if (!rows.length) return
     log.append(...rows)
