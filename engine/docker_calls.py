@@ -34,7 +34,8 @@ LOOK_EVERY = 0.1
 """Seconds between two looks at whether the caller was cancelled."""
 TICK = 0.1
 
-_FAILURES = (DockerException, requests.RequestException, HTTPError, OSError, ValueError, KeyError, TypeError)
+_NONSENSE = (ValueError, KeyError, TypeError, RecursionError)
+_FAILURES = (DockerException, requests.RequestException, HTTPError, OSError, *_NONSENSE)
 
 
 class Calls:
@@ -88,7 +89,8 @@ class Calls:
     ) -> Generator[Iterator[Any]]:
         ends = time.monotonic() + deadline
         call = _Call(self.endpoint, deadline, writes)
-        if not self._slots.acquire(timeout=deadline):
+        # With less than a tenth of the time left the call could only end as "perhaps done".
+        if not self._slots.acquire(timeout=deadline * 0.9):
             raise Unreachable("Too many calls are waiting for this engine already.")
         done = self._slots.release
         thread = threading.Thread(
@@ -185,7 +187,7 @@ class _Call:
             return AnswerLost("The connection to the engine broke, or its answer did not arrive whole.")
         if isinstance(error, AnswerTooLarge):
             return EngineError("The engine's answer is too large.")
-        if isinstance(error, ValueError | KeyError | TypeError):
+        if isinstance(error, _NONSENSE):
             return EngineError("The engine's answer makes no sense.")
         return Unreachable("The connection to the engine broke.")
 

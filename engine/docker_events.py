@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 
 from engine import names
-from engine.docker_http import Answer
+from engine.docker_http import Answer, parsed
 from engine.docker_map import Json, mapping
 from engine.docker_text import number, text
 from engine.errors import EngineError, EventsLost, Unreachable
@@ -86,8 +86,8 @@ class EventReader:
             reason: EngineError = Unreachable("The engine ended its stream of events.")
         except EngineError as error:
             reason = error
-        except (OSError, ValueError):
-            reason = Unreachable("The connection to the engine broke.")
+        except ValueError:
+            reason = Unreachable("The engine's stream of events makes no sense.")
         await self._queue.put(reason)
 
     async def _read(self) -> None:
@@ -97,7 +97,7 @@ class EventReader:
             if len(rest) > LONGEST_EVENT:
                 raise ValueError("an event is too long")
             for line in lines:
-                found = event(mapping(json.loads(line))) if line.strip() else None
+                found = event(mapping(parsed(line))) if line.strip() else None
                 if found and self._queue.qsize() >= MOST_WAITING:
                     raise EventsLost("Events came faster than they were taken.")
                 if found:

@@ -93,7 +93,10 @@ class LogFollower:
         parser = self._parser()
         newest = max((ts for ts, _ in self.cursor.values()), default=0)
         while piece := await answer.piece():
-            lines = parser.feed(piece)
+            try:
+                lines = parser.feed(piece)
+            except ValueError:
+                raise EngineError("The engine's log makes no sense.") from None
             if parser.error:
                 raise EngineError(clean(parser.error) or "The engine cannot read this log.")
             if newest and parser.first_ns:

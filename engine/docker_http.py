@@ -42,19 +42,18 @@ class Answer:
         while True:
             if self._left == 0 or (self._dechunk is not None and self._dechunk.ended):
                 return b""
-            data = await self._reader.read(PIECE)
-            if self._dechunk is not None:
-                if not data:
-                    raise Unreachable("The connection to the engine broke.")
-                if body := self._dechunk.feed(data):
-                    return body
-                continue
+            try:
+                data = await self._reader.read(PIECE)
+                body = self._dechunk.feed(data) if self._dechunk is not None else data
+            except (OSError, ValueError):
+                data = body = b""
+            if not data and (self._dechunk is not None or self._left is not None):
+                raise Unreachable("The connection to the engine broke.")
             if self._left is not None:
-                if not data:
-                    raise Unreachable("The connection to the engine broke.")
-                data = data[: self._left]
-                self._left -= len(data)
-            return data
+                body = body[: self._left]
+                self._left -= len(body)
+            if body or self._dechunk is None:
+                return body
 
     async def pieces(self) -> AsyncIterator[bytes]:
         while data := await self.piece():
@@ -114,8 +113,6 @@ async def get(
         raise
     try:
         yield answer
-    except (OSError, ValueError, asyncio.IncompleteReadError):
-        raise Unreachable("The connection to the engine broke.") from None
     finally:
         transport.abort()
 
@@ -129,9 +126,14 @@ async def get_json(
             body = await answer.whole(largest)
     except TimeoutError:
         raise DeadlineExceeded(f"The engine did not answer within {deadline:g} seconds.") from None
+    return parsed(body)
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of an answer."""
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise EngineError("The engine's answer makes no sense.") from None
 
 
@@ -167,6 +169,6 @@ async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
 
 def _refusal(status: int, body: bytes) -> EngineError:
     said = body.decode("utf-8", "replace")
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
         said = str(json.loads(body)["message"])
     return from_text(said, status)

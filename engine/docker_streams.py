@@ -6,7 +6,6 @@ A client of its own for each call and no state but the agreed version, so that n
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from engine.docker_calls import agree
 from engine.docker_events import EventReader
 from engine.docker_events import query as events_query
 from engine.docker_follow import LogFollower
-from engine.docker_http import Answer, get, get_json
+from engine.docker_http import Answer, get, get_json, parsed
 from engine.docker_map import mapping
 from engine.docker_transport import Endpoint
 from engine.errors import EngineError, Unreachable
@@ -115,10 +114,7 @@ class DockerStreams:
             self._get(f"/containers/{native_id}/stats", {"stream": "0", "one-shot": "1"}) as answer,
         ):
             body = await answer.whole(LARGEST_STATS)
-        try:
-            return sample(native_id, mapping(json.loads(body)))
-        except ValueError:
-            raise EngineError("The engine's answer makes no sense.") from None
+        return sample(native_id, mapping(parsed(body)))
 
     @asynccontextmanager
     async def _get(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Answer]:

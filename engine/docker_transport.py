@@ -187,9 +187,7 @@ class Client(docker.APIClient):
     """The SDK's low-level client over one `Wire`."""
 
     def __init__(self, endpoint: Endpoint, *, version: str = _ANY_VERSION, patience: float = 60) -> None:
-        super().__init__(
-            base_url=f"unix://{endpoint.path or '/'}", version=version, timeout=int(patience) + 1
-        )
+        super().__init__(base_url="unix:///engine", version=version, timeout=int(patience) + 1)
         self.wire = Wire(endpoint, patience)
         self.trust_env = False
         self.max_redirects = 0
