@@ -6,3 +6,7 @@ class ImagesConfig(AppConfig):
     label = "images"
     verbose_name = "Images"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Registers the kinds of operations."""
+        from images_app import operations  # noqa: F401

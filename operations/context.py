@@ -48,8 +48,6 @@ class RunContext:
 
     def emit(self, progress: Progress) -> None:
         """See `registry.Context.emit`."""
-        for line in progress.log:
-            self._log(line)
         counts = {
             "current": progress.current,
             "total": progress.total,
@@ -58,7 +56,10 @@ class RunContext:
         }
         if progress.extra:
             self._pending.append(("step", {**counts, **progress.extra}))
-        if progress.extra or progress.message or progress.current is not None:
+        # After the step: what a step says comes behind it.
+        for line in progress.log:
+            self._log(line)
+        if progress.message or progress.current is not None:
             known = {key: value for key, value in counts.items() if value not in (None, "")}
             if known != self._progress:
                 self._progress, self._changed = known, True

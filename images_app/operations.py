@@ -1,0 +1,198 @@
+"""Asking for changes of images: one function a wish, the same for pages, REST, admin and commands.
+
+Each raises `engine.specs.SpecError` (not valid), `engine.errors.PolicyDenied` (guard rails),
+`accounts.access.Denied` or Http404 (rights), and `operations.services.Refused` (not now).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any
+
+from django.db import transaction
+
+from accounts.access import Actor
+from accounts.models import Team
+from engine import guard, names
+from engine.errors import Invalid
+from engine.specs import BuildSpec, SpecError
+from images_app import references, spool, verbs
+from images_app.models import Build, Image, Tag
+from operations import registry, services
+from operations.masking import withhold
+from operations.models import Engine, Operation
+from operations.services import Refused, Target
+
+registry.target("image", lambda pk: Image.objects.select_related("engine").filter(pk=pk).first())
+registry.target("build", lambda pk: Build.objects.select_related("engine").filter(pk=pk).first())
+
+
+def request_build(
+    *,
+    actor: Actor,
+    engine: Engine | None = None,
+    team: Team | None = None,
+    tags: Sequence[str],
+    dockerfile: str = "",
+    context: IO[bytes] | None = None,
+    build_args: Mapping[str, str] | None = None,
+    target: str = "",
+    labels: Mapping[str, str] | None = None,
+    no_cache: bool = False,
+    pull: bool = False,
+    dockerfile_path: str = "Dockerfile",
+    idempotency_key: str = "",
+) -> Operation:
+    """Asks for a build from the text of a Dockerfile, from a context (a tar, plain or compressed), or from both:
+    the text then takes the place of the context's own. ``operation.build`` is its `Build`.
+    """
+    kind = "image.build"
+    engine, team = services.chosen_engine(engine), services.chosen_team(actor, team)
+    team_id = team.pk if team else None
+    wanted = Target("build", "", str(tags[0])[:255] if tags else "")
+    services.authorize(kind, actor=actor, target=wanted, team_id=team_id)
+    spec = _build_spec(
+        {
+            "tags": list(tags), "dockerfile": dockerfile_path or "Dockerfile", "build_args": dict(build_args or {}),
+            "target": target or None, "labels": dict(labels or {}), "no_cache": no_cache, "pull": pull,
+        }
+    )  # fmt: skip
+    wanted = Target("build", "", ", ".join(spec.tags)[:255], _tag_lock(engine, spec.tags[0]))
+    with services.denials(kind, actor=actor, target=wanted, team_id=team_id):
+        guard.check(spec, level=services.guard_level(actor, team_id))
+        references.may_tag(spec.tags, actor=actor, engine=engine, team_id=team_id)
+    _tidy()
+    kept = spool.spool(context, dockerfile=dockerfile, dockerfile_path=spec.dockerfile)
+    params, hidden = withhold(spec.to_dict())
+    try:
+        with transaction.atomic():
+            operation = services.submit(
+                kind, actor=actor, engine=engine, target=wanted, team=team, secrets=hidden,
+                params={**params, "context": kept.digest, "uploaded": context is not None},
+                idempotency_key=idempotency_key,
+            )  # fmt: skip
+            fresh = not Build.objects.filter(operation=operation).exists()
+            if fresh:
+                _new_build(operation, kept, params)
+    except BaseException:
+        spool.forget(kept.path)
+        raise
+    if not fresh:
+        spool.forget(kept.path)
+    return operation
+
+
+def rebuild(operation: Operation, actor: Actor) -> Operation:
+    """The same build again, where nothing is missing that was not kept: uploaded files, secret arguments."""
+    build = Build.objects.filter(operation=operation).first()
+    if build is None or operation.params.get("uploaded"):
+        raise Refused("conflict", "Its uploaded files were not kept: send the context again.")
+    if operation.params.get(services.WITHHELD):
+        raise Refused("conflict", "Its secret values were not kept: ask for it anew with them.")
+    return request_build(
+        actor=actor, engine=build.engine, team=build.team, tags=build.tags, dockerfile=build.dockerfile,
+        build_args=build.build_args, target=build.target, labels=build.labels, no_cache=build.no_cache,
+        pull=build.pull, dockerfile_path=build.dockerfile_path,
+    )  # fmt: skip
+
+
+def request_pull(
+    reference: str,
+    *,
+    actor: Actor,
+    engine: Engine | None = None,
+    team: Team | None = None,
+    idempotency_key: str = "",
+) -> Operation:
+    """Asks for an image to be fetched from its registry; one that nobody owns will be the team's."""
+    engine, team = services.chosen_engine(engine), services.chosen_team(actor, team)
+    target = Target("image", "", str(reference)[:255])
+    services.authorize("image.pull", actor=actor, target=target, team_id=team.pk if team else None)
+    name = _named("reference", names.image_reference, reference)
+    return services.submit(
+        "image.pull", actor=actor, engine=engine, target=Target("image", "", name, _tag_lock(engine, name)),
+        team=team, params={"reference": name}, idempotency_key=idempotency_key,
+    )  # fmt: skip
+
+
+def request_tag(image: Image, reference: str, *, actor: Actor, idempotency_key: str = "") -> Operation:
+    """Asks for one more name to point at this image."""
+    kind = "image.tag"
+    target = Target("image", str(image.pk), str(reference)[:255])
+    services.authorize(kind, actor=actor, target=target, team_id=image.team_id)
+    name = _named("reference", lambda value: str(names.tag_reference(value)), reference)
+    target = Target("image", str(image.pk), name, _tag_lock(image.engine, name))
+    with services.denials(kind, actor=actor, target=target, team_id=image.team_id):
+        references.may_tag([name], actor=actor, engine=image.engine, team_id=image.team_id)
+    return services.submit(
+        kind, actor=actor, engine=image.engine, target=target, team=image.team,
+        params={"reference": name, "native_id": image.native_id}, idempotency_key=idempotency_key,
+    )  # fmt: skip
+
+
+def request_untag(tag: Tag, *, actor: Actor, idempotency_key: str = "") -> Operation:
+    """Asks for a name to be taken away."""
+    image = tag.image
+    target = Target("image", str(image.pk), tag.name, _tag_lock(tag.engine, tag.name))
+    return services.submit(
+        "image.untag", actor=actor, engine=tag.engine, target=target, team=image.team,
+        params={"reference": tag.name, "native_id": image.native_id}, idempotency_key=idempotency_key,
+    )  # fmt: skip
+
+
+def request_remove(
+    image: Image, *, actor: Actor, force: bool = False, idempotency_key: str = ""
+) -> Operation:
+    """Asks for an image to be removed; ``force``: with several tags, or with containers that do not run."""
+    target = Target("image", str(image.pk), str(image), services.lock("image", image.pk))
+    return services.submit(
+        "image.remove", actor=actor, engine=image.engine, target=target, team=image.team,
+        params={"native_id": image.native_id, "force": force}, idempotency_key=idempotency_key,
+    )  # fmt: skip
+
+
+def _new_build(operation: Operation, kept: spool.Context, params: Mapping[str, Any]) -> Build:
+    build = Build.objects.create(
+        operation=operation, engine=operation.engine, team=operation.team, tags=params["tags"],
+        dockerfile=kept.dockerfile, dockerfile_path=params["dockerfile"], context_path=kept.path,
+        context_size=kept.size, build_args=params["build_args"], target=params["target"] or "",
+        labels=params["labels"], no_cache=params["no_cache"], pull=params["pull"],
+    )  # fmt: skip
+    # Only now, since the same wish made again must be the same wish, whatever the build's id would be.
+    operation.target_id = str(build.pk)
+    Operation.objects.filter(pk=operation.pk).update(target_id=operation.target_id)
+    return build
+
+
+def _build_spec(body: Mapping[str, Any]) -> BuildSpec:
+    try:
+        return BuildSpec.parse(body)
+    except SpecError as error:
+        errors = {
+            ("dockerfile_path" if key == "dockerfile" else key): found for key, found in error.errors.items()
+        }
+        raise SpecError(errors) from None
+
+
+def _named(field: str, check: Callable[[object], str], value: object) -> str:
+    try:
+        return check(value)
+    except Invalid as error:
+        raise SpecError({field: [error.message]}) from None
+
+
+def _tag_lock(engine: Engine, reference: str) -> str:
+    return services.lock("engine", engine.pk, "tag", reference)
+
+
+def _tidy() -> None:
+    """Contexts of builds that ended without a worker: cancelled in the queue, or with a worker that died."""
+    ended = Build.objects.filter(operation__state__in=Operation.ENDED).exclude(context_path="")
+    for build in ended.only("pk", "context_path")[:50]:
+        spool.forget(build.context_path)
+        Build.objects.filter(pk=build.pk).update(context_path="")
+
+
+__all__ = [
+    "rebuild", "request_build", "request_pull", "request_remove", "request_tag", "request_untag", "verbs",
+]  # fmt: skip
