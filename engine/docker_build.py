@@ -93,7 +93,8 @@ class Steps:
             return
         if not self._line_ended:  # the end of the step's line comes as a piece of its own
             said, self._line_ended = said.removeprefix("\n"), True
-        if self._quiet and said:  # a step's own output can say these words too, but only later
+        # A step's own output can say these words too, but only later. Warnings of the engine come before them.
+        if self._quiet and said and not said.startswith(" ---> [Warning]"):
             self._quiet = False
             if said.startswith(" ---> Using cache"):
                 self.cached = self.urgent = True
