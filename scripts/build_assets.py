@@ -119,7 +119,11 @@ def copy_packages() -> None:
 
 
 def esbuild(*options: str) -> None:
-    command = [str(PACKAGES / ".bin" / "esbuild"), "--bundle", "--minify", "--log-level=warning", *options]
+    # The program itself, not the script around it, which needs Node.js on the PATH.
+    program = next(PACKAGES.glob("@esbuild/*/bin/esbuild"), None)
+    if program is None:
+        raise BuildError("esbuild has no program for this kind of machine in node_modules.")
+    command = [str(program), "--bundle", "--minify", "--log-level=warning", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0 or done.stderr.strip():
         raise BuildError(done.stderr.strip() or f"esbuild ended with {done.returncode}")
