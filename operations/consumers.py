@@ -122,7 +122,8 @@ class LiveConsumer(Socket):
         topics = _topics(frame.get("subscribe", []))
         if len(self._listener.topics | set(topics)) > MOST_TOPICS:
             raise Malformed(f"A socket hears {MOST_TOPICS} topics at most.")
-        if topics:
+        if "subscribe" in frame:
+            # Answered even where it is empty: that is how a page asks whether anybody is there.
             await self._subscribe(topics, after)
         elif "rows" in frame and self._stats is not None:
             await self._watch_stats()

@@ -3,6 +3,7 @@ import { onClick } from './dom.js'
 import { keepDialogs } from './dialogs.js'
 import { keepFilters } from './filters.js'
 import { keepKeys } from './keys.js'
+import { keepLive } from './live.js'
 import { keepPalette } from './palette.js'
 import { keepTimes } from './times.js'
 import { keepToasts, toast } from './toasts.js'
@@ -31,3 +32,4 @@ if (document.getElementById('toast')) {
 }
 keepTimes()
 keepFilters()
+keepLive()
