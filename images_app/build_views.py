@@ -88,11 +88,15 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _build(request: HttpRequest, form: BuildForm, actor: Actor) -> HttpResponse | None:
     """Asks for the build; ``None`` where the wish is not valid, with the reasons in the form."""
+    wish = form.wish()
     try:
-        operation = operations.request_build(actor=actor, **form.wish())
+        operation = operations.request_build(actor=actor, **wish)
     except SpecError as error:
         form.refuse(error.errors)
         return None
+    finally:
+        if wish["context"]:
+            wish["context"].close()
     return submitted(request, operation, to=reverse("builds:detail", args=[operation.build.pk]))
 
 

@@ -1,0 +1,153 @@
+"""What a Dockerfile is told before it is built."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from images_app import dockerfile, examples, lineage
+from images_app.models import Build
+from images_app.steps import steps, summary
+from operations.models import Engine, Operation
+
+
+def lines(text: str, **options: object) -> dict[int, str]:
+    """Line → hint."""
+    return {hint.line: hint.text for hint in dockerfile.hints(text, **options)}  # type: ignore[arg-type]
+
+
+def test_continued_lines_are_one_instruction_at_the_line_where_it_begins() -> None:
+    found = dockerfile.instructions(
+        "# a comment\nFROM a:1 AS one\nRUN a \\\n  # why\n  && b\n\nFROM b:1\nCMD x\n"
+    )
+    assert [(i.line, str(i), i.stage) for i in found] == [
+        (2, "FROM a:1 AS one", "one"),
+        (3, "RUN a && b", "one"),
+        (7, "FROM b:1", "1"),
+        (8, "CMD x", "1"),
+    ]
+
+
+@pytest.mark.parametrize("base", ["python", "python:latest", "registry.example:5000/team/app"])
+def test_a_base_without_a_version_is_hinted_at(base: str) -> None:
+    assert "another image tomorrow" in lines(f"FROM {base}\n")[1]
+
+
+@pytest.mark.parametrize(
+    "base", ["python:3.13", "scratch", "a@sha256:00", "$BASE", "registry.example:5000/a:1"]
+)
+def test_a_base_that_cannot_move_is_not_hinted_at(base: str) -> None:
+    assert lines(f"FROM {base}\n") == {}
+
+
+def test_a_stage_of_the_same_file_is_no_base_without_a_version() -> None:
+    assert lines("FROM a:1 AS build\nFROM build\n") == {}
+
+
+def test_the_fix_names_a_version_that_is_here_and_keeps_the_stage() -> None:
+    (hint,) = dockerfile.hints("FROM demo/base AS x\n", local_tags=["demo/base:latest", "demo/base:1"])
+    assert hint.fix == "FROM demo/base:1 AS x"
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("ADD https://example.org/a.tgz /", "checks its sum"),
+        ("RUN apt-get update && apt-get install -y curl", "package lists"),
+        ("ENV DB_PASSWORD=x", "DB_PASSWORD stays readable"),
+        ("ARG API_TOKEN=x", "API_TOKEN stays readable"),
+        ("ENTRYPOINT run.sh", "A shell stands before"),
+        ("RUN --mount=type=cache,target=/x make", "--mount needs BuildKit"),
+        ("COPY --link a b", "--link needs BuildKit"),
+        ("RNU make", "Did you mean RUN?"),
+    ],
+)
+def test_a_line_is_hinted_at(line: str, word: str) -> None:
+    assert word in lines(f"FROM a:1\nUSER 1\n{line}\n")[3]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ARG API_TOKEN",
+        "ENV PATH=/bin",
+        'CMD ["run"]',
+        "COPY --chown=1 a b",
+        "COPY --from=0 a b",
+        "RUN apt-get install -y curl && rm -rf /var/lib/apt/lists/*",
+    ],
+)
+def test_a_line_is_left_alone(line: str) -> None:
+    assert lines(f"FROM a:1\nUSER 1\n{line}\n") == {}
+
+
+def test_copying_without_files_cannot_build() -> None:
+    (hint,) = dockerfile.hints("FROM a:1\nCOPY . /\n", has_files=False)
+    assert (hint.line, hint.level) == (2, "bad")
+
+
+def test_running_as_root_is_hinted_at_once_and_only_in_the_last_stage() -> None:
+    text = 'FROM a:1\nCMD ["x"]\nFROM b:1\nUSER 1\nCMD ["y"]\n'
+    assert lines(text) == {}
+    assert "mostly root" in lines('FROM a:1\nCMD ["x"]\n')[2]
+    assert "runs as root" in lines('FROM a:1\nUSER root\nCMD ["x"]\n')[2]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only words", "\\", "FROM", "FROM \\", "<<", "\x00"])
+def test_anything_at_all_can_be_typed(text: str) -> None:
+    dockerfile.hints(text)
+
+
+def test_examples_stand_on_what_is_here() -> None:
+    base = examples.Base
+    assert [e.key for e in examples.examples([])] == ["scratch"]
+    assert [e.key for e in examples.examples([base("a:1", False, False)])] == ["label", "scratch"]
+    found = examples.examples([base("b:1", True, False), base("python:3", True, True)])
+    assert [e.key for e in found] == ["web", "clock", "scratch"]
+    assert found[0].dockerfile.startswith("FROM python:3\n")
+
+
+@pytest.mark.parametrize("shell", [True, False])
+def test_no_example_is_hinted_at(shell: bool) -> None:
+    for example in examples.examples([examples.Base("a:1", shell, shell)]):
+        assert dockerfile.hints(example.dockerfile) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ('/bin/sh -c #(nop)  CMD ["sh"]', ("CMD", '["sh"]')),
+        ("/bin/sh -c apk add curl", ("RUN", "apk add curl")),
+        ("|1 A=b /bin/sh -c make", ("RUN", "make")),
+        ("RUN /bin/sh -c make # buildkit", ("RUN", "make")),
+        ("COPY dir:00112233445566778899 in / ", ("COPY", "dir:00112233 in /")),
+        ("something else", ("", "something else")),
+        ("", ("", "")),
+    ],
+)
+def test_history_reads_like_its_dockerfile(command: str, expected: tuple[str, str]) -> None:
+    assert lineage.readable(command) == expected
+
+
+def test_steps_stand_where_they_were_in_time() -> None:
+    start = timezone.now() - timedelta(seconds=10)
+    operation = Operation(kind="image.build", state="running", started_at=start, progress={"total": 3})
+    later = start + timedelta(seconds=5)
+    first: dict[str, object] = {"n": 1, "instruction": "FROM a:1", "started_at": start.isoformat()}
+    second: dict[str, object] = {"n": 2, "instruction": "RUN x", "started_at": later.isoformat()}
+    known = [
+        {**first, "seconds": 4, "cached": True, "state": "done"},
+        {**second, "seconds": 0, "cached": False, "state": "running"},
+    ]
+    build = Build(
+        engine=Engine(), operation=operation, steps=known, dockerfile="FROM a:1\nRUN x\nRUN y\nRUN z\n"
+    )
+    found = steps(build, start + timedelta(seconds=10))
+    assert [(s.glyph, s.look, s.x, s.width, s.took) for s in found] == [
+        ("done", "cache", 0, 40, "cached"),
+        ("busy", "now", 50, 50, "5.0 s"),
+        ("queued", "", 0, 0, ""),
+    ]
+    assert summary(found) == "1 of 3, 1 from cache"
