@@ -58,11 +58,11 @@ class SetUpForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
-        password = found.get("password")
+        password, again = found.get("password"), found.get("password_again")
+        if password and again and again != password:
+            self.add_error("password_again", "The two passwords differ.")
         if password:
             _check(self, "password", password, User(username=found.get("username", "")))
-            if "password_again" in found and found["password_again"] != password:
-                self.add_error("password_again", "The two passwords differ.")
         return found
 
 
@@ -97,10 +97,11 @@ class PasswordForm(forms.Form):
         found = super().clean() or {}
         if "old" in found and not self.user.check_password(found["old"]):
             self.add_error("old", "This is not your password.")
-        if found.get("new"):
-            _check(self, "new", found["new"], self.user)
-            if "new_again" in found and found["new_again"] != found["new"]:
-                self.add_error("new_again", "The two passwords differ.")
+        password, again = found.get("new"), found.get("new_again")
+        if password and again and again != password:
+            self.add_error("new_again", "The two passwords differ.")
+        if password:
+            _check(self, "new", password, self.user)
         return found
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
-from django.core.paginator import EmptyPage, Paginator
+from django.core.paginator import InvalidPage, Paginator
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -203,7 +203,7 @@ def audit_list(request: HttpRequest) -> HttpResponse:
     found = AuditFilter(request.GET, entries)
     try:
         page = Paginator(found.qs, ENTRIES).page(request.GET.get("page", 1) or 1)
-    except (EmptyPage, ValueError):
+    except InvalidPage:
         raise Http404 from None
     context = {
         "entries": page.object_list,
