@@ -17,8 +17,8 @@ from containers_app.models import Container, Network, Volume
 BY_STOP = (0, 137, 143)
 """Exit codes of a container that somebody stopped, or that was done."""
 STATE_FIELDS = (
-    "state", "health", "exit_code", "oom_killed", "error", "failing_streak", "restart_count", "started_at", "finished_at",
-    "created_at",
+    "state", "health", "exit_code", "oom_killed", "error", "failing_streak", "restart_count", "started_at",
+    "finished_at", "created_at",
 )  # fmt: skip
 """What `status_of` reads."""
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.db.models import Q
+
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from containers_app import sync
@@ -31,7 +33,6 @@ from images_app.models import Image
 from operations import services
 from operations.models import Engine, Operation
 from operations.registry import Context, operation
-from operations.services import WITHHELD
 
 OPEN_NETWORKS = ("bridge", "none", "default")
 """Networks of the engine itself, which are nobody's."""
@@ -44,16 +45,21 @@ def allowed(spec: ContainerSpec, *, actor: Actor, engine: Engine, team_id: Any) 
     if level == guard.SITE:
         return
     for field, kind, name in _references(spec):
-        there = (Volume if kind == "volume" else Network)._default_manager.filter(engine=engine)
-        found = there.filter(native_id=name) | (
-            there.filter(name=name) if kind == "network" else there.none()
-        )
-        if found.exists() and not visible_to(actor, found).exists():
+        if _is_taken(kind, name, engine, actor):
             raise PolicyDenied(
                 f"There is a {kind} {name} already that is not your team's: choose another name.",
                 rule=f"not_your_{kind}",
                 field=field,
             )
+
+
+def _is_taken(kind: str, name: str, engine: Engine, actor: Actor) -> bool:
+    """Whether it is there, and not for this actor."""
+    if kind == "volume":
+        volumes = Volume.objects.filter(engine=engine, native_id=name)
+        return volumes.exists() and not visible_to(actor, volumes).exists()
+    networks = Network.objects.filter(Q(name=name) | Q(native_id=name), engine=engine)
+    return networks.exists() and not visible_to(actor, networks).exists()
 
 
 def _references(spec: ContainerSpec) -> Iterator[tuple[str, str, str]]:
@@ -102,7 +108,7 @@ def run(ctx: Context) -> Mapping[str, Any]:
 
 
 def _spec(ctx: Context) -> ContainerSpec:
-    return ContainerSpec.parse({key: value for key, value in ctx.params.items() if key != WITHHELD})
+    return ContainerSpec.parse({key: value for key, value in ctx.params.items() if not key.startswith("_")})
 
 
 def _begin(ctx: Context, spec: ContainerSpec, made: ContainerInfo) -> Mapping[str, Any]:

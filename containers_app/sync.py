@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import Team
@@ -258,7 +258,7 @@ def _put(
     engine: Engine, model: type[Volume | Network], wanted: Mapping[str, dict[str, Any]], seen: datetime
 ) -> bool:
     """Makes the rows those of the list, unless a newer list was written; whether anything changed."""
-    mine = model._default_manager.filter(engine=engine)
+    mine: QuerySet[Any] = model._default_manager.filter(engine=engine)
     rows: dict[str, Any] = {row.native_id: row for row in mine}
     write = {key: v for key, v in wanted.items() if key not in rows or differs(rows[key], v)}
     if not write and rows.keys() == wanted.keys():
@@ -266,7 +266,7 @@ def _put(
     with transaction.atomic():
         if not listed(engine, model._meta.model_name or "", seen):
             return False
-        model._default_manager.bulk_create(
+        mine.bulk_create(
             [model(engine=engine, native_id=key, seen_at=seen, **values) for key, values in write.items()],
             update_conflicts=True,
             unique_fields=["engine", "native_id"],

@@ -74,17 +74,17 @@ def _begun_again(info: ContainerInfo | None, before: datetime | None) -> bool:
 
 
 def _remember(ctx: Context, info: ContainerInfo) -> None:
-    ctx.remember(was_started_at=info.started_at.isoformat() if info.started_at else "")
+    ctx.remember(started_at=info.started_at.isoformat() if info.started_at else "")
 
 
 def _asked(ctx: Context) -> bool:
     """Whether an attempt came as far as asking the engine."""
-    return "was_started_at" in ctx.params
+    return "started_at" in ctx.remembered
 
 
 def _before(ctx: Context) -> datetime | None:
     """When it had been started the last time before we asked."""
-    text = ctx.params.get("was_started_at")
+    text = ctx.remembered.get("started_at")
     return datetime.fromisoformat(text) if text else None
 
 

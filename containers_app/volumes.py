@@ -15,7 +15,6 @@ from engine.specs import VolumeSpec
 from engine.types import VolumeInfo
 from operations import services
 from operations.registry import Context, operation
-from operations.services import WITHHELD
 
 
 def _there(ctx: Context, name: str) -> VolumeInfo | None:
@@ -46,7 +45,7 @@ def _after(ctx: Context) -> None:
 @operation("volume.create", label="Create volume", doing="Creating volume", repeatable=True, verify=_is_made)
 def create(ctx: Context) -> Mapping[str, Any]:
     """Makes it, unless the name is taken."""
-    spec = VolumeSpec.parse({key: value for key, value in ctx.params.items() if key != WITHHELD})
+    spec = VolumeSpec.parse({key: value for key, value in ctx.params.items() if not key.startswith("_")})
     actor = services.actor_of(ctx.operation)
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")

@@ -43,10 +43,10 @@ def _build_of(ctx: Context) -> Build:
 
 def _is_built(ctx: Context) -> Result | bool:
     """The engine ends a build whose connection has gone; what it had tagged before that has happened."""
-    if "was" not in ctx.params:
+    if not ctx.remembered:
         return False
     native_id = _now(ctx, ctx.params["tags"][0])
-    return _built(ctx, _build_of(ctx), native_id) if native_id not in ("", ctx.params["was"]) else False
+    return _built(ctx, _build_of(ctx), native_id) if native_id not in ("", ctx.remembered["was"]) else False
 
 
 def _after_build(ctx: Context) -> None:
@@ -110,10 +110,10 @@ def spec_of(params: Mapping[str, Any]) -> BuildSpec:
 
 
 def _is_pulled(ctx: Context) -> Result | bool | None:
-    if "was" not in ctx.params:
+    if not ctx.remembered:
         return False
     native_id = _now(ctx, str(ctx.params["reference"]))
-    return _pulled(ctx, native_id) if native_id not in ("", ctx.params["was"]) else False
+    return _pulled(ctx, native_id) if native_id not in ("", ctx.remembered["was"]) else False
 
 
 @operation(
@@ -133,7 +133,7 @@ def pull(ctx: Context) -> Result:
     native_id = ctx.engine.pull(
         reference, emit=PullLayers(ctx).emit, should_stop=ctx.should_stop, deadline=900
     )
-    return {**_pulled(ctx, native_id), "changed": native_id != ctx.params["was"]}
+    return {**_pulled(ctx, native_id), "changed": native_id != ctx.remembered["was"]}
 
 
 def _pulled(ctx: Context, native_id: str) -> Result:

@@ -14,6 +14,7 @@ from engine.base import Engine as EngineBackend
 from engine.types import Progress
 from operations import events, leases
 from operations.models import Operation
+from operations.services import REMEMBERED
 
 PAUSE = 0.1
 """Seconds between two batches of events: at most ten a second reach the rows and the pages."""
@@ -70,13 +71,21 @@ class RunContext:
         self._flush_if_due()
         return self.held.lost or self.held.cancelled or self.overdue
 
+    @property
+    def remembered(self) -> Mapping[str, Any]:
+        """See `registry.Context.remembered`."""
+        found: Mapping[str, Any] = self.operation.params.get(REMEMBERED, {})
+        return found
+
     def remember(self, **facts: Any) -> None:
-        """See `registry.Context.remember`. The row gets the masked parameters, never the unsealed ones."""
-        self.operation.params = {**self.operation.params, **facts}
-        if not leases.mine(self.held).update(params=self.operation.params):
+        """See `registry.Context.remember`. In the row's own parameters, never in the unsealed ones."""
+        if self.remembered:
+            return
+        params = {**self.operation.params, REMEMBERED: facts}
+        if not leases.mine(self.held).update(params=params):
             self.held.lost = True
             raise LeaseLost
-        self.params = {**self.params, **facts}
+        self.operation.params = params
 
     def check_fence(self) -> None:
         """See `registry.Context.check_fence`. Counts, so that the runner knows whether anything can have

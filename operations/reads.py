@@ -109,7 +109,9 @@ def answer(question: str, engine_at: Callable[[str], EngineBackend]) -> None:
         body = json.dumps(_error(errors.EngineError("The answer is too large.")))
     try:
         with client().pipeline() as pipe:
-            pipe.lpush(asked["reply"], body).expire(asked["reply"], KEEP).execute()
+            pipe.lpush(asked["reply"], body)
+            pipe.expire(asked["reply"], KEEP)
+            pipe.execute()
     except LOST as error:
         log.warning("an answer was lost: %s", error)
 

@@ -10,7 +10,7 @@ from engine.base import Engine as EngineBackend
 from engine.types import Progress
 
 if TYPE_CHECKING:
-    from accounts.access import Actor, Owned
+    from accounts.access import Actor
     from operations.models import Operation
 
 
@@ -31,11 +31,12 @@ class Context(Protocol):
     def should_stop(self) -> bool:
         """True when somebody asked to cancel or the time is up: stop and raise `engine.errors.Cancelled`."""
 
-    def remember(self, **facts: Any) -> None:
-        """Keeps in ``params`` what only the engine knew before the change, for `Verify` to compare with.
+    @property
+    def remembered(self) -> Mapping[str, Any]:
+        """What the first attempt has seen on the engine before it changed anything; empty where none got there."""
 
-        Written before it returns, so that facts that are not there mean that nothing was asked of the engine.
-        """
+    def remember(self, **facts: Any) -> None:
+        """Keeps such facts, for `Verify` to compare with; written before it returns. The first attempt's stay."""
 
     def check_fence(self) -> None:
         """Raises when another worker has taken over: call it right before each change on the engine."""
@@ -78,7 +79,7 @@ class Kind:
 
 
 _kinds: dict[str, Kind] = {}
-_finders: dict[str, Callable[[str], Owned | None]] = {}
+_finders: dict[str, Callable[[str], Any]] = {}
 
 
 def operation(
@@ -119,12 +120,12 @@ def all_kinds() -> Mapping[str, Kind]:
     return dict(_kinds)
 
 
-def target(type_: str, find: Callable[[str], Owned | None]) -> None:
+def target(type_: str, find: Callable[[str], Any]) -> None:
     """Says how a target of this type is found by our id, so that rights are asked of its owner of today."""
     _finders[type_] = find
 
 
-def find_target(type_: str, id_: str) -> Owned | None:
+def find_target(type_: str, id_: str) -> Any:
     """The row that an operation or a read is about; ``None`` where it is gone or the type has no rows."""
     find = _finders.get(type_)
     return find(id_) if find and id_ else None

@@ -41,6 +41,10 @@ WITHHELD = "_withheld"
 """In ``params``: names of those whose real values were sealed, and are gone with the end of the operation."""
 
 
+REMEMBERED = "_remembered"
+"""In ``params``: what an attempt has seen before it changed anything. No part of the wish."""
+
+
 class Refused(Exception):
     """Not accepted; nothing was done. ``code`` and ``status`` are those of the REST contract."""
 
@@ -201,8 +205,8 @@ def retry(operation: Operation, *, actor: Actor) -> Operation:
         actor=actor,
         engine=operation.engine,
         target=Target(operation.target_type, operation.target_id, operation.target_name, operation.lock_key),
-        team=Team.objects.filter(pk=owner.team_id).first(),
-        params=operation.params,
+        team=Team.objects.filter(pk=owner.team_id).first() if owner.team_id else None,
+        params={key: value for key, value in operation.params.items() if key != REMEMBERED},
     )
 
 

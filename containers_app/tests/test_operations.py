@@ -100,7 +100,7 @@ def test_a_name_in_use_is_refused_before_and_by_the_engine(
 
 def test_a_port_in_use_leaves_nothing_behind(bench: Bench, docker_client: docker.DockerClient) -> None:
     with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
+        taken.bind(("0.0.0.0", 0))  # noqa: S104 - as an engine binds
         taken.listen()
         port = taken.getsockname()[1]
         operation = bench.run(name="web", networks=[], ports=[{"container": 80, "host": port}])

@@ -69,6 +69,11 @@ def bench(engine_row: Engine, team: Team, tara: User, busybox: str, run_operatio
     return Bench(engine_row, team, tara, busybox, run_operations)
 
 
+@pytest.fixture(autouse=True)
+def _own_contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "HOME", tmp_path)
+
+
 def failed(operation: Operation, code: str) -> None:
     assert (operation.state, operation.error_code) == ("failed", code), operation.error_message
 
