@@ -36,12 +36,15 @@ class DockerEngine(DockerReads):
     def create(self, spec: ContainerSpec, *, operation_id: str, deadline: float = 30) -> str:
         """Creates and returns the 64-hex id. The caller starts it.
 
-        The image must be there (`ImageNotFound`): pulling is the caller's step. Where a second network cannot be
-        connected, the container is removed again and the error raised.
+        The image must be there (`ImageNotFound`): pulling is the caller's step. So must the networks (`NotFound`),
+        which engines only find out at the start. Where a second network cannot be connected, the container is
+        removed again and the error raised.
         """
         created = docker_create.body(spec, operation_id)
 
         def work(client: Client) -> str:
+            for network in spec.networks:
+                _require_network(client, network)
             answer = mapping(client.create_container_from_config(created, spec.name))
             native_id = names.container_id(answer.get("Id"))
             try:
@@ -184,6 +187,13 @@ class DockerEngine(DockerReads):
     def remove_volume(self, name: str, *, force: bool = False, deadline: float = 30) -> None:
         names.volume_name(name)
         self._do(lambda client: client.remove_volume(name, force=force), deadline)
+
+
+def _require_network(client: Client, reference: str) -> None:
+    """Engines also take the beginning of an id for a name."""
+    found = mapping(client.inspect_network(names.network_reference(reference)))
+    if reference not in (found.get("Name"), found.get("Id")):
+        raise NotFound("This engine has no such network.")
 
 
 def _timeout(seconds: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -45,6 +46,7 @@ class Calls:
         self.endpoint = endpoint
         self._version = ""
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._idle: deque[Client] = deque(maxlen=4)
 
     def run(
         self,
@@ -88,23 +90,36 @@ class Calls:
         tick: float = 0,
     ) -> Generator[Iterator[Any]]:
         ends = time.monotonic() + deadline
-        call = _Call(self.endpoint, deadline, writes)
         # With less than a tenth of the time left the call could only end as "perhaps done".
         if not self._slots.acquire(timeout=deadline * 0.9):
             raise Unreachable("Too many calls are waiting for this engine already.")
-        done = self._slots.release
+        # The wire's own patience is only a second line behind the deadline, for a caller that died.
+        call = _Call(self._client(deadline + 5), deadline, writes)
         thread = threading.Thread(
-            target=call.thread, args=(self._prepared, work, done), name="engine-call", daemon=True
+            target=call.thread, args=(self._prepared, work, self._done), name="engine-call", daemon=True
         )
         try:
             thread.start()
         except RuntimeError:
-            done()
+            self._done(call.client)
             raise Unreachable("This process has no thread left for a call to the engine.") from None
         try:
             yield call.results(ends, should_stop, tick)
         finally:
             call.cut()
+
+    def _client(self, patience: float) -> Client:
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            return Client(self.endpoint, patience=patience)
+        client.renew(patience)
+        return client
+
+    def _done(self, client: Client) -> None:
+        client.close()
+        self._idle.append(client)
+        self._slots.release()
 
     def _prepared(self, client: Client) -> None:
         """Agrees on the version of the interface, once an engine (its `min(newest, ours)`)."""
@@ -120,15 +135,15 @@ class Calls:
 class _Call:
     """One call: its thread puts results into a short queue, its caller takes them."""
 
-    def __init__(self, endpoint: Endpoint, deadline: float, writes: bool) -> None:
+    def __init__(self, client: Client, deadline: float, writes: bool) -> None:
+        self.client = client
+        self.wire = client.wire
         self.deadline = deadline
         self.writes = writes
-        # The wire's own patience is only a second line behind the deadline, for a caller that died.
-        self.client = Client(endpoint, patience=deadline + 5)
         self.queue: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=64)
 
     def thread(
-        self, prepare: Callable[[Client], None], work: Callable[[Client], Any], done: Callable[[], None]
+        self, prepare: Callable[[Client], None], work: Callable[[Client], Any], done: Callable[[Client], None]
     ) -> None:
         try:
             prepare(self.client)
@@ -142,11 +157,10 @@ class _Call:
         except BaseException as error:  # noqa: BLE001 - a fault of ours: the caller raises it, never this thread
             self._put("error", error)
         finally:
-            self.client.close()
-            done()
+            done(self.client)
 
     def _put(self, kind: str, value: Any) -> None:
-        while not self.client.wire.is_cut:
+        while not self.wire.is_cut:
             try:
                 self.queue.put((kind, value), timeout=0.5)
             except queue.Full:
@@ -174,12 +188,12 @@ class _Call:
             yield value
 
     def cut(self) -> None:
-        self.client.wire.cut()
+        self.wire.cut()
 
     def _mapped(self, error: BaseException) -> EngineError:
         if isinstance(error, APIError) and error.response is not None:
             return from_text(str(error.explanation or ""), error.response.status_code)
-        if not self.client.wire.connected:
+        if not self.wire.connected:
             return Unreachable(
                 "The engine does not answer: nothing listens at its address, or access is refused."
             )

@@ -151,6 +151,9 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, wire: Wire) -> None:
         super().__init__()
+        self.use(wire)
+
+    def use(self, wire: Wire) -> None:
         self._wire = wire
         self._pool = _Pool(wire)
 
@@ -184,7 +187,7 @@ class _Adapter(HTTPAdapter):
 
 
 class Client(docker.APIClient):
-    """The SDK's low-level client over one `Wire`."""
+    """The SDK's low-level client over one `Wire`. Between two calls it may be kept: it then holds no socket."""
 
     def __init__(self, endpoint: Endpoint, *, version: str = _ANY_VERSION, patience: float = 60) -> None:
         super().__init__(base_url="unix:///engine", version=version, timeout=int(patience) + 1)
@@ -192,9 +195,16 @@ class Client(docker.APIClient):
         self.trust_env = False
         self.max_redirects = 0
         self.adapters.clear()
-        self.mount("http+docker://", _Adapter(self.wire))
+        self._adapter = _Adapter(self.wire)
+        self.mount("http+docker://", self._adapter)
         self._general_configs: dict[str, Any] = {}
         self._proxy_configs = ProxyConfig()
+
+    def renew(self, patience: float) -> None:
+        """Another call: another connection, and nothing that an engine left behind."""
+        self.cookies.clear()
+        self.wire = Wire(self.wire.endpoint, patience)
+        self._adapter.use(self.wire)
 
     def use_version(self, version: str) -> None:
         self._version = version

@@ -63,7 +63,7 @@ def test_an_engine_says_who_it_is(engine: Engine) -> None:
 
 def test_a_container_lives_and_ends(engine: Engine, create: Create) -> None:
     name = unused_name()
-    native_id = create("echo hello; exit 3", name=name)
+    native_id = create("echo hello; sleep 0.3; exit 3", name=name)
     made = engine.container(native_id)
     assert (made.state, made.name, made.exit_code) == (ContainerState.CREATED, name, None)
     assert made.started_at is None

@@ -49,7 +49,7 @@ ODD = st.recursive(
 DOCUMENTS = st.dictionaries(st.sampled_from(KEYS), ODD, max_size=12)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(DOCUMENTS)
 def test_no_document_breaks_the_mapping(data: dict[str, Any]) -> None:
     docker_map.summary(data)
