@@ -1,0 +1,141 @@
+"""Containers, volumes and networks in the admin: read-only facts, and changes by way of operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from accounts.access import can
+from accounts.admin import admin_actor
+from containers_app import operations
+from containers_app.models import Container, Mount, Network, Volume
+from operations.admin import Facts, ask, confirmed
+
+
+class Mounts(admin.TabularInline):
+    """Where a container sees its volumes, or a volume its containers."""
+
+    model = Mount
+    fields = readonly_fields = ("container", "type", "source", "target", "read_only", "volume")
+    extra = 0
+    can_delete = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return can(admin_actor(request), "container.read")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Container)
+class ContainerAdmin(Facts):
+    """Containers, as their engines say they are."""
+
+    permission = "container.read"
+    assignable = True
+    list_display = (
+        "name",
+        "state",
+        "health",
+        "image_ref",
+        "team",
+        "engine",
+        "stack",
+        "restart_count",
+        "started_at",
+    )
+    list_filter = ("state", "health", "engine", "team", "stack", "privileged", "oom_killed")
+    search_fields = ("name", "native_id", "image_ref", "stack", "id")
+    list_select_related = ("team", "engine")
+    inlines = (Mounts,)
+    actions = ("start", "stop", "restart", "remove")
+
+    def has_start_permission(self, request: HttpRequest) -> bool:
+        return can(admin_actor(request), "container.start")
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        return can(admin_actor(request), "container.remove")
+
+    @admin.action(description="Start the selected containers", permissions=["start"])
+    def start(self, request: HttpRequest, queryset: QuerySet[Container]) -> None:
+        """Asks for each to be started."""
+        self._ask(request, queryset, "start")
+
+    @admin.action(description="Stop the selected containers", permissions=["start"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[Container]) -> None:
+        """Asks for each to be stopped."""
+        self._ask(request, queryset, "stop")
+
+    @admin.action(description="Restart the selected containers", permissions=["start"])
+    def restart(self, request: HttpRequest, queryset: QuerySet[Container]) -> None:
+        """Asks for each to be restarted."""
+        self._ask(request, queryset, "restart")
+
+    @admin.action(description="Remove the selected containers", permissions=["remove"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[Container]) -> HttpResponse | None:
+        """Asks for each to be removed; those that run are refused."""
+        page = confirmed(self, request, queryset, "remove containers with what they have written")
+        if page is None:
+            self._ask(request, queryset, "remove")
+        return page
+
+    def _ask(self, request: HttpRequest, rows: QuerySet[Container], action: str) -> None:
+        ask(self, request, rows, lambda row, actor: operations.request(row, action, actor=actor))
+
+
+@admin.register(Volume)
+class VolumeAdmin(Facts):
+    """Volumes, as their engines say they are."""
+
+    permission = "volume.read"
+    assignable = True
+    list_display = ("native_id", "driver", "size", "anonymous", "team", "engine", "created_at")
+    list_filter = ("driver", "anonymous", "engine", "team")
+    search_fields = ("native_id", "id")
+    list_select_related = ("team", "engine")
+    inlines = (Mounts,)
+    actions = ("remove",)
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        return can(admin_actor(request), "volume.remove")
+
+    @admin.action(description="Remove the selected volumes", permissions=["remove"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[Volume]) -> HttpResponse | None:
+        """Asks for each to be removed; those in use are refused."""
+        page = confirmed(self, request, queryset, "remove volumes with what is in them")
+        if page is None:
+            ask(
+                self, request, queryset,
+                lambda row, actor: operations.request_volume_remove(row, actor=actor),
+            )  # fmt: skip
+        return page
+
+
+@admin.register(Network)
+class NetworkAdmin(Facts):
+    """Networks, as their engines say they are."""
+
+    permission = "network.read"
+    assignable = True
+    list_display = ("name", "driver", "scope", "internal", "team", "engine", "created_at")
+    list_filter = ("driver", "scope", "internal", "engine", "team")
+    search_fields = ("name", "native_id", "id")
+    list_select_related = ("team", "engine")
+
+
+@admin.register(Mount)
+class MountAdmin(Facts):
+    """Which container sees which volume where."""
+
+    permission = "container.read"
+    owner = "container__team"
+    list_display = ("container", "type", "source", "target", "read_only", "volume")
+    list_filter = ("type", "read_only")
+    search_fields = ("container__name", "source", "target")
+    list_select_related = ("container", "volume")

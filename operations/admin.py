@@ -1,0 +1,184 @@
+"""Engines and operations in the admin; and `Facts`, which everything is shown with that an engine is the truth of.
+
+Nothing here writes what an engine says. Actions ask for operations, as pages and REST do, with the same rights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.text import capfirst
+
+from accounts import audit
+from accounts.access import Actor, can
+from accounts.admin import ReadOnly, admin_actor
+from accounts.querysets import visible_to
+from engine.errors import Invalid, PolicyDenied
+from operations import services
+from operations.models import Engine, Listing, Operation, OperationEvent
+from operations.services import Refused
+from operations.web import why
+from streams import bell, want
+
+MOST = 200
+"""Things that one action asks for."""
+
+
+class Facts(ReadOnly):
+    """Rows that an engine is the truth of: to look at, to search, to filter, and to ask for changes of.
+
+    ``permission`` is what seeing needs; ``owner`` the path to the owning team, ``None`` where there is no owner.
+    Site administrators may say whose a thing is, where it is ``assignable``.
+    """
+
+    permission: ClassVar[str]
+    owner: ClassVar[str | None] = "team"
+    assignable: ClassVar[bool] = False
+    list_per_page = 100
+    show_full_result_count = False
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return can(admin_actor(request), self.permission)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.assignable and admin_actor(request).is_site_admin
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return visible_to(admin_actor(request), rows, self.owner) if self.owner else rows
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [field.name for field in self.model._meta.fields if field.name != "team"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [f.name for f in self.model._meta.fields if f.name not in (self.exclude or ())]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """The owner and nothing else: the rest may have changed on the engine since this page was shown."""
+        name = self.model._meta.model_name or ""
+        with transaction.atomic():
+            self.model._default_manager.filter(pk=obj.pk).update(team=obj.team)
+            audit.record(
+                f"{name}.assign", admin_actor(request), target_type=name, target_id=obj.pk,
+                target_name=str(obj), team_id=obj.team_id,
+            )  # fmt: skip
+        bell.ring(f"{name}s", f"{name}:{obj.pk}")
+
+
+def ask(
+    modeladmin: Facts, request: HttpRequest, rows: Iterable[Any], wish: Callable[[Any, Actor], Any]
+) -> None:
+    """Asks for the same of each row, and says what was accepted and what was refused, and why."""
+    actor, accepted = admin_actor(request), 0
+    for row in list(rows)[:MOST]:
+        try:
+            wish(row, actor)
+        except (PermissionDenied, Http404, Refused, PolicyDenied, Invalid) as error:
+            modeladmin.message_user(request, f"{row}: {why(error)}", messages.ERROR)
+        else:
+            accepted += 1
+    if accepted:
+        text = f"Asked for {accepted}: see the operations for how each goes."
+        modeladmin.message_user(request, text, messages.SUCCESS)
+
+
+def confirmed(
+    modeladmin: Facts, request: HttpRequest, rows: QuerySet[Any], sentence: str
+) -> HttpResponse | None:
+    """A page that asks first, ``None`` once that was answered. ``sentence`` says what goes for good."""
+    if request.POST.get("sure"):
+        return None
+    context = {
+        **modeladmin.admin_site.each_context(request), "title": capfirst(sentence), "rows": rows[:MOST],
+        "action": request.POST.get("action"), "opts": modeladmin.model._meta,
+    }  # fmt: skip
+    return TemplateResponse(request, "admin/sure.html", context)
+
+
+@admin.register(Engine)
+class EngineAdmin(Facts):
+    """Engines, and whether they answer."""
+
+    permission = "engine.read"
+    owner = None
+    list_display = ("name", "status", "status_since", "version", "os", "seen_at", "synced_at")
+    list_filter = ("status",)
+    search_fields = ("name", "version", "os", "native_id")
+    actions = ("sync",)
+
+    @admin.action(description="Sync: compare the selected engines with their rows now", permissions=["sync"])
+    def sync(self, request: HttpRequest, queryset: QuerySet[Engine]) -> None:
+        """Asks the gateway."""
+        for engine in queryset:
+            if want.request_sync(engine.pk):
+                self.message_user(request, f"{engine} is being compared.", messages.SUCCESS)
+            else:
+                self.message_user(
+                    request, f"{engine}: no gateway listens; it compares by itself.", messages.ERROR
+                )
+
+    def has_sync_permission(self, request: HttpRequest) -> bool:
+        return can(admin_actor(request), "engine.sync")
+
+
+@admin.register(Operation)
+class OperationAdmin(Facts):
+    """Every change that was asked for."""
+
+    permission = "operation.read"
+    exclude = ("sealed", "lease_owner", "lease_until", "dispatched_at", "body_digest")
+    list_display = (
+        "created_at", "kind", "target_name", "state", "error_code", "actor_name", "source", "team", "attempt",
+    )  # fmt: skip
+    list_filter = ("state", "kind", "source", "engine", "team", "error_code")
+    search_fields = ("kind", "target_name", "target_id", "actor_name", "error_message", "id")
+    date_hierarchy = "created_at"
+    list_select_related = ("team",)
+    actions = ("cancel", "retry")
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return can(admin_actor(request), "operation.cancel")
+
+    @admin.action(description="Cancel the selected operations", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        """Asks them to stop."""
+        ask(self, request, queryset, lambda row, actor: services.cancel(row, actor=actor))
+
+    @admin.action(description="Retry the selected operations", permissions=["cancel"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        """Asks for the same again."""
+        ask(self, request, queryset, lambda row, actor: services.retry(row, actor=actor))
+
+
+@admin.register(OperationEvent)
+class EventAdmin(Facts):
+    """What happened during operations, in order."""
+
+    permission = "operation.read"
+    owner = "operation__team"
+    list_display = ("operation", "seq", "at", "kind", "data")
+    list_filter = ("kind",)
+    search_fields = ("operation__id", "operation__target_name")
+    list_select_related = ("operation",)
+
+
+@admin.register(Listing)
+class ListingAdmin(Facts):
+    """When each kind of objects was listed last."""
+
+    permission = "engine.read"
+    owner = None
+    list_display = ("engine", "kind", "at")
+    list_filter = ("kind", "engine")
+    search_fields = ("engine__name", "kind")
+    list_select_related = ("engine",)
