@@ -177,4 +177,5 @@ class EntryAdmin(ReadOnly):
 
 
 def _is_site_admin(request: HttpRequest) -> bool:
-    return bool(request.user.is_active and isinstance(request.user, User) and request.user.is_superuser)
+    user = request.user
+    return isinstance(user, User) and user.is_active and user.is_superuser

@@ -38,15 +38,19 @@ def _rows(found: Iterable[Any]) -> list[Row]:
     return [orjson.loads(one) for one in found if one]
 
 
+def latest(ids: Collection[object]) -> list[Row]:
+    """The newest rows of those of which any is known. Blocking; empty where Redis is away."""
+    if not ids:
+        return []
+    try:
+        return _rows(client().mget([_key(str(one)) for one in ids]))
+    except LOST:
+        return []
+
+
 def latest_stats(ids: Collection[object]) -> dict[str, tuple[float | None, int]]:
     """Container → ``(cpu cores or None, memory bytes)`` where it is known. Blocking; empty where Redis is away."""
-    if not ids:
-        return {}
-    try:
-        found: Any = client().mget([_key(str(one)) for one in ids])
-    except LOST:
-        return {}
-    return {row[0]: (row[1], row[2]) for row in _rows(found)}
+    return {row[0]: (row[1], row[2]) for row in latest(ids)}
 
 
 async def alatest(ids: Collection[str]) -> list[Row]:

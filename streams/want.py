@@ -47,6 +47,15 @@ async def refresh(connection: redis.asyncio.Redis, names: Collection[str]) -> No
         await connection.eval(_REFRESH, 2, WANTED, CHANNEL, str(LIFE), *names)
 
 
+def ask(*names: str) -> bool:
+    """The same for a request that looks once. False where Redis is away. Blocking, 0.5 s at most."""
+    try:
+        client().eval(_REFRESH, 2, WANTED, CHANNEL, str(LIFE), *names)
+    except LOST:
+        return False
+    return True
+
+
 async def wanted(connection: redis.asyncio.Redis) -> set[str]:
     """Every name that somebody wants now. Raises `streams.connection.LOST`."""
     return {name.decode() for name in await connection.eval(_WANTED, 1, WANTED)}

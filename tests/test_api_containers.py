@@ -10,8 +10,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import AuditEntry, Membership, Role, Team, User
 from containers_app.models import Container
-from engine import errors
-from operations import reads, services
+from operations import services
 from operations.models import Engine, Operation
 from tests.rows import make_container, make_engine, make_image, make_volume
 
@@ -341,114 +340,5 @@ def test_the_document_and_the_health_are_read_from_rows(api_for: ApiFor, vic: Us
     assert api.get(f"/api/v1/containers/{web.pk}/inspect/").json() == web.inspect
     health = api.get(f"/api/v1/containers/{web.pk}/health/").json()
     assert (health["health"], health["log"]) == ("healthy", web.health_log)
-    stats = api.get(f"/api/v1/containers/{web.pk}/stats/").json()
-    assert {len(values) for values in stats.values()} == {0}
-
-
-class Worker:
-    """Stands in for the worker's half of a read, which has tests of its own."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.answer: dict[str, Any] | Exception = {}
-
-    def __call__(
-        self, kind: str, obj: Any, *, actor: Any, params: Any = None, deadline: float = 10
-    ) -> dict[str, Any]:
-        self.asked.append((kind, dict(params or {})))
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """What it answers is the test's business."""
-    stand_in = Worker()
-    monkeypatch.setattr(reads, "read", stand_in)
-    return stand_in
-
-
-def test_processes_and_changes_are_asked_of_the_engine(
-    api_for: ApiFor, vic: User, web: Container, worker: Worker
-) -> None:
-    worker.answer = {"titles": ["PID"], "rows": [["1"]], "changes": [{"path": "/a", "kind": "added"}]}
-    found = api_for(vic).get(f"/api/v1/containers/{web.pk}/processes/").json()
-    assert found == {"titles": ["PID"], "rows": [["1"]]}
-    changes = api_for(vic).get(f"/api/v1/containers/{web.pk}/changes/").json()
-    assert changes == [{"path": "/a", "kind": "added", "size": None}]
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "code"),
-    [
-        (errors.Unreachable("Gone."), 502, "engine_unreachable"),
-        (errors.DeadlineExceeded("Late."), 504, "engine_timeout"),
-        (errors.NotFound("None."), 404, "not_found"),
-        (errors.Conflict("Not running."), 409, "conflict"),
-    ],
-)
-def test_what_an_engine_says_has_its_own_code(
-    api_for: ApiFor, vic: User, web: Container, worker: Worker, error: Exception, status: int, code: str
-) -> None:
-    worker.answer = error
-    answer = api_for(vic).get(f"/api/v1/containers/{web.pk}/processes/")
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-
-
-LINES = [
-    [1, "1767225600000000001", "ready"],
-    [2, "1767225601000000000", "Oh no"],
-    [1, "1767225602000000000", "<b>"],
-]
-
-
-def test_logs_are_text(api_for: ApiFor, vic: User, web: Container, worker: Worker) -> None:
-    worker.answer = {"lines": LINES}
-    answer = api_for(vic).get(f"/api/v1/containers/{web.pk}/logs/?tail=5&since=10m")
-    assert answer["Content-Type"] == "text/plain; charset=utf-8"
-    assert answer.getvalue().decode() == "ready\nOh no\n<b>\n"
-    assert worker.asked[0][1]["tail"] == 5
-    assert worker.asked[0][1]["since_ns"] > 0
-    stamped = (
-        api_for(vic).get(f"/api/v1/containers/{web.pk}/logs/?timestamps=1&stream=stderr").getvalue().decode()
-    )
-    assert stamped == "2026-01-01T00:00:01.000000000Z Oh no\n"
-
-
-def test_logs_are_objects_for_who_asks_for_json(
-    api_for: ApiFor, vic: User, web: Container, worker: Worker
-) -> None:
-    worker.answer = {"lines": LINES}
-    url = f"/api/v1/containers/{web.pk}/logs/?q=READY"
-    answer = api_for(vic).get(url, headers={"Accept": "application/x-ndjson"})
-    assert answer["Content-Type"] == "application/x-ndjson"
-    assert answer.getvalue().decode() == (
-        '{"seq":1,"ts":"2026-01-01T00:00:00.000000001Z","stream":"stdout","line":"ready"}\n'
-    )
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "tail=x",
-        "tail=-1",
-        "tail=10001",
-        "since=yesterday",
-        "stream=both",
-        "regex=a",
-        "since=2026-13-01T00:00:00Z",
-    ],
-)
-def test_a_log_query_that_is_not_valid_is_refused(
-    api_for: ApiFor, vic: User, web: Container, query: str
-) -> None:
-    assert api_for(vic).get(f"/api/v1/containers/{web.pk}/logs/?{query}").status_code == 400
-
-
-@pytest.mark.parametrize("part", ["", "inspect/", "health/", "logs/", "changes/", "processes/", "stats/"])
-def test_a_stranger_finds_nothing(
-    api_for: ApiFor, charlie: User, web: Container, worker: Worker, part: str
-) -> None:
-    assert api_for(charlie).get(f"/api/v1/containers/{web.pk}/{part}").status_code == 404
-    assert not worker.asked
+    Container.objects.update(state="exited")
+    assert {len(values) for values in api.get(f"/api/v1/containers/{web.pk}/stats/").json().values()} == {0}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, timedelta
 from uuid import UUID
 
 from django.http import HttpResponseBase
@@ -17,6 +16,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from accounts.api.base import Problem, View, flag, number
+from containers_app.api.follow import Wish, followed
+from containers_app.api.lines import Line
 from containers_app.api.views import visible_containers
 from operations import reads
 from operations.api.answers import lines
@@ -48,7 +49,8 @@ _PARAMETERS = [
 class ContainerLogs(View):
     """What a container has written, oldest first: text, or NDJSON ``{seq, ts, stream, line}`` where Accept asks.
 
-    ``Slipway-Truncated: 1`` where there was more than fits: the newest lines are kept.
+    ``Slipway-Truncated: 1`` where there was more than fits: the newest lines are kept. ``follow=1`` goes on until
+    the container ends; lines that were lost on the way are announced (``{gap, cause}``).
     """
 
     permission = "container.logs"
@@ -57,26 +59,31 @@ class ContainerLogs(View):
     @extend_schema(parameters=_PARAMETERS, responses=LINES)
     def get(self, request: Request, pk: UUID) -> HttpResponseBase:
         row = self.object(visible_containers(request), pk, "container.logs")
-        if flag(request, "follow") or "regex" in request.query_params:
-            raise Problem(
-                400, "not_supported", "This version neither follows logs over REST nor searches by pattern."
-            )
-        stream = request.query_params.get("stream") or "all"
-        if stream not in STREAMS:
-            raise ValidationError({"stream": [f"One of {', '.join(sorted(STREAMS))} is expected."]})
-        params = {
-            "tail": number(request, "tail", TAIL, least=1, most=MOST),
-            "since_ns": moment(request, "since"),
-            "until_ns": moment(request, "until"),
-        }
+        if "regex" in request.query_params:
+            raise Problem(400, "not_supported", "This version does not search by pattern.")
+        tail = number(request, "tail", TAIL, least=1, most=MOST)
+        since, until = moment(request, "since"), moment(request, "until")
+        wanted, stamped = _wanted(request), flag(request, "timestamps")
+        if flag(request, "follow"):
+            if until:
+                raise ValidationError({"until": ["This does not go with follow."]})
+            return followed(request, row, Wish(tail, since, wanted, stamped))
+        params = {"tail": tail, "since_ns": since, "until_ns": until}
         found = reads.read("container.logs", row, actor=self.actor, params=params, deadline=SECONDS)
-        rows = _chosen(found["lines"], STREAMS[stream], request.query_params.get("q", "").lower())
-        if flag(request, "timestamps"):
-            rows = ({**line, "line": f"{line['ts']} {line['line']}"} for line in rows)
-        answer = lines(request, rows)
+        rows = (Line(seq, raw[0], int(raw[1]), raw[2]) for seq, raw in enumerate(found["lines"], 1))
+        answer = lines(request, (line.row(stamped=stamped) for line in rows if wanted(line)))
         if found.get("cut"):
             answer["Slipway-Truncated"] = "1"
         return answer
+
+
+def _wanted(request: Request) -> Callable[[Line], bool]:
+    """``?stream=`` and ``?q=``. Numbers count all lines that were read, so that a gap shows a filter."""
+    stream = request.query_params.get("stream") or "all"
+    if stream not in STREAMS:
+        raise ValidationError({"stream": [f"One of {', '.join(sorted(STREAMS))} is expected."]})
+    numbers, text = STREAMS[stream], request.query_params.get("q", "").lower()
+    return lambda line: line.stream in numbers and text in line.text.lower()
 
 
 def moment(request: Request, name: str) -> int:
@@ -100,21 +107,3 @@ def moment(request: Request, name: str) -> int:
             {name: ["A time such as 2026-01-31T12:00:00Z, or ago such as 10m, is expected."]}
         )
     return int((then_ if then_.tzinfo else then_.replace(tzinfo=UTC)).timestamp() * 10**6) * 1000
-
-
-def _chosen(found: list[list[Any]], streams: tuple[int, ...], text: str) -> Iterator[dict[str, Any]]:
-    """``[stream, ts_ns, text]`` as rows; ``seq`` counts all lines that were read, so that a gap shows a filter."""
-    for seq, (stream, ts_ns, line) in enumerate(found, 1):
-        if stream in streams and text in line.lower():
-            yield {
-                "seq": seq,
-                "ts": stamp(int(ts_ns)),
-                "stream": "stderr" if stream == 2 else "stdout",
-                "line": line,
-            }
-
-
-def stamp(ts_ns: int) -> str:
-    """RFC 3339 with nanoseconds, which a `datetime` cannot hold."""
-    seconds, fraction = divmod(ts_ns, 10**9)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"

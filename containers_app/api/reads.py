@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import View
-from containers_app.api.views import latest_stats, visible_containers
+from containers_app.api.figures import NAMES, newest
+from containers_app.api.views import visible_containers
 from operations import reads
 
 SECONDS = 10.0
+RANGES = ["5m", "1h", "24h", "7d"]
+_array = serializers.ListField(child=serializers.FloatField(allow_null=True))
 
 
 class ContainerInspect(View):
@@ -95,16 +98,18 @@ class ContainerHealth(View):
 
 
 class ContainerStats(View):
-    """The latest figures as arrays of one element, or empty ones where there are none."""
+    """The newest figures as arrays, empty ones where none come in time. Of the past nothing is kept yet."""
 
     permission = "container.read"
+    takes = frozenset({"range"})
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        parameters=[OpenApiParameter("range", OpenApiTypes.STR, enum=RANGES)],
+        responses=inline_serializer("Stats", dict.fromkeys(("t", *NAMES), _array)),
+    )
     def get(self, request: Request, pk: UUID) -> Response:
-        sample = latest_stats(self.object(visible_containers(request), pk))
-        names = ("t", "cpu", "memory", "net_rx", "net_tx", "blk_read", "blk_write", "pids")
-        found: dict[str, list[Any]] = {name: [] for name in names}
-        if sample:
-            for name in names:
-                found[name].append(sample.get(name))
-        return Response(found)
+        row = self.object(visible_containers(request), pk)
+        if request.query_params.get("range", RANGES[0]) not in RANGES:
+            raise ValidationError({"range": [f"One of {', '.join(RANGES)} is expected."]})
+        figures = newest(row, wait=True)
+        return Response({name: [figures[name]] if figures else [] for name in ("t", *NAMES)})

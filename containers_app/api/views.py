@@ -17,6 +17,7 @@ from accounts.access import Denied, actor_of
 from accounts.api.base import Body, Listing, Nothing, View, body, flag
 from accounts.querysets import visible_to
 from containers_app import operations
+from containers_app.api.figures import newest
 from containers_app.api.rows import BODIES, Bulk, ContainerFullRow, ContainerRow, Removal
 from containers_app.api.schema import RUN
 from containers_app.filters import ContainerFilter
@@ -82,9 +83,7 @@ class ContainerDetail(View):
     @extend_schema(responses=ContainerFullRow)
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_containers(request), pk)
-        return Response(
-            ContainerFullRow(found, context={"request": request, "stats": latest_stats(found)}).data
-        )
+        return Response(ContainerFullRow(found, context={"request": request, "stats": newest(found)}).data)
 
     @extend_schema(
         responses=ACCEPTED,
@@ -191,8 +190,3 @@ def _ask(view: View, row: Container, action: str, params: dict[str, Any], *, par
     if key and part:
         key = f"{key[:160]}:{part}"
     return operations.request(row, action, actor=view.actor, params=params, idempotency_key=key)
-
-
-def latest_stats(row: Container) -> dict[str, Any] | None:
-    """The latest sample, ``None`` where there is none."""
-    return None
