@@ -1,0 +1,137 @@
+"""Every screen, and how to get there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Page
+
+Act = Callable[[Page], object]
+
+
+def _nothing(_page: Page) -> None:
+    """It is there as soon as the page is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A picture to take: the path with ``{names}`` of things in it, and what is done there first."""
+
+    path: str
+    act: Act = _nothing
+    signed_in: bool = True
+    expect: str = ""
+    """A pattern of complaints that belong to it."""
+
+
+def _select_two(page: Page) -> None:
+    page.locator('tr[data-name="orders"] input.check').check()
+    page.locator('tr[data-name="reports"] input.check').check()
+
+
+def _dialog(name: str) -> Act:
+    def act(page: Page) -> None:
+        page.get_by_role("button", name="More actions").click()
+        page.get_by_role("link", name=name).click()
+        page.locator("dialog[open]").wait_for()
+
+    return act
+
+
+def _run_dialog(page: Page) -> None:
+    page.get_by_role("link", name="Run container").click()
+    page.locator("dialog[open]").wait_for()
+    page.get_by_label("Image", exact=True).fill("demo/web:1.4.2")
+
+
+def _run_with_faults(page: Page) -> None:
+    page.get_by_label("Image", exact=True).fill("demo/web:1.4.2")
+    page.get_by_label("Name").fill("website")
+    page.get_by_label("Port in the container").first.fill("http")
+    page.get_by_role("button", name="Run container").click()
+    page.locator(".err-t:visible").first.wait_for()
+
+
+def _wrong_password(page: Page) -> None:
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill("not the right one")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("alert").wait_for()
+
+
+def _palette(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox").fill("shop")
+    page.locator("[data-palette-found] [role=option]").first.wait_for()
+
+
+def _row_menu(page: Page) -> None:
+    page.locator('tr[data-name="orders"]').hover()
+    page.get_by_label("More for orders", exact=True).click()
+
+
+def _log_lines(page: Page) -> None:
+    page.get_by_text("GET /orders/").first.wait_for()
+
+
+SCREENS: Mapping[str, Screen] = {
+    "login": Screen("/login/", signed_in=False),
+    "login-wrong": Screen("/login/", _wrong_password, signed_in=False),
+    "setup-used": Screen("/setup/?token=used", signed_in=False, expect="40[34]"),
+    "containers": Screen("/containers/"),
+    "containers-selected": Screen("/containers/", _select_two),
+    "containers-attention": Screen("/containers/?view=attention"),
+    "containers-stopped": Screen("/containers/?view=stopped&group=none"),
+    "containers-none": Screen("/containers/?q=nothing-is-called-so"),
+    "containers-menu": Screen("/containers/", _row_menu),
+    "palette": Screen("/containers/", _palette),
+    "run-dialog": Screen("/containers/", _run_dialog),
+    "run": Screen("/containers/run/"),
+    "run-faults": Screen("/containers/run/", _run_with_faults),
+    "container": Screen("/containers/{shop-web-1}/"),
+    "container-crashing": Screen("/containers/{payments}/"),
+    "container-unhealthy": Screen("/containers/{status-page}/"),
+    "container-killed": Screen("/containers/{image-resizer}/"),
+    "container-logs": Screen("/containers/{orders}/logs/", _log_lines),
+    "container-history": Screen("/containers/{search-indexer}/history/"),
+    "container-inspect": Screen("/containers/{orders}/inspect/"),
+    "container-remove": Screen("/containers/{session-store}/", _dialog("Remove…")),
+    "container-rename": Screen("/containers/{session-store}/", _dialog("Rename…")),
+    "container-kill": Screen("/containers/{session-store}/", _dialog("Kill…")),
+    "container-remove-page": Screen("/containers/{session-store}/remove/"),
+    "images": Screen("/images/"),
+    "image": Screen("/images/{demo/reports:2.1.0}/"),
+    "image-remove": Screen("/images/{demo/web:1.4.2}/remove/"),
+    "image-pull": Screen("/images/pull/"),
+    "builds": Screen("/builds/"),
+    "build-new": Screen("/builds/new/"),
+    "build-done": Screen("/builds/{built}/"),
+    "build-failed": Screen("/builds/{broken}/"),
+    "volumes": Screen("/volumes/"),
+    "volume": Screen("/volumes/{shop-data}/"),
+    "volume-create": Screen("/volumes/create/"),
+    "volume-remove": Screen("/volumes/{shop-data}/remove/"),
+    "networks": Screen("/networks/"),
+    "operations": Screen("/operations/"),
+    "operation-failed": Screen("/operations/{failed operation}/"),
+    "account": Screen("/account/"),
+    "audit": Screen("/audit/"),
+    "not-found": Screen("/containers/00000000-0000-0000-0000-000000000000/", expect="404"),
+    "api-docs": Screen("/api/v1/docs/"),
+}
+
+
+@dataclass
+class Things:
+    """Names in paths → ids of this Slipway."""
+
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def path(self, screen: Screen) -> str:
+        """The path with the ids in it."""
+        return (
+            screen.path.replace("{", "%(").replace("}", ")s") % self.ids
+            if "{" in screen.path
+            else screen.path
+        )

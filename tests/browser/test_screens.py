@@ -1,0 +1,93 @@
+"""Every screen in light and dark, wide and narrow: no complaint of the browser, nothing for axe, a picture kept.
+
+The pictures are in `tests/browser/shots/`: look at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker
+import pytest
+
+from tests import machine, readme
+from tests.browser.screens import SCREENS, Things
+from tests.browser.visitor import Visitor
+
+SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
+
+
+def _operation(app: machine.LiveApp, token: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    status, answer = app.api(
+        token, "POST", f"/api/v1{path}", body if body is not None else {}, Prefer="wait=60"
+    )
+    assert status in {200, 202}, answer
+    return answer
+
+
+@pytest.fixture(scope="module")
+def things(
+    live_app: machine.LiveApp, engine_url: str, docker_client: docker.DockerClient
+) -> Iterator[Things]:
+    """The demo, two builds, and a few operations; all of it taken away afterwards."""
+    live_app.manage("demo", "--engine", engine_url)
+    token = live_app.token("admin", "admin")
+
+    def rows(kind: str) -> list[Any]:
+        status, answer = live_app.api(token, "GET", f"/api/v1/{kind}/?limit=200")
+        assert status == 200, answer
+        return list(answer["results"])
+
+    machine.wait_for(lambda: len(rows("containers")) >= 15, 15, "the demo's containers did not appear")
+    found = {row["name"]: row["id"] for row in rows("containers") + rows("volumes")}
+    machine.wait_for(
+        lambda: {"demo/redis:7"} <= {t for r in rows("images") for t in r["tags"]}, 15, "no images"
+    )
+    found |= {tag: row["id"] for row in rows("images") for tag in row["tags"]}
+    built = _operation(
+        live_app, token, "/images/build/", {"dockerfile": readme.dockerfile(), "tags": ["hello:1"]}
+    )
+    broken = _operation(
+        live_app, token, "/images/build/",
+        {"dockerfile": "FROM demo/base:1\nRUN echo fine\nRUN cat /no/such/file\n", "tags": ["broken:1"]},
+    )  # fmt: skip
+    assert (built["state"], broken["state"]) == ("succeeded", "failed")
+    builds = {row["operation"]: row["id"] for row in rows("builds")}
+    found |= {"built": builds[built["id"]], "broken": builds[broken["id"]], "failed operation": broken["id"]}
+    for action in ("unpause", "restart", "pause"):
+        _operation(live_app, token, f"/containers/{found['search-indexer']}/{action}/")
+    yield Things(found)
+    for tag in ("hello:1", "broken:1"):
+        if docker_client.images.list(name=tag):
+            docker_client.images.remove(tag, force=True)
+    live_app.manage("demo", "--remove", "--engine", engine_url)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_screen_is_in_order(
+    name: str, theme: str, size: str, live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any,
+    things: Things,
+) -> None:  # fmt: skip
+    screen = SCREENS[name]
+    width, height = SIZES[size]
+    visitor = visit(
+        live_app,
+        width=width,
+        height=height,
+        color_scheme=theme,
+        has_touch=width < 500,
+        storage_state=signed_in if screen.signed_in else None,
+    )
+    if screen.expect:
+        visitor.troubles.expect(screen.expect)
+    page = visitor.go(things.path(screen))
+    screen.act(page)
+    page.wait_for_load_state("networkidle") if not screen.signed_in else page.wait_for_timeout(300)
+    visitor.shot(f"{name}-{theme}-{size}")
+    assert visitor.axe() == []
+    sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert sideways <= 0, f"the page is {sideways} px wider than the window"
