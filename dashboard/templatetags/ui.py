@@ -6,7 +6,6 @@ allows no inline style. Everything that comes from an engine or a person is esca
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from typing import Any
 from django import template
 from django.templatetags.static import do_static, static
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from containers_app.queries import span
@@ -93,6 +92,31 @@ def spark(
 
 
 @register.simple_tag
+def live_spark(
+    container: Any, width: int = 56, height: int = 18, figure: str = "cpu", tone: str = ""
+) -> SafeString:
+    """A spark that the page draws from the figures as they come; it outlives a fresh copy of its row."""
+    return format_html(
+        '<svg class="{}" viewBox="0 0 {} {}" width="{}" height="{}" preserveAspectRatio="none" aria-hidden="true" '
+        'id="spark-{}-{}" data-keep><path class="fill"/><path class="line"/></svg>',
+        _classes("spark", tone), width, height, width, height, figure, container,
+    )  # fmt: skip
+
+
+@register.simple_tag
+def mem_bar(pct: float | None, width: int | None = 48) -> SafeString:
+    """Memory against its limit; the page keeps it true as figures come."""
+    part = pct or 0
+    tone = "bad" if part > 90 else "warn" if part > 78 else ""
+    size = format_html(' width="{}"', width) if width else _NOTHING
+    return format_html(
+        '<svg class="{}"{} height="4" aria-hidden="true"><rect class="t" width="100%" height="4" rx="2"/>'
+        '<rect class="v" width="{}%" height="4" rx="2"/></svg>',
+        _classes("bar", tone), size, f"{part:g}",
+    )  # fmt: skip
+
+
+@register.simple_tag
 def avatar(who: Any, cls: str = "") -> SafeString:
     """A person's initials in a colour of their own. ``who`` is a user, a team or a name."""
     name = str(getattr(who, "display_name", "") or getattr(who, "name", "") or who or "")
@@ -133,6 +157,19 @@ def filesize_dec(size: float | None) -> str:
             return f"{value:.0f} {unit}" if unit in ("B", "KB") or value >= 100 else f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} TB"
+
+
+@register.filter
+def memory(size: float | None) -> str:
+    """Bytes of memory as ``docker run --memory`` counts them, by 1024: ``312 MB``, ``1.21 GB``; ``–`` where unknown."""
+    if size is None:
+        return "–"
+    value = float(size)
+    for unit in ("B", "KB", "MB"):
+        if abs(value) < 1000:
+            return f"{value:.0f} {unit}" if value >= 10 or unit != "MB" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.3g} GB" if value < 1000 else f"{value / 1024:.3g} TB"
 
 
 @register.filter
@@ -179,15 +216,9 @@ def clock(when: datetime | None) -> SafeString:
 
 
 @register.filter
-def to_json(value: Any) -> str:
-    """For data attributes; the template escapes it."""
-    return json.dumps(value, separators=(",", ":"))
-
-
-@register.filter
-def get(mapping: Any, key: str) -> Any:
-    """``mapping[key]``, or nothing."""
-    return mapping.get(key) if hasattr(mapping, "get") else None
+def minutes(seconds: int) -> int:
+    """Seconds as minutes, rounded up."""
+    return -(-seconds // 60)
 
 
 @register.simple_tag(takes_context=True)
@@ -204,11 +235,10 @@ def query(context: template.Context, **changes: Any) -> str:
     return f"?{text}" if text else context["request"].path
 
 
-@register.simple_tag
-def attributes(pairs: dict[str, Any]) -> SafeString:
-    """HTML attributes of these names and values; ``True`` is a name alone, ``False`` and ``None`` are left out."""
-    kept = [(name, value) for name, value in pairs.items() if value is not False and value is not None]
-    return format_html_join("", ' {}="{}"', [(name, "" if value is True else value) for name, value in kept])
+@register.simple_tag(takes_context=True)
+def without(context: template.Context, key: str) -> str:
+    """This page's address without one part of its query."""
+    return query(context, **{key: ""})
 
 
 def _time(when: datetime, text: str, kind: str) -> SafeString:

@@ -24,6 +24,27 @@ document.addEventListener('htmx:beforeSwap', event => {
   if (xhr.responseURL && new URL(xhr.responseURL).pathname.startsWith('/login')) { event.detail.shouldSwap = false; location.reload() }
 })
 
+// Fresh copies of a part of the page leave alone what is the reader's: ticks, folds, sparks that were drawn here.
+if (window.Idiomorph) {
+  const mine = el => el.dataset?.keep !== undefined
+  Object.assign(Idiomorph.defaults.callbacks, {
+    beforeNodeMorphed: (old, fresh) => !(mine(old) && mine(fresh) && old.id === fresh.id),
+    beforeAttributeUpdated: (name, el) => !(name === 'hidden' && el.matches('tr[data-row]'))
+      && !(name === 'open' && el.localName === 'details' && !root.hasAttribute('data-showing')),
+  })
+}
+// A page about something that is gone has nothing to say any more.
+document.addEventListener('htmx:responseError', event => {
+  const gone = event.detail.xhr.status === 404 && event.detail.elt.closest('[data-gone]')
+  if (!gone) return
+  sessionStorage.setItem('said', gone.dataset.goneText)
+  location.replace(gone.dataset.gone)
+})
+// "Up 3 h" grows without anything happening on the engine.
+setInterval(() => {
+  if (!document.hidden) document.querySelectorAll('[data-tick]').forEach(el => el.dispatchEvent(new CustomEvent('changed')))
+}, 60000)
+
 if (document.getElementById('toast')) {
   keepToasts()
   keepDialogs()

@@ -38,7 +38,10 @@ export function keepDialogs() {
   onClick('[popover] a, [popover] button[type=submit], [popover] [data-palette], [popover] [data-keys]', found =>
     found.closest('[popover]').hidePopover())
   // An accepted or refused wish comes as a toast: the dialog that asked has done its work.
-  document.addEventListener('slipway:toast', event => { if (event.detail.tone !== 'bad') $('#dialog')?.close() })
+  document.addEventListener('slipway:toast', event => {
+    // A form that follows what it asked for closes by going on to it.
+    if (event.detail.tone !== 'bad' && !$('#dialog [data-follows]')) $('#dialog')?.close()
+  })
   // What is ticked decides what the button says and does.
   document.addEventListener('change', event => {
     const tick = event.target.closest?.('[data-wording]'), button = tick && $('[data-words]', tick.form)

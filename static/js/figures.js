@@ -1,4 +1,5 @@
 // CPU and memory of containers, written into the cells that wait for them. No row moves, nothing is swapped.
+// After each frame `slipway:figures` {rows} tells the page's own script.
 import { $, $$ } from './dom.js'
 
 const KEPT = 30 // readings a spark shows
@@ -7,20 +8,20 @@ const history = new Map() // container → latest CPU readings, in cores
 /** Percent of one core, as `docker stats` says it: 0.4, 12.0, 187.5. */
 export const percent = cores => (cores * 100).toFixed(1)
 
-/** Bytes by thousands, as the engine counts them; the same words as the server's. */
+/** Bytes of memory by 1024, as `docker run --memory` counts them; the same words as the server's. */
 export function size(bytes) {
   let value = bytes
-  for (const unit of ['B', 'KB', 'MB', 'GB']) {
-    if (Math.abs(value) < 999.5) return `${unit === 'B' || unit === 'KB' || value >= 100 ? value.toFixed(0) : Number(value.toPrecision(3))} ${unit}`
-    value /= 1000
+  for (const unit of ['B', 'KB', 'MB']) {
+    if (value < 1000) return `${value.toFixed(unit === 'MB' && value < 10 ? 1 : 0)} ${unit}`
+    value /= 1024
   }
-  return `${Number(value.toPrecision(3))} TB`
+  return value < 1000 ? `${Number(value.toPrecision(3))} GB` : `${Number((value / 1024).toPrecision(3))} TB`
 }
 
-/** The points of a spark `width` by `height`, oldest first. */
-export function line(values, width, height) {
+/** The points of a spark `width` by `height`, oldest first; `most` is its top, at least. */
+export function line(values, width, height, most = 1e-9) {
   if (values.length < 2) return ''
-  const top = Math.max(1e-9, ...values), step = width / (values.length - 1)
+  const top = Math.max(most, ...values), step = width / (values.length - 1)
   return 'M' + values.map((v, i) => `${(i * step).toFixed(1)} ${(height - 1 - v / top * (height - 2)).toFixed(1)}`).join('L')
 }
 
@@ -31,18 +32,33 @@ function write(cell, text) {
   if (node.data !== text) node.data = text
 }
 
-function cpu(cell, cores, values) {
-  write(cell, percent(cores))
+/** Adds a reading and draws the last ones into the cell's spark. */
+function draw(cell, values, most) {
   const spark = $('svg.spark', cell)
   if (!spark) return
-  const { width, height } = spark.viewBox.baseVal, path = line(values, width, height)
+  const { width, height } = spark.viewBox.baseVal, path = line(values, width, height, most)
   $('.line', spark)?.setAttribute('d', path)
   $('.fill', spark)?.setAttribute('d', path && `${path}V${height}H0Z`)
 }
 
-function memory(cell, bytes) {
+function keep(history, id, value) {
+  const values = history.get(id) ?? []
+  values.push(value)
+  if (values.length > KEPT) values.shift()
+  history.set(id, values)
+  return values
+}
+
+function cpu(cell, cores, values) {
+  write(cell, percent(cores))
+  // An idle container's line is flat at the bottom: a tenth of a core is the least that fills the height.
+  draw(cell, values, 0.1)
+}
+
+function memory(cell, bytes, values) {
   write(cell, size(bytes))
   const limit = Number(cell.dataset.limit || 0), bar = $('svg.bar', cell)
+  draw(cell, values, limit || bytes * 1.6)
   if (!bar || !limit) return
   const part = Math.min(100, 100 * bytes / limit), tone = part > 90 ? 'bad' : part > 78 ? 'warn' : ''
   bar.classList.toggle('warn', tone === 'warn')
@@ -53,13 +69,12 @@ function memory(cell, bytes) {
 /** Rows of [container, cores or null, bytes]. */
 export function patch(rows) {
   for (const [id, cores, bytes] of rows) {
+    const name = CSS.escape(id), memoryNow = keep(memories, id, bytes)
     if (cores !== null) {
-      const values = history.get(id) ?? []
-      values.push(cores)
-      if (values.length > KEPT) values.shift()
-      history.set(id, values)
-      $$(`[data-cpu="${CSS.escape(id)}"]`).forEach(cell => cpu(cell, cores, values))
+      const now = keep(cpus, id, cores)
+      $$(`[data-cpu="${name}"]`).forEach(cell => cpu(cell, cores, now))
     }
-    $$(`[data-mem="${CSS.escape(id)}"]`).forEach(cell => memory(cell, bytes))
+    $$(`[data-mem="${name}"]`).forEach(cell => memory(cell, bytes, memoryNow))
   }
+  document.dispatchEvent(new CustomEvent('slipway:figures', { detail: { rows } }))
 }

@@ -14,7 +14,9 @@ export async function show(part, url) {
   history.replaceState(history.state, '', url)
   part.setAttribute('hx-get', url)
   part.setAttribute('aria-busy', 'true')
+  document.documentElement.toggleAttribute('data-showing', true)
   await htmx.ajax('GET', url, { source: part, target: part, swap: part.getAttribute('hx-swap') })
+  document.documentElement.toggleAttribute('data-showing', false)
   $(`#${part.id}`)?.removeAttribute('aria-busy')
 }
 

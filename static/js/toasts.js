@@ -77,6 +77,8 @@ export function keepToasts() {
   })
   // What the server has to say to this page without htmx stands in strips: here they become toasts.
   for (const strip of $$('[data-message]')) { toast(strip.innerText.trim(), strip.dataset.message); strip.remove() }
+  const said = sessionStorage.getItem('said')
+  if (said) { sessionStorage.removeItem('said'); toast(said) }
   document.addEventListener('htmx:sendError', () => toast('Slipway does not answer. Nothing was changed.', 'bad'))
   document.addEventListener('htmx:responseError', event => {
     const { xhr, requestConfig } = event.detail

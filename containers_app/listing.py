@@ -1,0 +1,320 @@
+"""The list of containers: what a reader asks for by the address, and the rows in words, in few queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Case, F, IntegerField, Q, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast
+from django.http import QueryDict
+
+from accounts.access import Actor, can
+from accounts.querysets import visible_teams, visible_to
+from containers_app.filters import ContainerFilter
+from containers_app.models import Container
+from containers_app.queries import VIEWS, Stack, Status, containers, status_of, view_counts
+from operations import registry
+from operations.models import Engine, Operation
+from streams.stats import latest_stats
+
+PAGE = 100
+ORDERINGS = {
+    "name": ("name",),
+    "image": ("image_ref", "name"),
+    "status": ("state", "-started_at", "name"),
+    "team": (F("team__name").asc(nulls_last=True), "name"),
+}
+SIGNALS = ("KILL", "TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
+# Container states in which an action makes sense.
+_LIVE = frozenset({"running", "paused", "restarting"})
+_WHEN: dict[str, frozenset[str]] = {
+    "start": frozenset({"created", "exited"}),
+    "stop": _LIVE,
+    "restart": _LIVE,
+    "pause": frozenset({"running"}),
+    "unpause": frozenset({"paused"}),
+    "kill": _LIVE,
+    "rename": _LIVE | {"created", "exited"},
+    "remove": _LIVE | {"created", "exited", "dead"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reader filters by, from the address; empty fields filter nothing."""
+
+    view: str = "all"
+    q: str = ""
+    ordering: str = "name"
+    grouped: bool = True
+    page: str = "1"
+    query: QueryDict = field(default_factory=QueryDict)
+
+    @classmethod
+    def of(cls, query: QueryDict) -> Wanted:
+        """From a request's query; what is not known counts as not said."""
+        view, ordering = query.get("view", "all"), query.get("ordering", "name")
+        return cls(
+            view=view if view in VIEWS else "all",
+            q=query.get("q", "").strip()[:200],
+            ordering=ordering if ordering.removeprefix("-") in ORDERINGS else "name",
+            grouped=query.get("group", "stack") != "none",
+            page=query.get("page", "1"),
+            query=query,
+        )
+
+    @property
+    def chips(self) -> list[tuple[str, str, str]]:
+        """Filters that are on: ``(name, title, value)``."""
+        titles = {"state": "State", "stack": "Stack", "team": "Team", "label": "Label", "image": "Image"}
+        return [
+            (key, title, " and ".join(self.query.getlist(key)) if key == "label" else self.query[key])
+            for key, title in titles.items()
+            if self.query.get(key)
+        ]
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything is left out of view."""
+        return bool(self.q or self.chips or self.view != "all")
+
+
+@dataclass(slots=True)
+class Row:
+    """One container as the list shows it. ``cpu`` in cores and ``memory`` in bytes, ``None`` where not known (yet).
+
+    ``host`` is what ports of the engine beside us are found on.
+    """
+
+    container: Container
+    status: Status
+    actions: tuple[str, ...]
+    host: str = ""
+    cpu: float | None = None
+    memory: int | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether it uses CPU and memory now."""
+        return self.container.state in ("running", "paused")
+
+    @property
+    def off(self) -> bool:
+        """Whether its line steps back: it does not run, and nobody needs to look."""
+        return self.status.glyph in ("exited", "created", "paused")
+
+    @property
+    def ports(self) -> list[Port]:
+        """Published ones first."""
+        return ports_of(self.container, self.host)
+
+    @property
+    def memory_pct(self) -> float | None:
+        """Percent of the limit; ``None`` without one."""
+        return memory_pct(self.memory, self.container.memory_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port in Docker's words, ``8080:80``, and where a browser finds it (empty: nowhere)."""
+
+    text: str
+    url: str
+    protocol: str
+    address: str
+
+
+@dataclass(slots=True)
+class Group:
+    """Rows of one stack; ``name`` is empty for those of none."""
+
+    name: str
+    rows: list[Row]
+
+    @property
+    def summary(self) -> str:
+        """``5 up, 1 unhealthy``."""
+        return Stack(self.name, [row.container for row in self.rows]).summary
+
+    @property
+    def cpu(self) -> float | None:
+        """Cores in use by all of them."""
+        known = [row.cpu for row in self.rows if row.cpu is not None]
+        return sum(known) if known else None
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes in use by all of them."""
+        known = [row.memory for row in self.rows if row.memory is not None]
+        return sum(known) if known else None
+
+
+@dataclass(slots=True)
+class Listing:
+    """A page of the list."""
+
+    groups: list[Group]
+    page: Page[Container]
+    engine_known: bool
+    total: int
+
+
+def listing(actor: Actor, wanted: Wanted, *, host: str) -> Listing:
+    """The rows that are asked for, by stack or as one group."""
+    everything = containers(actor)
+    page = Paginator(_ordered(_filtered(everything, wanted), wanted), PAGE).get_page(wanted.page)
+    rows = list(rows_of(list(page.object_list), actor, host=host))
+    total = page.paginator.count or (everything.count() if wanted.narrowed else 0)
+    if wanted.grouped:
+        groups: dict[str, Group] = {}
+        for row in rows:
+            groups.setdefault(row.container.stack, Group(row.container.stack, [])).rows.append(row)
+        found = list(groups.values())
+    else:
+        found = [Group("", rows)] if rows else []
+    return Listing(found, page, Engine.objects.exists() if not rows else True, total)
+
+
+def rows_of(found: Sequence[Container], actor: Actor, *, host: str) -> Iterator[Row]:
+    """Containers as rows, with what is being done to them and their newest figures."""
+    ids = [str(one.pk) for one in found]
+    figures, doing = latest_stats(ids), changes_of(ids)
+    rights: dict[UUID | None, frozenset[str]] = {}
+    for container in found:
+        if container.team_id not in rights:
+            rights[container.team_id] = frozenset(a for a in _WHEN if can(actor, f"container.{a}", container))
+        change = doing.get(str(container.pk))
+        cpu, memory = figures.get(str(container.pk), (None, None))
+        yield Row(
+            container,
+            under_way(change) if change else status_of(container),
+            () if change else actions_for(container, rights[container.team_id]),
+            host,
+            cpu,
+            memory,
+        )
+
+
+def actions_for(container: Container, rights: Iterable[str]) -> tuple[str, ...]:
+    """What makes sense in its state, of what may be done."""
+    return tuple(action for action, states in _WHEN.items() if action in rights and container.state in states)
+
+
+def offered(container: Container, actor: Actor) -> tuple[str, ...]:
+    """The same for one container and whoever looks at it."""
+    return actions_for(container, [a for a in _WHEN if can(actor, f"container.{a}", container)])
+
+
+def changes_of(ids: Sequence[str]) -> dict[str, Operation]:
+    """What is being done to these containers now, by their ids; one query."""
+    active = Operation.objects.filter(target_type="container", target_id__in=ids, state__in=Operation.ACTIVE)
+    return {
+        operation.target_id: operation
+        for operation in active.only("kind", "target_id", "actor_name", "state")
+    }
+
+
+def under_way(operation: Operation) -> Status:
+    """A container's status while a change of it is on its way."""
+    try:
+        doing = registry.get(operation.kind).doing
+    except LookupError:
+        doing = operation.kind
+    word = f"{doing}, queued" if operation.state == "queued" else doing
+    return Status("busy", word, f"asked by {operation.actor_name}", "busy")
+
+
+def choices(actor: Actor) -> dict[str, list[tuple[str, str]]]:
+    """What the filters offer: ``(value, words)`` of states, stacks and teams."""
+    stacks = visible_to(actor, Container.objects.exclude(stack="")).order_by("stack")
+    teams = [(team.slug, team.name) for team in visible_teams(actor)]
+    return {
+        "states": [(value, str(words)) for value, words in Container.State.choices],
+        "stacks": [(name, name) for name in stacks.values_list("stack", flat=True).distinct()[:200]],
+        "teams": [*teams, *([("none", "Nobody")] if actor.is_site_admin else [])],
+    }
+
+
+def ports_of(container: Container, page_host: str) -> list[Port]:
+    """Its ports, each once, published ones first and in order. ``page_host``: the host that serves this page."""
+    host = engine_host(container.engine) or page_host
+    found: dict[str, Port] = {}
+    for port in sorted(
+        container.ports, key=lambda p: (p.get("host") is None, p.get("host") or p["container"])
+    ):
+        inside, outside, protocol = port["container"], port.get("host"), port.get("protocol", "tcp")
+        text = f"{outside}:{inside}" if outside else str(inside)
+        text += "" if protocol == "tcp" else f"/{protocol}"
+        url = f"http://{host}:{outside}" if outside and protocol == "tcp" else ""
+        found.setdefault(text, Port(text, url, protocol, _address(port.get("host_ip", ""), outside)))
+    return list(found.values())
+
+
+def engine_host(engine: Engine) -> str:
+    """The host that ports of this engine are published on; empty for the one that serves this page."""
+    parts = urlsplit(engine.endpoint)
+    return parts.hostname or "" if parts.scheme in ("tcp", "http", "https", "ssh") else ""
+
+
+def memory_pct(used: int | None, limit: int) -> float | None:
+    """Percent of the limit; ``None`` without one."""
+    return min(100.0, round(used / limit * 100, 1)) if used is not None and limit else None
+
+
+def _address(host_ip: str, outside: int | None) -> str:
+    if not outside:
+        return "not published"
+    return "all addresses" if host_ip in ("", "0.0.0.0", "::") else host_ip  # noqa: S104
+
+
+def _filtered(rows: QuerySet[Container], wanted: Wanted) -> QuerySet[Container]:
+    rows = rows.filter(VIEWS[wanted.view])
+    asked = wanted.query.copy()
+    for own in ("q", "view", "attention"):
+        asked.pop(own, None)
+    rows = ContainerFilter(asked, rows).qs
+    if wanted.q:
+        rows = rows.alias(ports_text=_text("ports"), labels_text=_text("labels"))
+        for word in wanted.q.split()[:6]:
+            rows = rows.filter(_has(word))
+    return rows
+
+
+def _text(column: str) -> Any:
+    return Cast(column, TextField())
+
+
+def _has(word: str) -> Q:
+    """The word is in the name, the image, the stack or a label, is a port, or begins the id."""
+    found = Q(name__icontains=word) | Q(image_ref__icontains=word) | Q(stack__icontains=word)
+    found |= Q(native_id__startswith=word.lower())
+    if len(word) > 2:
+        key, equals, value = word.partition("=")
+        found |= Q(labels_text__icontains=f'"{key}": "{value}' if equals else key)
+    if word.lstrip(":").isdecimal():
+        number = word.lstrip(":")
+        found |= Q(ports_text__contains=f": {number},") | Q(ports_text__contains=f": {number}}}")
+    return found
+
+
+def _ordered(rows: QuerySet[Container], wanted: Wanted) -> QuerySet[Container]:
+    order: list[Any] = []
+    for part in ORDERINGS[wanted.ordering.removeprefix("-")]:
+        down = wanted.ordering.startswith("-")
+        if not isinstance(part, str):
+            order.append(F("team__name").desc(nulls_last=True) if down else part)
+        else:
+            turned = part.startswith("-") != down
+            order.append(f"-{part.removeprefix('-')}" if turned else part.removeprefix("-"))
+    if wanted.grouped:
+        loose = Case(When(stack="", then=Value(1)), default=Value(0), output_field=IntegerField())
+        order = [loose, "stack", *order]
+    return rows.order_by(*order, "pk")
+
+
+__all__ = ["Listing", "Row", "Wanted", "choices", "listing", "offered", "rows_of", "view_counts"]

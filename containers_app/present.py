@@ -1,0 +1,221 @@
+"""One container's page: what a person would look up in its inspection, in words."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from accounts.access import Actor
+from accounts.querysets import visible_to
+from containers_app.models import Container, Mount, Network
+from containers_app.queries import containers, span
+from engine.docker_text import MASK
+from operations.models import Operation
+from operations.present import Line
+from operations.queries import lines, operations
+
+LABELS_SHOWN = 6
+HISTORY = 100
+USUAL_STOP = 10
+"""Seconds that engines give where nobody says."""
+# Labels that tools write for themselves: they step behind those that people wrote.
+_TOOLS = ("com.docker.compose.", "org.opencontainers.", "org.label-schema.", "desktop.docker.", "slipway.")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable of the environment. ``origin``: image, compose or run. The value of a ``hidden`` one is not here."""
+
+    name: str
+    value: str
+    hidden: bool
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One result of the health check."""
+
+    passed: bool
+    seconds: float
+    at: datetime | None
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of the configuration. ``kind`` is text, code or image."""
+
+    name: str
+    value: Any
+    kind: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Where a container stands among those of its stack: ``at`` of ``count``."""
+
+    at: int
+    count: int
+    before: Any = None
+    after: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What happened on one day, newest first. In UTC: the server does not know the reader's zone."""
+
+    date: Any
+    lines: list[Line]
+
+
+def one(actor: Actor) -> QuerySet[Container]:
+    """Containers with everything their own page shows."""
+    rows = visible_to(actor, Container.objects.all()).select_related("team", "engine", "image")
+    return rows.defer("inspect", "image__labels")
+
+
+def facts(container: Container) -> list[Fact]:
+    """The configuration, in the order people look for it."""
+    created = container.created_at
+    found = [
+        Fact("Image", container.image_ref or container.image_native_id, "image"),
+        Fact("Created", created, "time") if created else Fact("Created", "–"),
+        Fact("Image ID", container.image_native_id.removeprefix("sha256:")[:12], "code"),
+        Fact("Restart", _restart(container)),
+        Fact("Command", shlex.join(container.command) or "–", "code"),
+        Fact("Stop", _stop(container)),
+        Fact("Entrypoint", shlex.join(container.entrypoint) or "–", "code"),
+        Fact("User", container.user or "root", "code"),
+        Fact("Working dir", container.working_dir or "/", "code"),
+        Fact("Privileges", "privileged: all of the host" if container.privileged else "none added"),
+        Fact("Host name", container.hostname or "–", "code"),
+        Fact("Log driver", container.log_driver or "–"),
+    ]
+    if container.auto_remove:
+        found.append(Fact("When it ends", "removed by the engine"))
+    if container.tty:
+        found.append(Fact("Terminal", "has one (tty)"))
+    return found
+
+
+def environment(container: Container) -> list[Variable]:
+    """Its variables by name; those that the image brought along last."""
+    brought = _of_image(container)
+    given = "compose" if container.stack else "run"
+    found = [
+        Variable(name, value, value == MASK, "image" if brought.get(name) == value else given)
+        for name, value in container.environment.items()
+    ]
+    return sorted(found, key=lambda variable: (variable.origin == "image", variable.name))
+
+
+def checks(container: Container) -> list[Check]:
+    """What the engine still knows of the health checks, oldest first."""
+    return list(_checks(container))
+
+
+def labels(container: Container) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """``(shown, more)``: labels of people first, those of tools behind."""
+    found = sorted(container.labels.items(), key=lambda pair: (pair[0].startswith(_TOOLS), pair[0]))
+    own = [pair for pair in found if not pair[0].startswith(_TOOLS)]
+    shown = (own or found)[:LABELS_SHOWN]
+    return shown, [pair for pair in found if pair not in shown]
+
+
+def mounts(container: Container) -> list[Mount]:
+    """Volumes, host paths and memory, by where the container sees them."""
+    return list(container.mounts.select_related("volume").order_by("target"))
+
+
+def networks(container: Container, actor: Actor) -> list[dict[str, Any]]:
+    """Its networks, each with whether the reader may see more of it."""
+    names = [network.get("name", "") for network in container.networks]
+    known = visible_to(actor, Network.objects.filter(engine_id=container.engine_id, name__in=names))
+    mine = set(known.values_list("name", flat=True)) if names else set()
+    return [{**network, "known": network.get("name") in mine} for network in container.networks]
+
+
+def neighbours(container: Container, actor: Actor) -> Neighbours:
+    """Those before and after it in the list of its stack. One query."""
+    around = visible_to(actor, Container.objects.filter(stack=container.stack)).order_by("name", "pk")
+    ids = list(around.values_list("pk", flat=True)[:2000])
+    if container.pk not in ids:
+        return Neighbours(1, 1)
+    at = ids.index(container.pk)
+    return Neighbours(
+        at + 1, len(ids), ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None
+    )
+
+
+def history(container: Container, actor: Actor) -> list[Day]:
+    """Everything that anybody asked of it, by day, newest first."""
+    asked = operations(actor).filter(target_type="container", target_id=str(container.pk))
+    days: dict[Any, Day] = {}
+    for line in lines(list(asked.order_by("-created_at")[:HISTORY]), actor):
+        date = line.operation.created_at.date()
+        days.setdefault(date, Day(date, [])).lines.append(line)
+    return list(days.values())
+
+
+def made_by(container: Container, actor: Actor) -> Operation | None:
+    """The operation that made it, where it was made here and the reader may know of it."""
+    made = operations(actor).filter(kind="container.run", target_id=str(container.pk))
+    return made.order_by("-created_at").first()
+
+
+def holders(actor: Actor, engine_id: Any) -> dict[int, str]:
+    """Host ports in use on an engine and the containers that hold them, as far as the reader may know."""
+    found: dict[int, str] = {}
+    rows = containers(actor).filter(engine_id=engine_id, state__in=("running", "paused", "restarting"))
+    for name, ports in rows.values_list("name", "ports"):
+        for port in ports:
+            if port.get("host"):
+                found[int(port["host"])] = name
+    return found
+
+
+def _checks(container: Container) -> Iterator[Check]:
+    for entry in container.health_log:
+        start, end = _moment(entry.get("start")), _moment(entry.get("end"))
+        seconds = (end - start).total_seconds() if start and end else 0.0
+        yield Check(entry.get("exit_code") == 0, max(0.0, seconds), end, str(entry.get("output", "")).strip())
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        found = parse_datetime(str(text or ""))
+    except ValueError:
+        return None
+    return found if found and timezone.is_aware(found) else None
+
+
+def _restart(container: Container) -> str:
+    words = {"": "never", "no": "never", "always": "always", "unless-stopped": "unless stopped"}
+    policy = words.get(container.restart_policy, container.restart_policy.replace("-", " "))
+    if container.restart_max_retries:
+        policy += f", {container.restart_max_retries} times at most"
+    return f"{policy}, {container.restart_count} restart{'' if container.restart_count == 1 else 's'}"
+
+
+def _stop(container: Container) -> str:
+    seconds = USUAL_STOP if container.stop_timeout is None else container.stop_timeout
+    return f"{container.stop_signal or 'SIGTERM'}, then {seconds} s"
+
+
+def _of_image(container: Container) -> dict[str, str]:
+    pairs = (container.image.config or {}).get("Env", []) if container.image else []
+    return dict(str(pair).split("=", 1) for pair in pairs if "=" in str(pair))
+
+
+__all__ = [
+    "Check", "Day", "Fact", "Neighbours", "Variable", "checks", "environment", "facts", "history", "holders",
+    "labels", "made_by", "mounts", "neighbours", "networks", "one", "span",
+]  # fmt: skip

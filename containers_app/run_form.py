@@ -1,0 +1,322 @@
+"""The form that runs a container: what was typed as the run body of the REST contract, and back.
+
+Fields that come once are ordinary form fields. Ports, variables, mounts and labels come as rows of equal names
+(``port_host``, ``port_container``, …); ticks in rows send the number of their row. Messages of `engine.specs`
+(``ports.0.host``) find their field again, in its row.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from containers_app.forms import _PLAIN
+from operations.forms import Change
+
+MOST_ROWS = 128
+RESTARTS = (
+    ("no", "never"),
+    ("unless-stopped", "unless stopped"),
+    ("always", "always"),
+    ("on-failure", "on failure"),
+)
+PULLS = (("missing", "if it is not here"), ("always", "always"), ("never", "never"))
+_UNITS = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_SIZE = re.compile(r"(\d+(?:[.,]\d+)?)\s*([bkmg]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+# Where a message about the body stands in the form.
+_FIELDS = {
+    "image": "image",
+    "name": "name",
+    "pull": "pull",
+    "command": "command",
+    "entrypoint": "entrypoint",
+    "hostname": "hostname",
+    "user": "user",
+    "working_dir": "working_dir",
+    "restart_policy.name": "restart",
+    "restart_policy.max_retries": "retries",
+    "restart_policy": "restart",
+    "resources.memory": "memory",
+    "resources.cpus": "cpus",
+    "resources.pids": "pids",
+    "networks": "network",
+    "healthcheck": "health_command",
+    "cap_add": "cap_add",
+    "cap_drop": "cap_drop",
+    "auto_remove": "auto_remove",
+    "privileged": "privileged",
+    "read_only": "read_only",
+    "tty": "tty",
+    "init": "init",
+}
+_ROWS = {
+    "ports": "ports",
+    "mounts": "mounts",
+    "environment": "variables",
+    "secrets": "variables",
+    "labels": "labels",
+}
+
+
+@dataclass(slots=True)
+class Line:
+    """One row as typed, with its messages by column."""
+
+    values: dict[str, Any]
+    errors: dict[str, str] = field(default_factory=dict)
+    fix: str = ""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was typed that matters."""
+        return not any(
+            str(self.values.get(key) or "").strip()
+            for key in ("host", "container", "name", "value", "source", "target")
+        )
+
+
+def _text(label: str, *, most: int = 4096, arg: str = "", hint: str = "") -> forms.CharField:
+    """A line of text; ``arg`` is what ``docker run`` calls it."""
+    attrs = {**_PLAIN, **({"data-arg": arg} if arg else {}), **({"placeholder": hint} if hint else {})}
+    return forms.CharField(label=label, required=False, max_length=most, widget=forms.TextInput(attrs=attrs))
+
+
+class RunForm(Change):
+    """A container to be made."""
+
+    permission = "container.run"
+    image = forms.CharField(
+        label="Image",
+        max_length=512,
+        widget=forms.TextInput(
+            attrs={**_PLAIN, "list": "images", "data-arg": "image", "placeholder": "nginx:1.27"}
+        ),
+        error_messages={"required": "Name an image, such as nginx:1.27."},
+    )
+    name = _text("Name", most=255, arg="--name", hint="the engine makes one up")
+    command = _text("Command", arg="command", hint="that of the image")
+    entrypoint = _text("Entrypoint", arg="--entrypoint", hint="that of the image")
+    network = forms.ChoiceField(label="Network", required=False)
+    restart = forms.ChoiceField(label="Restart", choices=RESTARTS, initial="no")
+    retries = forms.IntegerField(label="Times at most", required=False, min_value=0, max_value=1000)
+    cpus = forms.FloatField(label="CPU cores", required=False, min_value=0)
+    memory = _text("Memory", most=20)
+    pids = forms.IntegerField(label="Processes", required=False, min_value=0)
+    pull = forms.ChoiceField(label="Pull", choices=PULLS, initial="missing")
+    hostname = _text("Host name", most=64, arg="--hostname")
+    user = _text("User", most=130, arg="--user", hint="that of the image")
+    working_dir = _text("Working directory", arg="--workdir", hint="that of the image")
+    health_command = _text("Health check", arg="--health-cmd", hint="that of the image")
+    health_interval = forms.FloatField(label="Every", required=False, min_value=5, max_value=86400)
+    cap_add = _text("Add capabilities", hint="NET_ADMIN")
+    cap_drop = _text("Drop capabilities", hint="ALL")
+    tty = forms.BooleanField(label="Terminal (tty)", required=False)
+    init = forms.BooleanField(label="Small init as process 1", required=False)
+    read_only = forms.BooleanField(label="Read-only root", required=False)
+    auto_remove = forms.BooleanField(label="Remove when it ends", required=False)
+    privileged = forms.BooleanField(label="Privileged", required=False)
+    start = forms.BooleanField(label="Start now", required=False, initial=True)
+
+    def __init__(self, *args: Any, networks: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["network"].choices = [("", "bridge, the engine’s own"), *((n, n) for n in networks)]  # type: ignore[attr-defined]
+        for name in ("cpus", "retries", "pids", "health_interval"):
+            self.fields[name].widget = forms.TextInput(
+                attrs={**_PLAIN, "inputmode": "decimal", "data-arg": _ARGS[name]}
+            )
+        self.fields["memory"].widget.attrs |= {
+            "inputmode": "decimal",
+            "data-arg": "--memory",
+            "placeholder": "no limit",
+        }
+        self.fields["cpus"].widget.attrs["placeholder"] = "no limit"
+        self.fields["pids"].widget.attrs["placeholder"] = "no limit"
+        self.ports = self._lines("port", ("host", "container", "protocol"))
+        self.variables = self._lines("env", ("name", "value"), ticks=("secret",))
+        self.mounts = self._lines("mount", ("type", "source", "target"), ticks=("read_only",))
+        self.labels = self._lines("label", ("name", "value"))
+
+    # What was typed
+
+    def _lines(self, prefix: str, columns: Sequence[str], ticks: Sequence[str] = ()) -> list[Line]:
+        """Rows as typed, or those to begin with."""
+        if not hasattr(self.data, "getlist") or f"{prefix}_{columns[0]}" not in self.data:
+            return [Line(dict(row)) for row in self.initial.get(f"{prefix}s", ())]
+        lists = [self.data.getlist(f"{prefix}_{column}")[:MOST_ROWS] for column in columns]
+        ticked = {tick: set(self.data.getlist(f"{prefix}_{tick}")) for tick in ticks}
+        found = [
+            Line({**dict(zip(columns, row, strict=True)), **{t: str(i) in on for t, on in ticked.items()}})
+            for i, row in enumerate(zip(*lists, strict=False))
+        ]
+        return [line for line in found if not line.empty]
+
+    def clean_command(self) -> list[str] | None:
+        return self._words("command")
+
+    def clean_entrypoint(self) -> list[str] | None:
+        return self._words("entrypoint")
+
+    def clean_memory(self) -> int:
+        """``512`` is MB; ``1.5g``, ``64k`` and ``1000b`` say their unit."""
+        typed = self.cleaned_data["memory"].strip()
+        if not typed:
+            return 0
+        found = _SIZE.fullmatch(typed)
+        if not found:
+            raise ValidationError("A size is expected, such as 512 (MB) or 1.5g.")
+        return int(float(found[1].replace(",", ".")) * _UNITS[found[2].lower() or "m"])
+
+    def _words(self, name: str) -> list[str] | None:
+        typed = self.cleaned_data[name].strip()
+        try:
+            return shlex.split(typed) or None
+        except ValueError:
+            raise ValidationError("A quotation mark is open: close it.") from None
+
+    # As the run body
+
+    def body(self) -> dict[str, Any]:
+        """The run body of the REST contract, without engine and team; what was left out is left out."""
+        data = self.cleaned_data
+        body: dict[str, Any] = {key: data[key] for key in _AS_TYPED if data.get(key)}
+        body["start"] = data["start"]
+        body["pull"] = data["pull"]
+        body["restart_policy"] = {"name": data["restart"], "max_retries": data["retries"] or 0}
+        body["resources"] = {key: data[key] or 0 for key in ("memory", "cpus", "pids")}
+        body["ports"] = [_port(line) for line in self.ports]
+        body["mounts"] = [_mount(line) for line in self.mounts]
+        for name, secret in (("environment", False), ("secrets", True)):
+            body[name] = {v.name.strip(): v.value for v in self.variables if v.secret is secret}
+        body["labels"] = {line.name.strip(): line.value for line in self.labels}
+        for name in ("cap_add", "cap_drop"):
+            body[name] = re.split(r"[\s,]+", data[name].strip()) if data[name].strip() else []
+        if data["network"]:
+            body["networks"] = [data["network"]]
+        if data["health_command"].strip():
+            body["healthcheck"] = {"test": ["CMD-SHELL", data["health_command"].strip()]}
+            body["healthcheck"]["interval"] = data["health_interval"] or 30
+        return body
+
+    # What is wrong with it
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        for lines, column in ((self.variables, "name"), (self.labels, "name")):
+            seen: set[str] = set()
+            for line in lines:
+                name = str(line.values[column]).strip()
+                if not name:
+                    self._row_error(line, column, "It needs a name.")
+                elif name in seen:
+                    self._row_error(line, column, f"{name} is there twice.")
+                seen.add(name)
+        return data
+
+    def check_ports(self, holders: Mapping[int, str]) -> bool:
+        """Says which host ports others hold, with one that is free; true where none is held."""
+        taken = set(holders) | {int(line.host) for line in self.ports if str(line.host).strip().isdecimal()}
+        for line in self.ports:
+            host = str(line.host).strip()
+            if host.isdecimal() and int(host) in holders:
+                self._row_error(line, "host", f"{holders[int(host)]} already uses {host}.")
+                line.fix = str(next(port for port in range(int(host) + 1, 70000) if port not in taken))
+        return not self.errors
+
+    def refuse(self, errors: Mapping[str, Iterable[str]]) -> None:
+        """Puts the messages about the body beside their fields; those without one on top."""
+        for path, found in errors.items():
+            for message in found:
+                self._place(path, message)
+
+    def _place(self, path: str, message: str) -> None:
+        head, _, rest = path.partition(".")
+        if head in _ROWS and rest:
+            key, _, column = rest.partition(".")
+            lines: list[Line] = getattr(self, _ROWS[head])
+            line = (
+                self._line(lines, key, secret=head == "secrets") if head not in ("ports", "mounts") else None
+            )
+            if key.isdecimal() and head in ("ports", "mounts") and int(key) < len(lines):
+                line = lines[int(key)]
+            if line is not None:
+                self._row_error(line, column or "name", message)
+                return
+        target = _FIELDS.get(path) or _FIELDS.get(head)
+        self.add_error(target if target in self.fields else None, message)
+
+    @staticmethod
+    def _line(lines: Iterable[Line], name: str, *, secret: bool) -> Line | None:
+        found = [line for line in lines if str(line.values.get("name", "")).strip() == name]
+        return next((line for line in found if bool(line.values.get("secret")) is secret), None) or next(
+            iter(found), None
+        )
+
+    def _row_error(self, line: Line, column: str, message: str) -> None:
+        line.errors.setdefault(column, message)
+        # The form is wrong as a whole; the sentence stands at its row alone.
+        self._errors.setdefault("__rows__", self.error_class())  # type: ignore[union-attr]
+
+    @property
+    def more_is_wrong(self) -> bool:
+        """Whether something is to be fixed, or was typed, in the part that is folded."""
+        return any(name in self.errors or self[name].value() not in _UNSAID for name in _MORE) or bool(
+            self.labels
+        )
+
+    @property
+    def wrong(self) -> int:
+        """How many things are to be fixed."""
+        rows = (*self.ports, *self.variables, *self.mounts, *self.labels)
+        alone = sum(len(found) for name, found in self.errors.items() if name != "__rows__")
+        return alone + sum(len(line.errors) for line in rows)
+
+
+_AS_TYPED = (
+    "image", "name", "command", "entrypoint", "hostname", "user", "working_dir", "tty", "init", "read_only",
+    "auto_remove", "privileged",
+)  # fmt: skip
+_MORE = (
+    "entrypoint", "working_dir", "user", "hostname", "health_command", "health_interval", "cap_add", "cap_drop", "init",
+    "tty", "read_only", "auto_remove", "privileged",
+)  # fmt: skip
+_UNSAID = (None, "", False)
+_ARGS = {
+    "cpus": "--cpus",
+    "pids": "--pids-limit",
+    "retries": "retries",
+    "health_interval": "--health-interval",
+}
+
+
+def _port(line: Line) -> dict[str, Any]:
+    found: dict[str, Any] = {"container": _number(line.container), "protocol": line.protocol or "tcp"}
+    host = str(line.host).strip()
+    if host:
+        address, colon, port = host.rpartition(":")
+        found["host"] = _number(port)
+        if colon:
+            found["host_ip"] = address.strip("[]")
+    return found
+
+
+def _mount(line: Line) -> dict[str, Any]:
+    found = {"type": line.type or "volume", "target": line.target.strip(), "read_only": bool(line.read_only)}
+    return found if found["type"] == "tmpfs" else {**found, "source": line.source.strip()}
+
+
+def _number(typed: Any) -> Any:
+    """A number where one was typed; else what was typed, which the parser then refuses in its own words."""
+    text = str(typed).strip()
+    return int(text) if re.fullmatch(r"\d{1,9}", text) else text

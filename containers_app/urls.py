@@ -1,0 +1,28 @@
+"""Addresses of the pages of containers, volumes and networks."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from containers_app import run_views, views, volume_views
+
+container_urls = [
+    path("", views.container_list, name="list"),
+    path("bulk/", views.bulk, name="bulk"),
+    path("run/", run_views.run, name="run"),
+    path("<uuid:pk>/", views.overview, name="detail"),
+    path("<uuid:pk>/logs/", views.logs, name="logs"),
+    path("<uuid:pk>/history/", views.history, name="history"),
+    path("<uuid:pk>/inspect/", views.inspect, name="inspect"),
+    path("<uuid:pk>/do/<slug:action>/", views.act, name="act"),
+    path("<uuid:pk>/remove/", views.remove, name="remove"),
+    path("<uuid:pk>/kill/", views.kill, name="kill"),
+    path("<uuid:pk>/rename/", views.rename, name="rename"),
+]
+volume_urls = [
+    path("", volume_views.volume_list, name="list"),
+    path("create/", volume_views.volume_create, name="create"),
+    path("<uuid:pk>/", volume_views.volume_detail, name="detail"),
+    path("<uuid:pk>/remove/", volume_views.volume_remove, name="remove"),
+]
+network_urls = [path("", volume_views.network_list, name="list")]

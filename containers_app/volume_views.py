@@ -1,0 +1,143 @@
+"""Pages of volumes, and the list of networks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import UUID
+
+from django.core.paginator import Paginator
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.access import Actor, actor_of, can, require, requires
+from accounts.querysets import visible_to
+from containers_app import operations, plans, queries
+from containers_app.filters import NetworkFilter, VolumeFilter
+from containers_app.forms import VolumeForm
+from containers_app.listing import rows_of
+from containers_app.models import Container
+from engine.errors import PolicyDenied
+from engine.specs import SpecError
+from operations.services import Refused
+from operations.web import answers, submitted
+
+PAGE = 100
+ORDERINGS = {
+    "name": "native_id",
+    "driver": "driver",
+    "size": "size",
+    "used": "used",
+    "created": "created_at",
+}
+VIEWS = ("all", "used", "unused", "anonymous")
+
+
+@require_safe
+@requires("volume.read")
+def volume_list(request: HttpRequest) -> HttpResponse:
+    """Volumes, and how many containers mount each."""
+    actor, view = actor_of(request), request.GET.get("view", "all")
+    view, everything = view if view in VIEWS else "all", queries.volumes(actor)
+    views = {
+        "all": everything, "used": everything.filter(used__gt=0), "unused": everything.filter(used=0),
+        "anonymous": everything.filter(anonymous=True),
+    }  # fmt: skip
+    asked = request.GET.copy()
+    for own in ("used", "anonymous"):
+        asked.pop(own, None)
+    rows = VolumeFilter(asked, views[view]).qs.order_by(_order(request), "native_id")
+    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "view": view,
+        "counts": {name: found.count() for name, found in views.items()},
+        "q": asked.get("q", ""),
+        "ordering": request.GET.get("ordering", "name"),
+    }
+    template = "volumes/_listing.html" if "HX-Request" in request.headers else "volumes/list.html"
+    return render(request, template, {**context, "oob": "HX-Request" in request.headers})
+
+
+@require_safe
+@requires("volume.read")
+def volume_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One volume and who mounts it where."""
+    actor = actor_of(request)
+    volume = get_object_or_404(queries.volumes(actor), pk=pk)
+    mounts = list(visible_to(actor, volume.mounts.order_by("container__name"), "container__team"))
+    found = queries.containers(actor).filter(pk__in=[mount.container_id for mount in mounts])
+    rows = {row.container.pk: row for row in rows_of(list(found), actor, host="")}
+    context = {
+        "volume": volume, "used_by": [(rows[m.container_id], m) for m in mounts if m.container_id in rows],
+        "hidden": max(0, volume.used - len({m.container_id for m in mounts})),  # type: ignore[attr-defined]
+        "removable": can(actor, "volume.remove", volume),
+    }  # fmt: skip
+    template = "volumes/_detail.html" if "HX-Request" in request.headers else "volumes/detail.html"
+    return render(request, template, context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("volume.create")
+@answers
+def volume_create(request: HttpRequest) -> HttpResponse:
+    """Asks for a name, then makes it."""
+    actor = actor_of(request)
+    form = VolumeForm(request.POST or None, actor=actor)
+    if request.method == "POST" and form.is_valid():
+        wish = form.cleaned_data
+        try:
+            operation = operations.request_volume_create(
+                {"name": wish["name"]}, actor=actor, engine=wish["engine"], team=wish["team"]
+            )
+            return submitted(request, operation, to=reverse("volumes:list"))
+        except SpecError as error:
+            form.refuse(error.errors)
+        except (PolicyDenied, Refused) as error:
+            form.refuse({"name": [str(error)]})
+    template = "volumes/create.html#dialog" if "HX-Request" in request.headers else "volumes/create.html"
+    return render(request, template, {"form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("volume.remove")
+@answers
+def volume_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Shows what would go, then asks for it."""
+    actor = actor_of(request)
+    volume = get_object_or_404(queries.volumes(actor), pk=pk)
+    require(actor, "volume.remove", volume)
+    if request.method == "POST":
+        return submitted(
+            request, operations.request_volume_remove(volume, actor=actor), to=reverse("volumes:list")
+        )
+    context = {"volume": volume, "fate": plans.volume_removal(volume, actor), "title": f"Remove {volume}?"}
+    template = "volumes/remove.html#dialog" if "HX-Request" in request.headers else "volumes/remove.html"
+    return render(request, template, context)
+
+
+@require_safe
+@requires("network.read")
+def network_list(request: HttpRequest) -> HttpResponse:
+    """Networks, and how many containers each connects."""
+    actor = actor_of(request)
+    found = NetworkFilter(request.GET, queries.networks(actor)).qs.order_by("name")
+    page, used = Paginator(found, PAGE).get_page(request.GET.get("page")), _connected(actor)
+    rows = [(network, used.get((network.engine_id, network.name), 0)) for network in page.object_list]
+    template = "networks/_listing.html" if "HX-Request" in request.headers else "networks/list.html"
+    return render(request, template, {"page": page, "rows": rows, "q": request.GET.get("q", "")})
+
+
+def _connected(actor: Actor) -> Counter[tuple[UUID, str]]:
+    """How many containers each network connects, by engine and name; one query."""
+    rows = visible_to(actor, Container.objects.exclude(networks=[])).values_list("engine_id", "networks")
+    return Counter((engine, network.get("name", "")) for engine, networks in rows for network in networks)
+
+
+def _order(request: HttpRequest) -> F | object:
+    """What the address sorts by; sizes and dates that are not known come last."""
+    asked = request.GET.get("ordering", "name")
+    column = F(ORDERINGS.get(asked.removeprefix("-"), "native_id"))
+    return column.desc(nulls_last=True) if asked.startswith("-") else column.asc(nulls_last=True)
