@@ -67,8 +67,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = set(getattr(item, "fixturenames", ()))
         if names & (OWN_ENGINE | {"live_app"}):
             item.add_marker("engine")
-        if names & {"page", "context", "browser"}:
+        if "chromium" in names:
             item.add_marker("browser")
+        if "live_app" in names:
+            # The first of them starts all of Slipway, on a machine that may be busy with the other half.
+            item.add_marker(pytest.mark.timeout(300))
 
 
 # --- The machine -------------------------------------------------------------------------------------

@@ -139,7 +139,9 @@ def _free_networks() -> tuple[str, str]:
     raise EngineError("No free network between 10.201.0.0 and 10.250.0.0 for the engine's bridge.")
 
 
-def _bound_to_parent(parent: int) -> Callable[[], None]:
+def bound_to(parent: int) -> Callable[[], None]:
+    """For a child before it becomes its program: SIGTERM when the process that started it is gone."""
+
     def in_child() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
@@ -201,7 +203,7 @@ def start(directory: Path, *, bound: bool = False) -> str:
     command += ["--bridge", bridge, "--default-address-pool", pool, "--log-level", "warn"]
     command += ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--shutdown-timeout", "2"]
     command += ["--insecure-registry", "127.0.0.0/8"]
-    _spawn_and_wait(command, url, directory / "log", _bound_to_parent(os.getpid()) if bound else None)
+    _spawn_and_wait(command, url, directory / "log", bound_to(os.getpid()) if bound else None)
     return url
 
 

@@ -56,7 +56,11 @@ def redis_program() -> str:
 def redis_at(path: Path) -> Iterator[None]:
     """A Redis without persistence on this unix socket."""
     command = [redis_program(), "--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen([*command, "--dir", str(path.parent)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--dir", str(path.parent)],
+        stdout=subprocess.DEVNULL,
+        preexec_fn=dockerd.bound_to(os.getpid()),
+    )
     try:
         wait_for(path.exists, 10, "redis-server did not come up")
         yield
@@ -188,6 +192,7 @@ class LiveApp:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=dockerd.bound_to(os.getpid()),
             )
         try:
             wait_for(self._is_up, 90, "")
