@@ -43,7 +43,11 @@ def after_run(operation: Operation) -> Operation:
 def lapse(operation: Operation, state: str = "running") -> None:
     """As a worker leaves it that is killed in the middle."""
     Operation.objects.filter(pk=operation.pk).update(
-        state=state, fence=1, attempt=1, lease_owner="dead", lease_until=timezone.now() - timedelta(seconds=1),
+        state=state,
+        fence=1,
+        attempt=1,
+        lease_owner="dead",
+        lease_until=timezone.now() - timedelta(seconds=1),
     )
 
 
@@ -52,7 +56,10 @@ def test_what_succeeds_says_so_once_with_its_result(kind: MakeKind, ask: Ask) ->
     assert (operation.state, operation.result, operation.attempt) == ("succeeded", {"done": "it"}, 1)
     assert operation.finished_at
     assert [e.data["state"] for e in operation.events.all()] == ["queued", "running", "succeeded"]
-    assert list(AuditEntry.objects.order_by("pk").values_list("outcome", flat=True)) == ["accepted", "succeeded"]
+    assert list(AuditEntry.objects.order_by("pk").values_list("outcome", flat=True)) == [
+        "accepted",
+        "succeeded",
+    ]
 
 
 def test_what_the_engine_refuses_fails_with_its_code_and_words(kind: MakeKind, ask: Ask) -> None:
@@ -137,7 +144,9 @@ def test_secrets_reach_the_verb_and_are_gone_after_it(kind: MakeKind, ask: Ask) 
     seen: list[Any] = []
     name = kind(lambda ctx: seen.append(ctx.params["environment"]))
     operation = after_run(
-        ask(name, params={"environment": {"PASSWORD": "********"}}, secrets={"environment": {"PASSWORD": "x"}})
+        ask(
+            name, params={"environment": {"PASSWORD": "********"}}, secrets={"environment": {"PASSWORD": "x"}}
+        )
     )
     assert seen == [{"PASSWORD": "x"}]
     assert operation.sealed == ""
@@ -236,7 +245,9 @@ def test_a_lapsed_lease_of_another_kind_is_verified_and_not_run_again(kind: Make
 def test_a_worker_that_was_asleep_writes_nothing_any_more(kind: MakeKind, ask: Ask) -> None:
     def sleepy(ctx: Context) -> None:
         # Somebody else takes over and finishes meanwhile.
-        Operation.objects.filter(pk=ctx.operation.pk).update(fence=7, state="succeeded", result={"by": "other"})
+        Operation.objects.filter(pk=ctx.operation.pk).update(
+            fence=7, state="succeeded", result={"by": "other"}
+        )
         with pytest.raises(context.LeaseLost):
             ctx.check_fence()
         ctx.emit(Progress(current=1, total=2, log=("from the grave",)))
@@ -313,10 +324,17 @@ def test_events_have_numbers_without_a_gap_and_the_last_progress_stays(kind: Mak
 
 
 def test_a_step_is_an_event_of_its_own(kind: MakeKind, ask: Ask) -> None:
-    name = kind(lambda ctx: ctx.emit(Progress(1, 2, "layers", extra={"layer": "abc", "status": "Downloading"})))
+    name = kind(
+        lambda ctx: ctx.emit(Progress(1, 2, "layers", extra={"layer": "abc", "status": "Downloading"}))
+    )
     operation = after_run(ask(name))
     assert operation.events.get(kind="step").data == {
-        "current": 1, "total": 2, "unit": "layers", "message": "", "layer": "abc", "status": "Downloading",
+        "current": 1,
+        "total": 2,
+        "unit": "layers",
+        "message": "",
+        "layer": "abc",
+        "status": "Downloading",
     }
 
 
@@ -352,7 +370,9 @@ def test_the_sweeper_sends_again_what_was_lost_and_nothing_else(
 ) -> None:
     name = kind()
     old = timezone.now() - timedelta(minutes=1)
-    made = {case: ask(name, lock=case) for case in ("new", "lost", "never", "lapsed", "unknown", "alive", "ended")}
+    made = {
+        case: ask(name, lock=case) for case in ("new", "lost", "never", "lapsed", "unknown", "alive", "ended")
+    }
 
     def put(case: str, **fields: Any) -> None:
         Operation.objects.filter(pk=made[case].pk).update(**fields)

@@ -61,7 +61,12 @@ def test_an_accepted_change_is_a_row_an_event_and_an_audit_line(
     assert (operation.state, operation.actor, operation.team) == ("queued", bob, team)
     assert [(e.seq, e.kind, e.data) for e in operation.events.all()] == [(1, "state", {"state": "queued"})]
     line = AuditEntry.objects.get()
-    assert (line.verb, line.outcome, line.actor_name, line.operation_id) == (name, "accepted", "bob", operation.pk)
+    assert (line.verb, line.outcome, line.actor_name, line.operation_id) == (
+        name,
+        "accepted",
+        "bob",
+        operation.pk,
+    )
     assert line.detail == {"timeout": 3}
 
 
@@ -151,7 +156,9 @@ def test_a_token_without_the_scope_may_not(kind: MakeKind, ask: Ask, bob: User) 
 
 
 def test_secrets_are_in_no_column_in_clear(kind: MakeKind, ask: Ask) -> None:
-    operation = ask(kind(), params={"secrets": {"TOKEN": "********"}}, secrets={"secrets": {"TOKEN": "canary"}})
+    operation = ask(
+        kind(), params={"secrets": {"TOKEN": "********"}}, secrets={"secrets": {"TOKEN": "canary"}}
+    )
     rows = [*Operation.objects.values(), *AuditEntry.objects.values(), *operation.events.values()]
     assert "canary" not in repr(rows)
     assert secrets.unseal(operation.pk, operation.sealed) == {"secrets": {"TOKEN": "canary"}}
@@ -169,7 +176,9 @@ def test_cancelling_what_is_queued_ends_it_at_once(kind: MakeKind, ask: Ask, bob
     operation = services.cancel(ask(kind(), secrets={"a": 1}), actor=person(bob, source="ui"))
     assert (operation.state, operation.sealed, operation.error_code) == ("cancelled", "", "cancelled")
     assert list(AuditEntry.objects.order_by("pk").values_list("outcome", flat=True)) == [
-        "accepted", "accepted", "cancelled",
+        "accepted",
+        "accepted",
+        "cancelled",
     ]
     assert [e.seq for e in operation.events.all()] == [1, 2]
 
@@ -194,17 +203,26 @@ def test_viewer_may_not_cancel(kind: MakeKind, ask: Ask, vic: User) -> None:
         services.cancel(ask(kind()), actor=person(vic, source="ui"))
 
 
-def test_retry_asks_for_the_same_again_in_the_name_of_who_retries(kind: MakeKind, ask: Ask, tara: User) -> None:
+def test_retry_asks_for_the_same_again_in_the_name_of_who_retries(
+    kind: MakeKind, ask: Ask, tara: User
+) -> None:
     first = ask(kind(), params={"timeout": 3})
     Operation.objects.update(state="failed")
     first.refresh_from_db()
     again = services.retry(first, actor=person(tara, source="ui"))
     assert again != first
-    assert (again.kind, again.params, again.actor, again.lock_key) == (first.kind, {"timeout": 3}, tara, "thing:1")
+    assert (again.kind, again.params, again.actor, again.lock_key) == (
+        first.kind,
+        {"timeout": 3},
+        tara,
+        "thing:1",
+    )
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "unknown", "succeeded"])
-def test_only_what_failed_or_was_cancelled_is_retried(kind: MakeKind, ask: Ask, bob: User, state: str) -> None:
+def test_only_what_failed_or_was_cancelled_is_retried(
+    kind: MakeKind, ask: Ask, bob: User, state: str
+) -> None:
     operation = ask(kind())
     Operation.objects.update(state=state)
     operation.refresh_from_db()

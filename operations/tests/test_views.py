@@ -284,7 +284,7 @@ def test_the_log_is_a_file(client_for: Browser, vic: User, engine: Engine, team:
 def test_cancelling_answers_with_a_toast(client_for: Browser, bob: User, engine: Engine, team: Team) -> None:
     operation = make(engine, team, "queued")
     answer = client_for(bob).post(f"/operations/{operation.pk}/cancel/", headers={"HX-Request": "true"})
-    assert json.loads(answer["HX-Trigger"])["slipway:toast"]["text"] == "Cancelling: Stop web"
+    assert json.loads(answer["HX-Trigger"])["slipway:toast"]["text"] == "Asked to cancel: Stop web"
     operation.refresh_from_db()
     assert operation.state == "cancelled"
 
@@ -311,7 +311,9 @@ def test_without_javascript_the_browser_goes_back_with_a_message(
         follow=True,
     )
     assert answer.redirect_chain == [("http://testserver/operations/?view=queued", 302)]
-    assert [(str(m), m.extra_tags) for m in answer.context["messages"]] == [("Cancelling: Stop web", "busy")]
+    assert [(str(m), m.extra_tags) for m in answer.context["messages"]] == [
+        ("Asked to cancel: Stop web", "ok")
+    ]
 
 
 # How pages answer
