@@ -6,8 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -19,7 +18,7 @@ from images_app.forms import BuildForm
 from images_app.models import Build
 from operations import present
 from operations import queries as operation_queries
-from operations.web import answers, submitted
+from operations.web import answers
 
 VIEWS = ("all", "running", "done", "failed", "mine")
 
@@ -97,7 +96,7 @@ def _build(request: HttpRequest, form: BuildForm, actor: Actor) -> HttpResponse 
     finally:
         if wish["context"]:
             wish["context"].close()
-    return submitted(request, operation, to=reverse("builds:detail", args=[operation.build.pk]))
+    return redirect("builds:detail", operation.build.pk)
 
 
 def _beginning(request: HttpRequest, actor: Actor, offers: list[examples.Example]) -> dict[str, Any]:

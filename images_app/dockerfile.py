@@ -177,7 +177,7 @@ def _step(step: Instruction, has_files: bool) -> Iterator[Hint]:
         yield Hint(
             line,
             "bad",
-            f"There are no files to {'add' if step.word == 'ADD' else 'copy'}. Attach them below, or send a tar.",
+            f"There are no files to {step.word.lower()}. Attach them beside it, or send an archive.",
         )
     installs = step.word == "RUN" and re.search(r"\bapt(-get)? (-\S+ )*install\b", rest)
     if installs and "/var/lib/apt/lists" not in rest:

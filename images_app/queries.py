@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 
@@ -101,6 +102,11 @@ def images(actor: Actor) -> QuerySet[Image]:
             running=Count("containers", filter=Q(containers__state="running"), distinct=True),
         )
     )
+
+
+def image(actor: Actor, pk: UUID) -> Image | None:
+    """One image with its tags; ``None`` where there is none, or not for this actor."""
+    return images(actor).prefetch_related("tags").filter(pk=pk).first()
 
 
 def listing(actor: Actor, wanted: Wanted) -> Listing:

@@ -73,12 +73,12 @@ def _step(
     x = min(100 - THINNEST, 100 * offset / span)
     width = max(THINNEST, min(100 - x, 100 * seconds / span))
     failed = state == "failed"
-    ended_badly = state == "running" and not running
+    cancelled = state == "cancelled" or (state == "running" and not running)
     return Step(
         n=int(step.get("n") or n),
         stage=planned.stage if planned else "",
         instruction=str(step.get("instruction") or ""),
-        glyph="failed" if failed else "cancelled" if ended_badly else "busy" if running else "done",
+        glyph="failed" if failed else "cancelled" if cancelled else "busy" if running else "done",
         look="failed" if failed else "now" if running else "cache" if cached else "ran",
         x=round(x, 2),
         width=round(width, 2),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -65,7 +65,7 @@ def image_pull(request: HttpRequest) -> HttpResponse:
             operation = operations.request_pull(
                 wish["reference"], actor=actor, engine=wish["engine"], team=wish["team"]
             )
-            return submitted(request, operation, to=reverse("operations:detail", args=[operation.pk]))
+            return redirect("operations:detail", operation.pk)
         except SpecError as error:
             form.refuse(error.errors)
     return _dialog(request, "images/pull.html", {"form": form})
@@ -118,7 +118,10 @@ def tag_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _image(request: HttpRequest, pk: UUID) -> Image:
-    return get_object_or_404(queries.images(actor_of(request)).prefetch_related("tags"), pk=pk)
+    image = queries.image(actor_of(request), pk)
+    if image is None:
+        raise Http404("No such image.")
+    return image
 
 
 def _wanted(request: HttpRequest) -> queries.Wanted:

@@ -33,6 +33,7 @@ REMEDIES = {
     "in_use": "Remove what uses it first.",
     "image_not_found": "Look at the spelling of the name and the tag. A private image needs a sign-in at its registry.",
     "registry_auth": "The registry wants a sign-in, or another one than it was given.",
+    "registry_unreachable": "Look whether the engine has a way to the registry, then retry.",
     "build_failed": "The end of the log is the output of the step that failed. Edit the Dockerfile and build again.",
     "not_found": "It is gone from the engine, so there is nothing left to do.",
     "conflict": "Its state does not allow this now. Look at it, then retry.",

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import actor_of, requires
 from operations import present, queries, registry, services
 from operations.models import Operation, OperationEvent
-from operations.web import answers, submitted
+from operations.web import answers, submitted, toast
 
 VIEWS = ("all", "running", "queued", "failed", "mine")
 
@@ -70,7 +70,7 @@ def operation_log(request: HttpRequest, pk: UUID) -> StreamingHttpResponse:
 def operation_cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Asks it to stop."""
     operation = services.cancel(_get(request, pk), actor=actor_of(request))
-    return submitted(request, operation, text=f"Cancelling: {present.title(operation)}")
+    return toast(request, f"Asked to cancel: {present.title(operation)}")
 
 
 @require_POST

@@ -21,14 +21,26 @@ function story({ state, cancel, message, attempt = 1 }) {
 /** The state an operation ended in, if these events say so: succeeded, failed, cancelled; else null. */
 export const ending = events => events.filter(e => e.kind === 'state' && ['succeeded', 'failed', 'cancelled'].includes(e.data.state)).at(-1)?.data ?? null
 
-/** Ticks every [data-since] in the page once a second: 0:48. */
+const pad = n => String(n).padStart(2, '0')
+
+/** Seconds as 0:48 or 1:02:03; `short`: 48 s while they are few. */
+function length(s, short) {
+  if (short && s < 100) return `${s} s`
+  const minutes = Math.floor(s / 60)
+  return minutes < 60 ? `${minutes}:${pad(s % 60)}` : `${Math.floor(minutes / 60)}:${pad(minutes % 60)}:${pad(s % 60)}`
+}
+
+/** Ticks every [data-since] in the page once a second. A reader's clock that is wrong is put right by the server's. */
 export function clocks() {
-  const tick = () => document.querySelectorAll('[data-since]').forEach(el => {
-    const s = Math.max(0, Math.floor((Date.now() - Date.parse(el.dataset.since)) / 1000)), p = n => String(n).padStart(2, '0')
-    const text = s < 3600 ? `${Math.floor(s / 60)}:${p(s % 60)}` : `${Math.floor(s / 3600)}:${p(Math.floor(s / 60) % 60)}:${p(s % 60)}`
-    if (el.textContent !== text) el.textContent = text
-  })
-  setInterval(() => document.hidden || tick(), 1000)
+  const made = Number(document.body.dataset.made) * 1000, off = made ? performance.timeOrigin - made : 0
+  const skew = Math.abs(off) > 5000 ? off : 0
+  setInterval(() => {
+    if (document.hidden) return
+    for (const el of document.querySelectorAll('[data-since]')) {
+      const text = length(Math.max(0, Math.floor((Date.now() - skew - Date.parse(el.dataset.since)) / 1000)), 'seconds' in el.dataset)
+      if (el.textContent !== text) el.textContent = text
+    }
+  }, 1000)
 }
 
 /** Keeps `log` (an element made by operations/_log.html) up to date. */
@@ -61,8 +73,12 @@ export function follow(log) {
     row.className = own ? 'ln own-ln' : event.data.stream === 2 ? 'ln se' : 'ln'
     if (first) row.id = `step-${step}`
     const at = started ? Math.max(0, (Date.parse(event.at) - started) / 1000).toFixed(1) : ''
-    for (const [tag, name, text] of [['span', 'bn num', step && !own ? `#${step}` : ''], ['time', '', at], ['span', 'msg', text]]) {
-      const el = document.createElement(tag); if (name) el.className = name; el.textContent = text; row.append(el)
+    const cells = [['span', 'bn num', step && !own ? `#${step}` : ''], ['time', '', at], ['span', 'msg', text]]
+    for (const [tag, name, words] of cells) {
+      const el = document.createElement(tag)
+      if (name) el.className = name
+      el.textContent = words
+      row.append(el)
     }
     return row
   }
@@ -75,6 +91,7 @@ export function follow(log) {
       if (event.kind === 'step') step = Number.isInteger(event.data.step) ? event.data.step : Number.isInteger(event.data.n) ? event.data.n : step
       if (event.kind === 'log' || event.kind === 'state') rows.push(line(event))
     }
+    if (ending(events) && button) button.hidden = true
     if (!rows.length) return
     log.append(...rows)
     for (let over = log.childElementCount - MOST; over > 0; over--) log.firstElementChild.remove()

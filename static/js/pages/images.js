@@ -9,3 +9,10 @@ document.addEventListener('click', e => {
   fix.closest('.err-t').hidden = true
   input.focus()
 })
+// "Tag…" leads to the field; the typed name is gone once it was accepted.
+document.addEventListener('click', e => {
+  if (e.target.closest('a[href="#add-tag"]')) document.querySelector('#add-tag input[type=text]').focus()
+})
+document.addEventListener('htmx:afterRequest', e => {
+  if (e.target.id === 'add-tag' && e.detail.xhr.getResponseHeader('HX-Trigger')?.includes('"busy"')) e.target.reset()
+})
