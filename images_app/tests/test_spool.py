@@ -158,7 +158,9 @@ def test_a_header_that_fills_the_memory_is_refused(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"hello", os.urandom(4096), tar()[:700], gzip.compress(tar())[:60], b"PK\x03\x04zip"]
+    "data",
+    [b"", b"hello", os.urandom(4096), tar()[:700], gzip.compress(tar())[:60], b"PK\x03\x04zip"],
+    ids=["nothing", "text", "noise", "half a tar", "half a gzip", "zip"],
 )
 def test_what_is_no_whole_archive_is_refused(data: bytes, home: Path) -> None:
     refused(data, home)
