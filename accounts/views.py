@@ -222,7 +222,9 @@ def _page(request: HttpRequest, number: int) -> str:
 
 def _set_up_page(request: HttpRequest, form: SetUpForm | None, token: str, status: int) -> HttpResponse:
     answer = render(request, "accounts/setup.html", {"form": form, "token": token}, status=status)
-    answer["Referrer-Policy"] = "no-referrer"  # the address holds the one-time secret
+    # The address holds the one-time secret, so nobody is told it. With "no-referrer" a browser would send
+    # ``Origin: null`` along with the form, which the check against foreign pages refuses.
+    answer["Referrer-Policy"] = "strict-origin"
     return answer
 
 

@@ -135,6 +135,11 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _error(request, 403, str(exception) or "Not allowed.")
 
 
+def form_is_stale(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403: the form's secret is missing or not this browser's. Django's own page breaks the security policy."""
+    return _error(request, 403, "This form is out of date, or came from another site. Load its page again.")
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404: no such page or object, or one that this person may not know of."""
     return _error(request, 404, "No such object.")

@@ -48,7 +48,7 @@ def test_the_set_up_needs_the_link(client: Client, db: None) -> None:
     assert submit(client, "x" * 40).status_code == 403
     page = client.get(f"/setup/?token={secret}")
     assert page.status_code == 200
-    assert page["Referrer-Policy"] == "no-referrer"
+    assert page["Referrer-Policy"] == "strict-origin"
     assert not User.objects.exists()
 
 
