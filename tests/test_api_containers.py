@@ -342,3 +342,13 @@ def test_the_document_and_the_health_are_read_from_rows(api_for: ApiFor, vic: Us
     assert (health["health"], health["log"]) == ("healthy", web.health_log)
     Container.objects.update(state="exited")
     assert {len(values) for values in api.get(f"/api/v1/containers/{web.pk}/stats/").json().values()} == {0}
+
+
+def test_what_a_site_administrator_of_one_team_makes_is_that_teams_unless_they_say_nobodys(
+    api_for: ApiFor, alice: User, team: Team, engine: Engine
+) -> None:
+    Membership.objects.create(user=alice, team=team, role=Role.ADMIN)
+    for body, owner in (({}, team), ({"team": None}, None), ({"team": "blue"}, team)):
+        answer = api_for(alice).post("/api/v1/containers/", {"image": "nginx", **body}, format="json")
+        assert answer.status_code == 202, answer.content
+        assert Operation.objects.get(pk=answer.json()["id"]).team == owner
