@@ -8,6 +8,7 @@ behind that line). The server sends, each with its ``container``::
     {"type": "gap", "seq": n, "lines": k | null, "cause": "load" | "restart"}
     {"type": "state", "state": "following" | "ended" | "unreachable", "detail": "…"}
 
+``stream`` is 1 (stdout), 2 (stderr) or 0: a word of Slipway's own about lines that are missing in unknown number.
 Numbers of one epoch count lines without holes, so that a hole is announced with its exact size. After ``restart``
 numbers begin again under another epoch and lines may come that were there before: the time of a line, in its
 stream, tells them apart. Lines longer than 16,384 characters are cut here; REST has them whole.

@@ -34,6 +34,12 @@ log = logging.getLogger(__name__)
 TAIL = 5000
 """Lines of the past that the first viewer makes us read: 25 ms of the engine's time."""
 
+BEHIND = 5
+"""Seconds that the newest line may be old while more keep coming; then the rest is skipped."""
+
+TAIL_BEHIND = 1000
+SKIPPED = "Lines are missing here: they came faster than the engine could hand them out"
+
 MOST_READERS = 100
 """Logs followed at once on one engine: above 128 its inotify instances run out and every line is late."""
 
@@ -76,6 +82,7 @@ class LogReader:
         self._streams = streams
         self._writer = Writer(connection, f"logs:{target.id}")
         self._waiting: list[LogLine] = []
+        self._newest: dict[int, int] = {}
         self._skipped = 0
         self._live = False
         self._fresh = asyncio.Event()
@@ -133,18 +140,34 @@ class LogReader:
 
     async def _follow(self, cursor: dict[int, tuple[int, int]]) -> None:
         """Reads until the container has ended. All it does is take: writing is the flusher's."""
-        began = time.time_ns()
+        tail = TAIL
+        while await self._read(cursor, tail):
+            # A program can write faster than its engine can hand out: then what is shown would be older and older.
+            self._take([LogLine(stream=0, ts_ns=time.time_ns(), n=0, text=SKIPPED)])
+            cursor, tail = {}, TAIL_BEHIND
+
+    async def _read(self, cursor: dict[int, tuple[int, int]], tail: int) -> bool:
+        """One stream to its end; true where it was left because it is too far behind."""
+        opened, began = time.monotonic(), time.time_ns()
+        had = dict(self._newest) if tail == TAIL_BEHIND else {}
         async with self._streams.logs(
-            self.target.native_id, tty=self.target.tty, tail=TAIL, cursor=cursor or None, follow=True
+            self.target.native_id, tty=self.target.tty, tail=tail, cursor=cursor or None, follow=True
         ) as batches:
             self._live = False
             live = asyncio.create_task(self._announce())
             try:
-                async for lines in batches:
+                async for some in batches:
+                    lines = [line for line in some if line.ts_ns > had.get(line.stream, 0)] if had else some
+                    if not lines:
+                        continue
                     self._take(lines)
-                    self._live = self._live or lines[-1].ts_ns >= began
+                    newest = lines[-1].ts_ns
+                    self._live = self._live or newest >= began
+                    if time.monotonic() - opened > BEHIND and time.time_ns() - newest > BEHIND * 10**9:
+                        return True
             finally:
                 live.cancel()
+        return False
 
     async def _announce(self) -> None:
         """Says that the past has been read: no more of it comes for a moment, or a line is of the present."""
@@ -165,6 +188,7 @@ class LogReader:
 
     def _take(self, lines: Sequence[LogLine]) -> None:
         self._waiting.extend(lines)
+        self._newest |= {line.stream: line.ts_ns for line in lines}
         over = len(self._waiting) - MOST_WAITING
         if over > 0:
             del self._waiting[:over]
@@ -207,7 +231,8 @@ class LogReader:
             number += 1
             text = _short(line.text)
             rows.append([number, self.target.id, str(line.ts_ns), line.stream, text])
-            marks[line.stream] = (line.ts_ns, line.n)
+            if line.stream:
+                marks[line.stream] = (line.ts_ns, line.n)
             size += len(text) + 80
             taken += 1
             if size >= FLUSH_BYTES:

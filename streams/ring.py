@@ -207,6 +207,8 @@ class Writer:
         """True unless the ring has vanished although something had been written."""
         ring, state = ring_key(self.name), _state_key(self.name)
         fresh = [one for one in self._kept if one.last > self._written]
+        # More may be appended while Redis answers: what is known to be written is what was sent.
+        sent, said = fresh[-1].last if fresh else self._written, self.state
         pipe = self._redis.pipeline(transaction=False)
         for one in fresh:
             options: dict[str, Any] = {"minid": f"{self.epoch}-{self._kept[0].last}", "approximate": False}
@@ -218,12 +220,11 @@ class Writer:
                 **options,
             )
         pipe.expire(ring, LIFE)
-        pipe.set(state, self.state, ex=LIFE)
-        if fresh or self._written == 0 or self.state != self._said:
-            pipe.publish(ring, f"{self.epoch}:{self.last}")
+        pipe.set(state, said, ex=LIFE)
+        if fresh or self._written == 0 or said != self._said:
+            pipe.publish(ring, f"{self.epoch}:{sent}")
         answers = await pipe.execute()
         if self._written and not answers[len(fresh)]:
             return False
-        self._written = self.last
-        self._said = self.state
+        self._written, self._said = sent, said
         return True

@@ -46,6 +46,7 @@ export class Source {
     for (const [seq, , ns, stream, text] of frame.lines) {
       if (seq <= this.seq) continue
       this.seq = seq
+      if (stream === 0) { items.push({ ...note(text, this), quiet: false }); continue }
       if (this.resuming && this.had(stream, ns)) { this.resuming.overlap = true; continue }
       if (this.resuming) {
         if (!this.resuming.overlap && Object.keys(this.resuming.marks).length) items.push(gap(null, this))

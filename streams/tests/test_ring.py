@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from streams import ring
@@ -122,3 +124,18 @@ def test_cursors_that_are_none_are_refused(text):
 
 def test_cursors_go_there_and_back():
     assert Cursor.parse(str(Cursor(1732400000000, 17))) == Cursor(1732400000000, 17)
+
+
+async def test_writes_that_overlap_lose_nothing(connection):
+    writer = Writer(connection, "logs:1")
+    await writer.open()
+    work = []
+    for n in range(300):
+        work.append(asyncio.create_task(writer.append(b"%d" % n, 1)))
+        if n % 3 == 0:
+            work.append(asyncio.create_task(writer.flush()))
+        if n % 7 == 0:
+            work.append(asyncio.create_task(writer.say(str(n))))
+            await asyncio.sleep(0)
+    await asyncio.gather(*work)
+    assert numbers(await read(connection, "logs:1")) == [(n, n) for n in range(1, 301)]
