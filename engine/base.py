@@ -65,11 +65,11 @@ class Engine(Protocol):
 
     # Containers
     def create(self, spec: ContainerSpec, *, operation_id: str, deadline: float = 30) -> str:
-        """Creates and returns the 64-hex id. The caller starts it."""
+        """Creates and returns the 64-hex id. The caller pulls the image before, and starts the container after."""
 
     def start(self, native_id: str, *, deadline: float = 30) -> None: ...
     def stop(self, native_id: str, *, timeout: int = 10, should_stop: ShouldStop = never) -> None:
-        """Asks to end, and after ``timeout`` seconds kills. Bounded by ``timeout`` + 15 s."""
+        """Asks to end, and after ``timeout`` seconds kills, unless cancelled before. Bounded by ``timeout`` + 15 s."""
 
     def restart(self, native_id: str, *, timeout: int = 10) -> None: ...
     def kill(self, native_id: str, *, signal: str = "KILL", deadline: float = 15) -> None: ...
@@ -87,7 +87,8 @@ class Engine(Protocol):
 
     def logs(
         self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20
-    ) -> Iterator[LogLine]: ...
+    ) -> Iterator[LogLine]:
+        """The last ``tail`` lines (at most 100,000, and 16 MiB) between two times, oldest first; 0 is no bound."""
 
     # Images
     def pull(
@@ -111,7 +112,9 @@ class Engine(Protocol):
         """
 
     def tag(self, native_id: str, reference: str, *, deadline: float = 10) -> None: ...
-    def untag(self, reference: str, *, deadline: float = 30) -> None: ...
+    def untag(self, reference: str, *, deadline: float = 30) -> None:
+        """Takes a tag away. An image's last one takes the image with it, where no container uses it."""
+
     def remove_image(self, native_id: str, *, force: bool = False, deadline: float = 60) -> None: ...
 
     # Volumes

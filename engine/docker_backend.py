@@ -20,7 +20,7 @@ from engine.base import Emit, ShouldStop, never
 from engine.docker_map import mapping
 from engine.docker_reads import DockerReads
 from engine.docker_transport import Client
-from engine.errors import Cancelled, Conflict, DeadlineExceeded, EngineError, Invalid, NotFound
+from engine.errors import AnswerLost, Cancelled, Conflict, DeadlineExceeded, EngineError, Invalid, NotFound
 from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
 from engine.types import ContainerState, LogLine, VolumeInfo
 
@@ -46,7 +46,9 @@ class DockerEngine(DockerReads):
             for network in spec.networks:
                 _require_network(client, network)
             answer = mapping(client.create_container_from_config(created, spec.name))
-            native_id = names.container_id(answer.get("Id"))
+            if not names.is_container_id(answer.get("Id")):
+                raise AnswerLost("The engine created a container, and its answer makes no sense.")
+            native_id = str(answer["Id"])
             try:
                 for network in spec.networks[1:]:
                     client.connect_container_to_network(native_id, names.network_reference(network))

@@ -117,16 +117,22 @@ async def get(
         transport.abort()
 
 
+async def get_bytes(
+    endpoint: Endpoint, path: str, query: Mapping[str, str] | None = None, *, deadline: float, largest: int
+) -> bytes:
+    """A whole answer within ``deadline`` seconds."""
+    try:
+        async with asyncio.timeout(deadline), get(endpoint, path, query, deadline=deadline) as answer:
+            return await answer.whole(largest)
+    except TimeoutError:
+        raise DeadlineExceeded(f"The engine did not answer within {deadline:g} seconds.") from None
+
+
 async def get_json(
     endpoint: Endpoint, path: str, query: Mapping[str, str] | None = None, *, deadline: float, largest: int
 ) -> Any:
     """A whole JSON answer within ``deadline`` seconds."""
-    try:
-        async with asyncio.timeout(deadline), get(endpoint, path, query, deadline=deadline) as answer:
-            body = await answer.whole(largest)
-    except TimeoutError:
-        raise DeadlineExceeded(f"The engine did not answer within {deadline:g} seconds.") from None
-    return parsed(body)
+    return parsed(await get_bytes(endpoint, path, query, deadline=deadline, largest=largest))
 
 
 def parsed(body: bytes) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import docker
+
 from engine import docker_map, docker_map_objects, names
 from engine.docker_calls import Calls
 from engine.docker_map import items, mapping
@@ -65,7 +67,8 @@ class DockerReads:
     def _inspect(self, reference: str, deadline: float) -> ContainerInfo:
         found = self._calls.run(lambda client: client.inspect_container(reference), deadline=deadline)
         info = docker_map.container(mapping(found))
-        names.container_id(info.native_id)
+        if not names.is_container_id(info.native_id):
+            raise EngineError("The engine's answer makes no sense.")
         return info
 
     def find_container(self, name: str, *, deadline: float = 5) -> ContainerInfo | None:
@@ -85,9 +88,7 @@ class DockerReads:
                 # Containers inherit the labels of their image: one committed from ours is not ours.
                 try:
                     image = mapping(client.inspect_image(names.image_id(item.get("ImageID"))))
-                except Exception as error:
-                    if getattr(error, "status_code", None) != 404:
-                        raise
+                except docker.errors.NotFound:
                     image = {}
                 inherited = mapping(mapping(image.get("Config")).get("Labels")).get(names.OPERATION_LABEL)
                 if inherited != operation_id:
@@ -133,8 +134,10 @@ class DockerReads:
     def _image(self, reference: str, deadline: float) -> ImageInfo:
         def work(client: Client) -> ImageInfo:
             found = mapping(client.inspect_image(reference))
-            native_id = names.image_id(found.get("Id"))
-            return docker_map_objects.image(found, client.history(native_id))
+            native_id = found.get("Id")
+            if not names.is_image_id(native_id):
+                raise EngineError("The engine's answer makes no sense.")
+            return docker_map_objects.image(found, client.history(str(native_id)))
 
         return self._calls.run(work, deadline=deadline)
 

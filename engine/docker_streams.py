@@ -15,7 +15,7 @@ from engine.docker_calls import agree
 from engine.docker_events import EventReader
 from engine.docker_events import query as events_query
 from engine.docker_follow import LogFollower
-from engine.docker_http import Answer, get, get_json, parsed
+from engine.docker_http import Answer, get, get_bytes, get_json, parsed
 from engine.docker_map import mapping
 from engine.docker_transport import Endpoint
 from engine.errors import EngineError, Unreachable
@@ -38,9 +38,9 @@ class DockerStreams:
         self._version = ""
 
     async def ping(self, *, deadline: float = 3) -> None:
-        async with asyncio.timeout(deadline + 1), get(self._endpoint, "/_ping", deadline=deadline) as answer:
-            if (await answer.whole(1024)).strip() != b"OK":
-                raise EngineError("This does not answer like a container engine.")
+        body = await get_bytes(self._endpoint, "/_ping", deadline=deadline, largest=1024)
+        if body.strip() != b"OK":
+            raise EngineError("This does not answer like a container engine.")
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[Event]]:

@@ -244,10 +244,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of output. ``stream`` is 1 (stdout) or 2 (stderr); ``n`` counts frames with this very timestamp.
+    """One line of output. ``stream`` is 1 (stdout) or 2 (stderr); ``n`` counts lines with this very timestamp.
 
     ``(stream, ts_ns, n)`` is the cursor of the line: unique for a container, and enough to resume after it.
-    ``text`` has no trailing newline; bytes that are not UTF-8 are replaced.
+    ``text`` has no trailing newline; bytes that are not UTF-8 are replaced; what is longer than 1 MiB is split.
     """
 
     stream: int
