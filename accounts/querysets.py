@@ -45,6 +45,16 @@ def visible_teams(actor: Actor) -> QuerySet[Team]:
     return Team.objects.filter(pk__in=team_ids(actor))
 
 
+def only_team(actor: Actor) -> Team | None:
+    """The team of somebody who is a member of exactly one: what they make is its unless they say otherwise."""
+    if actor.user is None:
+        return None
+    own = [m.team_id for m in actor.user.memberships.all()]
+    if actor.token_team_id is not None:
+        own = [pk for pk in own if pk == actor.token_team_id]
+    return Team.objects.get(pk=own[0]) if len(own) == 1 else None
+
+
 def visible_entries(actor: Actor) -> QuerySet[AuditEntry]:
     """The audit trail: all of it for site administrators, a team's for its admins, else what one did oneself."""
     entries = AuditEntry.objects.all()

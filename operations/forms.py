@@ -8,7 +8,7 @@ from django import forms
 
 from accounts.access import Actor, can
 from accounts.models import Team
-from accounts.querysets import team_ids
+from accounts.querysets import only_team, team_ids
 from operations.models import Engine
 
 
@@ -30,6 +30,7 @@ class Change(forms.Form):
         self.fields["engine"].queryset = Engine.objects.all()  # type: ignore[attr-defined]
         teams = self.fields["team"]
         teams.queryset = Team.objects.filter(pk__in=[team.pk for team in self.teams])  # type: ignore[attr-defined]
+        teams.initial = only_team(actor)
         if not actor.is_site_admin:
             teams.empty_label = None  # type: ignore[attr-defined]
 
