@@ -7,6 +7,7 @@ Each raises `engine.specs.SpecError` (not valid), `engine.errors.PolicyDenied` (
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import IO, Any
 
 from django.db import transaction
@@ -64,13 +65,19 @@ def request_build(
     _tidy()
     kept = spool.spool(context, dockerfile=dockerfile, dockerfile_path=spec.dockerfile)
     params, hidden = withhold(spec.to_dict())
+    submit = partial(
+        services.submit, kind, actor=actor, engine=engine, target=wanted, team=team, secrets=hidden,
+        params={**params, "context": kept.digest, "uploaded": context is not None},
+        idempotency_key=idempotency_key,
+    )  # fmt: skip
+    return _with_build(submit, kept, params)
+
+
+def _with_build(submit: Callable[[], Operation], kept: spool.Context, params: Mapping[str, Any]) -> Operation:
+    """The operation and its build in one transaction; where an earlier one was joined, its context is enough."""
     try:
         with transaction.atomic():
-            operation = services.submit(
-                kind, actor=actor, engine=engine, target=wanted, team=team, secrets=hidden,
-                params={**params, "context": kept.digest, "uploaded": context is not None},
-                idempotency_key=idempotency_key,
-            )  # fmt: skip
+            operation = submit()
             fresh = not Build.objects.filter(operation=operation).exists()
             if fresh:
                 _new_build(operation, kept, params)
