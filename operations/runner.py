@@ -6,7 +6,7 @@ Each write is conditional on the fence that the claim gave; the automaton stands
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -250,18 +250,22 @@ def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
         events.ring(operation, state=True)
 
 
-def sweep() -> int:
+def sweep(otherwise: Callable[[UUID], None] | None = None) -> int:
     """Sends again what Redis or a worker has lost: queued rows nobody has picked up, lapsed leases, unknowns.
 
-    Called every few seconds by each worker; to send one twice does no harm. Returns how many were sent.
+    Called every few seconds by each worker; to send one twice does no harm. ``otherwise`` gets those that cannot
+    be sent, since the broker is away. Returns how many there were.
     """
     now = timezone.now()
     old = now - PICKUP
     waiting = Q(state="queued") & (Q(dispatched_at=None, created_at__lt=old) | Q(dispatched_at__lt=old))
     lapsed = Q(state__in=("running", "unknown")) & (Q(lease_until=None) | Q(lease_until__lt=now))
-    ids = Operation.objects.filter(waiting | lapsed).order_by("created_at").values_list("pk", flat=True)[:100]
-    for operation_id in list(ids):
-        services.dispatch(operation_id)
+    ids = list(
+        Operation.objects.filter(waiting | lapsed).order_by("created_at").values_list("pk", flat=True)[:100]
+    )
+    for operation_id in ids:
+        if not services.dispatch(operation_id) and otherwise:
+            otherwise(operation_id)
     return len(ids)
 
 

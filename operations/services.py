@@ -221,13 +221,16 @@ def wait(operation: Operation, *, seconds: float) -> Operation:
     return operation
 
 
-def dispatch(operation_id: UUID) -> None:
-    """Wakes a worker with the id alone. Best effort: what is lost here the sweeper sends again."""
+def dispatch(operation_id: UUID) -> bool:
+    """Wakes a worker with the id alone; false where the broker is away. What is lost the sweeper sends again."""
+    sent = True
     try:
         current_app.send_task(TASK, (str(operation_id),), retry=False, ignore_result=True)
     except Exception as error:  # noqa: BLE001 - a broker can be away in many ways, and none of them matters here
+        sent = False
         log.warning("operation %s waits for the sweeper: %s", operation_id, error)
     Operation.objects.filter(pk=operation_id).update(dispatched_at=timezone.now())
+    return sent
 
 
 def actor_of(operation: Operation) -> Actor | None:

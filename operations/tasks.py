@@ -22,6 +22,7 @@ TICK = 2.0
 """Seconds between two sweeps. They find at most a few rows, by index."""
 
 _stopping = threading.Event()
+_free = threading.Semaphore(2)
 
 
 @shared_task(name=services.TASK)
@@ -52,6 +53,22 @@ def _end(**_: Any) -> None:
     _stopping.set()
 
 
+def _without_broker(operation_id: UUID) -> None:
+    """Redis only wakes us: without it we look for ourselves, a few at a time. Those too many come again."""
+    if _free.acquire(blocking=False):
+        threading.Thread(target=_carry_out, args=(operation_id,), name="without-broker").start()
+
+
+def _carry_out(operation_id: UUID) -> None:
+    try:
+        runner.run(operation_id)
+    except Exception:
+        log.exception("operation %s broke", operation_id)
+    finally:
+        _free.release()
+        connection.close()
+
+
 def _tick() -> None:
     """Until the worker ends: says that it is alive, and sends again what was lost."""
     beaten = 0.0
@@ -61,7 +78,7 @@ def _tick() -> None:
                 health.beat("worker")
                 beaten = time.monotonic()
             close_old_connections()
-            runner.sweep()
+            runner.sweep(otherwise=_without_broker)
         except Exception:
             log.exception("sweep failed")
         finally:

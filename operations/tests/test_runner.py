@@ -389,6 +389,20 @@ def test_the_sweeper_sends_again_what_was_lost_and_nothing_else(
     assert set(sent) == {str(made[case].pk) for case in ("lost", "never", "lapsed", "unknown")}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_without_a_broker_the_worker_finds_its_work_itself(
+    kind: MakeKind, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: object, **options: object) -> None:
+        raise ConnectionError("no broker")
+
+    monkeypatch.setattr(services.current_app, "send_task", away)
+    monkeypatch.setattr(runner, "PICKUP", timedelta())
+    operation = ask(kind())
+    assert runner.sweep(otherwise=tasks._without_broker) == 1
+    assert services.wait(operation, seconds=5).state == "succeeded"
+
+
 def test_a_kind_that_this_server_does_not_know_fails(kind: MakeKind, ask: Ask) -> None:
     operation = ask(kind())
     Operation.objects.update(kind="from.the.future")
