@@ -90,12 +90,13 @@ class Dechunk:
 class _Stream:
     """Where one of stdout and stderr is."""
 
-    __slots__ = ("had_n", "had_ts", "number", "open_size", "open_ts", "parts", "run_n", "run_ts")
+    __slots__ = ("had_n", "had_ts", "number", "open_size", "open_ts", "parts", "run_n", "run_raw", "run_ts")
 
     def __init__(self, number: int, had: tuple[int, int]) -> None:
         self.number = number
         self.had_ts, self.had_n = had  # the last line that was given out
         self.run_ts, self.run_n = -1, 0  # the line being looked at: its time, and the how manieth of it
+        self.run_raw: bytes | None = None
         self.parts: list[bytes] = []  # the pieces so far of a line that has not ended
         self.open_ts, self.open_size = -1, 0
 
@@ -166,7 +167,7 @@ class LogParser:
                     stream.parts.append(data[start : end - 1])
                     self._flush(stream, found)
                 else:
-                    self._line(stream, ts, data[start : end - 1], found)
+                    self._line(stream, ts, data[start : end - 1], found, whole=True)
             else:
                 self._hold(stream, ts, data[start:end], found)
         self._rest = data[position:]
@@ -184,11 +185,20 @@ class LogParser:
             parts, stream.parts, stream.open_size = stream.parts, [], 0
             self._line(stream, stream.open_ts, b"".join(parts), found)
 
-    def _line(self, stream: _Stream, ts: int, raw: bytes, found: list[LogLine]) -> None:
-        if ts == stream.run_ts:
-            stream.run_n += 1
-        else:
+    def _line(
+        self, stream: _Stream, ts: int, raw: bytes, found: list[LogLine], *, whole: bool = False
+    ) -> None:
+        """``whole``: it came in one piece, so that the same again is no further piece of a long line."""
+        if ts != stream.run_ts:
             stream.run_ts, stream.run_n = ts, 1
+        elif whole and raw == stream.run_raw and ts % 10**9:
+            # At a rotation the last line may come again. Two writes never have the same nanosecond; engines that tell
+            # whole seconds are another matter.
+            self.repeated += 1
+            return
+        else:
+            stream.run_n += 1
+        stream.run_raw = raw if whole else None
         if not self.first_ns:
             self.first_ns = ts
         had = ts < stream.had_ts or (ts == stream.had_ts and stream.run_n <= stream.had_n)
@@ -231,16 +241,17 @@ class LogParser:
         return found
 
     def _tty_line(self, line: bytes, found: list[LogLine]) -> None:
+        whole = len(line) < _LONGEST_TTY
         for start in range(0, len(line) or 1, _LONGEST_TTY):
-            self._tty_piece(line[start : start + _LONGEST_TTY], found)
+            self._tty_piece(line[start : start + _LONGEST_TTY], found, whole=whole)
 
-    def _tty_piece(self, line: bytes, found: list[LogLine]) -> None:
+    def _tty_piece(self, line: bytes, found: list[LogLine], *, whole: bool) -> None:
         stream = self._streams.setdefault(1, _Stream(1, (0, 0)))
         ts, start = self._stamp(line, 0, len(line), stream)
         stamp, text = line[:start], line[start:]
         if stamp and text[_PIECE : _PIECE + len(stamp)] == stamp:
             text = _without_stamps(text, stamp)
-        self._line(stream, ts, text.removesuffix(b"\r"), found)
+        self._line(stream, ts, text.removesuffix(b"\r"), found, whole=whole)
 
 
 def _without_stamps(text: bytes, stamp: bytes) -> bytes:

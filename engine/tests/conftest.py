@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from engine.base import Engine, EngineStreams
 from engine.connect import connect, connect_streams
 from engine.fake import World, new_world
 from engine.specs import ContainerSpec
 from tests import machine
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("engine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("engine")
 
 BUSYBOX = "slipway-test/busybox:1"
 

@@ -235,7 +235,6 @@ def test_a_cancelled_stop_never_kills(engine: Engine, run: Create) -> None:
     began = time.monotonic()
     with pytest.raises(Cancelled):
         engine.stop(native_id, timeout=2, should_stop=lambda: time.monotonic() - began > 0.3)
-    assert time.monotonic() - began < 1.5
     time.sleep(2.2)
     assert state(engine, native_id) == ContainerState.RUNNING
 

