@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -151,3 +153,18 @@ def test_the_trail_can_be_filtered(api_for: ApiFor, alice: User, bob: User) -> N
         (f"until={(timezone.now() - timedelta(hours=1)).strftime('%Y-%m-%dT%H:%M:%SZ')}", 0),
     ):
         assert len(api.get(f"/api/v1/audit/?{query}").json()["results"]) == count, query
+
+
+def test_the_trail_is_a_table_too(api_for: ApiFor, alice: User, bob: User, team: Team) -> None:
+    audit.record(
+        "container.stop", actor_for(bob, source="ui"), target_name='=HYPERLINK("x")', team_id=team.pk
+    )
+    audit.record("container.stop", actor_for(bob, source="ui"), target_name='two\nlines, "quoted"')
+    answer = api_for(alice).get("/api/v1/audit/?format=csv&actor=bob")
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer["Content-Disposition"].startswith("attachment")
+    head, second, first = csv.reader(io.StringIO(answer.getvalue().decode()))
+    assert head[:4] == ["id", "at", "actor", "verb"]
+    assert (first[7], first[8]) == ('\'=HYPERLINK("x")', "blue")
+    assert second[7] == 'two\nlines, "quoted"'
+    assert api_for(alice).get("/api/v1/audit/?format=xml").status_code == 400

@@ -47,7 +47,7 @@ def _run_dialog(page: Page) -> None:
 
 def _run_with_faults(page: Page) -> None:
     page.get_by_label("Image", exact=True).fill("demo/web:1.4.2")
-    page.get_by_label("Name").fill("website")
+    page.get_by_role("textbox", name="Name optional").fill("website")
     page.get_by_label("Port in the container").first.fill("http")
     page.get_by_role("button", name="Run container").click()
     page.locator(".err-t:visible").first.wait_for()

@@ -58,7 +58,7 @@ def _build(visitor: Visitor) -> None:
     page.get_by_role("button", name="Build", exact=True).click()
     page.wait_for_url("**/builds/*-*/")
     expect(page.get_by_text("Built in")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".steps li.done")).to_have_count(4)
+    expect(page.locator(".steps li.done")).to_have_count(5)
     expect(page.get_by_text("Successfully tagged hello:1")).to_be_attached()
     visitor.shot("main-job-2-built")
 
@@ -66,14 +66,14 @@ def _build(visitor: Visitor) -> None:
 def _run(visitor: Visitor) -> None:
     page = visitor.page
     page.get_by_role("link", name="Run", exact=True).click()
-    page.get_by_label("Name").fill("hello")
+    page.get_by_role("textbox", name="Name optional").fill("hello")
     visitor.shot("main-job-3-run")
     page.get_by_role("button", name="Run container").click()
-    # From here on nothing is loaded anew by hand.
-    page.wait_for_url("**/containers/*-*/", timeout=PATIENCE)
-    page.evaluate("window.neverReloaded = true")
+    page.wait_for_url("**/operations/*-*/", timeout=PATIENCE)
+    page.get_by_role("link", name="Open container").click(timeout=PATIENCE)
+    page.wait_for_url("**/containers/*-*/")
     expect(page.get_by_role("heading", name="hello")).to_be_visible()
-    expect(page.locator(".head-sub")).to_contain_text("Up", timeout=PATIENCE)
+    expect(page.locator(".head-sub")).to_contain_text("Running", timeout=PATIENCE)
     visitor.shot("main-job-4-running")
 
 
@@ -122,11 +122,13 @@ def test_from_the_set_up_link_to_the_removal(
     _run(visitor)
     _watch_logs(visitor)
     assert docker_client.containers.get("hello").status == "running"
+    # The page of what was removed asks for itself once more, and is told that it is gone.
+    visitor.troubles.expect("404.*/containers/[0-9a-f-]{36}/")
     _stop_and_remove(visitor)
     assert not docker_client.containers.list(all=True, filters={"name": "^hello$"})
     assert docker_client.images.get("hello:1")
     # The link was good for one person.
     stranger = visit(fresh_app)
-    stranger.troubles.expect("403")
+    stranger.troubles.expect("404")
     stranger.page.goto(fresh_app.setup_link())
     expect(stranger.page.get_by_role("button", name="Set up")).to_have_count(0)
