@@ -108,7 +108,8 @@ function element(name, className, ...inside) {
 
 /** Names of values step back, so that the values are read first. */
 function message(text) {
-  return text.split(KEYS).filter(Boolean).map(piece => KEYS.test(piece) ? element('span', 'k', piece) : new Text(piece))
+  // Every second piece is what the pattern has caught.
+  return text.split(KEYS).map((piece, i) => i % 2 ? element('span', 'k', piece) : new Text(piece))
 }
 
 /** The row of an item. */

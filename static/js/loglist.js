@@ -88,8 +88,10 @@ export class LogList {
     this.draw()
   }
 
+  /** First and last place of what is in view, and some around it. */
   range() {
-    const from = this.el.scrollTop, to = from + this.el.clientHeight
+    const view = this.el.clientHeight, from = this.following ? Math.max(0, this.top(this.items.length) - view) : this.el.scrollTop
+    const to = from + view
     if (!this.varying) return [Math.floor(from / this.height) - AROUND, Math.ceil(to / this.height) + AROUND]
     let first = -1, y = 0, i = 0
     for (; i < this.items.length && y <= to; i++) {
@@ -100,22 +102,20 @@ export class LogList {
   }
 
   paint() {
-    if (this.following) this.stretch(0, 0, this.top(this.items.length)), this.jump(this.el.scrollHeight)
     for (let tries = 0; tries < 3; tries++) {
-      const [a, b] = this.range(), first = Math.max(0, a), last = Math.min(this.items.length, b)
+      const [a, b] = this.range(), last = Math.min(this.items.length, b), first = Math.max(0, Math.min(a, last))
       this.place(first, last)
       this.stretch(first, last)
       if (!this.varying || !this.measure(first, last)) break
-      if (this.following) this.stretch(first, last), this.jump(this.el.scrollHeight)
     }
     if (this.following) this.jump(this.el.scrollHeight)
     this.painted?.(this.shown)
   }
 
   /** The space of the rows that are not in the page. */
-  stretch(first, last, below = this.top(this.items.length) - this.top(last)) {
+  stretch(first, last) {
     this.rows.style.paddingTop = `${this.top(first)}px`
-    this.rows.style.paddingBottom = `${Math.max(0, below)}px`
+    this.rows.style.paddingBottom = `${this.top(this.items.length) - this.top(last)}px`
   }
 
   place(first, last) {

@@ -21,7 +21,7 @@ function start() {
     if (away) return ['unreachable', away.detail || 'Unreachable']
     if (view.paused) return ['paused', 'Paused']
     if (sources.every(s => s.state === 'ended')) return ['ended', 'Ended']
-    return sources.some(s => s.state) ? ['live', view.list.following ? 'Live' : 'Live, not following'] : ['connecting', 'Connecting']
+    return sources.some(s => s.state) ? ['live', view.list.following ? 'Following' : 'Not following'] : ['connecting', 'Connecting']
   }
 
   function show() {
