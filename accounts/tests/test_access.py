@@ -130,7 +130,13 @@ def test_reads_begin_with_what_is_visible(actors: dict[str, Actor], team: Team, 
         "nobodys": make_container(engine, None, "nobodys"),
     }
     everything = type(rows["blue"]).objects.all()
-    wanted = {"alice": {"blue", "red", "nobodys"}, "vic": {"blue"}, "charlie": {"red"}, "nobody": set(), "gone": set()}
+    wanted = {
+        "alice": {"blue", "red", "nobodys"},
+        "vic": {"blue"},
+        "charlie": {"red"},
+        "nobody": set(),
+        "gone": set(),
+    }
     for name, seen in wanted.items():
         assert {row.name for row in visible_to(actors[name], everything)} == seen, name
     assert visible_to(SYSTEM, everything).count() == 3
