@@ -17,7 +17,7 @@ from accounts.access import Actor, can
 from accounts.querysets import visible_teams, visible_to
 from containers_app.filters import ContainerFilter
 from containers_app.models import Container
-from containers_app.queries import VIEWS, Stack, Status, containers, status_of, view_counts
+from containers_app.queries import VIEWS, Stack, Status, containers, status_of
 from operations import registry
 from operations.models import Engine, Operation
 from streams.stats import latest_stats
@@ -315,6 +315,3 @@ def _ordered(rows: QuerySet[Container], wanted: Wanted) -> QuerySet[Container]:
         loose = Case(When(stack="", then=Value(1)), default=Value(0), output_field=IntegerField())
         order = [loose, "stack", *order]
     return rows.order_by(*order, "pk")
-
-
-__all__ = ["Listing", "Row", "Wanted", "choices", "listing", "offered", "rows_of", "view_counts"]

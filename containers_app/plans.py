@@ -51,17 +51,15 @@ class Fate:
     kept: list[Item] = field(default_factory=list)
 
 
-def removal(container: Container) -> Fate:
-    """The fate of one container."""
+def removal(container: Container, changes: Sequence[str] | None = None) -> Fate:
+    """The fate of one container. ``changes``: paths that differ from its image, ``None`` where nobody could tell."""
     live = container.state in _LIVE
     fate = Fate(force=live, button="Remove container")
     served = [port.text for port in ports_of(container, "") if port.url]
     if live:
         serves = f" and serves {_and(served)}" if served else ""
         fate.lead = f"It is {container.get_state_display().lower()}{serves}. It will be killed, without time to finish."
-    fate.lost.append(
-        Item("Files it wrote", "inside the container", "everything outside its volumes and host paths")
-    )
+    fate.lost.append(_written(changes))
     fate.lost += _logs(container)
     if live and served:
         fate.affected.append(Item(_and(served), "stops answering"))
@@ -104,6 +102,21 @@ def volume_removal(volume: Volume, actor: Actor) -> Fate:
         fate.blocked = f"{_and(names)} {verb} it. Remove {'that' if len(users) == 1 else 'those'} first."
         fate.affected = [Item(one.name, "", one.get_state_display().lower()) for one in seen]
     return fate
+
+
+def _written(changes: Sequence[str] | None) -> Item:
+    """What the writable layer holds, by the deepest paths alone: a folder of a changed file counts for nothing."""
+    if changes is None:
+        return Item("Files it wrote", "inside the container", "everything outside its volumes and host paths")
+    kept = set(changes)
+    parents = {path.rpartition("/")[0] for path in kept}
+    files = sorted(path for path in kept if path not in parents)
+    if not files:
+        return Item("No changed files", "inside the container")
+    folders = list(dict.fromkeys("/" + path.strip("/").split("/")[0] for path in files))
+    rest = f" and {len(folders) - 4} more" if len(folders) > 4 else ""
+    word = "1 changed file" if len(files) == 1 else f"{len(files)} changed files"
+    return Item(word, "inside the container", "below " + ", ".join(folders[:4]) + rest)
 
 
 def _logs(container: Container) -> list[Item]:

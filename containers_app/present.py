@@ -26,7 +26,14 @@ HISTORY = 100
 USUAL_STOP = 10
 """Seconds that engines give where nobody says."""
 # Labels that tools write for themselves: they step behind those that people wrote.
-_TOOLS = ("com.docker.compose.", "org.opencontainers.", "org.label-schema.", "desktop.docker.", "slipway.")
+_TOOLS = (
+    "com.docker.compose.",
+    "org.opencontainers.",
+    "org.label-schema.",
+    "desktop.docker.",
+    "slipway.",
+    "io.slipway.",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from containers_app.forms import _PLAIN
+from engine.specs import ContainerSpec, SpecError
 from operations.forms import Change
 
 MOST_ROWS = 128
@@ -189,40 +190,48 @@ class RunForm(Change):
 
     def body(self) -> dict[str, Any]:
         """The run body of the REST contract, without engine and team; what was left out is left out."""
-        data = self.cleaned_data
-        body: dict[str, Any] = {key: data[key] for key in _AS_TYPED if data.get(key)}
-        body["start"] = data["start"]
-        body["pull"] = data["pull"]
-        body["restart_policy"] = {"name": data["restart"], "max_retries": data["retries"] or 0}
-        body["resources"] = {key: data[key] or 0 for key in ("memory", "cpus", "pids")}
+        said = self.cleaned_data.get
+        body: dict[str, Any] = {key: said(key) for key in _AS_TYPED if said(key)}
+        body["start"], body["pull"] = bool(said("start")), said("pull") or "missing"
+        body["restart_policy"] = {"name": said("restart") or "no", "max_retries": said("retries") or 0}
+        body["resources"] = {key: said(key) or 0 for key in ("memory", "cpus", "pids")}
         body["ports"] = [_port(line) for line in self.ports]
         body["mounts"] = [_mount(line) for line in self.mounts]
         for name, secret in (("environment", False), ("secrets", True)):
-            body[name] = {v.name.strip(): v.value for v in self.variables if v.secret is secret}
-        body["labels"] = {line.name.strip(): line.value for line in self.labels}
+            body[name] = {
+                v.name.strip(): v.value for v in self.variables if v.secret is secret and v.name.strip()
+            }
+        body["labels"] = {line.name.strip(): line.value for line in self.labels if line.name.strip()}
         for name in ("cap_add", "cap_drop"):
-            body[name] = re.split(r"[\s,]+", data[name].strip()) if data[name].strip() else []
-        if data["network"]:
-            body["networks"] = [data["network"]]
-        if data["health_command"].strip():
-            body["healthcheck"] = {"test": ["CMD-SHELL", data["health_command"].strip()]}
-            body["healthcheck"]["interval"] = data["health_interval"] or 30
+            body[name] = [word for word in re.split(r"[\s,]+", said(name) or "") if word]
+        if said("network"):
+            body["networks"] = [said("network")]
+        if command := (said("health_command") or "").strip():
+            body["healthcheck"] = {"test": ["CMD-SHELL", command], "interval": said("health_interval") or 30}
         return body
 
     # What is wrong with it
 
     def clean(self) -> dict[str, Any]:
+        """Everything that is wrong, told at once."""
         data = super().clean() or self.cleaned_data
-        for lines, column in ((self.variables, "name"), (self.labels, "name")):
-            seen: set[str] = set()
-            for line in lines:
-                name = str(line.values[column]).strip()
-                if not name:
-                    self._row_error(line, column, "It needs a name.")
-                elif name in seen:
-                    self._row_error(line, column, f"{name} is there twice.")
-                seen.add(name)
+        for lines in (self.variables, self.labels):
+            self._check_names(lines)
+        try:
+            ContainerSpec.parse(self.body())
+        except SpecError as error:
+            self.refuse(error.errors)
         return data
+
+    def _check_names(self, lines: Iterable[Line]) -> None:
+        seen: set[str] = set()
+        for line in lines:
+            name = str(line.name).strip()
+            if not name:
+                self._row_error(line, "name", "It needs a name.")
+            elif name in seen:
+                self._row_error(line, "name", f"{name} is there twice.")
+            seen.add(name)
 
     def check_ports(self, holders: Mapping[int, str]) -> bool:
         """Says which host ports others hold, with one that is free; true where none is held."""
@@ -254,7 +263,8 @@ class RunForm(Change):
                 self._row_error(line, column or "name", message)
                 return
         target = _FIELDS.get(path) or _FIELDS.get(head)
-        self.add_error(target if target in self.fields else None, message)
+        if target not in self.errors:  # the field's own message says more than what follows from it
+            self.add_error(target if target in self.fields else None, message)
 
     @staticmethod
     def _line(lines: Iterable[Line], name: str, *, secret: bool) -> Line | None:

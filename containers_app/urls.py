@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from containers_app import run_views, views, volume_views
+from containers_app import act_views, run_views, views, volume_views
 
 container_urls = [
     path("", views.container_list, name="list"),
-    path("bulk/", views.bulk, name="bulk"),
+    path("bulk/", act_views.bulk, name="bulk"),
     path("run/", run_views.run, name="run"),
     path("<uuid:pk>/", views.overview, name="detail"),
     path("<uuid:pk>/logs/", views.logs, name="logs"),
     path("<uuid:pk>/history/", views.history, name="history"),
     path("<uuid:pk>/inspect/", views.inspect, name="inspect"),
-    path("<uuid:pk>/do/<slug:action>/", views.act, name="act"),
-    path("<uuid:pk>/remove/", views.remove, name="remove"),
-    path("<uuid:pk>/kill/", views.kill, name="kill"),
-    path("<uuid:pk>/rename/", views.rename, name="rename"),
+    path("<uuid:pk>/do/<slug:action>/", act_views.act, name="act"),
+    path("<uuid:pk>/remove/", act_views.remove, name="remove"),
+    path("<uuid:pk>/kill/", act_views.kill, name="kill"),
+    path("<uuid:pk>/rename/", act_views.rename, name="rename"),
 ]
 volume_urls = [
     path("", volume_views.volume_list, name="list"),

@@ -216,6 +216,18 @@ def clock(when: datetime | None) -> SafeString:
 
 
 @register.filter
+def version(text: str) -> str:
+    """A version without what a distribution adds: ``20.10.24+dfsg1`` is 20.10.24."""
+    return re.split(r"[+~-]", str(text), maxsplit=1)[0]
+
+
+@register.filter
+def short(number: float) -> str:
+    """A number without digits that say nothing: 0.5, 2."""
+    return f"{float(number):.3g}"
+
+
+@register.filter
 def minutes(seconds: int) -> int:
     """Seconds as minutes, rounded up."""
     return -(-seconds // 60)

@@ -3,7 +3,7 @@
 import { $, $$ } from './dom.js'
 
 const KEPT = 30 // readings a spark shows
-const history = new Map() // container → latest CPU readings, in cores
+const cpus = new Map(), memories = new Map() // container → its latest readings, in cores and in bytes
 
 /** Percent of one core, as `docker stats` says it: 0.4, 12.0, 187.5. */
 export const percent = cores => (cores * 100).toFixed(1)

@@ -66,7 +66,8 @@ function here(form) {
 function image(form) {
   const note = $('[data-image-note]', form), found = here(form), asked = value(form, 'image')
   note.className = `in-note ${found ? 'ok' : 'dim'}`
-  note.textContent = found ? `here, ${found.dataset.size}` : asked ? 'to be pulled' : ''
+  $('.glyph', note).classList.toggle('vh', !found)
+  $('span', note).textContent = found ? `here, ${found.dataset.size}` : asked ? 'to be pulled' : ''
 }
 function plan(form) {
   const name = value(form, 'name'), network = value(form, 'network'), pull = value(form, 'pull'), there = here(form)
@@ -89,9 +90,9 @@ function ports(form) {
     let free = Number(field.value) + 1
     while (taken.has(String(free))) free++
     $('[data-row-text]', tell).textContent = `${by} already uses ${field.value.trim()}. `
-    $$('[data-use-port], .or', tell).forEach(old => old.remove())
+    $$('[data-use-port], .alt', tell).forEach(old => old.remove())
     const offer = (text, port) => { const button = document.createElement('button'); button.type = 'button'; button.className = 'link'; button.dataset.usePort = port; button.textContent = text; return button }
-    tell.append(offer(`Use ${free}`, String(free)), part('or', 'or'), offer('let Docker choose', ''))
+    tell.append(offer(`Use ${free}`, String(free)), part('alt', 'or'), offer('let Docker choose', ''))
   }
 }
 
@@ -117,6 +118,7 @@ function begin() {
   ports(form)
   render(form)
   if (following) busy(form, true)
+  else $('.err input, .err select', form)?.focus()
 }
 
 function busy(form, on, text = 'Running') {
