@@ -42,11 +42,15 @@ class Container(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="containers")
     native_id = models.CharField(max_length=64)
-    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="containers")
+    team = models.ForeignKey(
+        Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="containers"
+    )
     name = models.CharField(max_length=255, db_index=True)
     state = models.CharField(max_length=12, choices=State, db_index=True)
     health = models.CharField(max_length=12, choices=Health, default=Health.NONE)
-    image = models.ForeignKey(Image, on_delete=models.SET_NULL, null=True, blank=True, related_name="containers")
+    image = models.ForeignKey(
+        Image, on_delete=models.SET_NULL, null=True, blank=True, related_name="containers"
+    )
     image_native_id = models.CharField(max_length=80, blank=True, db_index=True)
     image_ref = models.CharField(max_length=255, blank=True)
     command = models.JSONField(default=list)
@@ -165,7 +169,9 @@ class Mount(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     container = models.ForeignKey(Container, on_delete=models.CASCADE, related_name="mounts")
-    volume = models.ForeignKey(Volume, on_delete=models.SET_NULL, null=True, blank=True, related_name="mounts")
+    volume = models.ForeignKey(
+        Volume, on_delete=models.SET_NULL, null=True, blank=True, related_name="mounts"
+    )
     type = models.CharField(max_length=10)
     source = models.CharField(max_length=500, blank=True)
     target = models.CharField(max_length=500)

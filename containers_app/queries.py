@@ -125,7 +125,7 @@ def containers(actor: Actor) -> QuerySet[Container]:
     return rows.defer("inspect", "health_log", "environment", "image__config", "image__labels")
 
 
-def volumes(actor: Actor) -> QuerySet[Volume]:
+def volumes(actor: Actor) -> QuerySet[Any]:
     """What this actor may know of, with ``used``: how many containers mount it."""
     rows = visible_to(actor, Volume.objects.all()).select_related("team", "engine")
     return rows.annotate(used=Count("mounts__container", distinct=True))

@@ -85,7 +85,9 @@ class TagMove(models.Model):
     from_native_id = models.CharField(max_length=80, blank=True)
     to_native_id = models.CharField(max_length=80, blank=True)
     at = models.DateTimeField(default=timezone.now)
-    operation = models.ForeignKey(Operation, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    operation = models.ForeignKey(
+        Operation, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
 
     class Meta:
         ordering: ClassVar = ["-id"]
