@@ -197,7 +197,9 @@ def took(operation: Operation, now: datetime) -> str:
     """How long it ran or has been running, ``0:48``; empty where it never started."""
     if operation.started_at is None:
         return ""
-    return clock((operation.finished_at or now) - operation.started_at)
+    span = (operation.finished_at or now) - operation.started_at
+    short = operation.ended and span.total_seconds() < 1
+    return f"{max(0.1, span.total_seconds()):.1f} s" if short else clock(span)
 
 
 def clock(span: Any) -> str:
@@ -288,6 +290,9 @@ def _note(operation: Operation) -> str:
         return "No answer came: looking at the engine for what happened"
     if operation.state == "running" and operation.cancel_requested_at:
         return "Stopping as asked"
+    if operation.state == "succeeded":
+        unit, total = operation.progress.get("unit"), operation.progress.get("total")
+        return f"{total} {unit}" if unit in ("steps", "layers") and total else ""
     return message
 
 
