@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import prefetch_related_objects
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 
 from accounts.models import Role, Team, User
 
@@ -205,9 +206,7 @@ def requires(permission: str) -> Callable[[F], F]:
         def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if permission != PUBLIC:
                 if not request.user.is_authenticated:
-                    from django.contrib.auth.views import redirect_to_login
-
-                    return redirect_to_login(request.get_full_path())
+                    return _sign_in_first(request)
                 if permission != SIGNED_IN:
                     reason = why_not(actor_of(request), permission)
                     if reason:
@@ -218,3 +217,14 @@ def requires(permission: str) -> Callable[[F], F]:
         return inner  # type: ignore[return-value]
 
     return wrap
+
+
+def _sign_in_first(request: HttpRequest) -> HttpResponseBase:
+    """To the sign-in and back. A part of a page that asks for itself takes the whole page there."""
+    from django.contrib.auth.views import redirect_to_login
+
+    if "HX-Request" not in request.headers:
+        return redirect_to_login(request.get_full_path())
+    page = urlsplit(request.headers.get("HX-Current-URL", "/"))
+    there = redirect_to_login(f"{page.path}?{page.query}" if page.query else page.path)
+    return HttpResponse(status=401, headers={"HX-Redirect": there.url})

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.core.exceptions import ValidationError as ModelInvalid
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
@@ -32,6 +33,16 @@ _ENGINE: tuple[tuple[type[engine.EngineError], int], ...] = (
     (engine.Conflict, 409),
     (engine.DeadlineExceeded, 504),
     (engine.EngineError, 502),
+)
+BROKEN = "Something broke on our side. It is in the server's log."
+_PLAIN: tuple[tuple[tuple[type[Exception], ...], int, str, str], ...] = (
+    ((OperationalError,), 503, "unavailable", "The database does not answer just now."),
+    (
+        (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent),
+        413,
+        "too_large",
+        "The request is larger than allowed.",
+    ),
 )
 _CODES = {
     400: "invalid",
@@ -70,7 +81,7 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
             headers["WWW-Authenticate"] = challenge
         if wait := getattr(error, "wait", None):
             headers["Retry-After"] = str(max(1, int(wait)))
-    elif status == 500:
+    elif status in (500, 503):
         logger.error("A REST view failed", exc_info=error)
     request = context.get("request")
     if request is not None:
@@ -136,9 +147,10 @@ def _told(error: Exception) -> tuple[int, str, str, Errors | None]:
         return 404, "not_found", "No such object.", None
     if isinstance(error, PermissionDenied):
         return 403, "permission_denied", str(error) or "Not allowed.", None
-    if isinstance(error, RequestDataTooBig | TooManyFieldsSent | TooManyFilesSent):
-        return 413, "too_large", "The request is larger than allowed.", None
-    return 500, "internal_error", "Something broke on our side. It is in the server's log.", None
+    for kinds, status, code, detail in _PLAIN:
+        if isinstance(error, kinds):
+            return status, code, detail, None
+    return 500, "internal_error", BROKEN, None
 
 
 def _told_by_drf(error: exceptions.APIException) -> tuple[int, str, str, Errors | None]:

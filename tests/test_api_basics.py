@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -234,3 +235,15 @@ def test_a_token_needs_the_scope(api_for: ApiFor, bob: User, team: Team) -> None
     assert "operate" in str(found["detail"])
     problem(api_for(bob, "operate").delete(f"/api/v1/containers/{row.pk}/"), 403, "permission_denied")
     assert api_for(bob, "operate").get(f"/api/v1/containers/{row.pk}/").status_code == 200
+
+
+def test_a_database_that_is_away_is_a_problem(
+    api_for: ApiFor, bob: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from containers_app.api.views import ContainerList
+
+    def away(self: object) -> None:
+        raise OperationalError("connection to 10.0.0.7 refused")
+
+    monkeypatch.setattr(ContainerList, "get_queryset", away)
+    assert "10.0.0.7" not in str(problem(api_for(bob).get("/api/v1/containers/"), 503, "unavailable"))

@@ -195,3 +195,20 @@ def test_every_answer_carries_the_headers(client: Client, vic: User) -> None:
         assert "no-store" in answer["Cache-Control"]
         assert answer["Permissions-Policy"]
         assert "Server" not in answer
+
+
+def test_a_part_of_a_page_takes_the_whole_page_to_the_sign_in(client: Client, vic: User) -> None:
+    """The sign-in page must not be put where a table was."""
+    head = {"HX-Request": "true", "HX-Current-URL": "http://testserver/containers/?q=web"}
+    answer = client.get("/containers/?q=web", headers=head)
+    assert (answer.status_code, answer["HX-Redirect"]) == (401, "/login/?next=/containers/%3Fq%3Dweb")
+
+
+def test_old_tokens_keep_nobody_from_signing_in(
+    client: Client, vic: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accounts.limits.PER_ADDRESS", 3)
+    head = {"Authorization": f"Bearer slp_{'a' * 12}.{'b' * 40}"}
+    answers = [client.get("/api/v1/containers/", headers=head).status_code for _ in range(5)]
+    assert answers == [401, 401, 401, 429, 429]
+    assert sign_in(client).status_code == 302
