@@ -87,8 +87,9 @@ function subscribe(first = false) {
   const fresh = [...wanted].filter(topic => !heard.has(topic)).slice(0, 200), gone = [...heard].filter(topic => !wanted.has(topic))
   for (const topic of fresh) {
     heard.add(topic)
+    if (topic === 'stats') continue // figures are only ever the newest: there is nothing to catch up with
     if (seen.has(topic)) after[topic] = seen.get(topic)
-    else if (made > 0 && topic !== 'stats' && !topic.startsWith('operation:')) after[topic] = made
+    else if (made > 0 && !topic.startsWith('operation:')) after[topic] = made
   }
   gone.forEach(topic => heard.delete(topic))
   const frame = {}, names = JSON.stringify(rows)
