@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -20,6 +19,7 @@ from operations.models import Engine
 from streams import hub
 from streams.connection import aclient
 from tests import machine
+from tests.chaos import Door
 from tests.sockets import Browser
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -30,53 +30,13 @@ CHATTY = (
 )
 
 
-class Door:
-    """A unix socket in front of the engine's, that can be closed and opened like an engine that dies and comes back."""
-
-    def __init__(self, engine_url: str, folder: Path) -> None:
-        self.behind = engine_url.removeprefix("unix://")
-        self.path = folder / "door.sock"
-        self.url = f"unix://{self.path}"
-        self.open_ones: set[asyncio.StreamWriter] = set()
-        self.server: asyncio.Server | None = None
-
-    async def open(self) -> None:
-        self.server = await asyncio.start_unix_server(self._through, str(self.path))
-
-    async def close(self) -> None:
-        if self.server:
-            self.server.close()
-            self.server = None
-        self.path.unlink(missing_ok=True)
-        for writer in list(self.open_ones):
-            writer.transport.abort()
-        await asyncio.sleep(0.05)
-
-    async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_unix_connection(self.behind)
-        self.open_ones |= {writer, there_writer}
-        try:
-            await asyncio.gather(self._copy(reader, there_writer), self._copy(there_reader, writer))
-        finally:
-            self.open_ones -= {writer, there_writer}
-            writer.close()
-            there_writer.close()
-
-    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-            sink.write_eof()
-
-
 @pytest.fixture
-async def door(engine_url, tmp_path):
+def door(engine_url):
+    """The engine, behind a door that can be shut."""
     folder = machine.short_folder()
-    found = Door(engine_url, folder)
-    await found.open()
+    found = Door(folder / "door.sock", engine_url).open()
     yield found
-    await found.close()
+    found.shut()
     folder.rmdir()
 
 
@@ -223,7 +183,7 @@ async def test_an_engine_that_is_away_is_said_to_be_and_comes_back_by_itself(doo
     settings.DOCKER_HOST = door.url
     async with running():
         await until(Engine.objects.filter(status="online", synced_at__isnull=False).afirst, 10)
-        await door.close()
+        door.shut()
         engine, took = await until(Engine.objects.filter(status="unreachable").afirst, 3)
         assert took < 2
         assert engine.status_detail
@@ -232,7 +192,7 @@ async def test_an_engine_that_is_away_is_said_to_be_and_comes_back_by_itself(doo
         await asyncio.sleep(1.5)
         await engine.arefresh_from_db()
         assert engine.status_since == since
-        await door.open()
+        door.open()
         await until(Engine.objects.filter(status="online").afirst, 6)
         await until(row("made-meanwhile"), 3)
     await hub.close()
@@ -414,9 +374,9 @@ async def test_a_broken_connection_to_the_engine_costs_no_line(
         browser = await logs_of(client, container)
         reading = await Reading(browser).until(lambda r: len(r.numbers()) > 20)
         for _ in range(3):
-            await door.close()
+            door.shut()
             await asyncio.sleep(0.3)
-            await door.open()
+            door.open()
             seen = len(reading.numbers())
             await reading.until(lambda r, seen=seen: len(r.numbers()) > seen + 40, 15)
         assert reading.numbers() == list(range(1, len(reading.numbers()) + 1))
