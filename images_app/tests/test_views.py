@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -423,3 +425,33 @@ def test_bases_are_known_by_their_shell(engine: Engine, team: Team, alice: User)
     assert [(b.tag, b.shell) for b in queries.bases(Actor(user=alice))] == [
         (shell.name, True), (ran.name, True), ("tool:1", False),
     ]  # fmt: skip
+
+
+def test_a_page_of_one_image_asks_no_oftener_for_more_around_it(
+    client_for: Browser, vic: User, engine: Engine, team: Team, image: Image
+) -> None:
+    client = client_for(vic)
+
+    def grow(number: int) -> None:
+        child = rows.make_image(engine, team, f"shop/web:{number}", f"other:{number}")
+        child.layers.all().delete()
+        Layer.objects.bulk_create(
+            Layer(image=child, index=r.index, digest=r.digest, command=r.command, size=r.size, created_at=r.created_at)
+            for r in image.layers.all()
+        )  # fmt: skip
+        rows.make_container(engine, team, f"web-{number}", image=image)
+        TagMove.objects.create(
+            engine=engine, name="shop/web:1.2", from_native_id=child.native_id, to_native_id=image.native_id
+        )
+
+    def count() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(f"/images/{image.pk}/").status_code == 200
+        return len(queries)
+
+    grow(1)
+    client.get(f"/images/{image.pk}/")
+    few = count()
+    for number in range(2, 12):
+        grow(number)
+    assert count() == few
