@@ -23,7 +23,9 @@ class WordsField(forms.CharField):
         text = super().clean(value)
         found = [word for word in text.split(",") if word]
         if unknown := [word for word in found if word not in self.words]:
-            raise ValidationError(f"{unknown[0][:40]!r} is none of {', '.join(self.words)}.")
+            # As a parameter: django-filter formats the message once more, and a % in the word would break it.
+            known = ", ".join(self.words)
+            raise ValidationError("%(word)r is none of %(known)s.", params={"word": unknown[0][:40], "known": known})
         return found
 
 

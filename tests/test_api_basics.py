@@ -113,6 +113,13 @@ def test_an_unknown_parameter_is_refused(api_for: ApiFor, bob: User) -> None:
     assert found["errors"] == {"sate": ["Unknown parameter."]}
 
 
+@pytest.mark.parametrize(
+    "path", ["containers/?name=a%00", "search/?q=%00", "operations/?kind=%00", "audit/?q=a%00"]
+)
+def test_a_zero_byte_is_refused(api_for: ApiFor, alice: User, path: str) -> None:
+    problem(api_for(alice).get(f"/api/v1/{path}"), 400, "invalid")
+
+
 def test_a_value_that_is_none_of_a_filters_words_is_refused(api_for: ApiFor, bob: User) -> None:
     found = problem(api_for(bob).get("/api/v1/containers/?state=runing&engine=1"), 400, "invalid")
     assert set(found["errors"]) == {"state", "engine"}  # type: ignore[call-overload]
@@ -144,6 +151,8 @@ def test_a_form_is_the_wrong_media_type(api_for: ApiFor, bob: User) -> None:
         '{"image": "a", "image": "b"}',
         '{"resources": {"memory": NaN}}',
         "[" * 100_000,
+        '{"image": "a\\u0000"}',
+        '{"image": ["\\ud800"]}',
         "\xff",
         '"x"',
         "[]",

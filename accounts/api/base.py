@@ -59,6 +59,12 @@ class View(APIView):
                 {name[:64]: ["Unknown parameter."] for name in unknown},
             )
 
+        zero = [
+            name for name, values in request.query_params.lists() if any("\0" in value for value in values)
+        ]
+        if zero:
+            raise ValidationError({name[:64]: ["A zero byte was not expected here."] for name in zero})
+
     def reading(self) -> frozenset[str]:
         """The parameters of a GET."""
         return self.takes

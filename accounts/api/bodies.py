@@ -24,7 +24,7 @@ class TooLarge(APIException):
 
 
 class StrictJSONParser(JSONParser):
-    """JSON of 1 MiB at most, without duplicate keys (of which each reader picks another one) and without NaN."""
+    """JSON of 1 MiB at most, without what readers disagree on: keys that are there twice, NaN, half characters."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -33,27 +33,43 @@ class StrictJSONParser(JSONParser):
         if len(raw) > LARGEST:
             raise TooLarge
         try:
-            return json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+            found = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+            _check_texts(found)
+            return found
         except (ValueError, RecursionError) as error:
-            detail = str(error) if isinstance(error, json.JSONDecodeError | _Twice) else "not readable"
+            detail = str(error) if isinstance(error, json.JSONDecodeError | _Unusable) else "not readable"
             raise ParseError(f"The body is not valid JSON: {detail}.") from None
 
 
-class _Twice(ValueError):
-    """The same key two times in one object."""
+class _Unusable(ValueError):
+    """JSON by its letters, and yet nothing to go on with."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _Twice(f"the key {key[:80]!r} is there twice")
+            raise _Unusable(f"the key {key[:80]!r} is there twice")
         found[key] = value
     return found
 
 
+def _check_texts(value: Any) -> None:
+    """No zero bytes and no half characters, at any depth: databases and engines cannot keep them."""
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+            raise _Unusable("a text holds a zero byte or half a character")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_texts(key)
+            _check_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_texts(item)
+
+
 def _no_constant(name: str) -> Any:
-    raise _Twice(f"{name} is not a number")
+    raise _Unusable(f"{name} is not a number")
 
 
 class OneKind(BaseContentNegotiation):
