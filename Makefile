@@ -17,7 +17,7 @@ run: ## Run Slipway; prints where it is
 	@$(PYTHON) -m scripts.setup --redis --engine
 	@exec $(BIN)/python manage.py up
 
-demo: ## Fill the engine with sample images and containers, to look around
+demo: ## Fill the engine with small images and containers in varied states, to look around
 	@$(PYTHON) -m scripts.setup --redis --engine
 	@exec $(BIN)/python manage.py demo
 

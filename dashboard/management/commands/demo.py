@@ -9,11 +9,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from dashboard.demo import content, maker, rootfs
+from dashboard.demo import content, maker, owner, rootfs
 from dashboard.management.commands.up import redis_binary
 from engine.connect import connect
 from engine.errors import EngineError
-from operations.engines import ensure_default_engine
+from operations.engines import default_endpoint
 
 
 class Command(BaseCommand):
@@ -26,30 +26,24 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         began = time.monotonic()
-        engine = connect(options["engine"] or default_endpoint())
+        endpoint = options["engine"] or default_endpoint()
+        if not endpoint:
+            raise CommandError("No container engine answers here. Start Docker, or set DOCKER_HOST.")
+        engine = connect(endpoint)
         try:
             engine.ping()
             if options["remove"]:
                 maker.remove(engine, self.stdout.write)
                 self.stdout.write("The demo is gone.")
-            else:
-                maker.make(engine, Path(redis_binary()), self.stdout.write)
-                self._sum_up(time.monotonic() - began)
+                return
+            maker.make(engine, Path(redis_binary()), self.stdout.write)
         except (EngineError, rootfs.Missing) as error:
             raise CommandError(str(error)) from None
         finally:
             engine.close()
-
-    def _sum_up(self, seconds: float) -> None:
+        team = owner.give_to_a_team(endpoint)
         self.stdout.write(
             f"The demo is there: {len(content.IMAGES)} images and {len(content.CONTAINERS)} containers"
-            f" ({seconds:.0f} s). Take it away again with: make demo-remove"
+            + (f", owned by the team {team}" if team else "")
+            + f" ({time.monotonic() - began:.0f} s). It goes with: manage.py demo --remove"
         )
-
-
-def default_endpoint() -> str:
-    """The engine that Slipway looks after; with several of them, one has to be named."""
-    engine = ensure_default_engine()
-    if engine is None:
-        raise CommandError("No container engine answers here. Start Docker, or set DOCKER_HOST.")
-    return engine.endpoint
