@@ -73,7 +73,7 @@ class Wanted:
         """Filters that are on: ``(name, title, value)``."""
         titles = {"state": "State", "stack": "Stack", "team": "Team", "label": "Label", "image": "Image"}
         return [
-            (key, title, " and ".join(self.query.getlist(key)) if key == "label" else self.query[key])
+            (key, title, " and ".join(map(str, self.query.getlist(key))))
             for key, title in titles.items()
             if self.query.get(key)
         ]

@@ -72,7 +72,7 @@ def volume_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     rows = {row.container.pk: row for row in rows_of(list(found), actor, host="")}
     context = {
         "volume": volume, "used_by": [(rows[m.container_id], m) for m in mounts if m.container_id in rows],
-        "hidden": max(0, volume.used - len({m.container_id for m in mounts})),  # type: ignore[attr-defined]
+        "hidden": max(0, volume.used - len({m.container_id for m in mounts})),
         "removable": can(actor, "volume.remove", volume),
     }  # fmt: skip
     template = "volumes/_detail.html" if "HX-Request" in request.headers else "volumes/detail.html"
