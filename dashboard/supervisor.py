@@ -103,16 +103,23 @@ class Supervisor:
         self.children: list[Child] = []
         self.stopping = False
         self.hurry = False
+        self.preparing = False
         self._selector = selectors.DefaultSelector()
 
     def catch_signals(self) -> None:
-        """Ctrl-C, SIGTERM and a closed terminal ask for the end; a second time for an end at once."""
+        """Ctrl-C, SIGTERM and a closed terminal ask for the end; a second time for an end at once.
+
+        While ``preparing`` they also break off what the caller does, by `KeyboardInterrupt`.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self.hurry = self.stopping
         self.stopping = True
+        if self.preparing:
+            self.preparing = False
+            raise KeyboardInterrupt
 
     def start(self, child: Child) -> None:
         process = subprocess.Popen(

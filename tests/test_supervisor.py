@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from django.core.management.base import CommandError
 
 from dashboard.management.commands.up import own_directory, split_bind
 from dashboard.supervisor import Child, Log, Supervisor
-from tests.machine import LiveApp, wait_for
+from tests.machine import ROOT, LiveApp, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +96,18 @@ def test_it_runs_four_processes_and_ctrl_c_ends_them_within_five_seconds(up: Up)
     assert up.stop() < 5
     assert up.process is not None
     assert up.process.returncode == 0
+    assert not left(lines)
+
+
+def test_ctrl_c_while_it_prepares_ends_it_too(up: Up) -> None:
+    # Nothing is collected yet in a new state directory: it prepares for several seconds.
+    command = [sys.executable, "manage.py", "up"]
+    up.process = subprocess.Popen(
+        command, cwd=ROOT, env=up.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    up.child("redis")
+    lines = up.children()
+    assert up.stop() < 5
     assert not left(lines)
 
 

@@ -50,13 +50,10 @@ class Command(BaseCommand):
         try:
             for child in redis:
                 self.supervisor.start(child)
-            call_command("migrate", verbosity=0, interactive=False)
-            ensure_admin_from_env()
-            if not options["no_collect"]:
-                self._collect()
+            self._prepare(collect=not options["no_collect"])
             if redis:
                 self._wait_for_redis(redis[0])
-            for child in () if self.supervisor.stopping else (web, worker, gateway):
+            for child in (web, worker, gateway):
                 self.supervisor.start(child)
             self._wait_for_pages(web)
             if not self.supervisor.stopping:
@@ -157,12 +154,17 @@ class Command(BaseCommand):
 
     # While it starts
 
-    def _collect(self) -> None:
+    def _prepare(self, *, collect: bool) -> None:
+        """Brings the database and the static files up to date."""
+        self.supervisor.preparing = True
+        call_command("migrate", verbosity=0, interactive=False)
+        ensure_admin_from_env()
         try:
-            collect_if_changed()
+            if collect:
+                collect_if_changed()
         except subprocess.CalledProcessError:
-            if not self.supervisor.stopping:
-                raise CommandError("The static files could not be collected.") from None
+            raise CommandError("The static files could not be collected.") from None
+        self.supervisor.preparing = False
 
     def _wait_for_redis(self, redis: Child) -> None:
         def answers() -> bool:
