@@ -180,8 +180,7 @@ def stacks(rows: Iterable[Container]) -> list[Stack]:
 
 def stack_glyphs(actor: Actor) -> list[Stack]:
     """The stacks this actor may know of with their worst states, for the sidebar. One query."""
-    columns = ("stack", "state", "health", "exit_code", "oom_killed", "error")
-    rows = visible_to(actor, Container.objects.exclude(stack="")).only(*columns, "started_at", "finished_at")
+    rows = visible_to(actor, Container.objects.exclude(stack="")).only("stack", "error", *STATE_FIELDS)
     return stacks(rows.order_by("stack"))
 
 

@@ -45,5 +45,5 @@ class Command(BaseCommand):
         self.stdout.write(
             f"The demo is there: {len(content.IMAGES)} images and {len(content.CONTAINERS)} containers"
             + (f", owned by the team {team}" if team else "")
-            + f" ({time.monotonic() - began:.0f} s). It goes with: manage.py demo --remove"
+            + f" ({time.monotonic() - began:.0f} s). Take it away again with: make demo-remove"
         )
