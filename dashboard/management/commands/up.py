@@ -117,7 +117,7 @@ class Command(BaseCommand):
         command += ["--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru", "--loglevel", "warning"]
         command += ["--client-output-buffer-limit", "pubsub", "32mb", "8mb", "60"]
         # What it warns of at every start (memory overcommit, huge pages) does not matter to a cache.
-        return self._child("redis", command, grace=0.5, echo=False)
+        return self._child("redis", command, grace=0.3, echo=False)
 
     def _web(self) -> Child:
         command = [sys.executable, "-m", "uvicorn", "dashboard.asgi:application"]
@@ -131,7 +131,7 @@ class Command(BaseCommand):
             command += ["--proxy-headers", "--forwarded-allow-ips", ",".join(settings.TRUSTED_PROXIES)]
         else:
             command += ["--no-proxy-headers"]
-        return self._child("web", command, grace=1.5)
+        return self._child("web", command, grace=1.2)
 
     def _worker(self) -> Child:
         command = [
