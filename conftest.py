@@ -38,6 +38,9 @@ from django.conf import settings as django_settings
 django_settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 # The folders' own conftests import models at their top.
 django.setup()
+# Parallel test processes inherit this environment. With the name in it pytest-django would read the settings
+# before this file gives such a process a folder and a Redis of its own.
+del os.environ["DJANGO_SETTINGS_MODULE"]
 
 if TYPE_CHECKING:
     import docker
