@@ -126,8 +126,8 @@ def _moment(value: str) -> tuple[str, Any]:
 
 
 def _short(value: Any, depth: int) -> bool:
-    """Whether it fits on one line: nothing nested deeper, and few characters."""
-    if depth == 0 or not value:
+    """Whether it fits on one line: nothing nested deeper, and few characters. Sections never do."""
+    if depth <= 1 or not value:
         return not value
     items = value.values() if isinstance(value, dict) else value
     return (

@@ -143,11 +143,18 @@ def mounts(container: Container) -> list[Mount]:
 
 
 def networks(container: Container, actor: Actor) -> list[dict[str, Any]]:
-    """Its networks, each with whether the reader may see more of it."""
+    """Its networks: ``name``, ``address``, and whether it is ``known`` to the reader."""
     names = [network.get("name", "") for network in container.networks]
     known = visible_to(actor, Network.objects.filter(engine_id=container.engine_id, name__in=names))
     mine = set(known.values_list("name", flat=True)) if names else set()
-    return [{**network, "known": network.get("name") in mine} for network in container.networks]
+    return [
+        {
+            "name": network.get("name", ""),
+            "address": network.get("ip") or network.get("ip6") or "",
+            "known": network.get("name") in mine,
+        }
+        for network in container.networks
+    ]
 
 
 def neighbours(container: Container, actor: Actor) -> Neighbours:

@@ -276,7 +276,7 @@ class RunForm(Change):
     def _row_error(self, line: Line, column: str, message: str) -> None:
         line.errors.setdefault(column, message)
         # The form is wrong as a whole; the sentence stands at its row alone.
-        self._errors.setdefault("__rows__", self.error_class())  # type: ignore[union-attr]
+        self.errors.setdefault("__rows__", self.error_class())
 
     @property
     def more_is_wrong(self) -> bool:

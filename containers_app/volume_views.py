@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -32,33 +33,22 @@ ORDERINGS = {
     "used": "used",
     "created": "created_at",
 }
-VIEWS = ("all", "used", "unused", "anonymous")
 
 
 @require_safe
 @requires("volume.read")
 def volume_list(request: HttpRequest) -> HttpResponse:
     """Volumes, and how many containers mount each."""
-    actor, view = actor_of(request), request.GET.get("view", "all")
-    view, everything = view if view in VIEWS else "all", queries.volumes(actor)
-    views = {
-        "all": everything, "used": everything.filter(used__gt=0), "unused": everything.filter(used=0),
-        "anonymous": everything.filter(anonymous=True),
-    }  # fmt: skip
-    asked = request.GET.copy()
-    for own in ("used", "anonymous"):
-        asked.pop(own, None)
+    view, views = request.GET.get("view", "all"), _views(queries.volumes(actor_of(request)))
+    view = view if view in views else "all"
+    asked = {key: value for key, value in request.GET.items() if key not in ("used", "anonymous")}
     rows = VolumeFilter(asked, views[view]).qs.order_by(_order(request), "native_id")
-    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     context = {
-        "page": page,
-        "view": view,
+        "page": Paginator(rows, PAGE).get_page(request.GET.get("page")), "view": view, "q": asked.get("q", ""),
         "counts": {name: found.count() for name, found in views.items()},
-        "q": asked.get("q", ""),
-        "ordering": request.GET.get("ordering", "name"),
-    }
-    template = "volumes/_listing.html" if "HX-Request" in request.headers else "volumes/list.html"
-    return render(request, template, {**context, "oob": "HX-Request" in request.headers})
+        "ordering": request.GET.get("ordering", "name"), "oob": "HX-Request" in request.headers,
+    }  # fmt: skip
+    return render(request, "volumes/_listing.html" if context["oob"] else "volumes/list.html", context)
 
 
 @require_safe
@@ -134,6 +124,15 @@ def _connected(actor: Actor) -> Counter[tuple[UUID, str]]:
     """How many containers each network connects, by engine and name; one query."""
     rows = visible_to(actor, Container.objects.exclude(networks=[])).values_list("engine_id", "networks")
     return Counter((engine, network.get("name", "")) for engine, networks in rows for network in networks)
+
+
+def _views(everything: QuerySet[Any]) -> dict[str, QuerySet[Any]]:
+    return {
+        "all": everything,
+        "used": everything.filter(used__gt=0),
+        "unused": everything.filter(used=0),
+        "anonymous": everything.filter(anonymous=True),
+    }
 
 
 def _order(request: HttpRequest) -> F | object:

@@ -30,6 +30,7 @@ function write(cell, text) {
   // What stands behind the number (" %") stays.
   const node = place.firstChild?.nodeType === Node.TEXT_NODE ? place.firstChild : place.insertBefore(new Text(''), place.firstChild)
   if (node.data !== text) node.data = text
+  place.removeAttribute('data-none')
 }
 
 /** Adds a reading and draws the last ones into the cell's spark. */

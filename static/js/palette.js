@@ -28,7 +28,7 @@ export function keepPalette() {
       const number = ++asked, q = input.value.trim()
       const answer = await fetch(`${palette.dataset.search}?q=${encodeURIComponent(q)}`, { headers: { 'HX-Request': 'true' } }).catch(() => null)
       if (!answer?.ok || answer.redirected || number !== asked) return
-      found.innerHTML = await answer.text()
+      found.replaceChildren(...new DOMParser().parseFromString(await answer.text(), 'text/html').body.childNodes)
       found.hidden = !found.childElementCount
       filter()
     }, input.value ? 120 : 0)

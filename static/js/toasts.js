@@ -27,6 +27,13 @@ function leave(toast) {
   toast.timer = setTimeout(() => toast.matches(':hover, :focus-within') ? leave(toast) : toast.remove(), STAYS)
 }
 
+/** Above everything: a dialog that was opened later would else cover it. */
+function raise() {
+  const box = $('#toasts')
+  if (box.matches(':popover-open')) box.hidePopover()
+  box.showPopover()
+}
+
 /** Shows a sentence. tone: ok, bad (stays until closed) or busy (with the id of an operation, which it follows). */
 export function toast(text, tone = 'ok', operation = null) {
   const made = $('#toast').content.firstElementChild.cloneNode(true)
@@ -34,6 +41,7 @@ export function toast(text, tone = 'ok', operation = null) {
   if (operation) { link.href = link.dataset.to.replace('0'.repeat(8) + '-0000-0000-0000-' + '0'.repeat(12), operation); link.hidden = false }
   tell(made, tone, text)
   $('#toasts').append(made)
+  if ($('dialog[open]')) raise()
   for (const old of $$('.toast').slice(0, -5)) old.remove()
   if (operation && tone === 'busy') follow(made, text, operation)
   return made
@@ -70,6 +78,7 @@ function follow(made, text, id) {
 }
 
 export function keepToasts() {
+  raise()
   onClick('[data-toast-close]', button => button.closest('.toast').remove())
   document.addEventListener('slipway:toast', event => {
     const { text, tone, operation } = event.detail

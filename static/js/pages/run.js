@@ -83,6 +83,8 @@ function ports(form) {
   const taken = held(form)
   for (const row of lines(form, 'ports')) {
     const field = $('[data-port=h]', row), by = taken.get(field.value.trim()), tell = $('[data-row-error]', row)
+    if (!tell.hidden && !tell.dataset.ours) continue // the server's own words stand until something is typed
+    tell.dataset.ours = 'yes'
     field.closest('.field').classList.toggle('err', Boolean(by))
     field.toggleAttribute('aria-invalid', Boolean(by))
     tell.hidden = !by
@@ -125,8 +127,8 @@ function busy(form, on, text = 'Running') {
   const button = $('[data-run]', form)
   button.disabled = on
   button.classList.toggle('is-busy', on)
-  button.dataset.words ??= button.innerHTML
-  if (on) button.textContent = text; else button.innerHTML = button.dataset.words
+  button.words ??= [...button.childNodes]
+  button.replaceChildren(...on ? [text] : button.words)
 }
 const tell = (form, text) => { $('.err-sum', form).textContent = text }
 
@@ -154,8 +156,9 @@ document.addEventListener('input', event => {
   if (!form) return
   const secret = event.target.closest('[data-env=s]')
   if (secret) $('[data-env=v]', secret.closest('[data-row]')).type = secret.checked ? 'password' : 'text'
-  if (event.target.matches('[data-port=h]')) ports(form)
-  else event.target.closest('.field')?.classList.remove('err')
+  const port = event.target.closest('[data-rows=ports] [data-row]')
+  event.target.closest('.field')?.classList.remove('err')
+  if (port) { $('[data-row-error]', port).hidden = true; ports(form) }
   render(form)
 })
 onClick('#run-form [data-add]', button => $('input, select', add(theForm(), button.dataset.add)).focus())
