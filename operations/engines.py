@@ -106,6 +106,7 @@ def mark_online(engine: Engine, info: EngineInfo) -> Engine:
     """
     now = timezone.now()
     engine = _known_before(engine, info)
+    engine.refresh_from_db()  # the gateway's copy is from before it went away
     facts = {
         "native_id": info.native_id[:128],
         "version": info.version[:40],

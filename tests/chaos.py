@@ -20,6 +20,11 @@ class Door:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
 
+    @property
+    def is_shut(self) -> bool:
+        """Whether it refuses."""
+        return self._listener is None
+
     def open(self) -> Door:
         """Lets everybody through."""
         self._listener = socket.socket(socket.AF_UNIX)

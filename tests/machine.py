@@ -137,14 +137,14 @@ class Inventory:
                         raise
 
 
-def wait_for(condition: Any, seconds: float, otherwise: str) -> Any:
+def wait_for(condition: Any, seconds: float, otherwise: str, *, every: float = 0.02) -> Any:
     """The first true value of ``condition()``; `AssertionError` after so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(every)
     raise AssertionError(otherwise)
 
 
@@ -195,7 +195,7 @@ class LiveApp:
                 preexec_fn=dockerd.bound_to(os.getpid()),
             )
         try:
-            wait_for(self._is_up, 90, "")
+            wait_for(self._is_up, 90, "", every=0.1)
         except AssertionError:
             self.stop()
             raise AssertionError(f"Slipway did not come up:\n{self.said()[-4000:]}") from None
