@@ -25,7 +25,9 @@ class WordsField(forms.CharField):
         if unknown := [word for word in found if word not in self.words]:
             # As a parameter: django-filter formats the message once more, and a % in the word would break it.
             known = ", ".join(self.words)
-            raise ValidationError("%(word)r is none of %(known)s.", params={"word": unknown[0][:40], "known": known})
+            raise ValidationError(
+                "%(word)r is none of %(known)s.", params={"word": unknown[0][:40], "known": known}
+            )
         return found
 
 
