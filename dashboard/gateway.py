@@ -231,11 +231,14 @@ class Gateway:
         keepers = [task for _, task in self.keepers.values()]
         for task in (*tasks, *keepers):
             task.cancel()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(STOP_WITHIN):
                 await asyncio.gather(*tasks, *keepers, return_exceptions=True)
                 await self._do(engines.release, self.me)
-                await self._redis.aclose()
+        except TimeoutError:
+            log.warning("Ended before everything was put away.")
+        finally:
+            await self._redis.aclose()
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while True:

@@ -146,8 +146,7 @@ class Hub:
         feed = self._feeds[name][0]
         follower = Follower(feed)
         feed.followers.add(follower)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(feed.loaded.wait(), 3)
+        await _a_while(feed.loaded, 3)
         follower.begin(after, tail)
         return follower
 
@@ -187,8 +186,7 @@ class Hub:
     async def _start(self) -> None:
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._keep_wanting())]
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), 1)
+        await _a_while(self._ready, 1)
 
     async def _hear(self) -> None:
         """Stays subscribed, whatever happens to Redis."""
@@ -271,8 +269,7 @@ class Hub:
                 failing_since = failing_since or time.monotonic()
                 if time.monotonic() - failing_since > _POLL:
                     feed.away()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(feed.wake.wait(), _POLL)
+            await _a_while(feed.wake, _POLL)
             feed.wake.clear()
 
     async def _keep_wanting(self) -> None:
@@ -288,6 +285,13 @@ class Hub:
     async def _want(self, names: Collection[str]) -> None:
         with contextlib.suppress(*LOST):
             await want.refresh(self._redis, names)
+
+
+async def _a_while(event: asyncio.Event, seconds: float) -> None:
+    """Waits so long and no longer. Not `asyncio.wait_for`: before Python 3.12 it can swallow a cancellation."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
