@@ -351,10 +351,11 @@ def test_nothing_selected_is_said(client_for: ClientFor, bob: User, web: Contain
 WISH = {
     "image": "shop/web:1.4", "name": "shop-web-2", "command": "serve --port 80", "restart": "on-failure",
     "retries": "3", "cpus": "0.5", "memory": "1.5g", "pull": "missing", "start": "1",
-    "port_host": ["127.0.0.1:8081", "", ""], "port_container": ["80", "53", ""], "port_protocol": ["tcp", "udp", "tcp"], "env_name": ["MODE", "KEY", ""],
-    "env_value": ["quiet", "hush", ""], "env_secret": ["1"], "mount_type": ["volume", "tmpfs"],
-    "mount_source": ["web-data", ""], "mount_target": ["/data", "/tmp"], "mount_read_only": ["0"],
-    "label_name": ["env"], "label_value": ["test"], "cap_drop": "ALL",
+    "port_host": ["127.0.0.1:8081", "", ""], "port_container": ["80", "53", ""],
+    "port_protocol": ["tcp", "udp", "tcp"], "env_name": ["MODE", "KEY", ""], "env_value": ["quiet", "hush", ""],
+    "env_secret": ["1"], "mount_type": ["volume", "tmpfs"], "mount_source": ["web-data", ""],
+    "mount_target": ["/data", "/tmp"], "mount_read_only": ["0"], "label_name": ["env"], "label_value": ["test"],
+    "cap_drop": "ALL",
 }  # fmt: skip
 
 

@@ -190,7 +190,7 @@ def ago(when: datetime | None) -> SafeString:
     if not when:
         return _NOTHING
     past = timezone.now() - when
-    text = f"in {span(-past)}" if past < -NOW else "just now" if past < NOW else f"{span(past)} ago"
+    text = f"in {span(NOW - past)}" if past < -NOW else "just now" if past < NOW else f"{span(past)} ago"
     return _time(when, text, "ago")
 
 

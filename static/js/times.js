@@ -13,7 +13,7 @@ export function span(seconds) {
 const day = at => `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`
 const minute = at => `${pad(at.getHours())}:${pad(at.getMinutes())}`
 const WORDS = {
-  ago: (at, age) => age < -5 ? `in ${span(-age)}` : age < 5 ? 'just now' : `${span(age)} ago`,
+  ago: (at, age) => age < -5 ? `in ${span(5 - age)}` : age < 5 ? 'just now' : `${span(age)} ago`,
   for: (at, age) => span(age),
   at: at => `${day(at)} ${minute(at)}`,
   clock: at => day(at) === day(new Date()) ? minute(at) : `${day(at)} ${minute(at)}`,

@@ -132,7 +132,7 @@ function list() {
     else if (key === 'r' && may(row, 'restart')) act(page(row), 'restart')
     else if (key === '.') openMenu(row, $('[data-row-more]', row))
     else return
-    if (key !== 'enter') event.preventDefault()
+    if (key !== 'enter' && key !== 'escape') event.preventDefault()
   })
 
   // Fresh rows: what belongs to this page and not to the server is put back
