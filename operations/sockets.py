@@ -7,7 +7,6 @@ Close codes: 4400 not understood, 4401 not signed in (any more), 4403 not allowe
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 import weakref
@@ -105,8 +104,13 @@ class Socket(AsyncWebsocketConsumer):
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._frames: list[float] = []
+        self._main = asyncio.current_task()
+        self._stuck = False
         try:
             await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._stuck:
+                raise
         finally:
             _crowd().leave(self)
             for task in self._tasks:
@@ -193,9 +197,16 @@ class Socket(AsyncWebsocketConsumer):
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(TimeoutError, RuntimeError, OSError):
+        try:
             async with asyncio.timeout(1):
                 await self.close(code)
+        except TimeoutError:
+            # Not even the close frame goes out. Returning makes the server drop the connection.
+            self._stuck = True
+            if self._main:
+                self._main.cancel()
+        except (RuntimeError, OSError) as error:
+            log.debug("a socket has gone: %s", error)
 
 
 class _Crowd:
