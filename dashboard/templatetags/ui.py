@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -33,6 +34,7 @@ _NOTHING = SafeString("")
 
 
 @register.simple_tag
+@lru_cache(maxsize=1024)
 def icon(name: str, cls: str = "") -> SafeString:
     """One of the icons in use, 16 px, in the colour of the text. Decoration: the words stand beside it."""
     return format_html(
@@ -42,6 +44,7 @@ def icon(name: str, cls: str = "") -> SafeString:
 
 
 @register.simple_tag
+@lru_cache(maxsize=256)
 def glyph(state: str, cls: str = "") -> SafeString:
     """A state's own shape, 12 px. ``none`` keeps its place empty."""
     if state == "none":
