@@ -45,6 +45,7 @@ OBJECTS = {
 }
 MOST_TOPICS = 200
 MOST_ROWS = 1000
+MOST_REFUSED = 100
 EVENTS_AT_ONCE = 500
 _TOPIC = re.compile(r"[a-z]{1,20}(:[0-9a-f-]{36})?", re.ASCII)
 
@@ -104,6 +105,7 @@ class LiveConsumer(Socket):
         self._stats: hub.StatsListener | None = None
         self._rows: set[str] | None = None
         self._seen: dict[str, int] = {}
+        self._refused = 0
         self.go(self._bells())
 
     async def left(self) -> None:
@@ -132,7 +134,12 @@ class LiveConsumer(Socket):
         answers = await database_sync_to_async(refusals)(self.actor, topics)
         for topic, refused in answers.items():
             if refused:
+                self._refused += 1
                 await self.error(refused[0], refused[1], topic=topic)
+        if self._refused > MOST_REFUSED:
+            # Each of them stands in the audit trail: nobody needs to guess that often.
+            await self.end(4429)
+            return
         wanted = [topic for topic in topics if answers[topic] is None]
         bells = {t: n for t, n in after.items() if t in wanted and not t.startswith("operation:")}
         numbers = await hub.get().listen(self._listener, wanted, bells)

@@ -272,6 +272,12 @@ async def test_foreign_objects_are_refused_as_if_they_were_not_there(charlie, cl
     await browser.disconnect()
 
 
+async def test_nobody_guesses_without_end(live):
+    for _ in range(4):
+        await live.say({"subscribe": [f"container:{uuid.uuid4()}" for _ in range(30)]})
+    assert await live.closed() == 4429
+
+
 async def test_ones_own_objects_are_heard(live, blue):
     topic = f"container:{blue.pk}"
     await live.say({"subscribe": [topic]})
