@@ -92,29 +92,54 @@ def image(data: Json, history: object) -> ImageInfo:
     )
 
 
-def _layers(history: object, digests: tuple[str, ...]) -> Iterator[LayerInfo]:
-    """History and file layers go together only by order: a step with a size, or one not marked empty, has a layer.
+_LAYER_MAKERS = ((), ("WORKDIR",), ("WORKDIR", "RUN", "COPY", "ADD"))
+"""Instructions whose layer may be of size 0 (a new empty folder), the likeliest first."""
 
-    Engines do not say which steps added nothing. Where there are as many steps with files as layers the digests are
-    told out in order; where not (a step that added an empty folder has size 0), they stay empty.
+
+def _layers(history: object, digests: tuple[str, ...]) -> Iterator[LayerInfo]:
+    """History and file layers go together only by order, and engines do not say which steps added nothing.
+
+    So the steps with a size are counted, then also those that may have added an empty folder; where one of these
+    counts is the number of layers, the digests are told out in order, and where none is they stay empty.
     """
     steps = items(history, 512)[::-1]
-    with_files = [step for step in steps if number(step.get("Size")) > 0]
-    known = len(with_files) == len(digests)
     if not steps:
         for index, digest in enumerate(digests):
             yield LayerInfo(index, digest, "", 0, None, empty=False)
+    with_layer = _with_layer(steps, len(digests))
     left = iter(digests)
     for index, step in enumerate(steps):
         size = number(step.get("Size"))
         yield LayerInfo(
             index=index,
-            digest=next(left, "") if known and size > 0 else "",
+            digest=next(left, "") if index in with_layer else "",
             command=text(step.get("CreatedBy") or step.get("Comment"), 4096),
             size=size,
             created_at=moment(step.get("Created")),
-            empty=size == 0,
+            empty=size == 0 and index not in with_layer,
         )
+
+
+def _with_layer(steps: list[Json], count: int) -> set[int]:
+    """Which steps have the ``count`` layers; nothing where that cannot be told."""
+    for makers in _LAYER_MAKERS:
+        found = {
+            index
+            for index, step in enumerate(steps)
+            if number(step.get("Size")) > 0 or _instruction(text(step.get("CreatedBy"), 64)) in makers
+        }
+        if len(found) == count:
+            return found
+    return set()
+
+
+def _instruction(command: str) -> str:
+    """``WORKDIR`` of both builders' ``/bin/sh -c #(nop) WORKDIR /data`` and ``WORKDIR /data``; a bare command ran."""
+    _, marked, rest = command.partition("#(nop)")
+    if not marked and command.startswith(("/bin/sh -c", "|")):
+        return "RUN"
+    words = (rest if marked else command).split(maxsplit=1)
+    return words[0] if words else ""
 
 
 # Volumes and networks

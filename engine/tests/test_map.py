@@ -252,6 +252,28 @@ def test_a_stopped_container_tells_the_ports_that_it_will_have() -> None:
     ]
 
 
+def test_an_empty_folder_is_a_layer_too() -> None:
+    digests = ["sha256:" + letter * 64 for letter in "abc"]
+    data = {"Id": "sha256:" + "1" * 64, "RootFS": {"Layers": digests}}
+    history = [  # newest first, as both builders write it
+        {"CreatedBy": 'CMD ["serve"]', "Size": 0},
+        {"CreatedBy": "COPY data /srv # buildkit", "Size": 5},
+        {"CreatedBy": "/bin/sh -c #(nop) WORKDIR /srv", "Size": 0},
+        {"CreatedBy": "/bin/sh -c #(nop)  ENV A=b", "Size": 0},
+        {"CreatedBy": "/bin/sh -c #(nop) ADD file:1 in / ", "Size": 9},
+    ]
+    layers = docker_map_objects.image(data, history).layers
+    assert [(layer.digest[-1:], layer.empty) for layer in layers] == [
+        ("a", False), ("", True), ("b", False), ("c", False), ("", True),
+    ]  # fmt: skip
+
+
+def test_layers_that_cannot_be_told_apart_get_no_digest() -> None:
+    data = {"Id": "sha256:" + "1" * 64, "RootFS": {"Layers": ["sha256:" + "a" * 64]}}
+    history = [{"CreatedBy": "RUN touch /a", "Size": 0}, {"CreatedBy": "RUN touch /b", "Size": 0}]
+    assert [layer.digest for layer in docker_map_objects.image(data, history).layers] == ["", ""]
+
+
 def test_image_layers_get_their_digests_in_order() -> None:
     data = {
         "Id": "sha256:" + "a" * 64,
