@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from containers_app.models import Container, Mount, Network
-from containers_app.queries import containers, span
+from containers_app.queries import containers
 from engine.docker_text import MASK
 from operations.models import Operation
 from operations.present import Line
@@ -129,6 +129,14 @@ def checks(container: Container) -> list[Check]:
     return list(_checks(container))
 
 
+def checks_are_old(container: Container, found: list[Check]) -> bool:
+    """Whether newer results exist that were not asked for: they are looked at when the state changes."""
+    if not found or found[-1].at is None or container.state != "running":
+        return False
+    interval = float(container.healthcheck.get("interval") or 30)
+    return (timezone.now() - found[-1].at).total_seconds() > 3 * interval + 30
+
+
 def labels(container: Container) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """``(shown, more)``: labels of people first, those of tools behind."""
     found = sorted(container.labels.items(), key=lambda pair: (pair[0].startswith(_TOOLS), pair[0]))
@@ -227,9 +235,3 @@ def _stop(container: Container) -> str:
 def _of_image(container: Container) -> dict[str, str]:
     pairs = (container.image.config or {}).get("Env", []) if container.image else []
     return dict(str(pair).split("=", 1) for pair in pairs if "=" in str(pair))
-
-
-__all__ = [
-    "Check", "Day", "Fact", "Neighbours", "Variable", "checks", "environment", "facts", "history", "holders",
-    "labels", "made_by", "mounts", "neighbours", "networks", "one", "span",
-]  # fmt: skip

@@ -37,12 +37,12 @@ def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What one container is, and how it does."""
     actor, container = actor_of(request), _get(request, pk)
     row = next(listing.rows_of([container], actor, host=_host(request)))
-    shown, more = present.labels(container)
+    (shown, more), checks = present.labels(container), present.checks(container)
     context = {
         "row": row, "facts": present.facts(container), "variables": present.environment(container),
         "mounts": present.mounts(container), "networks": present.networks(container, actor),
-        "checks": present.checks(container), "labels": shown, "more_labels": more,
-        "made_by": present.made_by(container, actor),
+        "checks": checks, "checks_are_old": present.checks_are_old(container, checks),
+        "labels": shown, "more_labels": more, "made_by": present.made_by(container, actor),
     }  # fmt: skip
     return _tab(request, container, "overview", context, row)
 
