@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import actor_of, require, requires
 from containers_app import listing, present, queries
 from containers_app.document import document
+from containers_app.fragments import leaves_when_gone
 from containers_app.models import Container
 
 
@@ -33,6 +34,7 @@ def container_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @requires("container.read")
+@leaves_when_gone
 def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What one container is, and how it does."""
     actor, container = actor_of(request), _get(request, pk)
@@ -49,6 +51,7 @@ def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_safe
 @requires("container.logs")
+@leaves_when_gone
 def logs(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What it writes. The lines come over the socket."""
     container = _get(request, pk)
@@ -58,6 +61,7 @@ def logs(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_safe
 @requires("container.read")
+@leaves_when_gone
 def history(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What was asked of it, by whom, and how that ended."""
     container = _get(request, pk)
@@ -66,6 +70,7 @@ def history(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_safe
 @requires("container.read")
+@leaves_when_gone
 def inspect(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What the engine says of it, in its own words; ``?raw=1`` as a JSON file."""
     container = get_object_or_404(present.one(actor_of(request)).defer(None), pk=pk)

@@ -18,6 +18,7 @@ from accounts.querysets import visible_to
 from containers_app import operations, plans, queries
 from containers_app.filters import NetworkFilter, VolumeFilter
 from containers_app.forms import VolumeForm
+from containers_app.fragments import leaves_when_gone
 from containers_app.listing import rows_of
 from containers_app.models import Container
 from engine.errors import PolicyDenied
@@ -53,6 +54,7 @@ def volume_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @requires("volume.read")
+@leaves_when_gone
 def volume_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One volume and who mounts it where."""
     actor = actor_of(request)

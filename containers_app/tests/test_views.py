@@ -196,6 +196,12 @@ def test_a_strangers_container_does_not_exist(
     assert client_for(charlie).get(f"/containers/{uuid4()}/{tab}").status_code == 404
 
 
+def test_a_page_of_what_is_gone_is_told_to_leave(client_for: ClientFor, bob: User) -> None:
+    for path in (f"/containers/{uuid4()}/", f"/containers/{uuid4()}/logs/", f"/volumes/{uuid4()}/"):
+        answer = client_for(bob).get(path, headers=HTMX)
+        assert (answer.status_code, answer.headers["HX-Trigger"]) == (204, "slipway:gone")
+
+
 @pytest.mark.parametrize("page", ["remove/", "kill/", "rename/"])
 def test_a_viewer_is_told_which_role_is_missing(
     client_for: ClientFor, vic: User, web: Container, page: str

@@ -34,8 +34,8 @@ if (window.Idiomorph) {
   })
 }
 // A page about something that is gone has nothing to say any more.
-document.addEventListener('htmx:responseError', event => {
-  const gone = event.detail.xhr.status === 404 && event.detail.elt.closest('[data-gone]')
+document.addEventListener('slipway:gone', () => {
+  const gone = document.querySelector('[data-gone]')
   if (!gone) return
   sessionStorage.setItem('said', gone.dataset.goneText)
   location.replace(gone.dataset.gone)
