@@ -9,9 +9,7 @@ settings module.
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ import pytest
 from tests import machine
 
 HOME = machine.short_folder()
-atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 for _name in [name for name in os.environ if name.startswith("SLIPWAY_") and name != "SLIPWAY_TEST_ENGINE"]:
     del os.environ[_name]
 for _name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):

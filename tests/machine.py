@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import http.client
 import importlib.util
@@ -37,8 +38,10 @@ NO_ENGINE = (
 
 
 def short_folder() -> Path:
-    """A new folder with a path short enough for a unix socket in it (107 bytes)."""
-    return Path(tempfile.mkdtemp(prefix="slipway-", dir="/tmp"))
+    """A new folder with a path short enough for a unix socket in it (107 bytes); gone when this process ends."""
+    made = Path(tempfile.mkdtemp(prefix="slipway-", dir="/tmp"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def redis_program() -> str:
