@@ -7,7 +7,6 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -16,6 +15,7 @@ from playwright.sync_api import Browser, Page
 
 from tests import machine
 from tests.browser.visitor import Visitor
+from tests.processes import child
 
 ANSI = machine.ROOT / "static/js/ansi.js"
 COUNTER = "trap 'exit 0' TERM; n=0; while :; do n=$((n+1)); echo \"INFO line $n\"; {} sleep {}; done"
@@ -195,7 +195,7 @@ def test_a_web_process_that_dies_costs_no_line(
     visitor.troubles.expect("WebSocket connection|htmx:|ERR_CONNECTION_REFUSED|Failed to load resource")
     page = visitor.page
     until(page, lambda: number(page) > 20, 20)
-    os.kill(_web(live_app), signal.SIGKILL)
+    os.kill(child(live_app.process, "uvicorn"), signal.SIGKILL)
     page.locator('[data-log-state="reconnecting"]').wait_for(timeout=5000)
     assert "Reconnecting, last seen" in page.inner_text("[data-log-text]")
     until(page, lambda: page.inner_text("[data-live-text]").startswith("Reconnecting, last seen"), 5)
@@ -286,18 +286,3 @@ def test_hostile_escapes_take_no_time(ansi: Page) -> None:
         " ansi.parse(one.repeat(50000)); return performance.now() - began }"
     )
     assert took < 2000
-
-
-def _web(app: machine.LiveApp) -> int:
-    """The process that serves the pages of this app."""
-    assert app.process
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                command = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if parent == app.process.pid and b"uvicorn" in command:
-                return int(folder.name)
-    raise AssertionError("no web process")

@@ -1,0 +1,86 @@
+"""A page stays true through everything: figures come by themselves, and what dies behind it comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import docker
+import pytest
+from playwright.sync_api import Page
+
+from tests import machine
+from tests.browser.visitor import Visitor
+from tests.processes import child
+
+QUIET = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 60 & wait $!; done"]
+BUSY = ["sh", "-c", "trap 'exit 0' TERM; while :; do :; done"]
+
+
+@pytest.fixture
+def containers(live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any) -> Visitor:
+    """The list of containers, live."""
+    visitor = visit(live_app, storage_state=signed_in)
+    visitor.go("/containers/")
+    visitor.is_live()
+    visitor.page.evaluate("window.neverReloaded = true")
+    return visitor
+
+
+def shows(page: Page, name: str, text: str, seconds: float = 10) -> None:
+    script = "([name, text]) => document.querySelector(`tr[data-name='${name}']`)?.innerText.includes(text)"
+    page.wait_for_function(script, arg=[name, text], timeout=seconds * 1000)
+
+
+def test_figures_come_without_a_reload(
+    containers: Visitor, docker_client: docker.DockerClient, busybox: str
+) -> None:
+    page = containers.page
+    docker_client.containers.run(busybox, BUSY, name="burns", detach=True, nano_cpus=300_000_000)
+    shows(page, "burns", "Up")
+    cpu = "parseFloat(document.querySelector(\"tr[data-name='burns'] [data-cpu] .v\")?.textContent)"
+    page.wait_for_function(f"() => {cpu} > 5", timeout=15_000)
+    memory = "document.querySelector(\"tr[data-name='burns'] [data-mem] .v\").textContent"
+    assert page.evaluate(memory).endswith(("KB", "MB"))
+    page.wait_for_function(
+        "() => document.querySelector(\"tr[data-name='burns'] [data-cpu] .line\").getAttribute('d')",
+        timeout=15_000,
+    )
+    assert page.evaluate("window.neverReloaded")
+
+
+@pytest.mark.parametrize("victim", ["redis-server", "uvicorn", "gateway"])
+def test_what_happened_while_a_part_was_down_shows_when_it_is_back(
+    containers: Visitor,
+    live_app: machine.LiveApp,
+    docker_client: docker.DockerClient,
+    busybox: str,
+    victim: str,
+) -> None:
+    containers.troubles.expect("WebSocket|htmx:|ERR_CONNECTION|Failed to load|503 for|500 for|error on")
+    page, name = containers.page, f"without-{victim}"
+    os.kill(child(live_app.process, victim), signal.SIGKILL)
+    container = docker_client.containers.run(busybox, QUIET, name=name, detach=True)
+    shows(page, name, "Up", 30)
+    container.stop(timeout=5)
+    shows(page, name, "Exited", 30)
+    containers.is_live()
+    assert page.evaluate("window.neverReloaded"), "the page was loaded again"
+
+
+def test_nobody_who_has_signed_out_elsewhere_goes_on_looking(
+    live_app: machine.LiveApp, visit: Callable[..., Visitor]
+) -> None:
+    visitor = visit(live_app)
+    visitor.sign_in("admin", machine.PASSWORD)
+    visitor.is_live()
+    cookies = visitor.context.cookies()
+    session = next(cookie["value"] for cookie in cookies if cookie["name"] == "slipway_session")
+    live_app.manage(
+        "shell",
+        "-c",
+        f"from django.contrib.sessions.models import Session; Session.objects.get(pk='{session}').delete()",
+    )
+    visitor.page.wait_for_url("**/login/**", timeout=15_000)
