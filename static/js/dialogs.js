@@ -2,14 +2,17 @@
 import { $, onClick } from './dom.js'
 import { toast } from './toasts.js'
 
-/** Opens what the address answers (its part for a dialog) over this page; the address itself if that fails. */
+/** Opens what the address answers (its part for a dialog) over this page; the address itself if that fails.
+ *  Where the answer takes its time, the dialog stands there already. */
 export async function openFrom(url) {
   const dialog = $('#dialog')
+  const slow = setTimeout(() => { dialog.className = 'dialog confirm'; dialog.replaceChildren($('#waiting').content.cloneNode(true)); dialog.showModal() }, 150)
   try {
     const answer = await fetch(url, { headers: { 'HX-Request': 'true', 'HX-Target': 'dialog' } })
     if (answer.redirected) return location.assign(answer.url)
     const text = await answer.text()
-    if (!answer.ok) return toast(sentence(text) || `That did not work (${answer.status}).`, 'bad')
+    clearTimeout(slow)
+    if (!answer.ok) { dialog.close(); return toast(sentence(text) || `That did not work (${answer.status}).`, 'bad') }
     const made = new DOMParser().parseFromString(text, 'text/html').body
     dialog.className = `dialog ${made.firstElementChild?.dataset.dialogClass ?? 'confirm'}`
     dialog.replaceChildren(...made.childNodes)

@@ -19,6 +19,6 @@ export function keepKeys() {
     else if (key === 'g') going = Date.now()
     else if (key === '?') help?.showModal()
     else if (key === '/') { const field = $('.search input'); if (field) { event.preventDefault(); field.focus(); field.select() } }
-    else if (key === 'c') $('#po-run')?.click()
+    else if (key === 'c') ($('.bar-top [data-run]') ?? $('#po-run'))?.click()
   })
 }
