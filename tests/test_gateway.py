@@ -443,7 +443,8 @@ async def test_figures_come_while_somebody_looks(viewer, run, gateway):
     while not rows or rows[-1][1] is None:
         rows += (await browser.frame(10))["rows"]
     assert rows[-1][0] == str(container.pk)
-    assert 0.1 < rows[-1][1] < 0.6
+    # At most 0.3 of a core are allowed; on a busy machine it gets less.
+    assert 0.01 < rows[-1][1] < 0.6
     assert rows[-1][2] > 0
     from streams.stats import latest_stats
 
