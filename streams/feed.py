@@ -10,7 +10,7 @@ import redis.asyncio
 
 from streams.ring import MOST_BYTES, MOST_LINES, Cursor, Entry, read
 
-AWAY = "away"
+AWAY = '{"state":"away"}'
 """State of a ring while Redis does not answer."""
 
 FRAME = 64 * 1024
