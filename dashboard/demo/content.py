@@ -56,15 +56,15 @@ def _run(name: str, image: str, *, then: str = "", memory: int = 0, **body: Any)
     return Container({"name": name, "image": f"demo/{image}", **body}, then)
 
 
-def _in_shop(service: str, image: str, **body: Any) -> Container:
+def _in(stack: str, service: str, image: str, **body: Any) -> Container:
+    """One of a compose project: what compose itself would have named and labelled it."""
     labels = {
-        "com.docker.compose.project": "shop",
+        "com.docker.compose.project": stack,
         "com.docker.compose.service": service,
         "com.docker.compose.container-number": "1",
         "com.docker.compose.oneoff": "False",
     }
-    policy = {"name": "unless-stopped"}
-    return _run(f"shop-{service}-1", image, labels=labels, restart_policy=policy, **body)
+    return _run(f"{stack}-{service}-1", image, labels=labels, **body)
 
 
 def _volume(source: str, target: str) -> dict[str, Any]:
@@ -73,23 +73,23 @@ def _volume(source: str, target: str) -> dict[str, Any]:
 
 VOLUMES = ("session-data", "shop-data")
 
+_HERE = [{"container": 8080, "host_ip": "127.0.0.1"}]
+_ALWAYS, _STOPPED = {"name": "always"}, {"name": "unless-stopped"}
+
 CONTAINERS = (
-    _in_shop("web", "web:1.4.2", memory=64, ports=[{"container": 8080, "host_ip": "127.0.0.1"}]),
-    _in_shop("orders", "orders:2.0.1", memory=32, environment={"PAUSE": "1.2", "REGION": "north"}),
-    _in_shop("db", "redis:7", memory=96, mounts=[_volume("shop-data", "/data")]),
-    _run(
-        "website", "web:latest", memory=64, ports=[{"container": 8080, "host_ip": "127.0.0.1"}],
-        restart_policy={"name": "always"},
-    ),
+    _in("shop", "web", "web:1.4.2", memory=8, ports=_HERE, restart_policy=_STOPPED),
+    _in("shop", "orders", "orders:2.0.1", memory=8, environment={"PAUSE": "1.2"}, restart_policy=_STOPPED),
+    _in("shop", "db", "redis:7", memory=12, mounts=[_volume("shop-data", "/data")], restart_policy=_STOPPED),
+    _in("billing", "reports", "reports:2.1", memory=32),
+    _in("billing", "payments", "worker:0.9.0", command=["crash"], restart_policy=_ALWAYS),
+    _in("billing", "backup", "worker:0.9.0", command=["backup"]),
+    _run("website", "web:latest", memory=8, ports=_HERE, restart_policy=_ALWAYS),
     _run("status-page", "web:1.4", environment={"PROBE": "ready"}),
     _run("orders", "orders:latest", environment={"API_TOKEN": "not-a-real-token", "PAUSE": "0.4"}),
-    _run("session-store", "redis:latest", memory=128, mounts=[_volume("session-data", "/data")]),
-    _run("reports", "reports:2.1", memory=48),
-    _run("payments", "worker:0.9.0", command=["crash"], restart_policy={"name": "always"}),
+    _run("session-store", "redis:latest", memory=16, mounts=[_volume("session-data", "/data")]),
     _run("image-resizer", "worker:0.9.0", command=["resize"], memory=24),
-    _run("nightly-backup", "worker:0.9.0", command=["backup"]),
     _run("import-customers", "worker:0.9.0", command=["import"]),
     _run("search-indexer", "worker:0.9.0", then="pause"),
     _run("old-website", "web:1.4", then="stop"),
     _run("next-release", "reports:latest", start=False, ports=[{"container": 8080}]),
-)  # fmt: skip
+)

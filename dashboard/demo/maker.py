@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,5 +121,13 @@ def _run(engine: Engine, container: content.Container) -> ContainerInfo:
     if container.then == "pause":
         engine.pause(native_id)
     elif container.then == "stop":
+        _wait_for_output(engine, native_id)
         engine.stop(native_id, timeout=5)
     return engine.container(native_id)
+
+
+def _wait_for_output(engine: Engine, native_id: str) -> None:
+    """A shell that has not come to its trap yet would not hear the request to end."""
+    ends = time.monotonic() + 5
+    while time.monotonic() < ends and not list(engine.logs(native_id, tail=1)):
+        time.sleep(0.05)

@@ -32,7 +32,7 @@ class Screen:
 
 def _select_two(page: Page) -> None:
     page.locator('tr[data-name="orders"] input.check').check()
-    page.locator('tr[data-name="reports"] input.check').check()
+    page.locator('tr[data-name="billing-reports-1"] input.check').check()
 
 
 def _dialog(name: str) -> Act:
@@ -103,7 +103,7 @@ SCREENS: Mapping[str, Screen] = {
     "run": Screen("/containers/run/"),
     "run-faults": Screen("/containers/run/", _run_with_faults),
     "container": Screen("/containers/{shop-web-1}/", _figures),
-    "container-crashing": Screen("/containers/{payments}/"),
+    "container-crashing": Screen("/containers/{billing-payments-1}/"),
     "container-unhealthy": Screen("/containers/{status-page}/"),
     "container-killed": Screen("/containers/{image-resizer}/"),
     "container-logs": Screen("/containers/{orders}/logs/", _log_lines),
