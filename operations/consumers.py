@@ -166,8 +166,9 @@ class LiveConsumer(Socket):
             self._drop(list(refused))
             for topic, (code, detail) in refused.items():
                 await self.error(code, detail, topic=topic)
-        if self._stats is not None:
-            self._stats.ids = await database_sync_to_async(visible_containers)(self.actor, self._rows)
+        listener = self._stats  # the page may unsubscribe while the database is asked
+        if listener is not None:
+            listener.ids = await database_sync_to_async(visible_containers)(self.actor, self._rows)
 
     async def _bells(self) -> None:
         while True:
@@ -190,10 +191,10 @@ class LiveConsumer(Socket):
     async def _watch_stats(self) -> None:
         self._watch_no_stats()
         ids = await database_sync_to_async(visible_containers)(self.actor, self._rows)
-        self._stats = hub.StatsListener(ids)
-        await hub.get().watch_stats(self._stats)
-        self._stats.put(await stats.alatest(ids))
-        self._stats_task = self.go(self._figures(self._stats))
+        listener = hub.StatsListener(ids)
+        self._stats, self._stats_task = listener, self.go(self._figures(listener))
+        await hub.get().watch_stats(listener)
+        listener.put(await stats.alatest(ids))
 
     def _watch_no_stats(self) -> None:
         if self._stats is not None:
