@@ -42,6 +42,16 @@ def _run(command: list[str], what: str) -> None:
         raise SetupError(f"{what} failed:\n{tail}")
 
 
+def _pip(name: str, what: str) -> None:
+    """Installs exactly what this list says.
+
+    It is complete, so pip has nothing to resolve; where it does, a dependency with an extra
+    (``coverage[toml]``) counts as not pinned as soon as a newer version is out.
+    """
+    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--no-deps"]
+    _run([str(PYTHON), "-m", "pip", "install", *options, "-r", name], what)
+
+
 def _digest(*names: str) -> str:
     sums = hashlib.sha256(repr(sys.version_info[:2]).encode())
     for name in names:
@@ -86,8 +96,7 @@ def ensure_python_packages(*, dev: bool) -> None:
     # Once the packages for development are there, they stay current too.
     name = "requirements-dev" if dev or "requirements-dev" in installed else "requirements"
     say("Installing Python packages (the first time takes about a minute)")
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"]
-    _run([str(PYTHON), "-m", "pip", "install", *options, "-r", f"{name}.txt"], "Installing Python packages")
+    _pip(f"{name}.txt", "Installing Python packages")
     stamp.write_text(f"{name} {lists[name]}\n")
 
 
@@ -99,9 +108,7 @@ def _npm() -> list[str]:
             return [npm]
     if not (VENV / "bin" / "npm").exists():
         say("Installing Node.js")
-        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"]
-        command = [str(PYTHON), "-m", "pip", "install", *options, "-r", "requirements-node.txt"]
-        _run(command, "Installing Node.js")
+        _pip("requirements-node.txt", "Installing Node.js")
     os.environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return [str(VENV / "bin" / "npm")]
 

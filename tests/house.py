@@ -33,6 +33,11 @@ def files() -> tuple[Path, ...]:
     )
 
 
+def texts() -> list[Path]:
+    """The files that are text: git's own way to tell is a zero byte near the beginning."""
+    return [path for path in files() if b"\0" not in (ROOT / path).read_bytes()[:8000]]
+
+
 def with_ending(*endings: str) -> list[Path]:
     """The files whose names end so."""
     return [path for path in files() if path.suffix in endings]
@@ -40,8 +45,8 @@ def with_ending(*endings: str) -> list[Path]:
 
 @functools.cache
 def text(path: Path) -> str:
-    """Its content; what is no text is read as if it were."""
-    return (ROOT / path).read_text(errors="replace")
+    """Its content."""
+    return (ROOT / path).read_text()
 
 
 @functools.cache
