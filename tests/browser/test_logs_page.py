@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +13,7 @@ from playwright.sync_api import Browser, Page
 
 from tests import machine
 from tests.browser.visitor import Visitor
-from tests.processes import child
+from tests.processes import killed
 
 ANSI = machine.ROOT / "static/js/ansi.js"
 COUNTER = "trap 'exit 0' TERM; n=0; while :; do n=$((n+1)); echo \"INFO line $n\"; {} sleep {}; done"
@@ -195,10 +193,10 @@ def test_a_web_process_that_dies_costs_no_line(
     visitor.troubles.expect("WebSocket connection|htmx:|ERR_CONNECTION_REFUSED|Failed to load resource")
     page = visitor.page
     until(page, lambda: number(page) > 20, 20)
-    os.kill(child(live_app.process, "uvicorn"), signal.SIGKILL)
-    page.locator('[data-log-state="reconnecting"]').wait_for(timeout=5000)
-    assert "Reconnecting, last seen" in page.inner_text("[data-log-text]")
-    until(page, lambda: page.inner_text("[data-live-text]").startswith("Reconnecting, last seen"), 5)
+    with killed(live_app.process, "uvicorn"):
+        state(page, "reconnecting")
+        assert "Reconnecting, last seen" in page.inner_text("[data-log-text]")
+        until(page, lambda: page.inner_text("[data-live-text]").startswith("Reconnecting, last seen"))
     state(page, "live")
     until(page, lambda: page.inner_text("[data-live-text]") == "Live")
     before = number(page)
