@@ -76,6 +76,11 @@ class Engine(Protocol):
     def pause(self, native_id: str, *, deadline: float = 15) -> None: ...
     def unpause(self, native_id: str, *, deadline: float = 15) -> None: ...
     def rename(self, native_id: str, name: str, *, deadline: float = 10) -> None: ...
+    def set_restart_policy(
+        self, native_id: str, policy: str, *, max_retries: int = 0, deadline: float = 10
+    ) -> None:
+        """One of no, always, on-failure, unless-stopped. Running or not."""
+
     def remove(
         self, native_id: str, *, force: bool = False, volumes: bool = False, deadline: float = 60
     ) -> None: ...
@@ -84,6 +89,21 @@ class Engine(Protocol):
 
     def changes(self, native_id: str, *, deadline: float = 10) -> list[tuple[str, str]]:
         """``(kind, path)`` of the writable layer; kind is added, modified or deleted."""
+
+    def file_sizes(self, native_id: str, paths: Sequence[str], *, deadline: float = 2) -> Mapping[str, int]:
+        """Bytes of those paths that are files; what could not be told in time is left out."""
+
+    def copy_out(
+        self,
+        native_id: str,
+        paths: Sequence[str],
+        out: IO[bytes],
+        *,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 600,
+    ) -> int:
+        """Writes a tar of exactly these paths, and returns the bytes of files in it. `TooLarge` beyond ``most``."""
 
     def logs(
         self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20
@@ -120,6 +140,20 @@ class Engine(Protocol):
     # Volumes
     def create_volume(self, spec: VolumeSpec, *, deadline: float = 15) -> VolumeInfo: ...
     def remove_volume(self, name: str, *, force: bool = False, deadline: float = 30) -> None: ...
+    def read_volume(
+        self,
+        name: str,
+        out: IO[bytes],
+        *,
+        operation_id: str,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 600,
+    ) -> int:
+        """Writes all that is in it as an uncompressed tar, and returns its bytes. `TooLarge` beyond ``most``."""
+
+    def write_volume(self, name: str, data: IO[bytes], *, operation_id: str, deadline: float = 600) -> None:
+        """Puts back what `read_volume` wrote, from where ``data`` stands."""
 
     def close(self) -> None: ...
 

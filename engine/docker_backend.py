@@ -12,10 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from engine import docker_build, docker_create, docker_logs, docker_map_objects, docker_pull, names
+from engine import (
+    docker_build,
+    docker_create,
+    docker_data,
+    docker_logs,
+    docker_map_objects,
+    docker_pull,
+    names,
+)
 from engine.base import Emit, ShouldStop, never
 from engine.docker_map import mapping
 from engine.docker_reads import DockerReads
@@ -122,6 +130,33 @@ class DockerEngine(DockerReads):
         names.container_id(native_id)
         self._do(lambda client: client.remove_container(native_id, v=volumes, force=force), deadline)
 
+    def set_restart_policy(
+        self, native_id: str, policy: str, *, max_retries: int = 0, deadline: float = 10
+    ) -> None:
+        """Running or not; the container itself goes on as it is."""
+        names.container_id(native_id)
+        wanted: Any = {"Name": names.restart_policy(policy), "MaximumRetryCount": max_retries}
+        self._do(lambda client: client.update_container(native_id, restart_policy=wanted), deadline)
+
+    def file_sizes(self, native_id: str, paths: Sequence[str], *, deadline: float = 2) -> Mapping[str, int]:
+        names.container_id(native_id)
+        return docker_data.sizes(self._calls, native_id, paths, deadline)
+
+    def copy_out(
+        self,
+        native_id: str,
+        paths: Sequence[str],
+        out: IO[bytes],
+        *,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 600,
+    ) -> int:
+        names.container_id(native_id)
+        return docker_data.copy_out(
+            self._calls, native_id, paths, out, most=most, should_stop=should_stop, deadline=deadline
+        )
+
     def logs(
         self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20
     ) -> Iterator[LogLine]:
@@ -189,6 +224,31 @@ class DockerEngine(DockerReads):
     def remove_volume(self, name: str, *, force: bool = False, deadline: float = 30) -> None:
         names.volume_name(name)
         self._do(lambda client: client.remove_volume(name, force=force), deadline)
+
+    def read_volume(
+        self,
+        name: str,
+        out: IO[bytes],
+        *,
+        operation_id: str,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 600,
+    ) -> int:
+        names.volume_name(name)
+        return docker_data.read_volume(
+            self._calls,
+            name,
+            out,
+            operation_id=operation_id,
+            most=most,
+            should_stop=should_stop,
+            deadline=deadline,
+        )
+
+    def write_volume(self, name: str, data: IO[bytes], *, operation_id: str, deadline: float = 600) -> None:
+        names.volume_name(name)
+        docker_data.write_volume(self._calls, name, data, operation_id=operation_id, deadline=deadline)
 
 
 def _require_network(client: Client, reference: str) -> None:

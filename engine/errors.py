@@ -15,6 +15,7 @@
     ├── RegistryUnreachable     registry_unreachable  the engine cannot reach the registry
     ├── AuthRequired            registry_auth         the registry wants other credentials
     ├── BuildFailed             build_failed          a build step ended with an error
+    ├── TooLarge                too_large             more bytes than may be kept or copied
     ├── EventsLost              events_lost           a stream of events has a hole: look at everything again
     └── Cancelled               cancelled             the caller asked to stop, and it stopped
 
@@ -121,6 +122,12 @@ class BuildFailed(EngineError):
     """A build step ended with an error. ``details``: ``step`` (1-based) and ``exit_code`` where known."""
 
     code = "build_failed"
+
+
+class TooLarge(EngineError):
+    """More than what may be kept or copied. ``details``: ``most`` bytes."""
+
+    code = "too_large"
 
 
 class EventsLost(EngineError):

@@ -7,12 +7,14 @@ small part of a shell (`engine.fake_program`); what goes wrong is asked for with
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO
 
 from engine import docker_create, fake_build, names
 from engine.base import Emit, ShouldStop, never
 from engine.docker_logs import parameters
 from engine.errors import Cancelled, Conflict, ImageNotFound, InUse, Invalid, NotFound, RegistryUnreachable
+from engine.fake_data import FakeData
 from engine.fake_facts import FakeReads
 from engine.fake_program import exists, plan
 from engine.fake_streams import FakeStreams
@@ -21,7 +23,7 @@ from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
 from engine.types import ContainerState, LogLine, Progress, VolumeInfo
 
 
-class FakeEngine(FakeReads):
+class FakeEngine(FakeData, FakeReads):
     """Implements `engine.base.Engine` on a `World`."""
 
     # Containers
@@ -183,6 +185,19 @@ class FakeEngine(FakeReads):
                 self.world.forget(container)
 
         self._do("remove", work, deadline, writes=True)
+
+    def set_restart_policy(
+        self, native_id: str, policy: str, *, max_retries: int = 0, deadline: float = 10
+    ) -> None:
+        names.container_id(native_id)
+        names.restart_policy(policy)
+
+        def work() -> None:
+            container = self._container(native_id)
+            container.spec = replace(container.spec, restart_policy=policy, restart_max_retries=max_retries)
+            self.world.note("container", "update", native_id)
+
+        self._do("set_restart_policy", work, deadline, writes=True)
 
     def logs(
         self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20

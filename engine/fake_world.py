@@ -75,6 +75,7 @@ class Volume:
     driver: str = "local"
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    content: bytes = b""
 
 
 @dataclass(slots=True)

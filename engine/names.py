@@ -26,6 +26,8 @@ RESERVED_CONTAINER_NAMES = frozenset(
     {"slipway", *(f"slipway-{part}" for part in ("web", "worker", "gateway", "beat", "redis", "db", "proxy"))}
 )
 
+RESTART_POLICIES = ("no", "always", "on-failure", "unless-stopped")
+
 # re.ASCII everywhere and fullmatch only: "$" would let a trailing newline through.
 _HEX_64 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
@@ -77,6 +79,12 @@ def operation_id(value: object) -> str:
 
 def signal(value: object) -> str:
     return _checked(value, _SIGNAL, "Not a signal: a name such as KILL, TERM or HUP is expected.")
+
+
+def restart_policy(value: object) -> str:
+    if value not in RESTART_POLICIES:
+        raise Invalid(f"Not a restart policy: one of {', '.join(RESTART_POLICIES)} is expected.")
+    return str(value)
 
 
 def container_name(value: object) -> str:

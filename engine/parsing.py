@@ -18,7 +18,6 @@ from engine.specs import HealthcheckSpec, MountSpec, PortSpec, SpecError
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 MOUNT_TYPES = ("volume", "bind", "tmpfs")
-RESTART_POLICIES = ("no", "always", "on-failure", "unless-stopped")
 SMALLEST_MEMORY = 6 * 1024 * 1024
 """Engines refuse less."""
 
@@ -116,7 +115,7 @@ def _restart(f: Fields) -> tuple[str, int]:
     child = f.child("restart_policy")
     if child is None:
         return "no", 0
-    name = child.choice("name", "no", RESTART_POLICIES)
+    name = child.choice("name", "no", names.RESTART_POLICIES)
     retries = child.integer("max_retries", 0, 0, 1000)
     child.finish()
     if retries and name != "on-failure":

@@ -203,3 +203,41 @@ class OperationEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation_id} {self.seq} {self.kind}"
+
+
+class TrashItem(models.Model):
+    """What a removal has put aside, to be taken back until ``expires_at`` and then purged.
+
+    ``kind`` is container, volume or image; ``target_id`` the id of its row, which is there again after a return.
+    ``facts`` is what the return needs (written by the app that put it aside; never secrets); ``path`` a file below
+    the state directory, ``size`` its bytes or those that a purge would free, null where nobody counted.
+    """
+
+    class State(models.TextChoices):
+        GOING = "going", "Being put aside"
+        KEPT = "kept", "Kept"
+        RESTORED = "restored", "Taken back"
+        PURGED = "purged", "Removed for good"
+        LOST = "lost", "Gone from the engine"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    operation = models.OneToOneField(Operation, on_delete=models.CASCADE, related_name="trash")
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="trash")
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="trash")
+    kind = models.CharField(max_length=20)
+    target_id = models.CharField(max_length=64, db_index=True)
+    name = models.CharField(max_length=255)
+    native_id = models.CharField(max_length=255)
+    facts = models.JSONField(default=dict)
+    path = models.CharField(max_length=255, blank=True)
+    size = models.BigIntegerField(null=True, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.GOING, db_index=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"

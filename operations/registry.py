@@ -12,6 +12,7 @@ from engine.types import Progress
 if TYPE_CHECKING:
     from accounts.access import Actor
     from operations.models import Operation
+    from operations.plans import Plan
 
 
 class Context(Protocol):
@@ -63,7 +64,8 @@ class Kind:
 
     ``label`` is what people read ("Stop"), ``doing`` while it runs ("Stopping"). ``again`` submits the same
     change anew where the parameters alone do not suffice (a build needs its files); it may raise
-    `services.Refused`.
+    `services.Refused`. ``plan`` says what it would do, from rows and at most one short look at the engine; see
+    `operations.plans`.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Kind:
     verify: Verify | None = None
     after: After | None = None
     again: Callable[[Operation, Actor], Operation] | None = None
+    plan: Callable[[Operation, Actor], Plan] | None = None
 
 
 _kinds: dict[str, Kind] = {}
@@ -93,6 +96,7 @@ def operation(
     verify: Verify | None = None,
     after: After | None = None,
     again: Callable[[Operation, Actor], Operation] | None = None,
+    plan: Callable[[Operation, Actor], Plan] | None = None,
 ) -> Callable[[Verb], Verb]:
     """Registers the decorated function as the verb of this kind."""
 
@@ -100,7 +104,7 @@ def operation(
         if name in _kinds:
             raise RuntimeError(f"operation kind {name!r} is registered twice")
         _kinds[name] = Kind(
-            name, label, doing, permission or name, run, deadline, repeatable, verify, after, again
+            name, label, doing, permission or name, run, deadline, repeatable, verify, after, again, plan
         )
         return run
 

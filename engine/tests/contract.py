@@ -28,6 +28,7 @@ from engine.errors import (
     NotFound,
     PortInUse,
     RegistryUnreachable,
+    TooLarge,
 )
 from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
 from engine.stats import rate
@@ -267,6 +268,17 @@ def test_pause_and_unpause(engine: Engine, run: Create) -> None:
     assert state(engine, native_id) == ContainerState.RUNNING
     with pytest.raises(Conflict, match="not paused"):
         engine.unpause(native_id)
+
+
+def test_a_restart_policy_is_changed_while_it_runs(engine: Engine, run: Create) -> None:
+    native_id = run(ENDS, restart_policy={"name": "always"})
+    engine.set_restart_policy(native_id, "on-failure", max_retries=3)
+    info = engine.container(native_id)
+    assert (info.restart_policy, info.restart_max_retries, info.state) == ("on-failure", 3, "running")
+    engine.set_restart_policy(native_id, "no")
+    assert engine.container(native_id).restart_policy == "no"
+    with pytest.raises(Invalid):
+        engine.set_restart_policy(native_id, "sometimes")
 
 
 def test_kill_and_restart(engine: Engine, run: Create) -> None:
@@ -611,6 +623,36 @@ def test_volumes_come_and_go(engine: Engine, create: Create) -> None:
         engine.volume(name)
     with pytest.raises(NotFound):
         engine.remove_volume(name)
+
+
+def test_what_is_in_a_volume_is_read_and_written(engine: Engine) -> None:
+    name, content = unused_name(), io.BytesIO()
+    engine.create_volume(VolumeSpec.parse({"name": name}))
+    before = {image.native_id for image in engine.images()}
+    with pytest.raises(TooLarge):
+        engine.read_volume(name, io.BytesIO(), operation_id=str(uuid.uuid4()), most=100)
+    engine.write_volume(name, io.BytesIO(_volume_tar()), operation_id=str(uuid.uuid4()))
+    written = engine.read_volume(name, content, operation_id=str(uuid.uuid4()), most=2**20)
+    assert written == len(content.getvalue())
+    with tarfile.open(fileobj=io.BytesIO(content.getvalue())) as archive:
+        member = archive.getmember("volume/kept.txt")
+        found = archive.extractfile(member)
+        assert found
+        assert found.read() == b"kept"
+        assert (member.uid, member.gid, oct(member.mode & 0o7777)) == (1234, 567, "0o640")
+    engine.remove_volume(name)  # nothing that still mounts it was left
+    assert {image.native_id for image in engine.images()} == before
+    with pytest.raises(NotFound):
+        engine.read_volume("slipway-test-nowhere", io.BytesIO(), operation_id=str(uuid.uuid4()), most=100)
+
+
+def _volume_tar() -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        entry = tarfile.TarInfo("volume/kept.txt")
+        entry.size, entry.uid, entry.gid, entry.mode = 4, 1234, 567, 0o640
+        archive.addfile(entry, io.BytesIO(b"kept"))
+    return made.getvalue()
 
 
 def test_the_engines_own_networks_are_listed(engine: Engine) -> None:

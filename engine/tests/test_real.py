@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
+import tarfile
 import threading
 import time
 import uuid
@@ -15,9 +17,9 @@ import pytest
 from engine import docker_build, docker_create
 from engine.base import Engine, EngineStreams
 from engine.connect import connect, connect_streams
-from engine.errors import Cancelled, DeadlineExceeded, NotFound
+from engine.errors import Cancelled, DeadlineExceeded, NotFound, TooLarge
 from engine.specs import BuildSpec, ContainerSpec
-from engine.tests.conftest import BUSYBOX, until
+from engine.tests.conftest import BUSYBOX, until, unused_name
 from engine.tests.contract import ENDS, context
 from engine.types import ContainerState, LogLine
 from tests import machine
@@ -215,3 +217,30 @@ def test_a_restart_between_two_lists_shows(engine: Engine) -> None:
     assert started_at
     assert listed.state_since
     assert listed.state_since > started_at
+
+
+def test_exactly_the_files_that_were_written_are_copied(engine: Engine) -> None:
+    script = (
+        "mkdir -p /srv/new/deep; echo one > /srv/new/deep/a; ln -s a /srv/new/deep/link; echo host >> /etc/made;"
+        " echo data > /data/in-volume; rm /bin/vi; sleep 100"
+    )
+    native_id = started(
+        engine, script, mounts=[{"type": "volume", "source": unused_name(), "target": "/data"}]
+    )
+    until(lambda: ("added", "/etc/made") in engine.changes(native_id))
+    until(lambda: ("deleted", "/bin/vi") in engine.changes(native_id))
+    paths = [path for kind, path in engine.changes(native_id) if kind == "added" and path != "/data"]
+    sizes = engine.file_sizes(native_id, paths, deadline=10)
+    assert {"/srv/new/deep/a": 4, "/etc/made": 5}.items() <= sizes.items()
+    assert "/srv/new" not in sizes
+    out = io.BytesIO()
+    assert engine.copy_out(native_id, paths, out, most=1000) == 9
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
+        assert {member.name for member in archive} == {path.strip("/") for path in paths}
+        assert archive.getmember("srv/new/deep/link").linkname == "a"
+        found = archive.extractfile("srv/new/deep/a")
+        assert found
+        assert found.read() == b"one\n"
+    with pytest.raises(TooLarge):
+        engine.copy_out(native_id, paths, io.BytesIO(), most=5)
+    assert engine.container(native_id).state == "running"

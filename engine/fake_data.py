@@ -1,0 +1,85 @@
+"""Files of the fake engine: its containers write none, and a volume holds what was put into it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+from engine import names
+from engine.base import ShouldStop, never
+from engine.errors import NotFound, TooLarge
+from engine.fake_facts import FakeReads
+from engine.fake_world import Volume
+
+
+class FakeData(FakeReads):
+    """The part of `engine.base.Engine` that moves files."""
+
+    def file_sizes(self, native_id: str, paths: Sequence[str], *, deadline: float = 2) -> Mapping[str, int]:
+        names.container_id(native_id)
+        self._do("file_sizes", lambda: self._container(native_id), deadline)
+        return {}
+
+    def copy_out(
+        self,
+        native_id: str,
+        paths: Sequence[str],
+        out: IO[bytes],
+        *,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 600,
+    ) -> int:
+        names.container_id(native_id)
+        self._do("copy_out", lambda: self._container(native_id), deadline, should_stop=should_stop)
+        out.write(_nothing())
+        return 0
+
+    def read_volume(
+        self,
+        name: str,
+        out: IO[bytes],
+        *,
+        operation_id: str,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 600,
+    ) -> int:
+        names.volume_name(name)
+        names.operation_id(operation_id)
+        content = self._do(
+            "read_volume", lambda: self._volume(name).content, deadline, should_stop=should_stop
+        )
+        content = content or _nothing("volume")
+        if len(content) > most:
+            raise TooLarge("This volume holds more than what may be kept.", most=most)
+        return out.write(content)
+
+    def write_volume(self, name: str, data: IO[bytes], *, operation_id: str, deadline: float = 600) -> None:
+        names.volume_name(name)
+        names.operation_id(operation_id)
+        content = data.read()
+
+        def work() -> None:
+            self._volume(name).content = content
+
+        self._do("write_volume", work, deadline, writes=True)
+
+    def _volume(self, name: str) -> Volume:
+        found = self.world.volumes.get(name)
+        if found is None:
+            raise NotFound("This engine has no such volume.")
+        return found
+
+
+def _nothing(folder: str = "") -> bytes:
+    """A tar that holds nothing, or one empty folder."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        if folder:
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(entry)
+    return made.getvalue()
