@@ -201,6 +201,7 @@ def _mounted(calls: Calls, volume: str, operation_id: str, *, read_only: bool) -
             "NetworkMode": "none",
         },
     }
+    calls.run(lambda client: client.inspect_volume(volume), deadline=5)  # else the engine would make one
     container = f"slipway-volume-{operation_id[:13]}"
     image = calls.run(_empty_image, deadline=15, writes=True)
     try:
