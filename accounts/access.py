@@ -37,6 +37,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "container.unpause": (OPERATOR, "operate"),
     "container.rename": (OPERATOR, "operate"),
     "container.remove": (OPERATOR, "write"),
+    "container.recreate": (OPERATOR, "write"),
+    "container.copy": (ADMIN, "write"),
     "image.read": (VIEWER, "read"),
     "image.pull": (OPERATOR, "write"),
     "image.build": (OPERATOR, "write"),

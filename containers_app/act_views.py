@@ -10,20 +10,18 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.access import Actor, Denied, actor_of, require, requires
+from accounts.access import Denied, actor_of, require, requires
 from containers_app import operations, plans, present
 from containers_app.forms import KillForm, RenameForm
 from containers_app.models import Container
 from engine.errors import EngineError
 from operations.models import Operation
-from operations.reads import read
+from operations.plans import preview
 from operations.services import Refused
 from operations.web import answers, submitted, toast, why
 
 BULK = ("start", "stop", "restart", "pause", "unpause", "remove")
 MOST_AT_ONCE = 200
-LOOK = 1.5
-"""Seconds that a question waits for what the engine can tell about it."""
 _DOING = {
     "start": "Starting", "stop": "Stopping", "restart": "Restarting", "pause": "Pausing", "unpause": "Resuming",
     "remove": "Removing",
@@ -45,9 +43,11 @@ def remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What a removal would do, and the button that does it."""
     actor, container = actor_of(request), _get(request, pk)
     require(actor, "container.remove", container)
+    params = {"force": True}
+    plan = preview(lambda: operations.request(container, "remove", actor=actor, params=params), actor=actor)
     context = {
-        "container": container, "fate": plans.removal(container, _changes(container, actor)),
-        "title": f"Remove {container}?", "action": reverse("containers:act", args=[pk, "remove"]),
+        "container": container, "plan": plan, "title": f"Remove {container}?",
+        "action": reverse("containers:act", args=[pk, "remove"]),
     }  # fmt: skip
     return _dialog(request, "containers/remove.html", context)
 
@@ -100,7 +100,7 @@ def _bulk_removal(request: HttpRequest, found: list[Container]) -> HttpResponse:
         query.setlist("ids", [str(one.pk) for one in found])
         return HttpResponseRedirect(f"{reverse('containers:bulk')}?{query.urlencode()}")
     context = {
-        "fate": plans.removal_of_many(found), "ids": [one.pk for one in found],
+        "plan": plans.removal_of_many(found), "ids": [one.pk for one in found],
         "title": f"Remove {_count(len(found))}?", "action": reverse("containers:bulk"),
     }  # fmt: skip
     return _dialog(request, "containers/remove.html", context)
@@ -109,7 +109,7 @@ def _bulk_removal(request: HttpRequest, found: list[Container]) -> HttpResponse:
 def _ask_each(request: HttpRequest, action: str, found: list[Container]) -> tuple[int, list[str]]:
     """``(how many were accepted, sentences of those that were not)``."""
     done, refusals = 0, []
-    params = {"force": True, "volumes": bool(request.POST.get("volumes"))} if action == "remove" else {}
+    params = {"force": True, **_ticks(request.POST)} if action == "remove" else {}
     for container in found:
         try:
             _ask(request, container, action, params)
@@ -129,15 +129,6 @@ def _bulk_answer(request: HttpRequest, action: str, done: int, refusals: list[st
 
 def _ask(request: HttpRequest, container: Container, action: str, params: dict[str, Any]) -> Operation:
     return operations.request(container, action, actor=actor_of(request), params=params)
-
-
-def _changes(container: Container, actor: Actor) -> list[str] | None:
-    """Paths that differ from the image; ``None`` where the engine does not say so in time."""
-    try:
-        found = read("container.changes", container, actor=actor, deadline=LOOK)["changes"]
-    except EngineError:
-        return None
-    return [str(change["path"]) for change in found if change["kind"] != "deleted"]
 
 
 def _dialog(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
@@ -162,8 +153,13 @@ def _several(request: HttpRequest, ids: list[str]) -> list[Container]:
 def _params(action: str, asked: QueryDict) -> dict[str, Any]:
     """What the form of this action sends."""
     if action == "remove":
-        return {"force": bool(asked.get("force")), "volumes": bool(asked.get("volumes"))}
+        return {"force": bool(asked.get("force")), **_ticks(asked)}
     return {}
+
+
+def _ticks(asked: QueryDict) -> dict[str, Any]:
+    """The choices of a removal."""
+    return {name: bool(asked.get(name)) for name in ("volumes", "forever")}
 
 
 def _page(pk: UUID) -> str:

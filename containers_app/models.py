@@ -16,12 +16,20 @@ from images_app.models import Image
 from operations.models import Engine
 
 
+class OutOfTrash(models.Manager["Container"]):
+    """Containers without those that were removed and can still be taken back."""
+
+    def get_queryset(self) -> models.QuerySet[Container]:
+        return super().get_queryset().filter(trashed_at=None)
+
+
 class Container(models.Model):
     """An isolated, disposable process on one engine. ``native_id`` is the engine's 64-hex id.
 
     ``cpu_limit`` is in cores and ``memory_limit`` in bytes, 0 for none. ``environment`` and ``inspect`` have
     their secrets masked before they get here. ``ports`` is a list of ``{container, protocol, host, host_ip}``,
     ``networks`` of ``{name, native_id, ip, ip6, mac, aliases}``. ``stack`` is the compose project's name.
+    ``objects`` leaves out what is in the trash (``trashed_at``), ``everything`` does not.
     """
 
     class State(models.TextChoices):
@@ -87,6 +95,10 @@ class Container(models.Model):
     stack = models.CharField(max_length=120, blank=True, db_index=True)
     fingerprint = models.CharField(max_length=64, blank=True)
     seen_at = models.DateTimeField(default=timezone.now)
+    trashed_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    objects = OutOfTrash()
+    everything: models.Manager[Container] = models.Manager()
 
     class Meta:
         ordering: ClassVar = ["name"]

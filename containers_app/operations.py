@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from accounts.access import Actor
 from accounts.models import Team
-from containers_app import run, verbs, volumes
+from containers_app import removal, run, verbs, volumes, written
 from containers_app.models import Container, Volume
 from engine import guard, names
 from engine.fields import Fields
@@ -27,7 +27,7 @@ ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "re
 STOP_TIMEOUT = 10
 """Seconds to end by itself, where neither the wish nor the container says."""
 
-registry.target("container", lambda pk: Container.objects.select_related("engine").filter(pk=pk).first())
+registry.target("container", lambda pk: Container.everything.select_related("engine").filter(pk=pk).first())
 registry.target("volume", lambda pk: Volume.objects.select_related("engine").filter(pk=pk).first())
 
 
@@ -41,8 +41,8 @@ def request(
 ) -> Operation:
     """Asks for one of `ACTIONS`.
 
-    ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force`` and
-    ``volumes``; what is left out has its usual value.
+    ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force``,
+    ``volumes`` (anonymous ones too) and ``forever`` (not into the trash); what is left out has its usual value.
     """
     if action not in ACTIONS:
         raise SpecError({"action": [f"One of {', '.join(ACTIONS)} is expected."]})
@@ -125,10 +125,19 @@ def request_volume_create(
     )
 
 
+def request_copy(container: Container, *, actor: Actor, idempotency_key: str = "") -> Operation:
+    """Asks for a copy of the files that it has written outside its mounts."""
+    return services.submit(
+        "container.copy", actor=actor, engine=container.engine, team=container.team,
+        target=Target("container", str(container.pk), container.name),
+        params={"native_id": container.native_id}, idempotency_key=idempotency_key,
+    )  # fmt: skip
+
+
 def request_volume_remove(
-    volume: Volume, *, actor: Actor, force: bool = False, idempotency_key: str = ""
+    volume: Volume, *, actor: Actor, force: bool = False, forever: bool = False, idempotency_key: str = ""
 ) -> Operation:
-    """Asks for a volume to be removed, with what is in it."""
+    """Asks for a volume to be removed, with what is in it; ``forever``: without a copy to take back."""
     target = Target("volume", str(volume.pk), volume.name, services.lock("volume", volume.pk))
     return services.submit(
         "volume.remove",
@@ -136,7 +145,7 @@ def request_volume_remove(
         engine=volume.engine,
         target=target,
         team=volume.team,
-        params={"native_id": volume.native_id, "force": force},
+        params={"native_id": volume.native_id, "force": force, "forever": forever},
         idempotency_key=idempotency_key,
     )
 
@@ -164,7 +173,7 @@ def _params(container: Container, action: str, given: Mapping[str, Any]) -> dict
     elif action == "rename":
         found["name"] = fields.named("name", names.container_name)
     elif action == "remove":
-        found |= {"force": fields.boolean("force"), "volumes": fields.boolean("volumes")}
+        found |= {name: fields.boolean(name) for name in ("force", "volumes", "forever")}
     fields.finish()
     if fields.errors:
         raise SpecError(fields.errors)
@@ -172,5 +181,6 @@ def _params(container: Container, action: str, given: Mapping[str, Any]) -> dict
 
 
 __all__ = [
-    "ACTIONS", "request", "request_run", "request_volume_create", "request_volume_remove", "run", "verbs", "volumes",
+    "ACTIONS", "removal", "request", "request_copy", "request_run", "request_volume_create", "request_volume_remove",
+    "run", "verbs", "volumes", "written",
 ]  # fmt: skip

@@ -1,122 +1,300 @@
-"""What a removal would do, before anybody agrees: what goes for good, who is affected, what stays.
+"""What changes of containers and volumes would do, before anybody agrees.
 
-Told from rows alone: what the engine would have to count first (files in the writable layer) is named without a size.
+Told from rows, and from one look at what the writable layer holds that is bounded in time; what it did not tell is said
+to be unknown. Who shares a network or a volume with a container and is another team's is counted, never named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from django.conf import settings
+from django.db.models import Q
 from django.urls import reverse
 
-from accounts.access import Actor
+from accounts.access import Actor, can
 from accounts.querysets import visible_to
-from containers_app.listing import ports_of
 from containers_app.models import Container, Mount, Volume
+from engine.errors import EngineError
+from operations import trash
+from operations.models import Operation, TrashItem
+from operations.plans import Item, Plan, count, listed
+from operations.reads import read
 
+LOOK = 1.5
+"""Seconds that a plan waits for what the engine can tell about it."""
+FILES_SHOWN = 4
 _LIVE = ("running", "paused", "restarting")
 _KEPT_HERE = ("json-file", "local", "k8s-file", "")
 """Log drivers whose lines go with the container."""
 
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One line: what, some words on it, more that steps back, bytes (``None``: not counted), and what one can do.
-
-    ``tick`` is the name of a choice, with its words, and what the button says once it is taken.
-    """
-
-    what: str
-    text: str = ""
-    more: str = ""
-    size: int | None = None
-    link: str = ""
-    link_text: str = ""
-    tick: str = ""
-    tick_text: str = ""
-    wording: str = ""
+Written = Mapping[str, Any]
 
 
-@dataclass(slots=True)
-class Fate:
-    """The three lists. ``lead`` says how it is now, ``force`` that it has to be ended by force."""
-
-    lead: str = ""
-    force: bool = False
-    blocked: str = ""
-    button: str = "Remove"
-    lost: list[Item] = field(default_factory=list)
-    affected: list[Item] = field(default_factory=list)
-    kept: list[Item] = field(default_factory=list)
+def target(operation: Operation) -> Container | None:
+    """The container that an operation is about."""
+    return Container.everything.select_related("engine").filter(pk=operation.target_id).first()
 
 
-def removal(container: Container, changes: Sequence[str] | None = None) -> Fate:
-    """The fate of one container. ``changes``: paths that differ from its image, ``None`` where nobody could tell."""
+# Removing
+
+
+def removing(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``container.remove``."""
+    container = target(operation)
+    if container is None:
+        return Plan(lead="It is gone already.")
+    plan = removal(
+        container, written_by(container, actor), actor, forever=bool(operation.params.get("forever"))
+    )
+    if container.state in _LIVE and not operation.params.get("force"):
+        plan.blocked = "It is running: stop it first, or force it."
+    if operation.params.get("volumes"):
+        _take_anonymous(plan)
+    return plan
+
+
+def written_by(container: Container, actor: Actor) -> Written | None:
+    """What the writable layer holds, ``None`` where the engine did not say in time."""
+    try:
+        return read("container.written", container, actor=actor, deadline=LOOK)
+    except EngineError:
+        return None
+
+
+def removal(container: Container, written: Written | None, actor: Actor, *, forever: bool = False) -> Plan:
+    """The plan of one removal."""
     live = container.state in _LIVE
-    fate = Fate(force=live, button="Remove container")
-    served = [port.text for port in ports_of(container, "") if port.url]
+    plan = Plan(force=live, button="Remove container")
+    _undo(plan, forever=forever, no_undo="It removes itself when it ends." if container.auto_remove else "")
+    served = _served(container)
     if live:
-        serves = f" and serves {_and(served)}" if served else ""
-        fate.lead = f"It is {container.get_state_display().lower()}{serves}. It will be killed, without time to finish."
-    fate.lost.append(_written(changes))
-    fate.lost += _logs(container)
-    if live and served:
-        fate.affected.append(Item(_and(served), "stops answering"))
-    mounts = list(container.mounts.select_related("volume"))
-    fate.kept += [*_things(container, mounts), *_anonymous(mounts)]
-    return fate
-
-
-def removal_of_many(found: Sequence[Container]) -> Fate:
-    """The fate of several containers at once."""
-    live = [one for one in found if one.state in _LIVE]
-    count = f"{len(found)} container{'' if len(found) == 1 else 's'}"
-    fate = Fate(force=bool(live), button=f"Remove {count}")
-    if live:
-        fate.lead = f"{len(live)} of them run. They will be killed, without time to finish."
-    fate.lost = [Item(one.name, one.image_ref, "running" if one in live else "stopped") for one in found[:50]]
-    if len(found) > len(fate.lost):
-        fate.lost.append(Item(f"and {len(found) - len(fate.lost)} more"))
-    fate.lost.append(Item("Their logs and the files they wrote", "outside of volumes"))
-    served = [port.text for one in live for port in ports_of(one, "") if port.url]
-    if served:
-        fate.affected.append(
-            Item(_and(served[:12]), "stop answering" if len(served) > 1 else "stops answering")
+        serves = f" and serves {listed(served)}" if served else ""
+        end = (
+            "It is stopped first, with 10 s to finish."
+            if plan.undo_hours
+            else "It will be killed, without time to finish."
         )
-    fate.kept.append(Item("Images, volumes and networks"))
-    return fate
+        plan.lead = f"It is {container.get_state_display().lower()}{serves}. {end}"
+        plan.stopped.append(Item(container.name, container.get_state_display().lower()))
+    _lose(plan, container, written, actor)
+    if live and served:
+        plan.affected.append(
+            Item(listed(served), "stops answering" if len(served) == 1 else "stop answering")
+        )
+    plan.affected += dependents(container, actor)
+    mounts = list(container.mounts.select_related("volume"))
+    plan.kept += [*_things(container, mounts), *_anonymous(mounts)]
+    return plan
 
 
-def volume_removal(volume: Volume, actor: Actor) -> Fate:
-    """The fate of a volume. Nothing removes one that a container mounts."""
-    users = list(Container.objects.filter(mounts__volume=volume).distinct())
-    fate = Fate(button="Remove volume and its data")
-    fate.lost.append(Item("Everything in it", "", f"{volume.driver} driver", volume.size))
-    if users:
-        seen = list(visible_to(actor, Container.objects.filter(pk__in=[one.pk for one in users])))
-        names = [one.name for one in seen]
-        if hidden := len(users) - len(seen):
-            names.append(f"{hidden} of another team")
-        verb = "mounts" if len(users) == 1 else "mount"
-        fate.blocked = f"{_and(names)} {verb} it. Remove {'that' if len(users) == 1 else 'those'} first."
-        fate.affected = [Item(one.name, "", one.get_state_display().lower()) for one in seen]
-    return fate
+def removal_of_many(found: Sequence[Container]) -> Plan:
+    """The plan of removing several containers at once."""
+    live = [one for one in found if one.state in _LIVE]
+    many = count(len(found), "container")
+    plan = Plan(force=bool(live), button=f"Remove {many}")
+    _undo(plan)
+    if live:
+        end = "They are stopped first." if plan.undo_hours else "They will be killed, without time to finish."
+        plan.lead = f"{len(live)} of them {'runs' if len(live) == 1 else 'run'}. {end}"
+    plan.lost = [Item(one.name, one.image_ref, "running" if one in live else "stopped") for one in found[:50]]
+    if len(found) > len(plan.lost):
+        plan.lost.append(Item(f"and {len(found) - len(plan.lost)} more"))
+    plan.lost.append(Item("Their logs and the files they wrote", "outside of volumes"))
+    served = [port for one in live for port in _served(one)]
+    if served:
+        plan.affected.append(
+            Item(listed(served[:12]), "stop answering" if len(served) > 1 else "stops answering")
+        )
+    plan.kept.append(Item("Images, volumes and networks"))
+    return plan
 
 
-def _written(changes: Sequence[str] | None) -> Item:
-    """What the writable layer holds, by the deepest paths alone: a folder of a changed file counts for nothing."""
-    if changes is None:
+def restoring(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``container.restore``."""
+    container = target(operation)
+    item = TrashItem.objects.filter(pk=operation.params.get("trash")).first()
+    plan = Plan(button="Take back")
+    if container is None or item is None:
+        return plan
+    again = "and is started" if item.facts.get("running") else "and stays stopped, as it was"
+    plan.changed.append(Item(item.name, f"gets its name and restart policy again, {again}"))
+    if Container.objects.filter(engine_id=item.engine_id, name=item.name).exists():
+        plan.blocked = f'Another container is called "{item.name}" now: rename that one first.'
+    return plan
+
+
+def purging(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``container.purge``."""
+    container = target(operation)
+    if container is None:
+        return Plan(lead="It is gone already.")
+    plan = removal(container, written_by(container, actor), actor, forever=True)
+    plan.button, plan.lead, plan.force = "Remove for good", "Nothing brings it back.", False
+    return plan
+
+
+# Stopping, restarting, renaming
+
+
+def stopping(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``container.stop``, ``kill``, ``pause`` and ``restart``."""
+    container = target(operation)
+    if container is None:
+        return Plan(lead="It is gone.")
+    action = operation.kind.partition(".")[2]
+    back = action == "restart"
+    plan = Plan(button=action.capitalize())
+    words = {"restart": "stopped and started", "pause": "frozen", "kill": "sent a signal"}.get(
+        action, "stopped"
+    )
+    if container.state not in _LIVE and not back:
+        plan.lead = "It does not run."
+        return plan
+    plan.stopped.append(Item(container.name, words))
+    served = _served(container)
+    if served:
+        word = "does not answer" if len(served) == 1 else "do not answer"
+        plan.affected.append(Item(listed(served), f"{word} until it runs again"))
+    plan.affected += dependents(container, actor)
+    plan.kept.append(Item("What it wrote", "and its volumes, networks and settings"))
+    if action == "stop" and container.auto_remove:
+        plan.kept, plan.lost = (
+            [],
+            [Item(container.name, "removes itself when it ends", "with what it wrote and its logs")],
+        )
+    return plan
+
+
+def renaming(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``container.rename``."""
+    container = target(operation)
+    if container is None:
+        return Plan(lead="It is gone.")
+    plan = Plan(
+        button="Rename", changed=[Item(container.name, f"is called {operation.params.get('name', '')} then")]
+    )
+    own = [str(n.get("name")) for n in container.networks if n.get("name") not in ("bridge", "host", "none")]
+    if own:
+        plan.affected.append(
+            Item(
+                f"Others on {listed(own)}",
+                f'reach it by its new name; "{container.name}" is not found any more',
+            )
+        )
+    return plan
+
+
+def dependents(container: Container, actor: Actor) -> list[Item]:
+    """Containers that use its network, its processes or its volumes, or are linked to it."""
+    of = f"container:{container.native_id}"
+    shares = Q()
+    for mode in ("NetworkMode", "PidMode", "IpcMode"):
+        shares |= Q(**{f"inspect__HostConfig__{mode}": of})
+    uses = Q(inspect__HostConfig__VolumesFrom__icontains=container.native_id)
+    uses |= Q(inspect__HostConfig__Links__icontains=f"/{container.name}:")
+    others = Container.objects.filter(engine_id=container.engine_id).exclude(pk=container.pk)
+    found: list[Item] = []
+    for condition, words in (
+        (shares, "shares its network or processes: cut off with it"),
+        (uses, "uses its volumes or a link"),
+    ):
+        users = others.filter(condition)
+        seen = list(visible_to(actor, users).values_list("name", flat=True)[:20])
+        found += [Item(name, words) for name in seen]
+        if hidden := users.count() - len(seen):
+            found.append(Item(count(hidden, "container of another team", "containers of other teams"), words))
+    return found
+
+
+# Volumes
+
+
+def volume_removing(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``volume.remove``."""
+    volume = Volume.objects.filter(pk=operation.target_id).first()
+    if volume is None:
+        return Plan(lead="It is gone already.")
+    return volume_removal(volume, actor, forever=bool(operation.params.get("forever")))
+
+
+def volume_removal(volume: Volume, actor: Actor, *, forever: bool = False) -> Plan:
+    """Nothing removes a volume that a container mounts; one in the trash goes for good with it."""
+    users = list(Container.everything.filter(mounts__volume=volume).distinct())
+    plan = Plan(button="Remove volume and its data")
+    _undo(plan, forever=forever, no_undo=_volume_stays_gone(volume))
+    plan.lost.append(Item("Everything in it", "", f"{volume.driver} driver", volume.size))
+    if volume.size is None:
+        plan.unknown.append("how much is in it")
+    there = [one for one in users if one.trashed_at is None]
+    seen = {
+        one.pk for one in visible_to(actor, Container.everything.filter(pk__in=[one.pk for one in users]))
+    }
+    names = [one.name for one in there if one.pk in seen]
+    if hidden := len(there) - len(names):
+        names.append(f"{hidden} of another team")
+    if there:
+        verb = "mounts" if len(there) == 1 else "mount"
+        plan.blocked = f"{listed(names)} {verb} it. Remove {'that' if len(there) == 1 else 'those'} first."
+    plan.affected = [Item(one.name, "", one.get_state_display().lower()) for one in there if one.pk in seen]
+    for one in users:
+        if one.trashed_at is not None:
+            name = _name_in_trash(one) if one.pk in seen else "A container of another team"
+            plan.lost.append(Item(name, "in the trash, mounts it: it cannot be taken back any more"))
+    return plan
+
+
+def _volume_stays_gone(volume: Volume) -> str:
+    if volume.driver != "local" or volume.options:
+        return "Its data lies outside the engine's own folder, and is not copied."
+    if volume.size is not None and volume.size > trash.most_bytes():
+        return f"It holds more than the {settings.UNDO_MB} MB that are kept."
+    return ""
+
+
+def _name_in_trash(container: Container) -> str:
+    item = TrashItem.objects.filter(kind="container", target_id=str(container.pk)).first()
+    return item.name if item else container.name
+
+
+# Parts
+
+
+def _undo(plan: Plan, *, forever: bool = False, no_undo: str = "") -> None:
+    plan.no_undo = no_undo or (
+        "" if trash.hours() else "Removals are for good here (SLIPWAY_UNDO_HOURS is 0)."
+    )
+    if forever:
+        plan.no_undo = plan.no_undo or "It was asked for to be for good."
+    plan.undo_hours = 0 if plan.no_undo else trash.hours()
+
+
+def _lose(plan: Plan, container: Container, written: Written | None, actor: Actor) -> None:
+    plan.lost.append(_written(container, written, actor))
+    if written is None:
+        plan.unknown.append("which files it wrote")
+    elif not written["complete"]:
+        plan.unknown.append("the sizes of all its files")
+    plan.lost += _logs(container)
+
+
+def _written(container: Container, written: Written | None, actor: Actor) -> Item:
+    """What the writable layer holds, mounts and noise left out."""
+    if written is None:
         return Item("Files it wrote", "inside the container", "everything outside its volumes and host paths")
-    kept = set(changes)
-    parents = {path.rpartition("/")[0] for path in kept}
-    files = sorted(path for path in kept if path not in parents)
+    files: list[str] = [entry["path"] for entry in written["files"]]
     if not files:
         return Item("No changed files", "inside the container")
     folders = list(dict.fromkeys("/" + path.strip("/").split("/")[0] for path in files))
-    rest = f" and {len(folders) - 4} more" if len(folders) > 4 else ""
-    word = "1 changed file" if len(files) == 1 else f"{len(files)} changed files"
-    return Item(word, "inside the container", "below " + ", ".join(folders[:4]) + rest)
+    rest = f" and {len(folders) - FILES_SHOWN} more" if len(folders) > FILES_SHOWN else ""
+    may = can(actor, "container.copy", container)
+    return Item(
+        count(int(written["total"]), "changed file"), "inside the container",
+        "below " + ", ".join(folders[:FILES_SHOWN]) + rest,
+        size=int(written["bytes"]) if written["complete"] else None,
+        link=reverse("containers:copy", args=[container.pk]) if may else "", link_text="Save a copy",
+    )  # fmt: skip
 
 
 def _logs(container: Container) -> list[Item]:
@@ -127,6 +305,11 @@ def _logs(container: Container) -> list[Item]:
     return [Item("Its logs", "", driver, link=page, link_text="Look first")]
 
 
+def _served(container: Container) -> list[str]:
+    """The engine's ports that lead to it; one address family says all."""
+    return list(dict.fromkeys(f"port {port['host']}" for port in container.ports if port.get("host")))
+
+
 def _things(container: Container, mounts: Iterable[Mount]) -> list[Item]:
     volumes = [m.source for m in mounts if m.type == "volume" and not (m.volume and m.volume.anonymous)]
     paths = [m.source for m in mounts if m.type == "bind"]
@@ -134,7 +317,7 @@ def _things(container: Container, mounts: Iterable[Mount]) -> list[Item]:
     found = [Item("Image", container.image_ref or container.image_native_id[:19])]
     for word, names in (("Volume", volumes), ("Host path", paths), ("Network", networks)):
         if names:
-            found.append(Item(word if len(names) == 1 else f"{word}s", _and(names)))
+            found.append(Item(word if len(names) == 1 else f"{word}s", listed(names)))
     return found
 
 
@@ -148,7 +331,7 @@ def _anonymous(mounts: Iterable[Mount]) -> list[Item]:
     return [
         Item(
             f"{len(found)} anonymous volume{'s' if many else ''}",
-            f"at {_and([m.target for m in found])}",
+            f"at {listed([m.target for m in found])}",
             size=sum(sizes) if sizes else None,
             tick="volumes",
             tick_text="Remove too",
@@ -157,6 +340,7 @@ def _anonymous(mounts: Iterable[Mount]) -> list[Item]:
     ]
 
 
-def _and(names: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+def _take_anonymous(plan: Plan) -> None:
+    """The choice was made: they go too."""
+    plan.lost += [item for item in plan.kept if item.tick == "volumes"]
+    plan.kept = [item for item in plan.kept if item.tick != "volumes"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from containers_app import sync
 from containers_app.models import Container
+from containers_app.written import written_files
 from engine.base import Engine as EngineBackend
 from operations import registry
 from operations.models import Engine
@@ -56,6 +57,12 @@ def processes(engine: EngineBackend, row: Container, params: Mapping[str, Any]) 
 def changes(engine: EngineBackend, row: Container, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """The writable layer against the image: ``{"changes": [{"kind", "path"}, …]}``."""
     return {"changes": [{"kind": kind, "path": path} for kind, path in engine.changes(row.native_id)]}
+
+
+@reader("container.written", target="container", permission="container.read")
+def written(engine: EngineBackend, row: Container, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What would be lost with the writable layer; see `containers_app.written`."""
+    return written_files(engine, row.native_id, [mount.target for mount in row.mounts.all()])
 
 
 @reader("volume.sizes", target="engine", permission="volume.read")

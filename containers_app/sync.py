@@ -19,8 +19,9 @@ from accounts.models import Team
 from containers_app import facts
 from containers_app.models import Container, Mount, Network, Volume
 from engine.base import Engine as EngineBackend
-from engine.types import ContainerInfo, Event
+from engine.types import ContainerInfo, ContainerState, Event
 from images_app.models import Image
+from operations import trash
 from operations.models import Engine
 from operations.projection import Report, chunks, differs, inspected, listed, newer
 from streams import bell
@@ -30,6 +31,10 @@ _INSIDE = {
     "exec_create", "exec_start", "exec_detach", "exec_die", "top", "attach", "detach", "resize", "copy",
     "archive-path", "extract-to-dir", "export", "commit",
 }  # fmt: skip
+
+LIVE = (ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.RESTARTING)
+TRASH = "slipway-trash-"
+"""How the names of containers in the trash begin: their own are free for others."""
 
 
 def reconcile(engine: Engine, backend: EngineBackend) -> Report:
@@ -75,10 +80,10 @@ def refresh(
     _sync_volumes(engine, backend)
     _look(engine, backend, [native_id], Report(), team=team)
     # Gone between the inspection and the writing: nobody would tell us again.
-    if not Container.objects.filter(engine=engine, native_id=native_id).exists():
+    if not Container.everything.filter(engine=engine, native_id=native_id).exists():
         return None
     _look(engine, backend, [native_id], Report())
-    row = Container.objects.filter(engine=engine, native_id=native_id).first()
+    row = Container.everything.filter(engine=engine, native_id=native_id).first()
     if row and team:
         _take_volumes(row, team)
     return row
@@ -101,14 +106,14 @@ def put_sizes(engine: Engine, sizes: Mapping[str, int]) -> None:
 
 def link_images(engine: Engine) -> None:
     """Points containers at the rows of their images, in one statement: either may have been seen first."""
-    there = Image.objects.filter(engine=engine, native_id=OuterRef("image_native_id"))
-    Container.objects.filter(engine=engine, image=None, image_native_id__in=_image_ids(engine)).update(
+    there = Image.everything.filter(engine=engine, native_id=OuterRef("image_native_id"))
+    Container.everything.filter(engine=engine, image=None, image_native_id__in=_image_ids(engine)).update(
         image=Subquery(there.values("pk")[:1])
     )
 
 
 def _image_ids(engine: Engine) -> Any:
-    return Image.objects.filter(engine=engine).values("native_id")
+    return Image.everything.filter(engine=engine).values("native_id")
 
 
 # Containers
@@ -118,7 +123,7 @@ def _sync_containers(engine: Engine, backend: EngineBackend, report: Report) -> 
     seen = timezone.now()
     summaries = {summary.native_id: summary for summary in backend.containers()}
     columns = ("native_id", "fingerprint", "state", "started_at", "finished_at")
-    rows = {row["native_id"]: row for row in Container.objects.filter(engine=engine).values(*columns)}
+    rows = {row["native_id"]: row for row in Container.everything.filter(engine=engine).values(*columns)}
     wanted = [
         key
         for key, summary in summaries.items()
@@ -154,7 +159,7 @@ def _save(
 ) -> None:
     """Upserts what differs, unless somebody has looked later."""
     ids = [info.native_id for info in infos]
-    rows = {row.native_id: row for row in Container.objects.filter(engine=engine, native_id__in=ids)}
+    rows = {row.native_id: row for row in Container.everything.filter(engine=engine, native_id__in=ids)}
     write: dict[str, dict[str, Any]] = {}
     for info in infos:
         row = rows.get(info.native_id)
@@ -163,10 +168,10 @@ def _save(
             if row is None or differs(row, values):
                 write[info.native_id] = values
     images = dict(
-        Image.objects.filter(engine=engine, native_id__in={v["image_native_id"] for v in write.values()})
+        Image.everything.filter(engine=engine, native_id__in={v["image_native_id"] for v in write.values()})
         .values_list("native_id", "pk")
     )  # fmt: skip
-    Container.objects.bulk_create(
+    Container.everything.bulk_create(
         [
             Container(
                 engine=engine, native_id=key, team=team, seen_at=seen,
@@ -179,14 +184,30 @@ def _save(
         update_fields=["seen_at", "image", *next(iter(write.values()), {})],
     )  # fmt: skip
     if team:
-        Container.objects.filter(engine=engine, native_id__in=ids, team=None).update(team=team)
-    pks = dict(Container.objects.filter(engine=engine, native_id__in=ids).values_list("native_id", "pk"))
+        Container.everything.filter(engine=engine, native_id__in=ids, team=None).update(team=team)
+    _out_of_trash(rows.values(), infos, seen)
+    pks = dict(Container.everything.filter(engine=engine, native_id__in=ids).values_list("native_id", "pk"))
     moved = _save_mounts(engine, [info for info in infos if info.native_id in pks], pks)
     added = {key for key in write if key not in rows}
     report.added += len(added)
     report.changed += len(write) - len(added)
     changed = {pks[key] for key in write} | moved
     _ring(changed, images.values() if added else ())
+
+
+def _out_of_trash(rows: Iterable[Container], infos: Sequence[ContainerInfo], seen: datetime) -> None:
+    """Somebody has renamed or started what was in the trash: it is not there any more."""
+    found = {info.native_id: info for info in infos}
+    left = [
+        row.pk
+        for row in rows
+        if row.trashed_at
+        and row.trashed_at < seen
+        and (found[row.native_id].state in LIVE or not found[row.native_id].name.startswith(TRASH))
+    ]
+    if left:
+        Container.everything.filter(pk__in=left).update(trashed_at=None)
+        trash.left("container", left)
 
 
 def _save_mounts(engine: Engine, infos: Sequence[ContainerInfo], pks: Mapping[str, Any]) -> set[Any]:
@@ -220,10 +241,11 @@ def _forget(engine: Engine, ids: Collection[str], seen: datetime, report: Report
     """Deletes the rows of containers that are gone, unless somebody has seen them since."""
     for chunk in chunks(ids):
         with transaction.atomic():
-            rows = Container.objects.filter(engine=engine, native_id__in=chunk, seen_at__lte=seen)
+            rows = Container.everything.filter(engine=engine, native_id__in=chunk, seen_at__lte=seen)
             found = dict(rows.values_list("pk", "image_id"))
             if found:
-                Container.objects.filter(pk__in=found).delete()
+                trash.lost("container", found)
+                Container.everything.filter(pk__in=found).delete()
                 report.removed += len(found)
                 _ring(found, [image for image in found.values() if image])
 

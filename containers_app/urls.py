@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from containers_app import act_views, run_views, views, volume_views
+from containers_app import act_views, copy_views, run_views, views, volume_views
 
 container_urls = [
     path("", views.container_list, name="list"),
@@ -17,6 +17,8 @@ container_urls = [
     path("<uuid:pk>/do/<slug:action>/", act_views.act, name="act"),
     path("<uuid:pk>/remove/", act_views.remove, name="remove"),
     path("<uuid:pk>/kill/", act_views.kill, name="kill"),
+    path("<uuid:pk>/copy/", copy_views.copy, name="copy"),
+    path("copies/<uuid:pk>/", copy_views.download, name="download"),
     path("<uuid:pk>/rename/", act_views.rename, name="rename"),
 ]
 volume_urls = [

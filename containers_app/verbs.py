@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from containers_app import sync
+from containers_app import plans, sync
 from engine.errors import Conflict, EngineError, NotFound
 from engine.types import ContainerInfo, ContainerState
 from operations.registry import Context, operation
 
-LIVE = (ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.RESTARTING)
+LIVE = sync.LIVE
 LONGEST_STOP = 300
 """Seconds a container may be given to end."""
 SETTLE = 10.0
@@ -28,34 +28,34 @@ Result = Mapping[str, Any]
 
 def after(ctx: Context) -> None:
     """The container's row is true before the operation says how it ended."""
-    sync.refresh(ctx.operation.engine, ctx.engine, _id(ctx))
+    sync.refresh(ctx.operation.engine, ctx.engine, native_id(ctx))
 
 
-def _id(ctx: Context) -> str:
+def native_id(ctx: Context) -> str:
     return str(ctx.params["native_id"])
 
 
-def _look(ctx: Context) -> ContainerInfo | None:
+def look(ctx: Context) -> ContainerInfo | None:
     try:
-        return ctx.engine.container(_id(ctx))
+        return ctx.engine.container(native_id(ctx))
     except NotFound:
         return None
 
 
-def _must(ctx: Context) -> ContainerInfo:
-    found = _look(ctx)
+def must(ctx: Context) -> ContainerInfo:
+    found = look(ctx)
     if found is None:
         raise NotFound("This container is gone from the engine.")
     return found
 
 
-def _until(
+def until(
     ctx: Context, happened: Callable[[ContainerInfo | None], bool], otherwise: str
 ) -> ContainerInfo | None:
     """The container once it is as it was asked for; `Conflict` where that does not come."""
     deadline = time.monotonic() + SETTLE
     while True:
-        info = _look(ctx)
+        info = look(ctx)
         if happened(info):
             return info
         if time.monotonic() > deadline:
@@ -63,7 +63,7 @@ def _until(
         time.sleep(0.1)
 
 
-def _result(ctx: Context, info: ContainerInfo | None, *, changed: bool = True) -> Result:
+def result(ctx: Context, info: ContainerInfo | None, *, changed: bool = True) -> Result:
     found: dict[str, Any] = {"container": ctx.operation.target_id, "changed": changed}
     return {**found, "state": info.state.value if info else "removed"}
 
@@ -91,17 +91,17 @@ def _before(ctx: Context) -> datetime | None:
 def _has_begun(ctx: Context) -> bool | None:
     if not _asked(ctx):
         return False
-    info = _look(ctx)
+    info = look(ctx)
     return True if info and _begun_again(info, _before(ctx)) else None
 
 
 def _is_live(ctx: Context) -> bool | None:
-    info = _look(ctx)
+    info = look(ctx)
     return True if info and info.state in LIVE else _has_begun(ctx)
 
 
 def _is_off(ctx: Context) -> bool | None:
-    info = _look(ctx)
+    info = look(ctx)
     return True if info is None or info.state not in LIVE else None
 
 
@@ -109,107 +109,113 @@ def _is_ended(ctx: Context) -> bool | None:
     return True if _asked(ctx) and _is_off(ctx) else _has_begun(ctx)
 
 
-def _is_gone(ctx: Context) -> bool | None:
-    return True if _look(ctx) is None else None
-
-
 def _is_paused(ctx: Context) -> bool | None:
-    return True if _must(ctx).state is ContainerState.PAUSED else None
+    return True if must(ctx).state is ContainerState.PAUSED else None
 
 
 def _is_unpaused(ctx: Context) -> bool | None:
-    return True if _must(ctx).state is not ContainerState.PAUSED else None
+    return True if must(ctx).state is not ContainerState.PAUSED else None
 
 
 def _is_renamed(ctx: Context) -> bool | None:
-    return True if _must(ctx).name == ctx.params["name"] else None
+    return True if must(ctx).name == ctx.params["name"] else None
 
 
 @operation("container.start", label="Start", doing="Starting", repeatable=True, verify=_is_live, after=after)
 def start(ctx: Context) -> Result:
     """Starts it where it does not run."""
-    before = _must(ctx)
+    before = must(ctx)
     if before.state in LIVE:
-        return _result(ctx, before, changed=False)
+        return result(ctx, before, changed=False)
     _remember(ctx, before)
     ctx.check_fence()
-    ctx.engine.start(_id(ctx))
-    info = _until(
+    ctx.engine.start(native_id(ctx))
+    info = until(
         ctx,
         lambda now: _begun_again(now, before.started_at),
         "The engine accepted the start, and the container has not started.",
     )
-    return _result(ctx, info)
+    return result(ctx, info)
 
 
 @operation(
     "container.stop", label="Stop", doing="Stopping", deadline=LONGEST_STOP + 60, repeatable=True, verify=_is_off,
-    after=after,
+    after=after, plan=plans.stopping,
 )  # fmt: skip
 def stop(ctx: Context) -> Result:
     """Asks it to end, and after its time kills it. Cancelling spares it the kill."""
-    before = _must(ctx)
+    before = must(ctx)
     if before.state not in LIVE:
-        return _result(ctx, before, changed=False)
+        return result(ctx, before, changed=False)
     ctx.check_fence()
-    ctx.engine.stop(_id(ctx), timeout=int(ctx.params["timeout"]), should_stop=ctx.should_stop)
-    info = _until(
+    ctx.engine.stop(native_id(ctx), timeout=int(ctx.params["timeout"]), should_stop=ctx.should_stop)
+    info = until(
         ctx,
         lambda now: now is None or now.state not in LIVE,
         "The engine accepted the stop, and the container still runs.",
     )
-    return _result(ctx, info)
+    return result(ctx, info)
 
 
 @operation(
     "container.restart", label="Restart", doing="Restarting", deadline=LONGEST_STOP + 60, verify=_has_begun,
-    after=after,
+    after=after, plan=plans.stopping,
 )  # fmt: skip
 def restart(ctx: Context) -> Result:
     """Stops it where it runs, and starts it."""
-    before = _must(ctx)
+    before = must(ctx)
     _remember(ctx, before)
     ctx.check_fence()
-    ctx.engine.restart(_id(ctx), timeout=int(ctx.params["timeout"]))
-    info = _until(
+    ctx.engine.restart(native_id(ctx), timeout=int(ctx.params["timeout"]))
+    info = until(
         ctx,
         lambda now: _begun_again(now, before.started_at),
         "The engine accepted the restart, and the container has not restarted.",
     )
-    return _result(ctx, info)
+    return result(ctx, info)
 
 
-@operation("container.kill", label="Kill", doing="Killing", verify=_is_ended, after=after)
+@operation(
+    "container.kill", label="Kill", doing="Killing", verify=_is_ended, after=after, plan=plans.stopping
+)
 def kill(ctx: Context) -> Result:
     """Sends a signal to its first process. Only KILL is certain to end it."""
-    before, signal = _must(ctx), str(ctx.params["signal"])
+    before, signal = must(ctx), str(ctx.params["signal"])
     _remember(ctx, before)
     ctx.check_fence()
-    ctx.engine.kill(_id(ctx), signal=signal)
-    info = _look(ctx)
+    ctx.engine.kill(native_id(ctx), signal=signal)
+    info = look(ctx)
     if signal.removeprefix("SIG") in ("KILL", "9"):
         # A restart policy may have it up again at once.
-        info = _until(
+        info = until(
             ctx,
             lambda now: (
                 now is None or now.state is not ContainerState.RUNNING or _begun_again(now, before.started_at)
             ),
             "The engine has sent the signal, and the container still runs.",
         )
-    return _result(ctx, info)
+    return result(ctx, info)
 
 
-@operation("container.pause", label="Pause", doing="Pausing", repeatable=True, verify=_is_paused, after=after)
+@operation(
+    "container.pause",
+    label="Pause",
+    doing="Pausing",
+    repeatable=True,
+    verify=_is_paused,
+    after=after,
+    plan=plans.stopping,
+)
 def pause(ctx: Context) -> Result:
     """Freezes its processes."""
-    before = _must(ctx)
+    before = must(ctx)
     if before.state is ContainerState.PAUSED:
-        return _result(ctx, before, changed=False)
+        return result(ctx, before, changed=False)
     ctx.check_fence()
-    ctx.engine.pause(_id(ctx))
-    return _result(
+    ctx.engine.pause(native_id(ctx))
+    return result(
         ctx,
-        _until(
+        until(
             ctx,
             lambda now: now is not None and now.state is ContainerState.PAUSED,
             "The engine accepted the pause, and the container is not paused.",
@@ -222,14 +228,14 @@ def pause(ctx: Context) -> Result:
 )
 def unpause(ctx: Context) -> Result:
     """Lets its processes go on."""
-    before = _must(ctx)
+    before = must(ctx)
     if before.state is ContainerState.RUNNING:
-        return _result(ctx, before, changed=False)
+        return result(ctx, before, changed=False)
     ctx.check_fence()
-    ctx.engine.unpause(_id(ctx))
-    return _result(
+    ctx.engine.unpause(native_id(ctx))
+    return result(
         ctx,
-        _until(
+        until(
             ctx,
             lambda now: now is None or now.state is not ContainerState.PAUSED,
             "The engine accepted it, and the container is still paused.",
@@ -238,37 +244,23 @@ def unpause(ctx: Context) -> Result:
 
 
 @operation(
-    "container.rename", label="Rename", doing="Renaming", repeatable=True, verify=_is_renamed, after=after
+    "container.rename",
+    label="Rename",
+    doing="Renaming",
+    repeatable=True,
+    verify=_is_renamed,
+    after=after,
+    plan=plans.renaming,
 )
 def rename(ctx: Context) -> Result:
     """Gives it another name."""
     name = str(ctx.params["name"])
-    before = _must(ctx)
+    before = must(ctx)
     if before.name == name:
-        return {**_result(ctx, before, changed=False), "name": name}
+        return {**result(ctx, before, changed=False), "name": name}
     ctx.check_fence()
-    ctx.engine.rename(_id(ctx), name)
-    info = _must(ctx)
+    ctx.engine.rename(native_id(ctx), name)
+    info = must(ctx)
     if info.name != name:
         raise EngineError("The engine accepted the name, and the container has another one.")
-    return {**_result(ctx, info), "name": name}
-
-
-@operation(
-    "container.remove", label="Remove", doing="Removing", deadline=120, repeatable=True, verify=_is_gone, after=after
-)  # fmt: skip
-def remove(ctx: Context) -> Result:
-    """Removes it with its writable layer; with ``volumes`` its anonymous volumes too."""
-    if _look(ctx) is None:
-        return _result(ctx, None, changed=False)
-    ctx.check_fence()
-    try:
-        ctx.engine.remove(_id(ctx), force=bool(ctx.params["force"]), volumes=bool(ctx.params["volumes"]))
-    except NotFound:
-        pass  # somebody else was faster
-    except Conflict:
-        info = _look(ctx)
-        if info is not None and info.state is not ContainerState.REMOVING:
-            raise
-    _until(ctx, lambda now: now is None, "The engine accepted the removal, and the container is still there.")
-    return _result(ctx, None)
+    return {**result(ctx, info), "name": name}

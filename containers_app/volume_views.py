@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import Actor, actor_of, can, require, requires
 from accounts.querysets import visible_to
-from containers_app import operations, plans, queries
+from containers_app import operations, queries
 from containers_app.filters import NetworkFilter, VolumeFilter
 from containers_app.forms import VolumeForm
 from containers_app.fragments import leaves_when_gone
@@ -23,6 +23,7 @@ from containers_app.listing import rows_of
 from containers_app.models import Container
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
+from operations.plans import preview
 from operations.services import Refused
 from operations.web import answers, submitted
 
@@ -102,10 +103,11 @@ def volume_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     volume = get_object_or_404(queries.volumes(actor), pk=pk)
     require(actor, "volume.remove", volume)
     if request.method == "POST":
-        return submitted(
-            request, operations.request_volume_remove(volume, actor=actor), to=reverse("volumes:list")
-        )
-    context = {"volume": volume, "fate": plans.volume_removal(volume, actor), "title": f"Remove {volume}?"}
+        forever = bool(request.POST.get("forever"))
+        operation = operations.request_volume_remove(volume, actor=actor, forever=forever)
+        return submitted(request, operation, to=reverse("volumes:list"))
+    plan = preview(lambda: operations.request_volume_remove(volume, actor=actor), actor=actor)
+    context = {"volume": volume, "plan": plan, "title": f"Remove {volume}?"}
     template = "volumes/remove.html#dialog" if "HX-Request" in request.headers else "volumes/remove.html"
     return render(request, template, context)
 

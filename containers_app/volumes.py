@@ -7,13 +7,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from containers_app import sync
-from containers_app.models import Volume
-from engine import guard, names
+from containers_app import plans, sync
+from containers_app.models import Container, Volume
+from engine import errors, guard, names
 from engine.errors import Conflict, NameInUse, NotFound, PolicyDenied
 from engine.specs import VolumeSpec
-from engine.types import VolumeInfo
-from operations import services
+from engine.types import Progress, VolumeInfo
+from operations import services, trash
+from operations.models import TrashItem
 from operations.registry import Context, operation
 
 
@@ -35,7 +36,13 @@ def _is_made(ctx: Context) -> Mapping[str, Any] | bool | None:
 
 
 def _is_gone(ctx: Context) -> bool | None:
-    return True if _there(ctx, str(ctx.params["native_id"])) is None else None
+    if _there(ctx, str(ctx.params["native_id"])) is not None:
+        return None
+    item = TrashItem.objects.filter(operation=ctx.operation, state=trash.State.GOING).first()
+    if item:  # its file was whole before the removal was asked for
+        path = trash.file_of(f"{item.pk}.tar")
+        trash.keep(item, path=path.name, size=path.stat().st_size)
+    return True
 
 
 def _after(ctx: Context) -> None:
@@ -70,18 +77,122 @@ def _made(ctx: Context) -> Mapping[str, Any]:
 
 
 @operation(
-    "volume.remove", label="Remove volume", doing="Removing volume", repeatable=True, verify=_is_gone,
-    after=_after,
+    "volume.remove", label="Remove volume", doing="Removing volume", deadline=720, repeatable=True, verify=_is_gone,
+    after=_after, plan=plans.volume_removing,
 )  # fmt: skip
 def remove(ctx: Context) -> Mapping[str, Any]:
-    """Removes it with what is in it."""
+    """Keeps a copy of what is in it where it can be taken back, then removes it."""
     name = str(ctx.params["native_id"])
     result = {"volume": ctx.operation.target_id, "name": name}
-    if _there(ctx, name) is None:
+    found = _there(ctx, name)
+    if found is None:
         return {**result, "changed": False}
+    _purge_users(ctx, name)
+    item = _copied(ctx, found) if keeps(found, ctx.params) else None
+    _remove(ctx, name, force=bool(ctx.params["force"]))
+    if item:
+        trash.keep(item, path=item.path, size=item.size)
+    return {**result, "changed": True, "undoable": item is not None}
+
+
+def keeps(found: VolumeInfo, params: Mapping[str, Any]) -> bool:
+    """Whether its removal can be taken back: its data lies in the engine's own folder, and nobody wants it gone."""
+    plain = found.driver == "local" and not found.options
+    return plain and trash.hours() > 0 and not params.get("forever")
+
+
+def _copied(ctx: Context, found: VolumeInfo) -> TrashItem:
+    """What is in it, in a file of ours. Raises `TooLarge`, and then nothing has happened."""
+    labels = {key: value for key, value in found.labels.items() if not key.startswith(names.LABEL_PREFIX)}
+    item = trash.begin(
+        ctx, native_id=found.name, name=found.name, facts={"labels": labels, "anonymous": found.anonymous}
+    )
+    path = trash.file_of(f"{item.pk}.tar")
+    ctx.emit(Progress(message="Keeping what is in it"))
+    try:
+        with path.open("wb") as out:
+            path.chmod(0o600)
+            size = ctx.engine.read_volume(
+                found.name, out, operation_id=str(ctx.operation.pk), most=trash.most_bytes(),
+                should_stop=ctx.should_stop, deadline=600,
+            )  # fmt: skip
+    except errors.EngineError as error:
+        path.unlink(missing_ok=True)
+        trash.give_up(item)
+        if isinstance(error, errors.TooLarge):
+            raise errors.TooLarge(f"{error.message} Remove it for good instead.", **error.details) from None
+        raise
+    item.path, item.size = path.name, size
+    return item
+
+
+def _purge_users(ctx: Context, name: str) -> None:
+    """Containers in the trash that mount it go for good: the plan has said so."""
+    mounts = {"mounts__type": "volume", "mounts__source": name}
+    rows = Container.everything.filter(engine=ctx.operation.engine, trashed_at__isnull=False, **mounts)
+    for row in rows.distinct():
+        ctx.check_fence()
+        with suppress(NotFound):
+            ctx.engine.remove(row.native_id, force=True)
+        for item in TrashItem.objects.filter(kind="container", target_id=str(row.pk), state=trash.State.KEPT):
+            trash.end(item, trash.State.PURGED)
+        sync.refresh(ctx.operation.engine, ctx.engine, row.native_id)
+
+
+def _remove(ctx: Context, name: str, *, force: bool) -> None:
     ctx.check_fence()
     with suppress(NotFound):  # somebody else was faster
-        ctx.engine.remove_volume(name, force=bool(ctx.params["force"]))
+        ctx.engine.remove_volume(name, force=force)
     if _there(ctx, name) is not None:
         raise Conflict("The engine accepted the removal, and the volume is still there.")
-    return {**result, "changed": True}
+
+
+# Out of the trash again
+
+
+def _is_back(ctx: Context) -> Mapping[str, Any] | bool | None:
+    item = TrashItem.objects.get(pk=ctx.params["trash"])
+    found = _there(ctx, item.native_id)
+    return _filled(ctx, item) if found and _is_ours(ctx, found) else None
+
+
+@operation(
+    "volume.restore", label="Take volume back", doing="Taking back", permission="volume.remove", deadline=720,
+    repeatable=True, verify=_is_back, after=_after,
+)  # fmt: skip
+def restore(ctx: Context) -> Mapping[str, Any]:
+    """Makes it again, and puts back what was in it."""
+    item = trash.taken(ctx)
+    found = _there(ctx, item.native_id)
+    if found is None:
+        ctx.remember(began=True)
+        ctx.check_fence()
+        labels = {**item.facts["labels"], names.OPERATION_LABEL: str(ctx.operation.pk)}
+        found = ctx.engine.create_volume(VolumeSpec(item.native_id, labels=labels))
+    if not _is_ours(ctx, found):
+        raise NameInUse(f'There is a volume "{item.name}" again: rename or remove that one first.')
+    return _filled(ctx, item)
+
+
+def _filled(ctx: Context, item: TrashItem) -> Mapping[str, Any]:
+    ctx.emit(Progress(message="Putting back what was in it"))
+    ctx.check_fence()
+    with trash.file_of(item.path).open("rb") as data:
+        ctx.engine.write_volume(item.native_id, data, operation_id=str(ctx.operation.pk))
+    sync.refresh_volumes(ctx.operation.engine, ctx.engine)
+    rows = Volume.objects.filter(engine=item.engine, native_id=item.native_id)
+    rows.filter(team=None).update(team=item.team)
+    trash.end(item, trash.State.RESTORED)
+    row = rows.first()
+    return {"volume": str(row.pk) if row else "", "name": item.name}
+
+
+@operation(
+    "volume.purge", label="Remove volume for good", doing="Removing for good", permission="volume.remove",
+    repeatable=True,
+)  # fmt: skip
+def purge(ctx: Context) -> Mapping[str, Any]:
+    """Removes the copy of what was in it."""
+    item = trash.taken(ctx)
+    trash.end(item, trash.State.PURGED)
+    return {"name": item.name}

@@ -19,6 +19,7 @@ from containers_app.api.rows import ACTIONS
 from dashboard.problems import plain
 from dashboard.search import Search
 from images_app.api import views as images
+from operations.api import trash
 from operations.api import views as operations
 
 
@@ -103,6 +104,10 @@ urlpatterns = [
     path("builds/<uuid:pk>/log/", images.BuildLog.as_view(), name="build-log"),
     path("operations/", operations.OperationList.as_view(), name="operations"),
     path("operations/<uuid:pk>/", operations.OperationDetail.as_view(), name="operation"),
+    path("operations/<uuid:pk>/undo/", trash.OperationUndo.as_view(), name="operation-undo"),
+    path("trash/", trash.TrashList.as_view(), name="trash"),
+    path("trash/<uuid:pk>/", trash.TrashDetail.as_view(), name="trash-item"),
+    path("trash/<uuid:pk>/restore/", trash.TrashRestore.as_view(), name="trash-restore"),
     path("operations/<uuid:pk>/log/", operations.OperationLog.as_view(), name="operation-log"),
     path("operations/<uuid:pk>/cancel/", operations.OperationCancel.as_view(), name="operation-cancel"),
     path("operations/<uuid:pk>/retry/", operations.OperationRetry.as_view(), name="operation-retry"),

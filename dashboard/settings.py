@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
-from environs import Env
+from environs import Env, validate
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env(eager=False)
@@ -31,6 +31,8 @@ TRUSTED_PROXIES: list[str] = env.list("SLIPWAY_TRUSTED_PROXIES", [])
 SESSION_HOURS: int = env.int("SLIPWAY_SESSION_HOURS", 12)
 IDLE_MINUTES: int = env.int("SLIPWAY_IDLE_MINUTES", 30)
 API_RATE: int = env.int("SLIPWAY_API_RATE", 1200)  # requests a minute and caller, 0 for no limit
+UNDO_HOURS: float = env.float("SLIPWAY_UNDO_HOURS", 24, validate=validate.Range(min=0))
+UNDO_MB: int = env.int("SLIPWAY_UNDO_MB", 2048, validate=validate.Range(min=0))
 env.seal()
 
 

@@ -10,7 +10,7 @@ from accounts.urls import account_urls
 from containers_app.urls import container_urls, network_urls, volume_urls
 from dashboard import api, health, home
 from images_app.urls import build_urls, image_urls, tag_urls
-from operations.urls import operation_urls
+from operations.urls import operation_urls, trash_urls
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -26,6 +26,7 @@ urlpatterns = [
     path("tags/", include((tag_urls, "tags"))),
     path("builds/", include((build_urls, "builds"))),
     path("operations/", include((operation_urls, "operations"))),
+    path("trash/", include((trash_urls, "trash"))),
     # The admin's own doors know neither our limiter nor our audit trail.
     path("admin/login/", accounts.admin_sign_in, name="admin_login"),
     path("admin/logout/", accounts.sign_out, name="admin_logout"),

@@ -91,7 +91,7 @@ class Engine(Protocol):
         """``(kind, path)`` of the writable layer; kind is added, modified or deleted."""
 
     def file_sizes(self, native_id: str, paths: Sequence[str], *, deadline: float = 2) -> Mapping[str, int]:
-        """Bytes of those paths that are files; what could not be told in time is left out."""
+        """Bytes of those paths that are files, -1 for folders; what could not be told in time is left out."""
 
     def copy_out(
         self,

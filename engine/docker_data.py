@@ -36,7 +36,7 @@ _PLAIN = {"Accept-Encoding": "identity"}
 
 
 def sizes(calls: Calls, native_id: str, paths: Sequence[str], deadline: float) -> dict[str, int]:
-    """Bytes of those paths that are files, as many as the time allows; links count as nothing."""
+    """Bytes of those paths that are files, -1 for folders; as many as the time allows."""
     found: dict[str, int] = {}
 
     def work(client: Client) -> Iterator[tuple[str, int]]:
@@ -60,7 +60,7 @@ def _size(client: Client, native_id: str, path: str) -> int | None:
     except (ValueError, binascii.Error, RecursionError):
         return None
     stat = mapping(stat)
-    return None if number(stat.get("mode")) & _DIRECTORY else number(stat.get("size"))
+    return -1 if number(stat.get("mode")) & _DIRECTORY else number(stat.get("size"))
 
 
 def copy_out(
@@ -75,7 +75,8 @@ def copy_out(
 ) -> int:
     """Writes one tar of exactly these paths, whole paths as names; returns how many bytes of files are in it.
 
-    What is below a folder and not named itself stays out: it is a mount, or the image's own. `TooLarge` beyond ``most``.
+    What is below a folder and not named itself stays out: it is a mount, or the image's own. `TooLarge` beyond
+    ``most``.
     """
     wanted, total = {path.strip("/") for path in paths}, 0
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as written:
@@ -164,13 +165,15 @@ def read_volume(
 ) -> int:
     """Writes all that is in the volume as a tar with names below ``volume/``; returns its bytes. `TooLarge` beyond."""
     written = 0
-    with _mounted(calls, name, operation_id, read_only=True) as native_id:
-        with _archive(calls, native_id, AT, should_stop, deadline) as pieces:
-            for piece in pieces:
-                written += len(piece or b"")
-                if written > most:
-                    raise TooLarge("This volume holds more than what may be kept.", most=most)
-                out.write(piece or b"")
+    with (
+        _mounted(calls, name, operation_id, read_only=True) as native_id,
+        _archive(calls, native_id, AT, should_stop, deadline) as pieces,
+    ):
+        for piece in pieces:
+            written += len(piece or b"")
+            if written > most:
+                raise TooLarge("This volume holds more than what may be kept.", most=most)
+            out.write(piece or b"")
     return written
 
 

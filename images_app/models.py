@@ -16,11 +16,30 @@ from accounts.models import Team
 from operations.models import Engine, Operation
 
 
+class ImagesOutOfTrash(models.Manager["Image"]):
+    """Images without those that were removed and can still be taken back."""
+
+    def get_queryset(self) -> models.QuerySet[Image]:
+        return super().get_queryset().filter(trashed_at=None)
+
+
+class TagsOutOfTrash(models.Manager["Tag"]):
+    """Tags without those that only hold an image in the trash."""
+
+    def get_queryset(self) -> models.QuerySet[Tag]:
+        return super().get_queryset().exclude(repository=TRASH)
+
+
+TRASH = "slipway-trash"
+"""The repository whose tags hold images in the trash."""
+
+
 class Image(models.Model):
     """A read-only blueprint on one engine. ``native_id`` is the engine's ``sha256:…``; ``size`` is in bytes.
 
     ``config`` holds what a container inherits (command, entrypoint, environment with secrets masked, ports,
-    volumes, user, working directory, healthcheck).
+    volumes, user, working directory, healthcheck). ``objects`` leaves out what is in the trash, ``everything`` does
+    not.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -39,6 +58,10 @@ class Image(models.Model):
     labels = models.JSONField(default=dict)
     config = models.JSONField(default=dict)
     fingerprint = models.CharField(max_length=64, blank=True)
+    trashed_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    objects = ImagesOutOfTrash()
+    everything: models.Manager[Image] = models.Manager()
 
     class Meta:
         ordering: ClassVar = ["name", "native_id"]
@@ -65,6 +88,9 @@ class Tag(models.Model):
     repository = models.CharField(max_length=255, db_index=True)
     tag = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TagsOutOfTrash()
+    everything: models.Manager[Tag] = models.Manager()
 
     class Meta:
         ordering: ClassVar = ["name"]

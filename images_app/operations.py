@@ -17,14 +17,14 @@ from accounts.models import Team
 from engine import guard, names
 from engine.errors import Invalid
 from engine.specs import BuildSpec, SpecError
-from images_app import references, spool, verbs
+from images_app import references, removal, spool, verbs
 from images_app.models import Build, Image, Tag
 from operations import registry, services
 from operations.masking import withhold
 from operations.models import Engine, Operation
 from operations.services import Refused, Target
 
-registry.target("image", lambda pk: Image.objects.select_related("engine").filter(pk=pk).first())
+registry.target("image", lambda pk: Image.everything.select_related("engine").filter(pk=pk).first())
 registry.target("build", lambda pk: Build.objects.select_related("engine").filter(pk=pk).first())
 
 
@@ -137,24 +137,32 @@ def request_tag(image: Image, reference: str, *, actor: Actor, idempotency_key: 
     )  # fmt: skip
 
 
-def request_untag(tag: Tag, *, actor: Actor, idempotency_key: str = "") -> Operation:
-    """Asks for a name to be taken away."""
+def request_untag(tag: Tag, *, actor: Actor, forever: bool = False, idempotency_key: str = "") -> Operation:
+    """Asks for a name to be taken away; with the last one the image goes into the trash, or ``forever``."""
     image = tag.image
     target = Target("image", str(image.pk), tag.name, _tag_lock(tag.engine, tag.name))
     return services.submit(
         "image.untag", actor=actor, engine=tag.engine, target=target, team=image.team,
-        params={"reference": tag.name, "native_id": image.native_id}, idempotency_key=idempotency_key,
+        params={"reference": tag.name, "native_id": image.native_id, "forever": forever},
+        idempotency_key=idempotency_key,
     )  # fmt: skip
 
 
 def request_remove(
-    image: Image, *, actor: Actor, force: bool = False, idempotency_key: str = ""
+    image: Image,
+    *,
+    actor: Actor,
+    force: bool = False,
+    forever: bool = False,
+    idempotency_key: str = "",
 ) -> Operation:
-    """Asks for an image to be removed; ``force``: with several tags, or with containers that do not run."""
+    """Asks for an image to be removed; ``force``: with several tags, or with containers that do not run; ``forever``:
+    not into the trash.
+    """
     target = Target("image", str(image.pk), str(image), services.lock("image", image.pk))
     return services.submit(
         "image.remove", actor=actor, engine=image.engine, target=target, team=image.team,
-        params={"native_id": image.native_id, "force": force}, idempotency_key=idempotency_key,
+        params={"native_id": image.native_id, "force": force, "forever": forever}, idempotency_key=idempotency_key,
     )  # fmt: skip
 
 
@@ -201,5 +209,5 @@ def _tidy() -> None:
 
 
 __all__ = [
-    "rebuild", "request_build", "request_pull", "request_remove", "request_tag", "request_untag", "verbs",
+    "rebuild", "removal", "request_build", "request_pull", "request_remove", "request_tag", "request_untag", "verbs",
 ]  # fmt: skip

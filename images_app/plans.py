@@ -3,83 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
+from operations import trash
+from operations.models import Operation
+from operations.plans import Item, Plan, count
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One line of a fate: what it is, more about it, how many bytes (``None``: none that count)."""
-
-    what: str
-    more: str = ""
-    size: int | None = None
-    mono: bool = False
-
-
-@dataclass(slots=True)
-class Fate:
-    """The three lists of a removal. ``blocked`` says why it cannot be done now; ``force`` that it needs a yes."""
-
-    lost: list[Item] = field(default_factory=list)
-    affected: list[Item] = field(default_factory=list)
-    kept: list[Item] = field(default_factory=list)
-    blocked: str = ""
-    needs_yes: str = ""
-    button: str = "Remove"
-    frees: int = 0
+def removing(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``image.remove``."""
+    image = Image.objects.filter(pk=operation.target_id).first()
+    if image is None:
+        return Plan(lead="It is gone already.")
+    plan = removal(image, actor, forever=bool(operation.params.get("forever")))
+    if plan.needs_yes and not operation.params.get("force") and not plan.blocked:
+        plan.blocked = "Stopped containers use it: force it to remove it all the same."
+    return plan
 
 
-def removal(image: Image, actor: Actor) -> Fate:
-    """The fate of an image and all its tags."""
+def untagging(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``image.untag``; with the last tag the image itself goes, which is what the engine does."""
+    tag = Tag.objects.filter(engine=operation.engine, name=operation.params["reference"]).first()
+    if tag is None:
+        return Plan(lead="It is gone already.")
+    image, forever = tag.image, bool(operation.params.get("forever"))
+    others = [other.name for other in image.tags.all() if other.pk != tag.pk]
+    if not others:
+        plan = removal(image, actor, forever=forever)
+        plan.button = "Remove tag and image"
+        return plan
+    plan = Plan(lost=[Item(tag.name, more="tag", mono=True)], button="Remove tag")
+    _undo(plan, forever=forever)
+    plan.kept.append(
+        Item(f"Image {image.short_id}", more=f"still named {', '.join(others)}", size=image.size)
+    )
+    return plan
+
+
+def _undo(plan: Plan, *, forever: bool) -> None:
+    if not trash.hours():
+        plan.no_undo = "Removals are for good here (SLIPWAY_UNDO_HOURS is 0)."
+    elif forever:
+        plan.no_undo = "It was asked for to be for good."
+    plan.undo_hours = 0 if plan.no_undo else trash.hours()
+
+
+def removal(image: Image, actor: Actor, *, forever: bool = False) -> Plan:
+    """The plan for an image and all its tags."""
     line = lineage(image, actor)
     tags = list(image.tags.all())
-    fate = Fate(frees=line.own)
+    plan = Plan(frees=line.own)
+    _undo(plan, forever=forever)
+    if not plan.frees:
+        plan.lead = "This frees nothing: other images share all its layers."
     again = "can be pulled again" if image.digests else "was made here, and no registry is known to have it"
-    fate.lost.append(Item(f"Image {image.short_id}", again, line.own))
-    fate.lost += [Item(tag.name, "tag", mono=True) for tag in tags]
+    plan.lost.append(Item(f"Image {image.short_id}", more=again, size=line.own))
+    plan.lost += [Item(tag.name, more="tag", mono=True) for tag in tags]
     running, stopped = _users(image)
     if running:
         verb, pronoun = ("runs", "it") if len(running) == 1 else ("run", "them")
-        fate.blocked = f"{_list(running, actor)} {verb} from it. Stop and remove {pronoun} first."
+        plan.blocked = f"{_list(running, actor)} {verb} from it. Stop and remove {pronoun} first."
     if stopped:
-        fate.affected.append(
-            Item(_list(stopped, actor), "stopped, stays, and cannot be made again from here")
+        plan.affected.append(
+            Item(_list(stopped, actor), more="stopped, stays, and cannot be made again from here")
         )
-        users = _count(len(stopped), "stopped container uses it", "stopped containers use it")
-        fate.needs_yes = f"Remove it although {users}"
+        users = count(len(stopped), "stopped container uses it", "stopped containers use it")
+        plan.needs_yes = f"Remove it although {users}"
     children = _children(image)
     if children and not running:
-        fate.blocked = (
-            f"{_count(children, 'image was', 'images were')} built on it step by step. Remove those first."
+        plan.blocked = (
+            f"{count(children, 'image was', 'images were')} built on it step by step. Remove those first."
         )
     if line.shared:
         others = max((part.shared for part in line.parts), default=0)
-        fate.kept.append(
-            Item("Layers that other images share", _count(others, "image", "images"), line.shared)
+        plan.kept.append(
+            Item("Layers that other images share", more=count(others, "image"), size=line.shared)
         )
     if running or stopped:
-        fate.kept.append(Item("Containers and their volumes"))
-    fate.button = "Remove image" if len(tags) < 2 else f"Remove image and {len(tags)} tags"
-    return fate
-
-
-def untagging(tag: Tag, actor: Actor) -> Fate:
-    """The fate of one tag; with the last one the image itself goes, which is what the engine does."""
-    image = tag.image
-    others = [other.name for other in image.tags.all() if other.pk != tag.pk]
-    if not others:
-        fate = removal(image, actor)
-        fate.button = "Remove tag and image"
-        return fate
-    fate = Fate(lost=[Item(tag.name, "tag", mono=True)], button="Remove tag")
-    fate.kept.append(Item(f"Image {image.short_id}", f"still named {', '.join(others)}", image.size))
-    return fate
+        plan.kept.append(Item("Containers and their volumes"))
+    plan.button = "Remove image" if len(tags) < 2 else f"Remove image and {len(tags)} tags"
+    return plan
 
 
 def _users(image: Image) -> tuple[list[Any], list[Any]]:
@@ -105,9 +112,5 @@ def _list(containers: Iterable[Any], actor: Actor) -> str:
     hidden = len(containers) - len(names)
     shown = names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
     return ", ".join(
-        shown + ([_count(hidden, "container of another team", "containers of other teams")] if hidden else [])
+        shown + ([count(hidden, "container of another team", "containers of other teams")] if hidden else [])
     )
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

@@ -12,11 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from engine.base import Engine as EngineBackend
 from engine.types import Event, ImageInfo, ImageSummary
-from images_app.models import Image, Layer, Tag, TagMove
+from images_app.models import TRASH, Image, Layer, Tag, TagMove
+from operations import trash
 from operations.models import Engine, Operation
 from operations.projection import Report, chunks, differs, fitted, inspected, listed
 from streams import bell
@@ -51,11 +53,11 @@ def refresh(
     With an ``operation``, the movements of the tags it names are put down to it.
     """
     reconcile(engine, backend)
-    image = Image.objects.filter(engine=engine, native_id=native_id).first() if native_id else None
+    image = Image.everything.filter(engine=engine, native_id=native_id).first() if native_id else None
     if operation:
         _attribute(engine, operation)
         if image and image.team_id is None and operation.team_id:
-            Image.objects.filter(pk=image.pk, team=None).update(team=operation.team_id)
+            Image.everything.filter(pk=image.pk, team=None).update(team=operation.team_id)
             image.refresh_from_db()
     return image
 
@@ -65,7 +67,7 @@ def _once(engine: Engine, backend: EngineBackend, report: Report) -> bool:
     seen = timezone.now()
     summaries = {summary.native_id: summary for summary in backend.images()}
     report.seen = len(summaries)
-    known = dict(Image.objects.filter(engine=engine).values_list("native_id", "fingerprint"))
+    known = dict(Image.everything.filter(engine=engine).values_list("native_id", "fingerprint"))
     wanted = [key for key, summary in summaries.items() if known.get(key) != summary.fingerprint]
     infos = [info for _, info in inspected(wanted, backend.image) if info]
     topics: set[str] = set()
@@ -74,15 +76,17 @@ def _once(engine: Engine, backend: EngineBackend, report: Report) -> bool:
             topics |= _save(engine, seen, chunk, report)
     with transaction.atomic():
         moved = _tags_differ(engine, summaries)
-        there = Image.objects.filter(engine=engine, seen_at__lte=seen).values_list("native_id", "pk")
+        there = Image.everything.filter(engine=engine, seen_at__lte=seen).values_list("native_id", "pk")
         gone = {pk for key, pk in there if key not in summaries}
         if (infos or moved or gone) and not listed(engine, KIND, seen):
             return False
         if moved:
             topics |= _move_tags(engine, summaries, first=not known)
+            topics |= _out_of_trash(engine, seen)
         topics |= {f"image:{pk}" for pk in gone}
         report.removed += len(gone)
-        Image.objects.filter(pk__in=gone).delete()
+        trash.lost("image", gone)
+        Image.everything.filter(pk__in=gone).delete()
     if topics:
         bell.ring("images", *sorted(topics))
     return True
@@ -91,18 +95,18 @@ def _once(engine: Engine, backend: EngineBackend, report: Report) -> bool:
 def _save(engine: Engine, seen: datetime, infos: Sequence[ImageInfo], report: Report) -> set[str]:
     """Upserts these images, and their layers where they are new: an image of one id never changes its layers."""
     ids = [info.native_id for info in infos]
-    rows = {row.native_id: row for row in Image.objects.filter(engine=engine, native_id__in=ids)}
+    rows = {row.native_id: row for row in Image.everything.filter(engine=engine, native_id__in=ids)}
     facts = {info.native_id: fitted(Image, _facts(info)) for info in infos}
     write = [key for key in ids if key not in rows or differs(rows[key], facts[key])]
     if not write:
         return set()
-    Image.objects.bulk_create(
+    Image.everything.bulk_create(
         [Image(engine=engine, native_id=key, seen_at=seen, **facts[key]) for key in write],
         update_conflicts=True,
         unique_fields=["engine", "native_id"],
         update_fields=["seen_at", *facts[write[0]]],
     )
-    pks = dict(Image.objects.filter(engine=engine, native_id__in=write).values_list("native_id", "pk"))
+    pks = dict(Image.everything.filter(engine=engine, native_id__in=write).values_list("native_id", "pk"))
     fresh = [info for info in infos if info.native_id in pks and info.native_id not in rows]
     Layer.objects.bulk_create(
         [
@@ -123,7 +127,7 @@ def _save(engine: Engine, seen: datetime, infos: Sequence[ImageInfo], report: Re
 def _facts(info: ImageInfo) -> dict[str, Any]:
     digest_names = [digest.partition("@")[0] for digest in info.digests]
     return {
-        "name": (*info.tags, *digest_names, "")[0],
+        "name": (*(tag for tag in info.tags if not tag.startswith(f"{TRASH}:")), *digest_names, "")[0],
         "digests": list(info.digests),
         "size": info.size,
         "created_at": info.created_at,
@@ -144,15 +148,15 @@ def _wanted(summaries: Mapping[str, ImageSummary]) -> dict[str, str]:
 
 def _tags_differ(engine: Engine, summaries: Mapping[str, ImageSummary]) -> bool:
     return _wanted(summaries) != dict(
-        Tag.objects.filter(engine=engine).values_list("name", "image__native_id")
+        Tag.everything.filter(engine=engine).values_list("name", "image__native_id")
     )
 
 
 def _move_tags(engine: Engine, summaries: Mapping[str, ImageSummary], *, first: bool) -> set[str]:
     """Makes the tags those of the list, and keeps each movement. ``first``: what was there before us is none."""
     wanted = _wanted(summaries)
-    pks = dict(Image.objects.filter(engine=engine).values_list("native_id", "pk"))
-    now = {tag.name: tag for tag in Tag.objects.filter(engine=engine).select_related("image")}
+    pks = dict(Image.everything.filter(engine=engine).values_list("native_id", "pk"))
+    now = {tag.name: tag for tag in Tag.everything.filter(engine=engine).select_related("image")}
     moves: list[tuple[str, str, str]] = []
     for name in sorted(wanted.keys() | now.keys()):
         before = now[name].image.native_id if name in now else ""
@@ -163,19 +167,31 @@ def _move_tags(engine: Engine, summaries: Mapping[str, ImageSummary], *, first: 
         if not after:
             now[name].delete()
         elif before:
-            Tag.objects.filter(pk=now[name].pk).update(image=pks[after])
+            Tag.everything.filter(pk=now[name].pk).update(image=pks[after])
         else:
             repository, _, tag = name.rpartition(":")
-            Tag.objects.create(
+            Tag.everything.create(
                 engine=engine, image_id=pks[after], name=name, repository=repository, tag=tag[:128]
             )
     if not first:
         TagMove.objects.bulk_create(
             TagMove(engine=engine, name=name, from_native_id=before, to_native_id=after)
             for name, before, after in moves
+            if not name.startswith(f"{TRASH}:")
         )
     touched = {key for _, before, after in moves for key in (before, after)}
     return {f"image:{pks[key]}" for key in touched if key in pks}
+
+
+def _out_of_trash(engine: Engine, seen: datetime) -> set[str]:
+    """An image is in the trash for as long as nothing but the trash names it."""
+    held = Tag.everything.filter(image=OuterRef("pk"), repository=TRASH)
+    named = Tag.everything.filter(image=OuterRef("pk")).exclude(repository=TRASH)
+    trashed = Image.everything.filter(engine=engine, trashed_at__lt=seen)
+    found = list(trashed.filter(Exists(named) | ~Exists(held)).values_list("pk", flat=True))
+    Image.everything.filter(pk__in=found).update(trashed_at=None)
+    trash.left("image", found)
+    return {f"image:{pk}" for pk in found}
 
 
 def _attribute(engine: Engine, operation: Operation) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from accounts.access import Actor
 from engine import guard
-from engine.errors import Cancelled, Conflict, EngineError, Invalid, NotFound, PolicyDenied
+from engine.errors import Cancelled, Conflict, EngineError, Invalid, PolicyDenied
 from engine.specs import BuildSpec
 from images_app import references, spool, sync
 from images_app.models import Build, Image
@@ -20,13 +19,13 @@ from operations.registry import Context, operation
 Result = Mapping[str, Any]
 
 
-def _now(ctx: Context, reference: str) -> str:
+def now(ctx: Context, reference: str) -> str:
     """The id of the image that this reference points at on the engine; empty for none."""
     found = ctx.engine.resolve_image(reference)
     return found.native_id if found else ""
 
 
-def _after(ctx: Context) -> None:
+def after(ctx: Context) -> None:
     sync.refresh(ctx.operation.engine, ctx.engine, operation=ctx.operation)
 
 
@@ -45,7 +44,7 @@ def _is_built(ctx: Context) -> Result | bool:
     """The engine ends a build whose connection has gone; what it had tagged before that has happened."""
     if not ctx.remembered:
         return False
-    native_id = _now(ctx, ctx.params["tags"][0])
+    native_id = now(ctx, ctx.params["tags"][0])
     return _built(ctx, _build_of(ctx), native_id) if native_id not in ("", ctx.remembered["was"]) else False
 
 
@@ -53,7 +52,7 @@ def _after_build(ctx: Context) -> None:
     row = _build_of(ctx)
     spool.forget(row.context_path)
     Build.objects.filter(pk=row.pk).update(context_path="")
-    _after(ctx)
+    after(ctx)
 
 
 def _again(asked: Operation, actor: Actor) -> Operation:
@@ -78,7 +77,7 @@ def build(ctx: Context) -> Result:
     sync.reconcile(ctx.operation.engine, ctx.engine)
     references.may_tag(spec.tags, actor=actor, engine=ctx.operation.engine, team_id=team_id)
     steps = BuildSteps(ctx, row)
-    ctx.remember(was=_now(ctx, spec.tags[0]))
+    ctx.remember(was=now(ctx, spec.tags[0]))
     ctx.check_fence()
     try:
         with spool.opened(row.context_path) as context:
@@ -112,7 +111,7 @@ def spec_of(params: Mapping[str, Any]) -> BuildSpec:
 def _is_pulled(ctx: Context) -> Result | bool | None:
     if not ctx.remembered:
         return False
-    native_id = _now(ctx, str(ctx.params["reference"]))
+    native_id = now(ctx, str(ctx.params["reference"]))
     return _pulled(ctx, native_id) if native_id not in ("", ctx.remembered["was"]) else False
 
 
@@ -123,12 +122,12 @@ def _is_pulled(ctx: Context) -> Result | bool | None:
     deadline=960,
     repeatable=True,
     verify=_is_pulled,
-    after=_after,
+    after=after,
 )
 def pull(ctx: Context) -> Result:
     """Fetches it from its registry. Layers that are here already are not fetched again."""
     reference = str(ctx.params["reference"])
-    ctx.remember(was=_now(ctx, reference))
+    ctx.remember(was=now(ctx, reference))
     ctx.check_fence()
     native_id = ctx.engine.pull(
         reference, emit=PullLayers(ctx).emit, should_stop=ctx.should_stop, deadline=900
@@ -145,10 +144,10 @@ def _pulled(ctx: Context, native_id: str) -> Result:
 
 
 def _is_tagged(ctx: Context) -> bool | None:
-    return True if _now(ctx, str(ctx.params["reference"])) == ctx.params["native_id"] else None
+    return True if now(ctx, str(ctx.params["reference"])) == ctx.params["native_id"] else None
 
 
-@operation("image.tag", label="Tag", doing="Tagging", repeatable=True, verify=_is_tagged, after=_after)
+@operation("image.tag", label="Tag", doing="Tagging", repeatable=True, verify=_is_tagged, after=after)
 def tag(ctx: Context) -> Result:
     """Lets a name point at this image, wherever it pointed before."""
     reference, native_id = str(ctx.params["reference"]), str(ctx.params["native_id"])
@@ -157,64 +156,10 @@ def tag(ctx: Context) -> Result:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
     sync.reconcile(ctx.operation.engine, ctx.engine)
     references.may_tag([reference], actor=actor, engine=ctx.operation.engine, team_id=ctx.operation.team_id)
-    before = _now(ctx, reference)
+    before = now(ctx, reference)
     if before != native_id:
         ctx.check_fence()
         ctx.engine.tag(native_id, reference)
-        if _now(ctx, reference) != native_id:
+        if now(ctx, reference) != native_id:
             raise Conflict("The engine accepted the tag, and it points elsewhere.")
     return {"image": ctx.operation.target_id, "reference": reference, "changed": before != native_id}
-
-
-def _is_untagged(ctx: Context) -> bool | None:
-    return True if _now(ctx, str(ctx.params["reference"])) != ctx.params["native_id"] else None
-
-
-@operation(
-    "image.untag",
-    label="Remove tag",
-    doing="Removing tag",
-    repeatable=True,
-    verify=_is_untagged,
-    after=_after,
-)
-def untag(ctx: Context) -> Result:
-    """Takes a name away, if it still points where it did; with its last name an image that nobody uses goes too."""
-    reference, native_id = str(ctx.params["reference"]), str(ctx.params["native_id"])
-    result = {"image": ctx.operation.target_id, "reference": reference}
-    before = _now(ctx, reference)
-    if not before:
-        return {**result, "changed": False}
-    if before != native_id:
-        raise Conflict("This tag points at another image by now: look again.")
-    ctx.check_fence()
-    with suppress(NotFound):  # somebody else was faster
-        ctx.engine.untag(reference)
-    if _now(ctx, reference) == native_id:
-        raise Conflict("The engine accepted it, and the tag is still there.")
-    return {**result, "changed": True}
-
-
-# Removing
-
-
-def _is_gone(ctx: Context) -> bool | None:
-    return None if _now(ctx, str(ctx.params["native_id"])) else True
-
-
-@operation(
-    "image.remove", label="Remove image", doing="Removing image", deadline=120, repeatable=True, verify=_is_gone,
-    after=_after,
-)  # fmt: skip
-def remove(ctx: Context) -> Result:
-    """Removes it with its tags; layers that other images share stay."""
-    native_id = str(ctx.params["native_id"])
-    result = {"image": ctx.operation.target_id}
-    if not _now(ctx, native_id):
-        return {**result, "changed": False}
-    ctx.check_fence()
-    with suppress(NotFound):  # somebody else was faster
-        ctx.engine.remove_image(native_id, force=bool(ctx.params["force"]))
-    if _now(ctx, native_id):
-        raise Conflict("The engine accepted the removal, and the image is still there.")
-    return {**result, "changed": True}

@@ -12,10 +12,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import actor_of, can, require, requires
 from accounts.querysets import visible_to
 from engine.specs import SpecError
-from images_app import operations, plans, queries
+from images_app import operations, queries
 from images_app.forms import PullForm, TagForm
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
+from operations.plans import preview
 from operations.web import answers, submitted
 
 VIEWS = ("all", "used", "unused", "dangling")
@@ -91,10 +92,12 @@ def image_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     actor, image = actor_of(request), _image(request, pk)
     require(actor, "image.remove", image)
     if request.method == "POST":
-        operation = operations.request_remove(image, actor=actor, force=bool(request.POST.get("force")))
+        force, forever = (bool(request.POST.get(name)) for name in ("force", "forever"))
+        operation = operations.request_remove(image, actor=actor, force=force, forever=forever)
         return submitted(request, operation, to=reverse("images:list"))
+    plan = preview(lambda: operations.request_remove(image, actor=actor, force=True), actor=actor)
     return _dialog(request, "images/remove.html", {
-        "title": f"Remove {image}?", "fate": plans.removal(image, actor), "action": reverse("images:remove", args=[pk]),
+        "title": f"Remove {image}?", "plan": plan, "action": reverse("images:remove", args=[pk]),
         "force": True, "back": reverse("images:detail", args=[pk]),
     })  # fmt: skip
 
@@ -110,9 +113,11 @@ def tag_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     require(actor, "image.untag", tag.image)
     back = reverse("images:detail", args=[tag.image_id])
     if request.method == "POST":
-        return submitted(request, operations.request_untag(tag, actor=actor), to=back)
+        forever = bool(request.POST.get("forever"))
+        return submitted(request, operations.request_untag(tag, actor=actor, forever=forever), to=back)
+    plan = preview(lambda: operations.request_untag(tag, actor=actor), actor=actor)
     return _dialog(request, "images/remove.html", {
-        "title": f"Remove the tag {tag.name}?", "fate": plans.untagging(tag, actor),
+        "title": f"Remove the tag {tag.name}?", "plan": plan,
         "action": reverse("tags:remove", args=[pk]), "force": False, "back": back,
     })  # fmt: skip
 

@@ -21,8 +21,8 @@ from accounts.access import Actor, can
 from accounts.admin import ReadOnly, admin_actor
 from accounts.querysets import visible_to
 from engine.errors import Invalid, PolicyDenied
-from operations import services
-from operations.models import Engine, Listing, Operation, OperationEvent
+from operations import services, trash
+from operations.models import Engine, Listing, Operation, OperationEvent, TrashItem
 from operations.services import Refused
 from operations.web import why
 from streams import bell, want
@@ -182,3 +182,33 @@ class ListingAdmin(Facts):
     list_filter = ("kind", "engine")
     search_fields = ("engine__name", "kind")
     list_select_related = ("engine",)
+
+
+@admin.register(TrashItem)
+class TrashAdmin(Facts):
+    """What was removed: what can be taken back, and what became of the rest."""
+
+    permission = "operation.read"
+    exclude = ("facts", "path")
+    list_display = ("name", "kind", "state", "size", "team", "engine", "created_at", "expires_at", "ended_at")
+    list_filter = ("state", "kind", "engine", "team")
+    search_fields = ("name", "native_id", "target_id", "id")
+    date_hierarchy = "created_at"
+    list_select_related = ("team", "engine")
+    actions = ("restore", "purge")
+
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        return can(admin_actor(request), "container.remove")
+
+    @admin.action(description="Take the selected things back", permissions=["restore"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[TrashItem]) -> None:
+        """Asks for each to be taken back."""
+        ask(self, request, queryset, lambda row, actor: trash.restore(row, actor=actor))
+
+    @admin.action(description="Remove the selected things for good", permissions=["restore"])
+    def purge(self, request: HttpRequest, queryset: QuerySet[TrashItem]) -> HttpResponse | None:
+        """Asks for each to be removed for good."""
+        page = confirmed(self, request, queryset, "remove what is in the trash for good")
+        if page is None:
+            ask(self, request, queryset, lambda row, actor: trash.purge(row, actor=actor))
+        return page

@@ -33,6 +33,7 @@ LISTS = {
     "volumes": "volume.read",
     "networks": "network.read",
     "operations": "operation.read",
+    "trash": "operation.read",
     "engines": "engine.read",
     "stats": "container.read",
 }

@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
-from operations.models import Engine, Operation
+from operations.models import Engine, Operation, TrashItem
 
 
 class WordsField(forms.CharField):
@@ -75,4 +75,17 @@ class EngineFilter(filters.FilterSet):
 
     class Meta:
         model = Engine
+        fields: tuple[str, ...] = ()
+
+
+class TrashFilter(filters.FilterSet):
+    """The filters of ``/trash/``."""
+
+    kind = filters.CharFilter(help_text="container, volume or image.")
+    engine = filters.UUIDFilter(field_name="engine_id")
+    team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
+    q = filters.CharFilter(field_name="name", lookup_expr="icontains")
+
+    class Meta:
+        model = TrashItem
         fields: tuple[str, ...] = ()

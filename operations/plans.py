@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accounts.access import Actor
-from engine.errors import Invalid, PolicyDenied
+from engine.errors import EngineError, Invalid, PolicyDenied
 from engine.specs import SpecError
 from operations import registry, services
 from operations.models import Operation
@@ -100,19 +100,26 @@ def preview(ask: Callable[[], Operation], *, actor: Actor) -> Plan:
     """
     try:
         with services.previewing():
-            joined = ask()
-    except Previewed as found:
-        return planned(found.operation, actor)
+            operation = ask()
     except SpecError:
         raise
-    except Refused as error:
-        return Plan(refused={"code": error.code, "message": error.message, **error.details})
-    except (PolicyDenied, Invalid) as error:
-        details = {key: value for key, value in error.details.items() if isinstance(value, str)}
-        return Plan(refused={"code": error.code, "message": error.message, **details})
-    plan = planned(joined, actor)
-    plan.joins = str(joined.pk)
+    except (Previewed, Refused, PolicyDenied, Invalid) as error:
+        return told(error, actor)
+    plan = planned(operation, actor)
+    plan.joins = str(operation.pk)
     return plan
+
+
+def told(found: Exception, actor: Actor) -> Plan:
+    """The plan that the end of a preview stands for: accepted, or refused with its reason."""
+    if isinstance(found, Previewed):
+        return planned(found.operation, actor)
+    if isinstance(found, Refused):
+        return Plan(refused={"code": found.code, "message": found.message, **found.details})
+    details = found.details if isinstance(found, EngineError) else {}
+    code = found.code if isinstance(found, EngineError) else "conflict"
+    plain = {key: value for key, value in details.items() if isinstance(value, str)}
+    return Plan(refused={"code": code, "message": str(found), **plain})
 
 
 def planned(operation: Operation, actor: Actor) -> Plan:

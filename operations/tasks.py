@@ -12,7 +12,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections, connection
 
-from operations import runner, services
+from operations import runner, services, trash
 from operations.reads import TASK as READ
 from streams import health
 
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 TICK = 2.0
 """Seconds between two sweeps. They find at most a few rows, by index."""
+TRASH_TICK = 30.0
+"""Seconds between two looks for what has had its time in the trash."""
 
 _stopping = threading.Event()
 _free = threading.Semaphore(2)
@@ -71,7 +73,7 @@ def _carry_out(operation_id: UUID) -> None:
 
 def _tick() -> None:
     """Until the worker ends: says that it is alive, and sends again what was lost."""
-    beaten = 0.0
+    beaten = swept = 0.0
     while True:
         try:
             if time.monotonic() - beaten >= health.EVERY:
@@ -79,6 +81,9 @@ def _tick() -> None:
                 beaten = time.monotonic()
             close_old_connections()
             runner.sweep(otherwise=_without_broker)
+            if time.monotonic() - swept >= TRASH_TICK:
+                trash.sweep()
+                swept = time.monotonic()
         except Exception:
             log.exception("sweep failed")
         finally:

@@ -20,7 +20,7 @@ from accounts.authentication import permission_of, was_denied
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 PAGING = frozenset({"limit", "cursor", "ordering"})
-_NO = ("", "0", "false", "no")
+NO = ("", "0", "false", "no")
 
 
 class Problem(APIException):
@@ -43,12 +43,14 @@ class View(APIView):
     permission: ClassVar[str | dict[str, str]]
     takes: ClassVar[frozenset[str]] = frozenset()
     writes_take: ClassVar[frozenset[str]] = frozenset()
+    previews: ClassVar[bool] = False
+    """Whether ``?dry_run=1`` gives a plan; see `operations.api.previews`. Else it is refused, and nothing is done."""
     http_method_names = ["get", "post", "delete", "head"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if request.method not in SAFE and flag(request, "dry_run"):
-            raise Problem(400, "not_supported", "This version cannot show a plan first; nothing was done.")
+        if request.method not in SAFE and flag(request, "dry_run") and not self.previews:
+            raise Problem(400, "not_supported", "There is no plan for this; nothing was done.")
         known = self.reading() if request.method in SAFE else self.writes_take | {"dry_run"}
         unknown = sorted(set(request.query_params) - known)
         if unknown:
@@ -172,7 +174,7 @@ def body(request: Request, kind: type[Body]) -> dict[str, Any]:
 
 def flag(request: Request, name: str) -> bool:
     """Whether ``?name=1`` is there."""
-    return request.query_params.get(name, "").lower() not in _NO
+    return request.query_params.get(name, "").lower() not in NO
 
 
 def number(request: Request, name: str, usual: int, *, least: int = 0, most: int) -> int:

@@ -219,10 +219,11 @@ BODIES: dict[str, type[Body]] = {"stop": Stop, "restart": Stop, "kill": Kill, "r
 
 
 class Removal(Body):
-    """``force`` ends a running one; ``volumes`` takes its anonymous volumes along."""
+    """``force`` ends a running one; ``volumes`` takes its anonymous volumes along; ``forever``: not into the trash."""
 
     force = Boolean(required=False)
     volumes = Boolean(required=False)
+    forever = Boolean(required=False)
 
 
 class Bulk(Body):

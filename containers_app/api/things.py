@@ -19,7 +19,8 @@ from containers_app.api.rows import NetworkRow, VolumeRow
 from containers_app.filters import NetworkFilter, VolumeFilter
 from containers_app.models import Mount, Network, Volume
 from operations.api.answers import accepted, engine_of, idempotency_key
-from operations.api.schema import ACCEPTED, CHANGE, option
+from operations.api.previews import Previews
+from operations.api.schema import ACCEPTED, CHANGE, FOREVER, option
 from operations.api.team import team_of
 
 
@@ -41,7 +42,7 @@ def visible_volumes(actor: Actor) -> QuerySet[Volume]:
     return rows.prefetch_related(Prefetch("mounts", queryset=mounts.order_by("container__name")))
 
 
-class VolumeList(Listing):
+class VolumeList(Previews, Listing):
     """Volumes. ``POST`` makes one."""
 
     permission = {"GET": "volume.read", "POST": "volume.create"}
@@ -66,23 +67,27 @@ class VolumeList(Listing):
         return accepted(request, operation)
 
 
-class VolumeDetail(View):
+class VolumeDetail(Previews):
     """One volume. ``DELETE`` removes it with what is in it."""
 
     permission = {"GET": "volume.read", "DELETE": "volume.remove"}
-    writes_take = frozenset({"force"})
+    writes_take = frozenset({"force", "forever"})
 
     @extend_schema(responses=VolumeRow)
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_volumes(self.actor), pk)
         return Response(VolumeRow(found, context={"request": request}).data)
 
-    @extend_schema(responses=ACCEPTED, parameters=[option("force"), *CHANGE])
+    @extend_schema(responses=ACCEPTED, parameters=[option("force"), FOREVER, *CHANGE])
     def delete(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_volumes(self.actor), pk)
         body(request, Nothing)
         operation = operations.request_volume_remove(
-            found, actor=self.actor, force=flag(request, "force"), idempotency_key=idempotency_key(request)
+            found,
+            actor=self.actor,
+            force=flag(request, "force"),
+            forever=flag(request, "forever"),
+            idempotency_key=idempotency_key(request),
         )
         return accepted(request, operation)
 

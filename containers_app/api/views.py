@@ -23,12 +23,14 @@ from containers_app.api.schema import RUN
 from containers_app.filters import ContainerFilter
 from containers_app.models import Container
 from engine.errors import EngineError
+from operations import plans, services
 from operations.api.answers import accepted, engine_of, idempotency_key
+from operations.api.previews import PlanAnswer, Previews
 from operations.api.rows import OperationRow
-from operations.api.schema import ACCEPTED, CHANGE, KEY, option
+from operations.api.schema import ACCEPTED, CHANGE, DRY_RUN, FOREVER, KEY, option
 from operations.api.team import team_of
 from operations.models import Operation
-from operations.services import Refused
+from operations.services import Previewed, Refused
 
 
 def visible_containers(request: Request) -> QuerySet[Container]:
@@ -37,7 +39,7 @@ def visible_containers(request: Request) -> QuerySet[Container]:
     return rows.prefetch_related("mounts").defer("inspect", "health_log")
 
 
-class ContainerList(Listing):
+class ContainerList(Previews, Listing):
     """Containers. ``POST`` makes one and starts it."""
 
     permission = {"GET": "container.read", "POST": "container.run"}
@@ -74,11 +76,11 @@ class ContainerList(Listing):
         return accepted(request, operation)
 
 
-class ContainerDetail(View):
+class ContainerDetail(Previews):
     """One container. ``DELETE`` removes it, with ``?force=1`` while it runs, ``?volumes=1`` with anonymous volumes."""
 
     permission = {"GET": "container.read", "DELETE": "container.remove"}
-    writes_take = frozenset({"force", "volumes"})
+    writes_take = frozenset({"force", "volumes", "forever"})
 
     @extend_schema(responses=ContainerFullRow)
     def get(self, request: Request, pk: UUID) -> Response:
@@ -87,16 +89,16 @@ class ContainerDetail(View):
 
     @extend_schema(
         responses=ACCEPTED,
-        parameters=[option("force"), option("volumes"), *CHANGE],
+        parameters=[option("force"), option("volumes"), FOREVER, *CHANGE],
     )
     def delete(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_containers(request), pk)
         body(request, Nothing)
-        params = {"force": flag(request, "force"), "volumes": flag(request, "volumes")}
+        params = {name: flag(request, name) for name in ("force", "volumes", "forever")}
         return accepted(request, _ask(self, found, "remove", params))
 
 
-class ContainerAction(View):
+class ContainerAction(Previews):
     """One verb on one container; which one is the address's business."""
 
     action: ClassVar[str] = ""
@@ -124,11 +126,12 @@ def action_view(verb: str) -> type[ContainerAction]:
 
 
 class BulkItem(serializers.Serializer):
-    """What became of one of them: an operation, or an error with its code."""
+    """What became of one of them: an operation, a plan where that was asked for, or an error with its code."""
 
     id = serializers.UUIDField()
     status = serializers.IntegerField()
     operation = OperationRow(required=False)
+    plan = PlanAnswer(required=False)
     error = serializers.DictField(required=False)
 
 
@@ -138,12 +141,14 @@ class BulkAnswer(serializers.Serializer):
     results = BulkItem(many=True)
 
 
-class ContainerBulk(View):
+class ContainerBulk(Previews):
     """The same verb for several containers: one operation each. 202 where all were accepted, else 207."""
 
     permission = "container.read"
 
-    @extend_schema(request=Bulk, responses={202: BulkAnswer, 207: BulkAnswer}, parameters=[KEY])
+    @extend_schema(
+        request=Bulk, responses=dict.fromkeys((200, 202, 207), BulkAnswer), parameters=[KEY, DRY_RUN]
+    )
     def post(self, request: Request) -> Response:
         wish = body(request, Bulk)
         kind: type[Body] = Removal if wish["action"] == "remove" else BODIES.get(wish["action"], Nothing)
@@ -155,7 +160,8 @@ class ContainerBulk(View):
         results = [
             self._one(request, pk, rows.get(pk), wish["action"], dict(parsed.validated_data)) for pk in ids
         ]
-        status = 202 if all(item["status"] == 202 for item in results) else 207
+        wanted = 200 if services.is_preview() else 202
+        status = wanted if all(item["status"] == wanted for item in results) else 207
         return Response({"results": results}, status)
 
     def _one(
@@ -166,6 +172,9 @@ class ContainerBulk(View):
             if row is None:
                 raise Http404
             operation = _ask(self, row, action, params, part=str(pk))
+        except Previewed as found:
+            plan = plans.told(found, self.actor)
+            return {"id": pk, "status": 200, "plan": plan.to_dict()}
         except Http404:
             return _item(pk, 404, "not_found", "No such object.")
         except Denied as error:
@@ -174,6 +183,10 @@ class ContainerBulk(View):
             return _item(pk, error.status, error.code, error.message)
         except EngineError as error:
             return _item(pk, 403 if error.code == "policy_denied" else 400, error.code, error.message)
+        if services.is_preview():
+            plan = plans.planned(operation, self.actor)
+            plan.joins = str(operation.pk)
+            return {"id": pk, "status": 200, "plan": plan.to_dict()}
         return {
             "id": pk,
             "status": 202,

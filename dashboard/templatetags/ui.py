@@ -250,6 +250,14 @@ def query(context: template.Context, **changes: Any) -> str:
     return f"?{text}" if text else context["request"].path
 
 
+@register.filter
+def hours(value: float) -> str:
+    """``24 h``, ``3 d``, ``30 min``."""
+    if value < 1:
+        return f"{round(value * 60)} min"
+    return f"{value / 24:g} d" if value > 48 and value % 24 == 0 else f"{value:g} h"
+
+
 @register.simple_tag(takes_context=True)
 def without(context: template.Context, key: str) -> str:
     """This page's address without one part of its query."""

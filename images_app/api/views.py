@@ -34,7 +34,8 @@ from images_app.api.wishes import build_wish
 from images_app.filters import BuildFilter, ImageFilter, TagFilter
 from images_app.models import Build, Image, Layer, Tag, TagMove
 from operations.api.answers import accepted, engine_of, idempotency_key
-from operations.api.schema import ACCEPTED, AFTER, CHANGE, LINES, option
+from operations.api.previews import Previews
+from operations.api.schema import ACCEPTED, AFTER, CHANGE, FOREVER, LINES, option
 from operations.api.team import team_of
 from operations.api.views import log_of
 
@@ -76,28 +77,32 @@ class ImageList(Listing):
         return visible_images(self.actor).defer("config")
 
 
-class ImageDetail(View):
+class ImageDetail(Previews):
     """One image. ``DELETE`` removes it with its tags: ``?force=1`` also where stopped containers use it."""
 
     permission = {"GET": "image.read", "DELETE": "image.remove"}
-    writes_take = frozenset({"force"})
+    writes_take = frozenset({"force", "forever"})
 
     @extend_schema(responses=ImageFullRow)
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_images(self.actor), pk)
         return Response(ImageFullRow(found, context={"request": request}).data)
 
-    @extend_schema(responses=ACCEPTED, parameters=[option("force"), *CHANGE])
+    @extend_schema(responses=ACCEPTED, parameters=[option("force"), FOREVER, *CHANGE])
     def delete(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_images(self.actor), pk)
         body(request, Nothing)
         operation = operations.request_remove(
-            found, actor=self.actor, force=flag(request, "force"), idempotency_key=idempotency_key(request)
+            found,
+            actor=self.actor,
+            force=flag(request, "force"),
+            forever=flag(request, "forever"),
+            idempotency_key=idempotency_key(request),
         )
         return accepted(request, operation)
 
 
-class ImagePull(View):
+class ImagePull(Previews):
     """Fetches an image from its registry, with progress by layer."""
 
     permission = "image.pull"
@@ -115,7 +120,7 @@ class ImagePull(View):
         return accepted(request, operation)
 
 
-class ImageBuild(View):
+class ImageBuild(Previews):
     """Builds an image from a Dockerfile, an uploaded context, or both."""
 
     permission = "image.build"
@@ -138,7 +143,7 @@ class ImageBuild(View):
         return accepted(request, operation)
 
 
-class ImageTag(View):
+class ImageTag(Previews):
     """Lets one more name point at this image."""
 
     permission = "image.tag"
@@ -188,22 +193,26 @@ class TagList(Listing):
         return visible_tags(self.actor)
 
 
-class TagDetail(View):
+class TagDetail(Previews):
     """One tag. ``DELETE`` takes the name away; the image stays while anything else names or uses it."""
 
     permission = {"GET": "image.read", "DELETE": "image.untag"}
+    writes_take = frozenset({"forever"})
 
     @extend_schema(responses=TagRow)
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_tags(self.actor), pk)
         return Response(TagRow(found, context={"request": request}).data)
 
-    @extend_schema(responses=ACCEPTED, parameters=CHANGE)
+    @extend_schema(responses=ACCEPTED, parameters=[FOREVER, *CHANGE])
     def delete(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_tags(self.actor), pk)
         body(request, Nothing)
         operation = operations.request_untag(
-            found, actor=self.actor, idempotency_key=idempotency_key(request)
+            found,
+            actor=self.actor,
+            forever=flag(request, "forever"),
+            idempotency_key=idempotency_key(request),
         )
         return accepted(request, operation)
 

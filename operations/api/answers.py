@@ -13,7 +13,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from operations import services
+from accounts.access import actor_of
+from operations import plans, services
 from operations.api.rows import OperationRow
 from operations.models import Engine, Operation
 
@@ -24,7 +25,14 @@ _KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 
 
 def accepted(request: Request, operation: Operation) -> Response:
-    """202 with the operation and its address; after ``Prefer: wait=n`` and its end, 200."""
+    """202 with the operation and its address; after ``Prefer: wait=n`` and its end, 200.
+
+    Where a plan was asked for and the same change is on its way already, the plan that says so.
+    """
+    if services.is_preview():
+        plan = plans.planned(operation, actor_of(request))
+        plan.joins = str(operation.pk)
+        return Response(plan.to_dict())
     asked = _WAIT.search(request.headers.get("Prefer", ""))
     headers = {"Location": f"/api/v1/operations/{operation.pk}/"}
     if asked:

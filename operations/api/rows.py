@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field, inline_serializer
@@ -9,7 +10,8 @@ from rest_framework import serializers
 
 from accounts.access import actor_of
 from accounts.api.base import Row, TeamSlug
-from operations.models import Engine, Operation
+from operations import trash
+from operations.models import Engine, Operation, TrashItem
 
 UNITS = ("layers", "bytes", "steps")
 
@@ -73,8 +75,24 @@ class OperationRow(Row):
         return {"code": row.error_code, "message": row.error_message} if row.error_code else None
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
-    def get_undoable_until(self, row: Operation) -> None:
-        return None
+    def get_undoable_until(self, row: Operation) -> datetime | None:
+        return trash.until(row)
+
+
+class TrashRow(Row):
+    """What was removed and can be taken back. ``size`` in bytes: what is kept, or what a purge frees; null: unknown."""
+
+    address = "trash"
+    team = TeamSlug()
+    removed_by = serializers.CharField(source="operation.actor_name", read_only=True)
+
+    class Meta:
+        model = TrashItem
+        fields: tuple[str, ...] = (
+            "id", "kind", "name", "engine", "team", "target_id", "operation", "removed_by", "size", "created_at",
+            "expires_at", "url",
+        )  # fmt: skip
+        read_only_fields: tuple[str, ...] = fields
 
 
 class EngineRow(Row):

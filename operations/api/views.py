@@ -33,7 +33,7 @@ def visible_engines(actor: Actor) -> QuerySet[Engine]:
 
 def visible_operations(actor: Actor) -> QuerySet[Operation]:
     """With what a row shows of others, in the same query."""
-    return visible_to(actor, Operation.objects.select_related("team"))
+    return visible_to(actor, Operation.objects.select_related("team", "trash"))
 
 
 class EngineList(Listing):

@@ -1,0 +1,197 @@
+"""Removing containers so that they can be taken back: they are stopped and keep what they wrote, under another name.
+
+The name and the ports are free meanwhile, and the engine starts nothing again by itself. What removes itself when it
+ends (``--rm``), and what is removed ``forever``, goes at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from django.utils import timezone
+
+from containers_app import plans, sync
+from containers_app.models import Container
+from containers_app.verbs import after, look, must, native_id, result, until
+from engine.errors import Conflict, EngineError, NotFound
+from engine.types import ContainerInfo, ContainerState
+from operations import trash
+from operations.models import Operation, TrashItem
+from operations.registry import Context, operation
+
+STOP = 10
+"""Seconds to end by itself, where the container does not say."""
+
+Result = Mapping[str, Any]
+
+
+def keeps(info: ContainerInfo, params: Mapping[str, Any]) -> bool:
+    """Whether its removal can be taken back."""
+    return trash.hours() > 0 and not params.get("forever") and not info.auto_remove
+
+
+def name_in_trash(asked: Operation) -> str:
+    """What the container that this operation puts aside is called meanwhile."""
+    return f"{sync.TRASH}{asked.pk.hex[:12]}"
+
+
+def put_aside(ctx: Context, info: ContainerInfo, **facts: Any) -> TrashItem:
+    """Ends it, takes its restart policy and its name from it, and hides its row. Each step may be repeated."""
+    item = trash.begin(
+        ctx,
+        native_id=info.native_id,
+        name=info.name,
+        facts={
+            "running": info.state in sync.LIVE, "paused": info.state is ContainerState.PAUSED,
+            "policy": info.restart_policy or "no", "retries": info.restart_max_retries, **facts,
+        },
+    )  # fmt: skip
+    if info.state in sync.LIVE:
+        ctx.check_fence()
+        ctx.engine.stop(info.native_id, timeout=min(STOP, info.stop_timeout or STOP))
+    ctx.check_fence()
+    ctx.engine.set_restart_policy(info.native_id, "no")
+    try:
+        if info.name != name_in_trash(ctx.operation):
+            ctx.check_fence()
+            ctx.engine.rename(info.native_id, name_in_trash(ctx.operation))
+    except Conflict:
+        with suppress(EngineError):
+            _give_policy_back(ctx, item)
+        trash.give_up(item)
+        raise
+    hide(ctx, item)
+    return item
+
+
+def hide(ctx: Context, item: TrashItem) -> None:
+    """From now on it is in the trash and nowhere else."""
+    rows = Container.everything.filter(engine=ctx.operation.engine, native_id=item.native_id)
+    rows.update(trashed_at=timezone.now())
+    trash.keep(item)
+
+
+def take_back(ctx: Context, item: TrashItem) -> None:
+    """Gives it its name and its restart policy again. Raises `NameInUse` before anything is changed."""
+    found = ctx.engine.container(item.native_id)
+    if found.name != item.name:
+        ctx.check_fence()
+        ctx.engine.rename(item.native_id, item.name)
+    _give_policy_back(ctx, item)
+    Container.everything.filter(engine=item.engine, native_id=item.native_id).update(trashed_at=None)
+
+
+def start_again(ctx: Context, item: TrashItem) -> str:
+    """Starts it where it ran; the engine's words where that fails: it is back all the same."""
+    if not item.facts.get("running"):
+        return ""
+    try:
+        ctx.check_fence()
+        ctx.engine.start(item.native_id)
+        if item.facts.get("paused"):
+            ctx.engine.pause(item.native_id)
+    except EngineError as error:
+        return error.message
+    return ""
+
+
+def _give_policy_back(ctx: Context, item: TrashItem) -> None:
+    ctx.check_fence()
+    ctx.engine.set_restart_policy(
+        item.native_id, str(item.facts["policy"]), max_retries=int(item.facts["retries"])
+    )
+
+
+def _is_removed(ctx: Context) -> Result | bool | None:
+    info = look(ctx)
+    if info is None:
+        return True
+    if info.name != name_in_trash(ctx.operation):
+        return None
+    put_aside(ctx, info)
+    return _removed(ctx)
+
+
+def _removed(ctx: Context) -> Result:
+    return {**result(ctx, None), "undoable": TrashItem.objects.filter(operation=ctx.operation).exists()}
+
+
+@operation(
+    "container.remove", label="Remove", doing="Removing", deadline=120, repeatable=True, verify=_is_removed,
+    after=after, plan=plans.removing,
+)  # fmt: skip
+def remove(ctx: Context) -> Result:
+    """Puts it into the trash, or removes it with its writable layer; ``volumes``: its anonymous volumes too."""
+    info = look(ctx)
+    if info is None:
+        return result(ctx, None, changed=False)
+    if info.state in sync.LIVE and not ctx.params["force"]:
+        raise Conflict("The container is running: stop it first, or force it.")
+    if keeps(info, ctx.params):
+        put_aside(ctx, info, volumes=bool(ctx.params["volumes"]))
+        return _removed(ctx)
+    _remove(ctx, force=bool(ctx.params["force"]), volumes=bool(ctx.params["volumes"]))
+    return _removed(ctx)
+
+
+def _remove(ctx: Context, *, force: bool, volumes: bool) -> None:
+    ctx.check_fence()
+    try:
+        ctx.engine.remove(native_id(ctx), force=force, volumes=volumes)
+    except NotFound:
+        pass  # somebody else was faster
+    except Conflict:
+        info = look(ctx)
+        if info is not None and info.state is not ContainerState.REMOVING:
+            raise
+    until(ctx, lambda now: now is None, "The engine accepted the removal, and the container is still there.")
+
+
+def _is_back(ctx: Context) -> Result | bool | None:
+    """Its name tells that the return has begun; then it is brought to its end."""
+    item = TrashItem.objects.get(pk=ctx.params["trash"])
+    return _brought_back(ctx, item) if must(ctx).name == item.name else None
+
+
+@operation(
+    "container.restore", label="Take back", doing="Taking back", permission="container.remove", deadline=120,
+    repeatable=True, verify=_is_back, after=after, plan=plans.restoring,
+)  # fmt: skip
+def restore(ctx: Context) -> Result:
+    """Takes it out of the trash: name, restart policy, and running again where it ran."""
+    item = trash.taken(ctx)
+    must(ctx)
+    ctx.remember(began=True)
+    return _brought_back(ctx, item)
+
+
+def _brought_back(ctx: Context, item: TrashItem) -> Result:
+    take_back(ctx, item)
+    trouble = start_again(ctx, item)
+    trash.end(item, trash.State.RESTORED)
+    found: dict[str, Any] = dict(result(ctx, must(ctx)))
+    return {**found, "not_started": trouble} if trouble else found
+
+
+def _is_gone(ctx: Context) -> bool | None:
+    return True if look(ctx) is None and _purged(ctx) else None
+
+
+@operation(
+    "container.purge", label="Remove for good", doing="Removing for good", permission="container.remove",
+    deadline=120, repeatable=True, verify=_is_gone, after=after, plan=plans.purging,
+)  # fmt: skip
+def purge(ctx: Context) -> Result:
+    """Removes it from the trash with what it wrote."""
+    item = trash.taken(ctx)
+    if look(ctx) is not None:
+        _remove(ctx, force=True, volumes=bool(item.facts.get("volumes")))
+    _purged(ctx)
+    return result(ctx, None)
+
+
+def _purged(ctx: Context) -> bool:
+    trash.end(TrashItem.objects.get(pk=ctx.params["trash"]), trash.State.PURGED)
+    return True
