@@ -34,7 +34,7 @@ def keeps(info: ContainerInfo, params: Mapping[str, Any]) -> bool:
 
 def name_in_trash(asked: Operation) -> str:
     """What the container that this operation puts aside is called meanwhile."""
-    return f"{sync.TRASH}{asked.pk.hex[:12]}"
+    return f"{trash.NAMES}-{asked.pk.hex[:12]}"
 
 
 def put_aside(ctx: Context, info: ContainerInfo, **facts: Any) -> TrashItem:

@@ -33,8 +33,6 @@ _INSIDE = {
 }  # fmt: skip
 
 LIVE = (ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.RESTARTING)
-TRASH = "slipway-trash-"
-"""How the names of containers in the trash begin: their own are free for others."""
 
 
 def reconcile(engine: Engine, backend: EngineBackend) -> Report:
@@ -203,7 +201,9 @@ def _out_of_trash(rows: Iterable[Container], infos: Sequence[ContainerInfo], see
         for row in rows
         if row.trashed_at
         and row.trashed_at < seen
-        and (found[row.native_id].state in LIVE or not found[row.native_id].name.startswith(TRASH))
+        and (
+            found[row.native_id].state in LIVE or not found[row.native_id].name.startswith(f"{trash.NAMES}-")
+        )
     ]
     if left:
         Container.everything.filter(pk__in=left).update(trashed_at=None)

@@ -114,6 +114,7 @@ def summary(item: Json, now: datetime | None = None) -> ContainerSummary:
             labels=item.get("Labels"),
         ),
         state_since=_earliest(status, now or datetime.now(UTC)),
+        image_id=text(item.get("ImageID"), 80),
     )
 
 

@@ -118,7 +118,10 @@ class FakeReads:
     def containers(self, *, deadline: float = 15) -> list[ContainerSummary]:
         def work() -> list[ContainerSummary]:
             infos = [self._info(container) for container in self.world.containers.values()]
-            return [ContainerSummary(i.native_id, i.name, i.state, i.fingerprint, _since(i)) for i in infos]
+            return [
+                ContainerSummary(i.native_id, i.name, i.state, i.fingerprint, _since(i), i.image_id)
+                for i in infos
+            ]
 
         return self._do("containers", work, deadline)
 

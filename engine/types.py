@@ -101,6 +101,7 @@ class ContainerSummary:
     state: ContainerState
     fingerprint: str
     state_since: datetime | None = None
+    image_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import Team
-from operations.models import Engine, Operation
+from operations.models import Engine, Operation, TrashItem
 
 
 class ImagesOutOfTrash(models.Manager["Image"]):
@@ -27,11 +27,7 @@ class TagsOutOfTrash(models.Manager["Tag"]):
     """Tags without those that only hold an image in the trash."""
 
     def get_queryset(self) -> models.QuerySet[Tag]:
-        return super().get_queryset().exclude(repository=TRASH)
-
-
-TRASH = "slipway-trash"
-"""The repository whose tags hold images in the trash."""
+        return super().get_queryset().exclude(repository=TrashItem.NAMES)
 
 
 class Image(models.Model):

@@ -16,7 +16,7 @@ from accounts.access import SYSTEM
 from engine.errors import Conflict, InUse, NotFound
 from images_app import plans
 from images_app.lineage import lineage
-from images_app.models import TRASH, Image
+from images_app.models import Image
 from images_app.verbs import after, now
 from operations import trash
 from operations.models import TrashItem
@@ -36,7 +36,7 @@ def _row(ctx: Context) -> Image | None:
 
 def _held_by(item_of: Any) -> str:
     """The name that holds the image that this removal puts aside."""
-    return f"{TRASH}:{item_of.pk.hex[:12]}"
+    return f"{trash.NAMES}:{item_of.pk.hex[:12]}"
 
 
 def _keeps(ctx: Context) -> bool:
@@ -49,15 +49,19 @@ def _tags(ctx: Context) -> list[str]:
         found = ctx.engine.image(_native_id(ctx))
     except NotFound:
         return []
-    return [tag for tag in found.tags if not tag.startswith(f"{TRASH}:")]
+    return [tag for tag in found.tags if not tag.startswith(f"{trash.NAMES}:")]
 
 
-def _require_unused(row: Image | None, tags: Sequence[str], *, force: bool) -> None:
+def _require_unused(ctx: Context, tags: Sequence[str], *, force: bool) -> None:
     """What the engine would refuse a removal for, although nothing is destroyed yet: a purge would fail later."""
-    users = list(row.containers.all()) if row else []
-    if any(user.state in _UP for user in users) or (users and not force):
+    users = [
+        one
+        for one in ctx.engine.containers()
+        if one.image_id == _native_id(ctx) and not one.name.startswith(f"{trash.NAMES}-")
+    ]
+    if any(one.state in _UP for one in users) or (users and not force):
         raise InUse("Containers use this image: remove them first.")
-    if row and Image.objects.filter(engine=row.engine, parent_id=row.native_id).exists():
+    if Image.objects.filter(engine=ctx.operation.engine, parent_id=_native_id(ctx)).exists():
         raise InUse("Other images were built on it step by step: remove those first.")
     if len(tags) > 1 and not force:
         raise InUse("This image has several tags: remove them one by one, or force it.")
@@ -115,7 +119,7 @@ def untag(ctx: Context) -> Result:
         raise Conflict("This tag points at another image by now: look again.")
     others = [tag for tag in _tags(ctx) if tag != reference]
     if not others and _keeps(ctx):
-        _require_unused(_row(ctx), [reference], force=False)
+        _require_unused(ctx, [reference], force=False)
         _put_aside(ctx, [reference])
         return {**result, "changed": True}
     item = _noted(ctx, reference) if others and _keeps(ctx) else None
@@ -157,7 +161,7 @@ def remove(ctx: Context) -> Result:
     if _keeps(ctx):
         if not _is_aside(ctx):
             tags = _tags(ctx)
-            _require_unused(_row(ctx), tags, force=bool(ctx.params["force"]))
+            _require_unused(ctx, tags, force=bool(ctx.params["force"]))
             _put_aside(ctx, tags)
         return {**result, "changed": True}
     ctx.check_fence()

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from engine.base import Engine as EngineBackend
 from engine.types import Event, ImageInfo, ImageSummary
-from images_app.models import TRASH, Image, Layer, Tag, TagMove
+from images_app.models import Image, Layer, Tag, TagMove
 from operations import trash
 from operations.models import Engine, Operation
 from operations.projection import Report, chunks, differs, fitted, inspected, listed
@@ -127,7 +127,7 @@ def _save(engine: Engine, seen: datetime, infos: Sequence[ImageInfo], report: Re
 def _facts(info: ImageInfo) -> dict[str, Any]:
     digest_names = [digest.partition("@")[0] for digest in info.digests]
     return {
-        "name": (*(tag for tag in info.tags if not tag.startswith(f"{TRASH}:")), *digest_names, "")[0],
+        "name": (*(tag for tag in info.tags if not tag.startswith(f"{trash.NAMES}:")), *digest_names, "")[0],
         "digests": list(info.digests),
         "size": info.size,
         "created_at": info.created_at,
@@ -177,7 +177,7 @@ def _move_tags(engine: Engine, summaries: Mapping[str, ImageSummary], *, first: 
         TagMove.objects.bulk_create(
             TagMove(engine=engine, name=name, from_native_id=before, to_native_id=after)
             for name, before, after in moves
-            if not name.startswith(f"{TRASH}:")
+            if not name.startswith(f"{trash.NAMES}:")
         )
     touched = {key for _, before, after in moves for key in (before, after)}
     return {f"image:{pks[key]}" for key in touched if key in pks}
@@ -185,8 +185,8 @@ def _move_tags(engine: Engine, summaries: Mapping[str, ImageSummary], *, first: 
 
 def _out_of_trash(engine: Engine, seen: datetime) -> set[str]:
     """An image is in the trash for as long as nothing but the trash names it."""
-    held = Tag.everything.filter(image=OuterRef("pk"), repository=TRASH)
-    named = Tag.everything.filter(image=OuterRef("pk")).exclude(repository=TRASH)
+    held = Tag.everything.filter(image=OuterRef("pk"), repository=trash.NAMES)
+    named = Tag.everything.filter(image=OuterRef("pk")).exclude(repository=trash.NAMES)
     trashed = Image.everything.filter(engine=engine, trashed_at__lt=seen)
     found = list(trashed.filter(Exists(named) | ~Exists(held)).values_list("pk", flat=True))
     Image.everything.filter(pk__in=found).update(trashed_at=None)

@@ -220,6 +220,9 @@ class TrashItem(models.Model):
         PURGED = "purged", "Removed for good"
         LOST = "lost", "Gone from the engine"
 
+    NAMES: ClassVar = "slipway-trash"
+    """How things in the trash are called on the engine: containers ``slipway-trash-…``, images ``slipway-trash:…``."""
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     operation = models.OneToOneField(Operation, on_delete=models.CASCADE, related_name="trash")
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="trash")

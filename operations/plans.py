@@ -15,9 +15,10 @@ from typing import Any
 from accounts.access import Actor
 from engine.errors import EngineError, Invalid, PolicyDenied
 from engine.specs import SpecError
-from operations import registry, services
+from operations import registry
 from operations.models import Operation
-from operations.services import Previewed, Refused
+from operations.previews import Previewed, previewing
+from operations.services import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def preview(ask: Callable[[], Operation], *, actor: Actor) -> Plan:
     things would refuse is part of the plan.
     """
     try:
-        with services.previewing():
+        with previewing():
             operation = ask()
     except SpecError:
         raise

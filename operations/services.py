@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -30,6 +29,7 @@ from engine.errors import PolicyDenied
 from engine.specs import SpecError
 from operations import actors, events, registry, secrets
 from operations.models import Engine, Operation
+from operations.previews import Previewed, is_preview
 
 log = logging.getLogger(__name__)
 
@@ -52,32 +52,6 @@ class Refused(Exception):
     def __init__(self, code: str, message: str, status: int = 409, **details: Any) -> None:
         super().__init__(message)
         self.code, self.message, self.status, self.details = code, message, status, details
-
-
-class Previewed(Exception):
-    """The change would be accepted here; ``operation`` is the row that would be written."""
-
-    def __init__(self, operation: Operation) -> None:
-        super().__init__(str(operation))
-        self.operation = operation
-
-
-_previews: ContextVar[bool] = ContextVar("previews", default=False)
-
-
-@contextmanager
-def previewing() -> Iterator[None]:
-    """Within, `submit` accepts nothing: it raises `Previewed` where it would. See `operations.plans`."""
-    token = _previews.set(True)
-    try:
-        yield
-    finally:
-        _previews.reset(token)
-
-
-def is_preview() -> bool:
-    """Whether nothing may be changed now."""
-    return _previews.get()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from operations.services import Refused, Target
 from streams import bell
 
 FOLDER = "trash"
+NAMES = TrashItem.NAMES
 AGAIN = timedelta(hours=1)
 """A purge that failed, since somebody uses it again for example, is asked for again after this."""
 State = TrashItem.State

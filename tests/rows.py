@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.utils import timezone
 
 from accounts.models import Team
 from containers_app.models import Container, Mount, Network, Volume
 from images_app.models import Build, Image, Layer, Tag, TagMove
-from operations.models import Engine, Operation, OperationEvent
+from operations.models import Engine, Operation, OperationEvent, TrashItem
 
 _numbers = itertools.count(1)
 
@@ -100,3 +101,20 @@ def make_build(engine: Engine, team: Team | None, **fields: Any) -> Build:
         created_at=made,
         **fields,
     )
+
+
+def in_the_trash(
+    kind: str, engine: Engine, team: Team | None, name: str = "gone", **fields: Any
+) -> TrashItem:
+    """Something that was removed a minute ago and can be taken back for an hour."""
+    now = timezone.now()
+    operation = Operation.objects.create(
+        kind=f"{kind}.remove", state="succeeded", engine=engine, team=team, actor_name="somebody", target_type=kind,
+        target_id=str(uuid4()), target_name=name, finished_at=now - timedelta(minutes=1),
+    )  # fmt: skip
+    facts = {"tags": [name], "trashed": True}
+    fields = {"native_id": hex64(), "facts": facts, "state": "kept", **fields}
+    return TrashItem.objects.create(
+        operation=operation, engine=engine, team=team, kind=kind, target_id=operation.target_id, name=name,
+        expires_at=now + timedelta(hours=1), **fields,
+    )  # fmt: skip

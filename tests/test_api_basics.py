@@ -14,6 +14,7 @@ from accounts import tokens
 from accounts.access import SCOPES
 from accounts.api.rates import Sustained
 from accounts.models import AuditEntry, Team, User
+from operations.models import Operation
 from tests.rows import make_container, make_engine
 
 ClientFor = Callable[..., Client]
@@ -173,10 +174,47 @@ def test_a_body_of_more_than_a_mebibyte_is_too_large(api_for: ApiFor, bob: User)
     problem(answer, 413, "too_large")
 
 
-def test_a_plan_that_cannot_be_shown_changes_nothing(api_for: ApiFor, bob: User, team: Team) -> None:
+def test_a_plan_is_shown_and_nothing_is_done(api_for: ApiFor, bob: User, vic: User, team: Team) -> None:
     row = make_container(make_engine(), team)
-    problem(api_for(bob).post(f"/api/v1/containers/{row.pk}/stop/?dry_run=1"), 400, "not_supported")
-    problem(api_for(bob).delete(f"/api/v1/containers/{row.pk}/?dry_run=1"), 400, "not_supported")
+    stop, remove = (
+        f"/api/v1/containers/{row.pk}/stop/?dry_run=1",
+        f"/api/v1/containers/{row.pk}/?force=1&dry_run=1",
+    )
+    answer = api_for(bob).post(stop)
+    assert answer.status_code == 200, answer.content
+    assert (answer.json()["kind"], answer.json()["would_run"]) == ("container.stop", True)
+    assert [item["what"] for item in answer.json()["stopped"]] == [row.name]
+    plan = api_for(bob).delete(remove).json()
+    assert [item["what"] for item in plan["lost"]] == ["Files it wrote", "Its logs"]
+    assert plan["unknown"] == ["which files it wrote"]
+    assert plan["undo_hours"] == 24
+    assert api_for(bob).delete(f"{remove}&forever=1").json()["undo_hours"] == 0
+    problem(api_for(vic).post(stop), 403, "permission_denied")
+    assert not Operation.objects.exists()
+
+
+def test_a_plan_says_what_would_be_refused(api_for: ApiFor, bob: User, team: Team) -> None:
+    make_container(make_engine(), team)
+    api = api_for(bob)
+
+    def plan(**wish: object) -> dict[str, object]:
+        answer = api.post("/api/v1/containers/?dry_run=1", {"image": "busybox:1", **wish}, format="json")
+        assert answer.status_code == 200, answer.content
+        return dict(answer.json()["refused"] or {})
+
+    assert plan(name="web")["code"] == "name_in_use"
+    assert plan(privileged=True)["rule"] == "no_privileged"
+    assert plan(name="other") == {}
+    problem(api.post("/api/v1/containers/?dry_run=1", {"image": "UPPER"}, format="json"), 400, "invalid")
+    assert not Operation.objects.exists()
+    assert not AuditEntry.objects.filter(outcome="denied").exists()
+
+
+def test_what_has_no_plan_does_nothing_when_asked_for_one(api_for: ApiFor, bob: User) -> None:
+    api = api_for(bob)
+    body = {"name": "x", "scopes": ["read"]}
+    problem(api.post("/api/v1/tokens/?dry_run=1", body, format="json"), 400, "not_supported")
+    assert not bob.tokens.filter(name="x").exists()
 
 
 def test_who_sends_too_many_waits(api_for: ApiFor, bob: User, vic: User, settings: object) -> None:

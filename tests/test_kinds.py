@@ -16,9 +16,10 @@ from containers_app import operations as containers
 from containers_app.models import Container, Volume
 from images_app import operations as images
 from images_app.models import Image, Tag
-from operations import registry
+from operations import registry, trash
 from operations.models import Engine, Operation
 from tests import house
+from tests.rows import in_the_trash
 
 if TYPE_CHECKING:
     from accounts.models import AuditEntry, Team, User
@@ -45,6 +46,13 @@ WAYS: dict[str, Ask] = {
     "container.unpause": _act("unpause"),
     "container.rename": _act("rename", name="other"),
     "container.remove": _act("remove", force=True),
+    "container.copy": lambda things, actor: containers.request_copy(things.container, actor=actor),
+    "container.restore": lambda things, actor: trash.restore(things.trashed("container"), actor=actor),
+    "container.purge": lambda things, actor: trash.purge(things.trashed("container"), actor=actor),
+    "volume.restore": lambda things, actor: trash.restore(things.trashed("volume"), actor=actor),
+    "volume.purge": lambda things, actor: trash.purge(things.trashed("volume"), actor=actor),
+    "image.restore": lambda things, actor: trash.restore(things.trashed("image"), actor=actor),
+    "image.purge": lambda things, actor: trash.purge(things.trashed("image"), actor=actor),
     "volume.create": lambda things, actor: containers.request_volume_create(
         {"name": "fresh"}, actor=actor, engine=things.engine, team=things.team
     ),
@@ -70,6 +78,7 @@ def things(team: Team) -> SimpleNamespace:
     )
     image = Image.objects.create(engine=engine, native_id="sha256:" + "a" * 64, team=team, name="blue/app:1")
     return SimpleNamespace(
+        trashed=lambda kind: in_the_trash(kind, engine, team),
         engine=engine,
         team=team,
         image=image,
@@ -111,7 +120,7 @@ def test_a_viewer_is_refused(kind: str, things: SimpleNamespace, vic: User) -> N
 
     with pytest.raises(Denied, match="role"):
         WAYS[kind](things, Actor(user=vic))
-    assert not Operation.objects.exists()
+    assert not Operation.objects.filter(kind=kind).exists()
     assert _denials(AuditEntry) == [kind]
 
 
@@ -122,7 +131,7 @@ def test_a_stranger_does_not_learn_that_it_exists(kind: str, things: SimpleNames
     # Only what names an object can hide it; a wish for something new names a team that is not theirs.
     if kind not in {"container.run", "volume.create", "image.build", "image.pull"}:
         assert refused.type is Http404
-    assert not Operation.objects.exists()
+    assert not Operation.objects.filter(kind=kind).exists()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,7 +145,7 @@ def test_a_team_admin_is_heard(kind: str, things: SimpleNamespace, tara: User) -
 def test_a_token_for_reading_changes_nothing(kind: str, things: SimpleNamespace, tara: User) -> None:
     with pytest.raises(Denied, match="scope"):
         WAYS[kind](things, Actor(user=tara, source="api", scopes=frozenset({"read"})))
-    assert not Operation.objects.exists()
+    assert not Operation.objects.filter(kind=kind).exists()
 
 
 def _denials(entries: type[AuditEntry]) -> list[str]:

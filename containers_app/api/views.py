@@ -23,14 +23,15 @@ from containers_app.api.schema import RUN
 from containers_app.filters import ContainerFilter
 from containers_app.models import Container
 from engine.errors import EngineError
-from operations import plans, services
+from operations import plans
 from operations.api.answers import accepted, engine_of, idempotency_key
 from operations.api.previews import PlanAnswer, Previews
 from operations.api.rows import OperationRow
 from operations.api.schema import ACCEPTED, CHANGE, DRY_RUN, FOREVER, KEY, option
 from operations.api.team import team_of
 from operations.models import Operation
-from operations.services import Previewed, Refused
+from operations.previews import Previewed, is_preview
+from operations.services import Refused
 
 
 def visible_containers(request: Request) -> QuerySet[Container]:
@@ -160,7 +161,7 @@ class ContainerBulk(Previews):
         results = [
             self._one(request, pk, rows.get(pk), wish["action"], dict(parsed.validated_data)) for pk in ids
         ]
-        wanted = 200 if services.is_preview() else 202
+        wanted = 200 if is_preview() else 202
         status = wanted if all(item["status"] == wanted for item in results) else 207
         return Response({"results": results}, status)
 
@@ -183,7 +184,7 @@ class ContainerBulk(Previews):
             return _item(pk, error.status, error.code, error.message)
         except EngineError as error:
             return _item(pk, 403 if error.code == "policy_denied" else 400, error.code, error.message)
-        if services.is_preview():
+        if is_preview():
             plan = plans.planned(operation, self.actor)
             plan.joins = str(operation.pk)
             return {"id": pk, "status": 200, "plan": plan.to_dict()}

@@ -308,9 +308,9 @@ def test_a_running_container_is_removed_only_by_force(
 ) -> None:
     web = bench.container(name="web")
     failed(bench.do(web, "remove"), "conflict")
-    operation = bench.do(web, "remove", force=True)
+    operation = bench.do(web, "remove", force=True, forever=True)
     assert (operation.state, operation.result["state"]) == ("succeeded", "removed")
-    assert not Container.objects.exists()
+    assert not Container.everything.exists()
     assert docker_client.containers.list(all=True) == []
 
 

@@ -286,9 +286,11 @@ def test_a_removal_says_first_what_is_lost_and_kept(client_for: ClientFor, bob: 
     browser = client_for(bob)
     html = browser.get(f"/containers/{web.pk}/remove/").content.decode()
     for word in (
-        "Lost for good",
+        "Lost in 24 h",
         "Its logs",
-        "8080:80",
+        "port 8080",
+        "can be taken back for 24 h",
+        "Remove for good now",
         "stops answering",
         "web-data",
         "1 anonymous volume",

@@ -17,6 +17,7 @@ from accounts.access import actor_of
 from operations import plans, services
 from operations.api.rows import OperationRow
 from operations.models import Engine, Operation
+from operations.previews import is_preview
 
 LONGEST_WAIT = 300
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})", re.ASCII | re.IGNORECASE)
@@ -29,7 +30,7 @@ def accepted(request: Request, operation: Operation) -> Response:
 
     Where a plan was asked for and the same change is on its way already, the plan that says so.
     """
-    if services.is_preview():
+    if is_preview():
         plan = plans.planned(operation, actor_of(request))
         plan.joins = str(operation.pk)
         return Response(plan.to_dict())

@@ -11,8 +11,9 @@ from rest_framework.response import Response
 from accounts.access import actor_of
 from accounts.api.base import NO, SAFE, View
 from engine.errors import PolicyDenied
-from operations import plans, services
-from operations.services import Previewed, Refused
+from operations import plans
+from operations.previews import Previewed, is_preview, previewing
+from operations.services import Refused
 
 
 class PlanItem(serializers.Serializer):  # type: ignore[type-arg]
@@ -55,10 +56,10 @@ class Previews(View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method in SAFE or request.GET.get("dry_run", "").lower() in NO:
             return super().dispatch(request, *args, **kwargs)
-        with services.previewing():
+        with previewing():
             return super().dispatch(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Response:
-        if services.is_preview() and isinstance(exc, Previewed | Refused | PolicyDenied):
+        if is_preview() and isinstance(exc, Previewed | Refused | PolicyDenied):
             return Response(plans.told(exc, actor_of(self.request)).to_dict())
         return super().handle_exception(exc)

@@ -69,7 +69,7 @@ class TrashRestore(Previews):
 class OperationUndo(Previews):
     """Takes back what this operation removed or replaced, until its ``undoable_until``."""
 
-    permission = "operation.read"
+    permission = "operation.cancel"
 
     @extend_schema(request=Nothing, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request, pk: UUID) -> Response:
