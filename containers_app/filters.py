@@ -119,7 +119,7 @@ class VolumeFilter(filters.FilterSet):
         fields: tuple[str, ...] = ()
 
     def by_use(self, rows: QuerySet[Volume], name: str, value: bool) -> QuerySet[Volume]:
-        used = Exists(Mount.objects.filter(volume=OuterRef("pk")))
+        used = Exists(Mount.objects.filter(volume=OuterRef("pk"), container__trashed_at=None))
         return rows.filter(used if value else ~used)
 
 

@@ -220,7 +220,7 @@ def volume_removing(operation: Operation, actor: Actor) -> Plan:
 
 
 def volume_removal(volume: Volume, actor: Actor, *, forever: bool = False) -> Plan:
-    """Nothing removes a volume that a container mounts; one in the trash goes for good with it."""
+    """Nothing removes a volume that a container mounts; a container in the trash goes for good with it."""
     users = list(Container.everything.filter(mounts__volume=volume).distinct())
     plan = Plan(button="Remove volume and its data")
     _undo(plan, forever=forever, no_undo=_volume_stays_gone(volume))
@@ -241,7 +241,7 @@ def volume_removal(volume: Volume, actor: Actor, *, forever: bool = False) -> Pl
     for one in users:
         if one.trashed_at is not None:
             name = _name_in_trash(one) if one.pk in seen else "A container of another team"
-            plan.lost.append(Item(name, "in the trash, mounts it: it cannot be taken back any more"))
+            plan.affected.append(Item(name, "in the trash, mounts it: it cannot be taken back any more"))
     return plan
 
 

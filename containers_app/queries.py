@@ -128,7 +128,8 @@ def containers(actor: Actor) -> QuerySet[Container]:
 def volumes(actor: Actor) -> QuerySet[Any]:
     """What this actor may know of, with ``used``: how many containers mount it."""
     rows = visible_to(actor, Volume.objects.all()).select_related("team", "engine")
-    return rows.annotate(used=Count("mounts__container", distinct=True))
+    in_use = Q(mounts__container__trashed_at=None)
+    return rows.annotate(used=Count("mounts__container", filter=in_use, distinct=True))
 
 
 def networks(actor: Actor) -> QuerySet[Network]:

@@ -60,7 +60,8 @@ def volume_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One volume and who mounts it where."""
     actor = actor_of(request)
     volume = get_object_or_404(queries.volumes(actor), pk=pk)
-    mounts = list(visible_to(actor, volume.mounts.order_by("container__name"), "container__team"))
+    there = volume.mounts.filter(container__trashed_at=None).order_by("container__name")
+    mounts = list(visible_to(actor, there, "container__team"))
     found = queries.containers(actor).filter(pk__in=[mount.container_id for mount in mounts])
     rows = {row.container.pk: row for row in rows_of(list(found), actor, host="")}
     context = {

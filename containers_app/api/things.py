@@ -37,7 +37,8 @@ class NewVolume(Body):
 
 def visible_volumes(actor: Actor) -> QuerySet[Volume]:
     """With the mounts of those containers that the actor may see, and of no others."""
-    mounts = visible_to(actor, Mount.objects.select_related("container"), "container__team")
+    there = Mount.objects.filter(container__trashed_at=None).select_related("container")
+    mounts = visible_to(actor, there, "container__team")
     rows = visible_to(actor, Volume.objects.select_related("team"))
     return rows.prefetch_related(Prefetch("mounts", queryset=mounts.order_by("container__name")))
 
