@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import machine
+from tests import machine, trail
 
 HOME = machine.short_folder()
 for _name in [name for name in os.environ if name.startswith("SLIPWAY_") and name != "SLIPWAY_TEST_ENGINE"]:
@@ -91,6 +91,12 @@ def _redis_is_emptied(redis_server: str) -> Iterator[None]:
 
     with redis.Redis.from_url(redis_server) as client:
         client.flushall()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_trail_is_emptied() -> Iterator[None]:
+    with trail.emptied_between_tests():
+        yield
 
 
 @pytest.fixture(scope="session")

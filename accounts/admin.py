@@ -169,11 +169,17 @@ class TokenAdmin(ReadOnly):
 class EntryAdmin(ReadOnly):
     """The trail. Nobody changes it, here or elsewhere."""
 
-    list_display = ("at", "actor_name", "verb", "target_name", "outcome", "source", "ip", "team")
-    list_filter = ("outcome", "source", "verb", "team")
-    search_fields = ("actor_name", "verb", "target_name", "target_id", "ip")
+    list_display = ("seq", "at", "actor_name", "verb", "target_name", "outcome", "source", "ip", "team_slug")
+    list_display_links = ("seq", "at")
+    list_filter = ("outcome", "source", "verb", "team_slug")
+    search_fields = ("actor_name", "verb", "target_name", "target_id", "ip", "hash")
     date_hierarchy = "at"
-    list_select_related = ("team",)
+    fieldsets = (
+        (None, {"fields": ("at", "actor_name", "actor", "verb", "outcome", "team_slug", "team")}),
+        ("On what", {"fields": ("target_type", "target_id", "target_name", "operation_id", "detail")}),
+        ("From where", {"fields": ("source", "ip")}),
+        ("Chain", {"fields": ("seq", "prev_hash", "hash", "key_id")}),
+    )
 
 
 def _is_site_admin(request: HttpRequest) -> bool:

@@ -4,15 +4,25 @@ changed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from accounts.access import Actor
-from accounts.models import AuditEntry
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import chain
+from accounts.access import PERMISSIONS, Actor
+from accounts.models import AuditEntry, AuditHead, Team
 
 LONGEST = 500
 """Characters of one text in ``detail``: a name that somebody chose must not fill the trail."""
+EVENTS = (
+    "auth.login", "auth.logout", "auth.locked", "auth.setup", "auth.password", "token.create", "token.revoke",
+    "user.create", "user.change", "user.remove", "team.create", "team.change", "team.remove", "audit.export",
+)  # fmt: skip
+"""What is recorded besides operations and denials, whose verbs are kinds and permissions."""
 
 
 def record(
@@ -29,33 +39,63 @@ def record(
     detail: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
     """Writes one line, within the caller's transaction: the change and its line are there together or not at
-    all.
+    all. Where there is none it opens one.
 
     ``verb`` is an operation kind or an account event (``auth.login``); ``outcome`` is accepted, denied,
     succeeded, failed or cancelled. ``name`` stands in for an actor without an account: the name that somebody
     tried to sign in with. ``detail`` is JSON without secrets; long texts in it are cut.
+
+    Writers wait for each other here until their transactions end: make it the last lock that yours takes.
     """
-    return AuditEntry.objects.create(
+    entry = AuditEntry(
         actor=actor.user,
-        actor_name=(name or actor.name)[:150],
+        actor_name=_text(name or actor.name, 150),
         verb=verb,
         outcome=outcome,
         target_type=target_type,
-        target_id=str(target_id)[:64],
-        target_name=target_name[:255],
+        target_id=_text(target_id, 64),
+        target_name=_text(target_name, 255),
         team_id=team_id,
         operation_id=operation_id,
         source=actor.source,
         ip=actor.ip,
         detail=_short(detail or {}),
     )
+    if team_id is not None:
+        entry.team_slug = Team.objects.filter(pk=team_id).values_list("slug", flat=True).first() or ""
+    with transaction.atomic(savepoint=False):
+        head, _ = AuditHead.objects.select_for_update().get_or_create(id=1)
+        entry.at = timezone.now()
+        entry.seq = head.seq + 1
+        entry.key_id = chain.key_id()
+        entry.prev_hash = head.hash
+        entry.hash = chain.seal(chain.facts_of(entry), entry.prev_hash)
+        entry.save(force_insert=True)
+        AuditHead.objects.filter(id=1).update(seq=entry.seq, hash=entry.hash)
+    return entry
+
+
+def verbs() -> dict[str, list[str]]:
+    """What an entry may be about, by its first word: ``{"container": ["container.kill", …]}``."""
+    found: dict[str, list[str]] = {}
+    for verb in sorted({*PERMISSIONS, *EVENTS}):
+        found.setdefault(verb.partition(".")[0], []).append(verb)
+    return found
 
 
 def _short(value: Any) -> Any:
     if isinstance(value, str):
-        return value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
+        text = _text(value, LONGEST + 1)
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     if isinstance(value, Mapping):
-        return {str(key)[:LONGEST]: _short(item) for key, item in value.items()}
+        return {_text(key, LONGEST): _short(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_short(item) for item in value]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)[:LONGEST]
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return _text(value, LONGEST)
+
+
+def _text(value: object, most: int) -> str:
+    """Without what a database refuses: a line that cannot be written would hold up the change that it is about."""
+    return str(value)[:most].replace("\0", "�").encode(errors="replace").decode()

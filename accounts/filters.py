@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import django_filters as filters
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django_filters.fields import IsoDateTimeField
 
 from accounts.models import AuditEntry, Team, User
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 class TeamFilter(filters.FilterSet):
@@ -35,21 +43,70 @@ class UserFilter(filters.FilterSet):
         return rows.filter(found)
 
 
+class MomentField(IsoDateTimeField):
+    """A time, or the beginning of a day; within what databases can compare with."""
+
+    whole_day = timedelta(0)
+
+    def to_python(self, value: Any) -> datetime | None:
+        try:
+            found = super().to_python(value)
+            if found and _DAY.fullmatch(str(value).strip()):
+                found += self.whole_day
+            return found.astimezone(UTC) if found else None
+        except OverflowError:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
+class EndField(MomentField):
+    """A time, or the end of a day."""
+
+    whole_day = timedelta(days=1)
+
+
+class Since(filters.IsoDateTimeFilter):
+    """From then on."""
+
+    field_class = MomentField
+
+
+class Until(filters.IsoDateTimeFilter):
+    """Before then."""
+
+    field_class = EndField
+
+
 class AuditFilter(filters.FilterSet):
     """The filters of ``/audit/``, and of the page."""
 
-    verb = filters.CharFilter()
+    verb = filters.CharFilter(
+        method="by_verb", help_text="`container.stop`, or `container.*` for all of them."
+    )
     outcome = filters.CharFilter()
     actor = filters.CharFilter(field_name="actor_name", help_text="A user name.")
-    team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
-    target = filters.CharFilter(field_name="target_id", help_text="The id of an object of ours.")
-    since = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    team = filters.CharFilter(method="by_team", help_text="A team's slug, of today or of then.")
+    target = filters.CharFilter(method="by_target", help_text="The id of an object of ours, or its name.")
+    source = filters.CharFilter(help_text="ui, api, admin or system.")
+    since = Since(field_name="at", lookup_expr="gte", help_text="From this time or day (UTC) on.")
+    until = Until(
+        field_name="at", lookup_expr="lt", help_text="Before this time, or to the end of this day (UTC)."
+    )
     q = filters.CharFilter(method="by_text")
 
     class Meta:
         model = AuditEntry
         fields: tuple[str, ...] = ()
+
+    def by_verb(self, rows: QuerySet[AuditEntry], name: str, value: str) -> QuerySet[AuditEntry]:
+        if value.endswith(".*"):
+            return rows.filter(verb__startswith=value[:-1])
+        return rows.filter(verb=value)
+
+    def by_team(self, rows: QuerySet[AuditEntry], name: str, value: str) -> QuerySet[AuditEntry]:
+        return rows.filter(Q(team_slug=value) | Q(team__slug=value))
+
+    def by_target(self, rows: QuerySet[AuditEntry], name: str, value: str) -> QuerySet[AuditEntry]:
+        return rows.filter(Q(target_id=value) | Q(target_name=value))
 
     def by_text(self, rows: QuerySet[AuditEntry], name: str, value: str) -> QuerySet[AuditEntry]:
         found = Q()

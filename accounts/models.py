@@ -14,6 +14,8 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from accounts.chain import START
+
 
 class User(AbstractUser):
     """A person. ``is_superuser`` is the site administrator of the permission matrix."""
@@ -101,29 +103,56 @@ class AuditEntry(models.Model):
 
     ``verb`` is an operation kind (``container.stop``) or an account event (``auth.login``).
     ``outcome`` is accepted, denied, succeeded, failed or cancelled.
+
+    ``seq`` has no gaps. ``hash`` seals all of the row and the hash of the row before (`accounts.chain`). The
+    database itself refuses to change or remove rows (`accounts.triggers`), so people and teams are named here by
+    what they were called, and their ids stay when they are gone: join, rather than follow them.
     """
 
     id = models.BigAutoField(primary_key=True)
+    seq = models.BigIntegerField(unique=True)
     at = models.DateTimeField(default=timezone.now, db_index=True)
-    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    actor = models.ForeignKey(
+        User, on_delete=models.DO_NOTHING, db_constraint=False, null=True, blank=True, related_name="+"
+    )
     actor_name = models.CharField(max_length=150)
     verb = models.CharField(max_length=60, db_index=True)
     outcome = models.CharField(max_length=12)
     target_type = models.CharField(max_length=20, blank=True)
     target_id = models.CharField(max_length=64, blank=True, db_index=True)
     target_name = models.CharField(max_length=255, blank=True)
-    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    team = models.ForeignKey(
+        Team, on_delete=models.DO_NOTHING, db_constraint=False, null=True, blank=True, related_name="+"
+    )
+    team_slug = models.CharField("team's name", max_length=40, blank=True)
     operation_id = models.UUIDField(null=True, blank=True, db_index=True)
     source = models.CharField(max_length=8, default="ui")
     ip = models.GenericIPAddressField(null=True, blank=True)
     detail = models.JSONField(default=dict, blank=True)
+    key_id = models.CharField(max_length=12)
+    prev_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
 
     class Meta:
-        ordering: ClassVar = ["-id"]
+        ordering: ClassVar = ["-seq"]
         verbose_name_plural = "audit entries"
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_name} {self.verb} {self.target_name} {self.outcome}"
+
+
+class AuditHead(models.Model):
+    """The newest entry's number and hash: the one row that those who write entries wait for in turn."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    seq = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, default=START)
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=models.Q(id=1), name="one_audit_head")]
+
+    def __str__(self) -> str:
+        return f"entry {self.seq}"
 
 
 class SetUp(models.Model):

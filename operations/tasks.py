@@ -12,6 +12,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections, connection
 
+from accounts import anchors
 from operations import runner, services, trash
 from operations.reads import TASK as READ
 from streams import health
@@ -71,9 +72,19 @@ def _carry_out(operation_id: UUID) -> None:
         connection.close()
 
 
+def _anchor() -> None:
+    """Notes how far the audit trail goes; what is wrong with that must not keep operations waiting."""
+    try:
+        anchors.drop()
+    except anchors.Torn as error:
+        log.critical("The audit trail is not whole: %s. Run manage.py audit verify.", error)
+    except Exception:
+        log.exception("the audit trail could not be anchored")
+
+
 def _tick() -> None:
-    """Until the worker ends: says that it is alive, and sends again what was lost."""
-    beaten = swept = 0.0
+    """Until the worker ends: says that it is alive, sends again what was lost, purges, anchors the audit trail."""
+    beaten = swept = anchored = 0.0
     while True:
         try:
             if time.monotonic() - beaten >= health.EVERY:
@@ -84,6 +95,9 @@ def _tick() -> None:
             if time.monotonic() - swept >= TRASH_TICK:
                 trash.sweep()
                 swept = time.monotonic()
+            if time.monotonic() - anchored >= anchors.EVERY:
+                _anchor()
+                anchored = time.monotonic()
         except Exception:
             log.exception("sweep failed")
         finally:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts import audit
 from accounts.access import person as actor_for
+from accounts.api import tables
 from accounts.models import ApiToken, AuditEntry, Team, User
 
 ApiFor = Callable[..., APIClient]
@@ -150,6 +153,8 @@ def test_the_trail_can_be_filtered(api_for: ApiFor, alice: User, bob: User) -> N
         ("outcome=failed", 1),
         ("actor=bob", 2),
         ("q=WEB", 1),
+        ("target=web", 1),
+        ("source=ui", 2),
         (f"until={(timezone.now() - timedelta(hours=1)).strftime('%Y-%m-%dT%H:%M:%SZ')}", 0),
     ):
         assert len(api.get(f"/api/v1/audit/?{query}").json()["results"]) == count, query
@@ -162,9 +167,68 @@ def test_the_trail_is_a_table_too(api_for: ApiFor, alice: User, bob: User, team:
     audit.record("container.stop", actor_for(bob, source="ui"), target_name='two\nlines, "quoted"')
     answer = api_for(alice).get("/api/v1/audit/?format=csv&actor=bob")
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
-    assert answer["Content-Disposition"].startswith("attachment")
-    head, second, first = csv.reader(io.StringIO(answer.getvalue().decode()))
-    assert head[:4] == ["id", "at", "actor", "verb"]
+    assert re.fullmatch(r'attachment; filename="audit-[\d-]{10}\.csv"', answer["Content-Disposition"])
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    head, second, first = csv.reader(io.StringIO(downloaded(answer)))
+    assert head[:4] == ["seq", "at", "actor", "verb"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", first[1])
     assert (first[7], first[8]) == ('\'=HYPERLINK("x")', "blue")
     assert second[7] == 'two\nlines, "quoted"'
     assert api_for(alice).get("/api/v1/audit/?format=xml").status_code == 400
+    line = AuditEntry.objects.get(verb="audit.export")
+    assert (line.actor, line.detail) == (alice, {"actor": "bob"})
+
+
+def downloaded(answer: Any) -> str:
+    """All of a streamed answer, which the server gathers piece by piece."""
+
+    async def gather() -> bytes:
+        return b"".join([part async for part in answer])
+
+    return async_to_sync(gather)().decode()
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_the_table_is_a_formula(api_for: ApiFor, alice: User, first: str) -> None:
+    name = f'{first}1+1,"x"\r\ny'
+    audit.record("auth.login", actor_for(alice, source="ui"), name=name, target_name=name, target_id=name)
+    raw = downloaded(api_for(alice).get("/api/v1/audit/?format=csv&verb=auth.login"))
+    _, row = csv.reader(io.StringIO(raw, newline=""))
+    assert (row[2], row[6], row[7]) == (f"'{name}",) * 3
+    assert raw.endswith("\r\n")
+
+
+def test_the_table_holds_what_the_caller_may_see_newest_first(
+    api_for: ApiFor, tara: User, charlie: User, team: Team, other_team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "PIECE", 2)
+    for number in range(5):
+        audit.record(
+            "container.stop", actor_for(tara, source="ui"), team_id=team.pk, target_name=f"web-{number}"
+        )
+        audit.record(
+            "container.stop", actor_for(charlie, source="ui"), team_id=other_team.pk, target_name="red's"
+        )
+    rows = list(
+        csv.reader(
+            io.StringIO(downloaded(api_for(tara).get("/api/v1/audit/?format=csv&verb=container.stop")))
+        )
+    )
+    assert [row[7] for row in rows[1:]] == [f"web-{number}" for number in (4, 3, 2, 1, 0)]
+    monkeypatch.setattr(tables, "MOST", 3)
+    assert downloaded(api_for(tara).get("/api/v1/audit/?format=csv&verb=container.*")).count("\r\n") == 4
+
+
+def test_a_day_lasts_until_its_end(api_for: ApiFor, alice: User) -> None:
+    audit.record("container.stop", actor_for(alice, source="ui"))
+    today = timezone.now().date()
+    for query, count in (
+        (f"since={today}&until={today}", 1),
+        (f"until={today - timedelta(days=1)}", 0),
+        (f"since={today + timedelta(days=1)}", 0),
+        ("verb=container.*", 1),
+        ("verb=contain.*", 0),
+    ):
+        assert len(api_for(alice).get(f"/api/v1/audit/?{query}").json()["results"]) == count, query
+    for bad in ("until=9999-12-31", "since=0001-01-01T00:00:00%2B14:00", "since=soon"):
+        assert api_for(alice).get(f"/api/v1/audit/?{bad}").status_code == 400, bad

@@ -97,7 +97,7 @@ class EntryRow(serializers.ModelSerializer):
     """One line of the audit trail."""
 
     actor = serializers.CharField(source="actor_name", read_only=True)
-    team = TeamSlug()
+    team = serializers.SerializerMethodField()
     target = serializers.SerializerMethodField()
     operation = serializers.UUIDField(source="operation_id", read_only=True, allow_null=True)
     detail = serializers.DictField(read_only=True)
@@ -106,6 +106,7 @@ class EntryRow(serializers.ModelSerializer):
         model = AuditEntry
         fields: tuple[str, ...] = (
             "id",
+            "seq",
             "at",
             "actor",
             "verb",
@@ -116,6 +117,7 @@ class EntryRow(serializers.ModelSerializer):
             "source",
             "ip",
             "detail",
+            "hash",
         )
         read_only_fields: tuple[str, ...] = fields
 
@@ -127,3 +129,7 @@ class EntryRow(serializers.ModelSerializer):
     )
     def get_target(self, row: AuditEntry) -> dict[str, Any]:
         return {"type": row.target_type, "id": row.target_id, "name": row.target_name}
+
+    def get_team(self, row: AuditEntry) -> str | None:
+        """As it was called then; null for nobody's."""
+        return row.team_slug or None
