@@ -212,6 +212,7 @@ def requires(permission: str) -> Callable[[F], F]:
                 if permission != SIGNED_IN:
                     reason = why_not(actor_of(request), permission)
                     if reason:
+                        _was_denied(request, permission)
                         raise Denied(reason)
             return view(request, *args, **kwargs)
 
@@ -219,6 +220,13 @@ def requires(permission: str) -> Callable[[F], F]:
         return inner  # type: ignore[return-value]
 
     return wrap
+
+
+def _was_denied(request: HttpRequest, permission: str) -> None:
+    """A refusal leaves its line, like a change does."""
+    from accounts import audit
+
+    audit.record(permission, actor_of(request), outcome="denied", detail={"path": request.path})
 
 
 def _sign_in_first(request: HttpRequest) -> HttpResponseBase:

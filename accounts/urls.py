@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts import views
+from accounts import audit_views, views
 
 account_urls = [
     path("setup/", views.set_up, name="setup"),
@@ -14,5 +14,5 @@ account_urls = [
     path("account/password/", views.change_password, name="password"),
     path("account/tokens/", views.create_token, name="create_token"),
     path("account/tokens/<uuid:pk>/revoke/", views.revoke_token, name="revoke_token"),
-    path("audit/", views.audit_list, name="audit"),
+    path("audit/", audit_views.audit_list, name="audit"),
 ]

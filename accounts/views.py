@@ -1,8 +1,8 @@
-"""Pages of accounts: set-up, sign-in, one's own account, the audit trail.
+"""Pages of accounts: set-up, sign-in, one's own account.
 
 What the templates get: ``accounts/setup.html`` form (``None`` where the link is wrong), token; ``login.html``
 form, next, locked (seconds, or ``None``); ``profile.html`` tokens, token_form, password_form, secret (a new
-token's text, shown this once), roles; ``audit.html`` entries, filter, newer, older (addresses or "").
+token's text, shown this once), roles.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
-from django.core.paginator import InvalidPage, Paginator
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -27,12 +26,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import audit, limits, sessions, setup, tokens
 from accounts.access import PUBLIC, Actor, Denied, actor_of, address_of, requires
-from accounts.filters import AuditFilter
 from accounts.forms import PasswordForm, SetUpForm, SignInForm, TokenForm
 from accounts.models import ApiToken, User
-from accounts.querysets import visible_entries
-
-ENTRIES = 100
 
 
 @sensitive_post_parameters()
@@ -86,9 +81,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         _sign_in_failed(name, ip, locked=limits.last_one(attempt))
         return render(request, "accounts/login.html", context)
     limits.succeeded(attempt)
-    user = form.get_user()
-    _begin_session(request, user)
-    audit.record("auth.login", actor_of(request))
+    with transaction.atomic():
+        _begin_session(request, form.get_user())
+        audit.record("auth.login", actor_of(request))
     return HttpResponseRedirect(to)
 
 
@@ -96,9 +91,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 @requires(PUBLIC)
 def sign_out(request: HttpRequest) -> HttpResponse:
     """Ends the session."""
-    if request.user.is_authenticated:
-        audit.record("auth.logout", actor_of(request))
-    logout(request)
+    with transaction.atomic():
+        if request.user.is_authenticated:
+            audit.record("auth.logout", actor_of(request))
+        logout(request)
     return HttpResponseRedirect(reverse("accounts:login"))
 
 
@@ -193,31 +189,6 @@ def revoke_token(request: HttpRequest, pk: UUID) -> HttpResponse:
             )
     messages.success(request, f"Revoked {token.name}", extra_tags="ok")
     return HttpResponseRedirect(reverse("accounts:profile"))
-
-
-@require_safe
-@requires("audit.read")
-def audit_list(request: HttpRequest) -> HttpResponse:
-    """What was done, newest first."""
-    entries = visible_entries(actor_of(request)).select_related("actor", "team")
-    found = AuditFilter(request.GET, entries)
-    try:
-        page = Paginator(found.qs, ENTRIES).page(request.GET.get("page", 1) or 1)
-    except InvalidPage:
-        raise Http404 from None
-    context = {
-        "entries": page.object_list,
-        "filter": found,
-        "newer": _page(request, page.number - 1) if page.has_previous() else "",
-        "older": _page(request, page.number + 1) if page.has_next() else "",
-    }
-    return render(request, "accounts/audit.html", context)
-
-
-def _page(request: HttpRequest, number: int) -> str:
-    query = request.GET.copy()
-    query["page"] = str(number)
-    return f"?{query.urlencode()}"
 
 
 def _set_up_page(request: HttpRequest, form: SetUpForm | None, token: str, status: int) -> HttpResponse:
