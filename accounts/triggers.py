@@ -41,6 +41,11 @@ _REMOVE = {
         f"DROP FUNCTION IF EXISTS {TABLE}_refuse()",
     ),
 }
+_COUNT = {
+    "sqlite": "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s",
+    "postgresql": "SELECT count(*) FROM pg_trigger WHERE tgrelid = %s::regclass AND tgenabled <> 'D'",
+}
+_ALL = {"sqlite": 3, "postgresql": 1}
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
@@ -52,6 +57,13 @@ def install(connection: BaseDatabaseWrapper) -> None:
 def remove(connection: BaseDatabaseWrapper) -> None:
     """Takes them away: for the way back of the migration, and for tests."""
     _carry_out(connection, _REMOVE)
+
+
+def present(connection: BaseDatabaseWrapper) -> bool:
+    """Whether all of them are there and in force."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT[connection.vendor], [TABLE])
+        return bool(cursor.fetchone()[0] == _ALL[connection.vendor])
 
 
 def _carry_out(connection: BaseDatabaseWrapper, statements: dict[str, tuple[str, ...]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404
 from rest_framework import serializers
@@ -84,7 +85,11 @@ class View(APIView):
                 was_denied(self.request, permission_of(self, self.request.method or "") or "", pk)
             raise Http404("No such object.")
         if permission:
-            require(self.actor, permission, found)
+            try:
+                require(self.actor, permission, found)
+            except PermissionDenied:
+                was_denied(self.request, permission, pk)
+                raise
         return found
 
 

@@ -19,6 +19,7 @@ from accounts.access import Denied
 from accounts.api.base import Listing, View, body
 from accounts.api.rows import EntryRow, NewToken, NewTokenRow, TeamRow, TokenRow, UserRow
 from accounts.api.tables import table
+from accounts.authentication import was_denied
 from accounts.filters import AuditFilter, TeamFilter, UserFilter
 from accounts.models import ApiToken, AuditEntry, Membership, Team, User
 from accounts.querysets import visible_entries, visible_teams
@@ -85,6 +86,7 @@ class TokenList(Listing):
     @extend_schema(request=NewToken, responses={201: NewTokenRow})
     def post(self, request: Request) -> Response:
         if self.actor.token_key:
+            was_denied(request, "token.own")
             raise Denied("A token cannot make tokens: sign in.")
         wish = body(request, NewToken)
         team = None
@@ -119,6 +121,7 @@ class TokenDetail(View):
         found: ApiToken = self.object(_own(self.actor.user), pk)
         actor = self.actor
         if actor.scopes is not None and "admin" not in actor.scopes and found.key != actor.token_key:
+            was_denied(request, "token.own", found.pk)
             raise Denied("This token lacks the scope “admin”.")
         with transaction.atomic():
             if tokens.revoke(found):

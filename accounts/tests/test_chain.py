@@ -15,6 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from accounts import anchors, audit, chain, verification
 from accounts.access import SYSTEM
@@ -128,13 +129,15 @@ def test_the_database_refuses_to_change_or_remove_an_entry(
     assert run("verify").startswith("10 entries, chain whole, newest ")
 
 
-def test_the_database_refuses_to_replace_an_entry_on_the_sly(entries: list[AuditEntry]) -> None:
+def test_the_database_refuses_what_passes_its_usual_triggers_by(entries: list[AuditEntry]) -> None:
     columns = ", ".join(field.column for field in AuditEntry._meta.fields)
-    words = (
-        "INSERT OR REPLACE INTO accounts_auditentry ({0}) SELECT {0} FROM accounts_auditentry WHERE seq = 5"
-    )
+    table = AuditEntry._meta.db_table
+    sly = {
+        "sqlite": "INSERT OR REPLACE INTO {0} ({1}) SELECT {1} FROM {0} WHERE seq = 5",
+        "postgresql": "TRUNCATE {0} CASCADE",
+    }[connection.vendor]
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
-        connection.cursor().execute(words.format(columns))
+        connection.cursor().execute(sly.format(table, columns))
     assert verification.verify().bad is None
 
 
@@ -268,6 +271,24 @@ def test_a_trail_is_read_in_pieces(
 def test_an_empty_trail_is_whole(db: None, home: Path) -> None:
     assert run("verify") == "0 entries, chain whole\n"
     assert run("anchor") == "Nothing has been recorded yet.\n"
+
+
+def test_it_is_said_where_the_database_no_longer_refuses(
+    entries: list[AuditEntry], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with trail.unguarded():
+        assert run("verify").startswith("10 entries, chain whole")
+        assert "no longer refuses" in capsys.readouterr().err
+    run("verify")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_trail_is_written_out_from_the_command_line(entries: list[AuditEntry]) -> None:
+    today = f"{timezone.now():%Y-%m-%d}"
+    assert run("export", "--since", today, "--until", today).count("\r\n") == 11
+    assert run("export", "--until", "2020-01-01").startswith("seq,at,actor")
+    with pytest.raises(CommandError, match="--since: Enter a valid date"):
+        run("export", "--since", "yesterday")
 
 
 # --- Anchored -----------------------------------------------------------------------------------------

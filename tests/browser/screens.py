@@ -84,6 +84,13 @@ def _figures(page: Page) -> None:
     page.locator("[data-cpu] .spark .line[d*='L']").first.wait_for(state="attached", timeout=15_000)
 
 
+def _entries_in_full(page: Page) -> None:
+    page.get_by_label("Outcome", exact=True).select_option("accepted")
+    page.locator("#audit-export[href*='outcome=accepted']").wait_for()
+    for verb in ("image.build", "container.pause"):
+        page.get_by_role("row").filter(has_text=verb).first.locator("summary").click()
+
+
 def _description(page: Page) -> None:
     page.locator(".swagger-ui .opblock").first.wait_for(timeout=20_000)
 
@@ -130,6 +137,8 @@ SCREENS: Mapping[str, Screen] = {
     "operation-failed": Screen("/operations/{failed operation}/"),
     "account": Screen("/account/"),
     "audit": Screen("/audit/"),
+    "audit-in-full": Screen("/audit/", _entries_in_full),
+    "audit-none": Screen("/audit/?q=nothing-is-called-so&target=shop-web-1"),
     "not-found": Screen("/containers/00000000-0000-0000-0000-000000000000/", expect="404"),
     # Swagger UI comes from elsewhere as it is.
     "api-docs": Screen("/api/v1/docs/", _description, ours=False),

@@ -6,8 +6,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 
-from accounts import anchors, verification
+from accounts import anchors, triggers, verification
 from accounts.api import tables
 from accounts.filters import AuditFilter
 from accounts.models import AuditEntry
@@ -37,9 +38,12 @@ class Command(BaseCommand):
         if found.bad is not None:
             raise CommandError(f"entry {found.bad:,}: {found.why}; {found.count:,} before it are whole")
         newest = f", newest {found.newest.isoformat(timespec='seconds')}" if found.newest else ""
-        self.stdout.write(
-            f"{found.count:,} {'entry' if found.count == 1 else 'entries'}, chain whole{newest}"
-        )
+        entries = "entry" if found.count == 1 else "entries"
+        self.stdout.write(f"{found.count:,} {entries}, chain whole{newest}")
+        if not triggers.present(connection):
+            self.stderr.write(
+                "The database no longer refuses to change entries: somebody took its triggers away."
+            )
 
     def _anchor(self, _options: dict[str, Any]) -> None:
         try:
