@@ -19,6 +19,7 @@ from containers_app.models import Container, Network, Volume
 from containers_app.queries import Stack, stack_glyphs, status_of
 from images_app.models import Image
 from operations import trash
+from operations import tray as trays
 from operations.models import Engine, Operation
 
 STACKS = 30
@@ -45,8 +46,13 @@ class Abilities(Mapping[str, bool]):
 class Frame:
     """The sidebar's facts. Each part is read when a template asks for it, once a request."""
 
-    def __init__(self, actor: Actor) -> None:
-        self.actor = actor
+    def __init__(self, actor: Actor, dismissed: list[str] | None = None) -> None:
+        self.actor, self.dismissed = actor, dismissed or []
+
+    @cached_property
+    def tray(self) -> trays.Tray:
+        """What the reader has on the way; one query."""
+        return trays.read(self.actor, self.dismissed)
 
     @cached_property
     def engines(self) -> list[Engine]:
@@ -86,7 +92,10 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
     actor = actor_of(request)
-    return {"frame": SimpleLazyObject(lambda: Frame(actor)), "can": Abilities(actor)}
+    return {
+        "frame": SimpleLazyObject(lambda: Frame(actor, trays.dismissed(request))),
+        "can": Abilities(actor),
+    }
 
 
 @require_safe

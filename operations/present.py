@@ -97,7 +97,10 @@ class LogLine:
 
 @dataclass(slots=True)
 class Line:
-    """One operation on a page. ``waits`` says why it is queued, ``remedy`` what to do about its failure."""
+    """One operation on a page. ``waits`` says why it is queued, ``remedy`` what to do about its failure.
+
+    ``seq`` is the number of its newest event, where that was read along (`queries.last_event`).
+    """
 
     operation: Operation
     label: str
@@ -111,6 +114,13 @@ class Line:
     cancellable: bool = False
     retryable: bool = False
     layers: list[LayerBar] = field(default_factory=list)
+    seq: int = 0
+
+    @property
+    def phase(self) -> str:
+        """Its state as it is counted: ``running``, ``queued``, ``failed`` or ``done``."""
+        state = self.operation.state
+        return {"unknown": "running", "succeeded": "done", "cancelled": "done"}.get(state, state)
 
     @property
     def url(self) -> str:
@@ -131,9 +141,13 @@ def line(
     *,
     layers: Iterable[LayerBar] = (),
     ahead: int = 0,
+    after: str = "",
     now: datetime | None = None,
 ) -> Line:
-    """One operation in words, for this reader. ``ahead`` counts those queued before it on the same engine."""
+    """One operation in words, for this reader.
+
+    ``ahead`` counts those queued before it on the same engine; ``after`` is the title of the next before it.
+    """
     now = now or timezone.now()
     state = operation.state
     may = (not operation.ended or state in ("failed", "cancelled")) and can(
@@ -147,11 +161,12 @@ def line(
         bar=bar(operation.progress) if state in ("running", "unknown") else None,
         took=took(operation, now),
         target_url=target_url(operation),
-        waits=_waits(operation, ahead) if state == "queued" else "",
+        waits=_waits(operation, ahead, after) if state == "queued" else "",
         remedy=REMEDIES.get(operation.error_code, "") if state == "failed" else "",
         cancellable=may and not operation.ended and operation.cancel_requested_at is None,
         retryable=may and operation.ended,
         layers=list(layers),
+        seq=getattr(operation, "last_seq", None) or 0,
     )
 
 
@@ -168,8 +183,8 @@ def facts(operation: Operation) -> list[tuple[str, str]]:
         ("Team", operation.team.name if operation.team else "none, site administrators"),
         ("Asked by", f"{operation.actor_name or 'engine'} by {operation.get_source_display()}"),
     ]
-    if operation.attempt > 1:
-        found.append(("Attempts", str(operation.attempt)))
+    if operation.attempt:
+        found.append(("Attempt", str(operation.attempt)))
     if operation.error_code:
         found.append(("Error code", operation.error_code))
     return found
@@ -213,11 +228,16 @@ def clock(span: Any) -> str:
 def target_url(operation: Operation) -> str:
     """The page of what it changes; empty where there is none, or none any more."""
     gone = operation.kind.endswith(".remove") and operation.state == "succeeded"
-    view = _LINKS.get(operation.target_type)
-    if gone or not view or not _is_uuid(operation.target_id):
+    return "" if gone else page_of(operation.target_type, operation.target_id)
+
+
+def page_of(type_: str, id_: str) -> str:
+    """The page of a row of ours; empty where its type has none, or that is no id."""
+    view = _LINKS.get(type_)
+    if not view or not _is_uuid(id_):
         return ""
     try:
-        return reverse(view, args=[operation.target_id])
+        return reverse(view, args=[id_])
     except NoReverseMatch:
         return ""
 
@@ -296,10 +316,12 @@ def _note(operation: Operation) -> str:
     return message
 
 
-def _waits(operation: Operation, ahead: int) -> str:
+def _waits(operation: Operation, ahead: int, after: str) -> str:
     engine = operation.engine
     if engine.status == Engine.Status.UNREACHABLE:
         return f"{engine.name} does not answer. It starts when the engine is back."
+    if after:
+        return f"After {after}" + (f" and {ahead - 1} more" if ahead > 1 else "")
     if ahead:
         return f"After {ahead} before it"
     return "Next in line"

@@ -9,29 +9,60 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Count, Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from operations.models import Operation, OperationEvent
-from operations.present import LayerBar, Line, LogLine, layer_bar, line, log_lines
+from operations.present import LayerBar, Line, LogLine, layer_bar, line, log_lines, title
 
 PAGE = 50
 ACTIVE_MOST = 200
 LOG_MOST = 1000
+STATES_MOST = 200
+SPANS = {
+    "1h": (timedelta(hours=1), "the last hour"),
+    "1d": (timedelta(days=1), "the last 24 h"),
+    "7d": (timedelta(days=7), "the last 7 days"),
+    "30d": (timedelta(days=30), "the last 30 days"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a reader filters by; empty fields filter nothing. ``before``: only what was asked for earlier."""
+    """What a reader filters by; empty fields filter nothing. ``before``: only what was asked for earlier.
+
+    ``since`` is ``1h``, ``1d``, ``7d``, ``30d`` or a moment; ``target`` and ``engine`` are ids.
+    """
 
     view: str = "all"
+    state: str = ""
     kind: str = ""
     who: str = ""
     q: str = ""
+    target: UUID | None = None
+    engine: UUID | None = None
+    since: str = ""
     before: datetime | None = None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything but the view filters."""
+        return any((self.state, self.kind, self.who, self.q, self.target, self.engine, self.since))
+
+    @property
+    def earliest(self) -> datetime | None:
+        """When ``since`` was; ``None`` where it says nothing."""
+        if self.since in SPANS:
+            return timezone.now() - SPANS[self.since][0]
+        try:
+            found = parse_datetime(self.since)
+        except ValueError:
+            return None
+        return found if found and found.tzinfo else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +77,12 @@ class Group:
 def operations(actor: Actor) -> QuerySet[Operation]:
     """What this actor may know of, newest first."""
     return visible_to(actor, Operation.objects.all()).select_related("actor", "team", "engine")
+
+
+def last_event() -> Subquery:
+    """The number of the newest event: a page that has it hears only of what comes after."""
+    events = OperationEvent.objects.filter(operation=OuterRef("pk")).order_by("-seq")
+    return Subquery(events.values("seq")[:1])
 
 
 def counts(actor: Actor) -> dict[str, int]:
@@ -63,7 +100,8 @@ def groups(actor: Actor, wanted: Wanted) -> tuple[list[Group], datetime | None]:
     rows = _filtered(operations(actor), actor, wanted)
     active: list[Operation] = []
     if wanted.before is None and wanted.view != "failed":
-        active = list(rows.active().order_by("created_at")[:ACTIVE_MOST])  # type: ignore[attr-defined]
+        on_the_way = rows.active().annotate(last_seq=last_event())  # type: ignore[attr-defined]
+        active = list(on_the_way.order_by("created_at")[:ACTIVE_MOST])
     ended: list[Operation] = []
     if wanted.view not in ("running", "queued"):
         past = rows.filter(state__in=Operation.ENDED)
@@ -74,10 +112,30 @@ def groups(actor: Actor, wanted: Wanted) -> tuple[list[Group], datetime | None]:
     running = [o for o in active if o.state != "queued"]
     found = [
         Group("Running", lines(running, actor)),
-        Group("Queued", _queued([o for o in active if o.state == "queued"], actor)),
+        Group(
+            "Queued",
+            _queued([o for o in active if o.state == "queued"], actor),
+            "In the order in which they came",
+        ),
         *_by_age(ended, actor),
     ]
     return [g for g in found if g.lines], ended[-1].created_at if more else None
+
+
+def one(operation: Operation, actor: Actor) -> Line:
+    """An operation for its own page; where it waits, with what is before it."""
+    if operation.state != "queued":
+        return lines([operation], actor)[0]
+    before = visible_to(actor, Operation.objects.filter(state="queued", engine=operation.engine))
+    before = before.filter(created_at__lt=operation.created_at).order_by("-created_at")
+    ahead = before.count()
+    last = before.first() if ahead else None
+    return line(operation, actor, ahead=ahead, after=title(last) if last else "")
+
+
+def states(operation: Operation) -> list[OperationEvent]:
+    """Its changes of state, in order."""
+    return list(operation.events.filter(kind="state").order_by("seq")[:STATES_MOST])
 
 
 def lines(rows: Sequence[Operation], actor: Actor) -> list[Line]:
@@ -132,8 +190,12 @@ def _filtered(rows: QuerySet[Operation], actor: Actor, wanted: Wanted) -> QueryS
         rows = rows.filter(state=wanted.view)
     elif wanted.view == "mine":
         rows = rows.filter(actor=actor.user)
-    if wanted.kind:
-        rows = rows.filter(kind=wanted.kind)
+    exact = {"state": wanted.state, "kind": wanted.kind, "engine_id": wanted.engine}
+    rows = rows.filter(**{name: value for name, value in exact.items() if value})
+    if wanted.target:
+        rows = rows.filter(target_id=str(wanted.target))
+    if earliest := wanted.earliest:
+        rows = rows.filter(created_at__gte=earliest)
     if wanted.who:
         rows = rows.filter(actor_name=wanted.who)
     if wanted.q:
@@ -143,10 +205,13 @@ def _filtered(rows: QuerySet[Operation], actor: Actor, wanted: Wanted) -> QueryS
 
 def _queued(rows: Iterable[Operation], actor: Actor) -> list[Line]:
     before: Counter[Any] = Counter()
+    last: dict[Any, str] = {}
     found = []
     for operation in rows:
-        found.append(line(operation, actor, ahead=before[operation.engine_id]))
-        before[operation.engine_id] += 1
+        at = operation.engine_id
+        found.append(line(operation, actor, ahead=before[at], after=last.get(at, "")))
+        before[at] += 1
+        last[at] = title(operation)
     return found
 
 

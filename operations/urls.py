@@ -8,6 +8,8 @@ from operations import trash_views, views
 
 operation_urls = [
     path("", views.operation_list, name="list"),
+    path("tray/", views.operation_tray, name="tray"),
+    path("tray/dismiss/", views.tray_dismiss, name="dismiss"),
     path("<uuid:pk>/", views.operation_detail, name="detail"),
     path("<uuid:pk>/events/", views.operation_events, name="events"),
     path("<uuid:pk>/log/", views.operation_log, name="log"),

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.access import actor_of, requires
-from operations import present, queries, registry, services
+from accounts.access import SIGNED_IN, actor_of, requires
+from operations import present, queries, registry, services, story, tray
 from operations.models import Operation, OperationEvent
-from operations.web import answers, submitted, toast
+from operations.web import answers, came_from, submitted, toast
 
 VIEWS = ("all", "running", "queued", "failed", "mine")
 
@@ -24,12 +25,23 @@ def operation_list(request: HttpRequest) -> HttpResponse:
     """Running, queued and finished, by what the address asks for."""
     actor, wanted = actor_of(request), _wanted(request)
     groups, older = queries.groups(actor, wanted)
-    context = {"groups": groups, "older": older, "wanted": wanted, "counts": queries.counts(actor)}
+    names = (one.operation.target_name for group in groups for one in group.lines)
+    context = {
+        "groups": groups,
+        "older": older,
+        "wanted": wanted,
+        "counts": queries.counts(actor),
+        "target_name": next(names, ""),
+    }
     if request.headers.get("HX-Request"):
         return render(request, "operations/list.html#rows", context)
-    return render(
-        request, "operations/list.html", {**context, "kinds": _kinds(), "people": queries.people(actor)}
-    )
+    choices = {
+        "kinds": _kinds(),
+        "people": queries.people(actor),
+        "states": Operation.State.choices,
+        "spans": [(name, words) for name, (_, words) in queries.SPANS.items()],
+    }
+    return render(request, "operations/list.html", {**context, **choices})
 
 
 @require_safe
@@ -37,8 +49,14 @@ def operation_list(request: HttpRequest) -> HttpResponse:
 def operation_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One operation: how far, what it said, what became of it."""
     operation = _get(request, pk)
-    line = queries.lines([operation], actor_of(request))[0]
-    context = {"op": operation, "line": line, "facts": present.facts(operation)}
+    context = {
+        "op": operation,
+        "line": queries.one(operation, actor_of(request)),
+        "facts": present.facts(operation),
+        "moments": story.timeline(operation, queries.states(operation)),
+        "parameters": story.parameters(operation),
+        "result": story.result(operation),
+    }
     if request.headers.get("HX-Request"):
         return render(request, "operations/detail.html#state", context)
     log, seq = queries.log(operation)
@@ -77,8 +95,29 @@ def operation_cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
 @requires("operation.cancel")
 @answers
 def operation_retry(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Asks for the same change again."""
-    return submitted(request, services.retry(_get(request, pk), actor=actor_of(request)))
+    """Asks for the same change again; what failed has been dealt with."""
+    again = services.retry(_get(request, pk), actor=actor_of(request))
+    tray.dismiss(request, [pk])
+    return submitted(request, again)
+
+
+@require_safe
+@requires(SIGNED_IN)
+def operation_tray(request: HttpRequest) -> HttpResponse:
+    """The tray of every page as it is now. ``?also=``: ids that the page has seen on their way."""
+    also = tray.uuids(request.GET.get("also", "").split(","))
+    found = tray.read(actor_of(request), tray.dismissed(request), also)
+    return render(request, "operations/_tray.html", {"tray": found})
+
+
+@require_POST
+@requires(SIGNED_IN)
+def tray_dismiss(request: HttpRequest) -> HttpResponse:
+    """Puts failures (``id``, several times) out of the tray, for this session."""
+    tray.dismiss(request, tray.uuids(request.POST.getlist("id")))
+    if "HX-Request" in request.headers:
+        return HttpResponse(status=204)
+    return HttpResponseRedirect(came_from(request, default=reverse("operations:list")))
 
 
 def _get(request: HttpRequest, pk: UUID) -> Operation:
@@ -92,11 +131,16 @@ def _wanted(request: HttpRequest) -> queries.Wanted:
         before = parse_datetime(ask.get("before", ""))
     except ValueError:
         before = None
+    targets, engines = tray.uuids([ask.get("target", "")]), tray.uuids([ask.get("engine", "")])
     return queries.Wanted(
         view=view if view in VIEWS else "all",
+        state=ask.get("state", ""),
         kind=ask.get("kind", ""),
         who=ask.get("who", ""),
         q=ask.get("q", "").strip(),
+        target=targets[0] if targets else None,
+        engine=engines[0] if engines else None,
+        since=ask.get("since", ""),
         before=before if before and before.tzinfo else None,
     )
 

@@ -137,7 +137,7 @@ def test_queued_ones_say_why(engine: Engine, team: Team, alice: User) -> None:
         make(engine, team, "queued")
     actor = Actor(user=alice)
     groups, _ = queries.groups(actor, queries.Wanted())
-    assert [line.waits for line in groups[0].lines] == ["Next in line", "After 1 before it"]
+    assert [line.waits for line in groups[0].lines] == ["Next in line", "After Stop web"]
     Engine.objects.update(status=Engine.Status.UNREACHABLE)
     groups, _ = queries.groups(actor, queries.Wanted())
     assert "starts when the engine is back" in groups[0].lines[0].waits

@@ -7,6 +7,7 @@ import { keepLive } from './live.js'
 import { keepPalette } from './palette.js'
 import { keepTimes } from './times.js'
 import { keepToasts, toast } from './toasts.js'
+import { keepTray } from './tray.js'
 
 const root = document.documentElement
 onClick('[data-theme-toggle]', () => {
@@ -50,6 +51,7 @@ if (document.getElementById('toast')) {
   keepDialogs()
   keepPalette()
   keepKeys()
+  keepTray()
 }
 keepTimes()
 keepFilters()

@@ -16,6 +16,7 @@ export function keepKeys() {
     const key = event.key.toLowerCase(), gone = Date.now() - going < 1200
     going = 0
     if (gone && PLACES[key]) { event.preventDefault(); $(`#po-${PLACES[key]}`)?.click(); event.stopImmediatePropagation() }
+    else if (gone && key === 't') { event.preventDefault(); $('#tray:not([hidden]) summary')?.focus(); event.stopImmediatePropagation() }
     else if (key === 'g') going = Date.now()
     else if (key === '?') help?.showModal()
     else if (key === '/') { const field = $('.search input'); if (field) { event.preventDefault(); field.focus(); field.select() } }

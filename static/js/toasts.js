@@ -1,4 +1,5 @@
-// One sentence that goes by itself. That of a running operation turns into its result.
+// One sentence that goes by itself. That of a running operation turns into its result, where that comes soon; else the
+// tray takes over (tray.js), which also keeps what has failed.
 import { $, $$, onClick } from './dom.js'
 import { ending } from './operation.js'
 
@@ -21,7 +22,7 @@ function tell(toast, tone, text, more = '') {
   $('b', toast).textContent = text
   $('small', toast).textContent = more
   clearTimeout(toast.timer)
-  if (tone === 'ok') leave(toast)
+  if (tone === 'ok' || (tone === 'busy' && !toast.dataset.for)) leave(toast)
 }
 function leave(toast) {
   toast.timer = setTimeout(() => toast.matches(':hover, :focus-within') ? leave(toast) : toast.remove(), STAYS)
@@ -38,7 +39,7 @@ function raise() {
 export function toast(text, tone = 'ok', operation = null) {
   const made = $('#toast').content.firstElementChild.cloneNode(true)
   const link = $('a', made)
-  if (operation) { link.href = link.dataset.to.replace('0'.repeat(8) + '-0000-0000-0000-' + '0'.repeat(12), operation); link.hidden = false }
+  if (operation) { link.href = link.dataset.to.replace('0'.repeat(8) + '-0000-0000-0000-' + '0'.repeat(12), operation); link.hidden = false; made.dataset.for = operation }
   tell(made, tone, text)
   $('#toasts').append(made)
   if ($('dialog[open]')) raise()
@@ -47,8 +48,18 @@ export function toast(text, tone = 'ok', operation = null) {
   return made
 }
 
+/** Long enough to be read; from then on it is the tray's, if that has it. */
+function late(made) {
+  setTimeout(() => {
+    if (made.matches(':hover, :focus-within')) return late(made)
+    made.dataset.late = ''
+    document.dispatchEvent(new CustomEvent('slipway:late'))
+  }, STAYS)
+}
+
 function follow(made, text, id) {
-  let seq = 0, wait = 400
+  let seq = 0, wait = 400, ended = false
+  late(made)
   const take = events => {
     const end = ending(events)
     seq = Math.max(seq, ...events.map(e => e.seq))
@@ -56,9 +67,12 @@ function follow(made, text, id) {
     if (far?.message) $('small', made).textContent = far.message
     if (!end) return
     document.removeEventListener('slipway:operation', heard)
+    ended = true
     if (end.state === 'succeeded') tell(made, 'ok', past(text))
     else if (end.state === 'failed') tell(made, 'bad', `${text} failed`, end.message ?? '')
     else tell(made, 'ok', `${text} was cancelled`)
+    if (made.isConnected && end.state !== 'failed') document.dispatchEvent(new CustomEvent('slipway:told', { detail: { id } }))
+    else document.dispatchEvent(new CustomEvent('slipway:late'))
     document.dispatchEvent(new CustomEvent('slipway:ended', { detail: { id, ...end } }))
     return true
   }
@@ -66,7 +80,7 @@ function follow(made, text, id) {
   document.addEventListener('slipway:operation', heard)
   // Asked for as well, less and less often: the socket may be away.
   const ask = async () => {
-    if (made.dataset.tone !== 'busy') return
+    if (ended) return
     try {
       const answer = await fetch(`${$('a', made).href}events/?after=${seq}`, { headers: { Accept: 'application/json' } })
       if (answer.ok && take((await answer.json()).events)) return
@@ -79,7 +93,11 @@ function follow(made, text, id) {
 
 export function keepToasts() {
   raise()
-  onClick('[data-toast-close]', button => button.closest('.toast').remove())
+  onClick('[data-toast-close]', button => {
+    const toast = button.closest('.toast')
+    toast.remove()
+    document.dispatchEvent(new CustomEvent(toast.dataset.for && toast.dataset.tone === 'ok' ? 'slipway:told' : 'slipway:late', { detail: { id: toast.dataset.for } }))
+  })
   document.addEventListener('slipway:toast', event => {
     const { text, tone, operation } = event.detail
     toast(text, tone, operation)

@@ -1,6 +1,6 @@
 // The build form (editor, hints, files, arguments) and the page of one build (steps, log).
 import { editor } from '../editor.js'
-import { clocks, follow } from '../operation.js'
+import { follow } from '../operation.js'
 
 const $ = (s, r = document) => r.querySelector(s)
 const root = $('[data-editor]')
@@ -41,7 +41,6 @@ if (rows) {
 const log = $('#log')
 if (log) {
   follow(log)
-  clocks()
   // A step leads to its first line
   document.addEventListener('click', e => {
     const link = e.target.closest('.st a[href^="#step-"]'), line = link && document.getElementById(link.hash.slice(1))
