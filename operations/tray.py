@@ -22,7 +22,7 @@ from operations.models import Operation
 from operations.present import Line, line
 from operations.queries import last_event
 
-STAYS = timedelta(seconds=8)
+STAYS = timedelta(seconds=6)
 """How long what has ended is told to a page that has not seen it run; the page itself takes it away."""
 FAILED_STAYS = timedelta(hours=12)
 """How long a failure waits to be dismissed."""

@@ -6,11 +6,17 @@ import { $, $$ } from './dom.js'
 import { clocks } from './operation.js'
 
 const STAYS = 6000
-const over = new Set() // ids that have been told, here or by a toast
+const over = new Set(JSON.parse(sessionStorage.getItem('told') ?? '[]')) // ids that have been told, here or by a toast, on this page or the one before
 const leaving = new Set() // ids whose time is running
 const phases = new Map() // id → running, queued, failed, done: as it was at the last look
 const WORDS = [['failed', 'failed'], ['running', 'running'], ['queued', 'waiting'], ['done', 'done']]
 
+/** Nothing is to be said of it any more. */
+function tellNoMore(id) {
+  if (over.has(id)) return
+  over.add(id)
+  sessionStorage.setItem('told', JSON.stringify([...over].slice(-50)))
+}
 const rowOf = id => $(`#tray [data-tray="${id}"]`)
 const shownByPage = id => Boolean($(`main [data-operation="${id}"], main #op-${CSS.escape(id)}`))
 
@@ -20,7 +26,7 @@ function takeOver() {
     const id = toast.dataset.for, row = rowOf(id)
     const late = 'late' in toast.dataset && toast.dataset.tone === 'busy' && (row || shownByPage(id))
     if (late || (row && toast.dataset.tone === 'bad' && $('#tray-in')?.open && !shownByPage(id))) toast.remove()
-    else if (toast.dataset.tone === 'ok') over.add(id)
+    else if (toast.dataset.tone === 'ok') tellNoMore(id)
   }
 }
 
@@ -45,7 +51,10 @@ function count(tray) {
   const text = numbers.map(([, word, n]) => `${n} ${word}`).join(', '), words = $('[data-tray-words]', tray)
   if (words && words.textContent !== text) words.textContent = text
   tray.dataset.worst = numbers[0]?.[0] ?? ''
-  if (tray.hidden !== !shown.length) tray.hidden = !shown.length
+  if (tray.hidden === !shown.length) return
+  // A focus in what goes is not lost: from the page one can go on.
+  if (!shown.length && tray.contains(document.activeElement)) $('main').focus({ preventScroll: true })
+  tray.hidden = !shown.length
 }
 
 /** What has ended well goes by itself, unless somebody is at it. */
@@ -56,9 +65,11 @@ function leave(id) {
     leaving.delete(id)
     const row = rowOf(id)
     if (!row) return
-    if (document.hidden || row.matches(':hover, :focus-within')) return leave(id)
-    over.add(id)
+    if (document.hidden || row.matches(':hover, :has(:focus-visible)')) return leave(id)
+    const at = row.contains(document.activeElement)
+    tellNoMore(id)
     settle()
+    if (at) $('#tray:not([hidden]) summary')?.focus({ preventScroll: true })
   }, STAYS)
 }
 
@@ -78,15 +89,13 @@ function advance(row, { current, total, unit, message }) {
   for (const [name, value] of [['valuenow', pct], ['valuemin', 0], ['valuemax', 100], ['valuetext', label]]) prog.setAttribute(`aria-${name}`, value)
 }
 
-/** Where the thing that had the focus was taken away, its row has it, or the tray. */
+/** Where the button that had the focus was taken away, the tray has it: its row is about to go. */
 function keepFocus() {
-  let held = null
-  document.addEventListener('htmx:beforeSwap', event => {
-    if (event.detail.target?.id === 'tray') held = document.activeElement?.closest?.('#tray') ? document.activeElement.closest('[data-tray]')?.id ?? 'tray' : null
-  })
+  let held = false
+  document.addEventListener('htmx:beforeSwap', event => { if (event.detail.target?.id === 'tray') held = event.detail.target.contains(document.activeElement) })
   return () => {
-    if (held && (document.activeElement === document.body || !document.activeElement)) ($(`#${CSS.escape(held)}:not([hidden]) a`) ?? $('#tray:not([hidden]) summary'))?.focus({ preventScroll: true })
-    held = null
+    if (held && (document.activeElement === document.body || !document.activeElement)) $('#tray:not([hidden]) summary')?.focus({ preventScroll: true })
+    held = false
   }
 }
 
@@ -101,7 +110,7 @@ export function keepTray() {
   })
   document.addEventListener('htmx:afterSwap', event => { settle(); if (event.detail.target?.id === 'tray') refocus() })
   document.addEventListener('slipway:late', settle)
-  document.addEventListener('slipway:told', event => { over.add(event.detail.id); settle() })
+  document.addEventListener('slipway:told', event => { tellNoMore(event.detail.id); settle() })
   document.addEventListener('slipway:operation', event => {
     const row = rowOf(event.detail.id), far = event.detail.events?.findLast(one => one.kind === 'progress')
     if (row && far) advance(row, far.data)
@@ -112,7 +121,7 @@ export function keepTray() {
     if (!event.detail.successful || !form.closest?.('#tray')) return
     const ids = 'dismisses' in form.dataset ? $$('[name=id]', form).map(field => field.value)
       : form.dataset.retries && event.detail.xhr.getResponseHeader('HX-Trigger')?.includes('"busy"') ? [form.dataset.retries] : []
-    ids.forEach(id => over.add(id))
+    ids.forEach(tellNoMore)
     if (ids.length) { const at = form.contains(document.activeElement); settle(); if (at) $('#tray:not([hidden]) summary')?.focus({ preventScroll: true }) }
   })
   // Folded or not is remembered where the server reads it: the next page comes as this one was left.

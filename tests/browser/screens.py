@@ -28,6 +28,8 @@ class Screen:
     """Whether axe judges it."""
     narrow: bool = True
     """Whether a phone has it: one selects and hovers with a mouse."""
+    after: Act = _nothing
+    """What is put in order again, so that the next picture does not show it."""
 
 
 def _select_two(page: Page) -> None:
@@ -95,6 +97,46 @@ def _description(page: Page) -> None:
     page.locator(".swagger-ui .opblock").first.wait_for(timeout=20_000)
 
 
+def _build(command: str, phase: str) -> Act:
+    """Has something built meanwhile, of which the tray then tells."""
+
+    def act(page: Page) -> None:
+        page.evaluate(
+            """async (command) => {
+              const body = new FormData()
+              body.append('csrfmiddlewaretoken', document.querySelector('[name=csrfmiddlewaretoken]').value)
+              for (const [name, value] of [['source', 'editor'], ['has_files', '0'], ['tags', 'shop-web:2.14.2'],
+                ['dockerfile', `FROM demo/base:1\nRUN echo one\nRUN ${command}\nRUN echo three`]]) body.append(name, value)
+              await fetch('/builds/new/', { method: 'POST', body })
+            }""",
+            command,
+        )
+        page.locator(f'.tray-op[data-phase="{phase}"]').wait_for(timeout=20_000)
+
+    return act
+
+
+def _fold(page: Page) -> None:
+    _SLOW(page)
+    page.locator("#tray summary").click()
+
+
+def _cancel(page: Page) -> None:
+    if not page.locator("#tray-in[open]").count():
+        page.locator("#tray summary").click()
+    page.get_by_role("button", name="Cancel: Build shop-web:2.14.2").click()
+    page.mouse.move(10, 10)
+    page.locator("#tray").wait_for(state="hidden", timeout=20_000)
+
+
+def _dismiss(page: Page) -> None:
+    page.get_by_role("button", name="Dismiss: Build shop-web:2.14.2").click()
+    page.locator("#tray").wait_for(state="hidden")
+
+
+_SLOW = _build("sleep 300", "running")
+
+
 SCREENS: Mapping[str, Screen] = {
     "login": Screen("/login/", signed_in=False),
     "login-wrong": Screen("/login/", _wrong_password, signed_in=False),
@@ -135,6 +177,12 @@ SCREENS: Mapping[str, Screen] = {
     "networks": Screen("/networks/"),
     "operations": Screen("/operations/"),
     "operation-failed": Screen("/operations/{failed operation}/"),
+    "operation-done": Screen("/operations/{done operation}/"),
+    "operations-none": Screen("/operations/?view=failed&q=nothing-is-called-so"),
+    "tray": Screen("/containers/", _SLOW, after=_cancel),
+    "tray-folded": Screen("/images/", _fold, after=_cancel),
+    "tray-log": Screen("/containers/{orders}/logs/", _SLOW, after=_cancel),
+    "tray-failed": Screen("/volumes/", _build("cat /no/such/file", "failed"), after=_dismiss),
     "account": Screen("/account/"),
     "audit": Screen("/audit/"),
     "audit-in-full": Screen("/audit/", _entries_in_full),

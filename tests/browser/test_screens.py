@@ -55,6 +55,7 @@ def things(
     assert (built["state"], broken["state"]) == ("succeeded", "failed")
     builds = {row["operation"]: row["id"] for row in rows("builds")}
     found |= {"built": builds[built["id"]], "broken": builds[broken["id"]], "failed operation": broken["id"]}
+    found["done operation"] = built["id"]
     for action in ("unpause", "restart", "pause"):
         _operation(live_app, token, f"/containers/{found['search-indexer']}/{action}/")
     yield Things(found)
@@ -94,4 +95,5 @@ def test_a_screen_is_in_order(
         if screen.ours:
             assert visitor.axe() == [], theme
     sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    screen.after(page)
     assert sideways <= 0, f"the page is {sideways} px wider than the window"
