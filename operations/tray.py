@@ -25,9 +25,7 @@ from operations.queries import last_event
 STAYS = timedelta(seconds=6)
 """How long what has ended is told to a page that has not seen it run; the page itself takes it away."""
 FAILED_STAYS = timedelta(hours=12)
-"""How long a failure waits to be dismissed."""
-SCRIPT_FAILED_STAYS = timedelta(minutes=10)
-"""The same for what a token asked for: a script tells its owner itself."""
+"""How long a failure waits to be dismissed. Not that of a script: it has been told itself."""
 MOST = 6
 READ_MOST = 60
 REMEMBERED = 100
@@ -102,9 +100,9 @@ def uuids(texts: Iterable[str]) -> list[UUID]:
 
 def _worth_showing(also: Collection[UUID]) -> Q:
     now = timezone.now()
-    by_hand = Q(finished_at__gte=now - FAILED_STAYS) & ~Q(source=Operation.Source.API)
-    failed = Q(state="failed") & (by_hand | Q(finished_at__gte=now - SCRIPT_FAILED_STAYS))
-    return Q(state__in=Operation.ACTIVE) | Q(finished_at__gte=now - STAYS) | failed | Q(pk__in=list(also))
+    failed = Q(state="failed", finished_at__gte=now - FAILED_STAYS) & ~Q(source=Operation.Source.API)
+    well = Q(finished_at__gte=now - STAYS) & ~Q(state="failed")
+    return Q(state__in=Operation.ACTIVE) | well | failed | Q(pk__in=list(also))
 
 
 def _ahead(visible: QuerySet[Operation]) -> Coalesce:

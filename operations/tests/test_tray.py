@@ -99,10 +99,11 @@ def test_what_has_ended_well_is_told_for_a_moment_and_a_failure_until_it_is_dism
     long_ago = ended(make(engine, team, "succeeded", bob, target_name="earlier"), minutes=1)
     failed = ended(make(engine, team, "failed", bob, target_name="broken"), hours=2)
     ended(make(engine, team, "failed", bob, target_name="yesterday"), hours=20)
-    ended(make(engine, team, "failed", bob, target_name="script", source="api"), hours=2)
+    script = ended(make(engine, team, "failed", bob, target_name="script", source="api"), seconds=1)
     assert names(tray.read(Actor(user=bob))) == ["now", "broken"]
     assert names(tray.read(Actor(user=bob), [str(failed.pk)])) == ["now"]
-    assert names(tray.read(Actor(user=bob), also=[long_ago.pk])) == ["now", "earlier", "broken"]
+    seen = [long_ago.pk, script.pk]
+    assert sorted(names(tray.read(Actor(user=bob), also=seen))) == ["broken", "earlier", "now", "script"]
 
 
 def test_queued_ones_say_how_many_come_first(engine: Engine, team: Team, bob: User, vic: User) -> None:

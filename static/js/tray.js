@@ -105,8 +105,8 @@ export function keepTray() {
   const refocus = keepFocus()
   document.addEventListener('htmx:configRequest', event => {
     if (event.detail.elt.id !== 'tray') return
-    const going = [...phases].filter(([id, phase]) => !over.has(id) && phase !== 'failed').map(([id]) => id)
-    if (going.length) event.detail.parameters.also = going.slice(-20).join(',')
+    const known = [...phases.keys()].filter(id => !over.has(id))
+    if (known.length) event.detail.parameters.also = known.slice(-20).join(',')
   })
   document.addEventListener('htmx:afterSwap', event => { settle(); if (event.detail.target?.id === 'tray') refocus() })
   document.addEventListener('slipway:late', settle)

@@ -105,8 +105,10 @@ def _build(command: str, phase: str) -> Act:
             """async (command) => {
               const body = new FormData()
               body.append('csrfmiddlewaretoken', document.querySelector('[name=csrfmiddlewaretoken]').value)
-              for (const [name, value] of [['source', 'editor'], ['has_files', '0'], ['tags', 'shop-web:2.14.2'],
-                ['dockerfile', `FROM demo/base:1\nRUN echo one\nRUN ${command}\nRUN echo three`]]) body.append(name, value)
+              for (const [name, value] of [['source', 'editor'], ['has_files', '0'], ['tags', 'shop-web:2.14.2']]) {
+                body.append(name, value)
+              }
+              body.append('dockerfile', `FROM demo/base:1\\nRUN echo one\\nRUN ${command}\\nRUN echo three`)
               await fetch('/builds/new/', { method: 'POST', body })
             }""",
             command,
