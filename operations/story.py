@@ -80,6 +80,8 @@ def result(operation: Operation) -> list[Fact]:
     """What it answered, with links to what it made."""
     found = operation.result or {}
     names = {operation.target_type: operation.target_name}
+    if operation.kind == "image.build":
+        names["image"] = operation.target_name
     return [_fact(key, value, names) for key, value in found.items() if value not in (None, "", [], {})]
 
 
@@ -110,7 +112,8 @@ def _fact(key: str, value: Any, names: Mapping[str, str]) -> Fact:
     if isinstance(value, bool):
         return Fact(name, "yes" if value else "no")
     if isinstance(value, str):
-        return Fact(name, value, code=key in ("native_id", "context"))
+        identity = key in ("native_id", "context")
+        return Fact(name, value.removeprefix("sha256:")[:12] if identity else value, code=identity)
     if isinstance(value, int | float):
         return Fact(name, f"{value:g}" if isinstance(value, float) else str(value))
     if isinstance(value, list) and all(isinstance(one, str) for one in value):

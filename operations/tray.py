@@ -25,7 +25,10 @@ from operations.queries import last_event
 STAYS = timedelta(seconds=6)
 """How long what has ended is told to a page that has not seen it run; the page itself takes it away."""
 FAILED_STAYS = timedelta(hours=12)
-"""How long a failure waits to be dismissed. Not that of a script: it has been told itself."""
+"""How long a failure waits to be dismissed.
+
+How that of a script has ended is told to pages that have seen it on its way: the script knows it anyway.
+"""
 MOST = 6
 READ_MOST = 60
 REMEMBERED = 100
@@ -100,9 +103,9 @@ def uuids(texts: Iterable[str]) -> list[UUID]:
 
 def _worth_showing(also: Collection[UUID]) -> Q:
     now = timezone.now()
-    failed = Q(state="failed", finished_at__gte=now - FAILED_STAYS) & ~Q(source=Operation.Source.API)
-    well = Q(finished_at__gte=now - STAYS) & ~Q(state="failed")
-    return Q(state__in=Operation.ACTIVE) | well | failed | Q(pk__in=list(also))
+    ended = Q(finished_at__gte=now - STAYS) | Q(state="failed", finished_at__gte=now - FAILED_STAYS)
+    by_hand = ~Q(source=Operation.Source.API)
+    return Q(state__in=Operation.ACTIVE) | (ended & by_hand) | Q(pk__in=list(also))
 
 
 def _ahead(visible: QuerySet[Operation]) -> Coalesce:
