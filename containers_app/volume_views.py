@@ -18,14 +18,13 @@ from accounts.querysets import visible_to
 from containers_app import operations, queries
 from containers_app.filters import NetworkFilter, VolumeFilter
 from containers_app.forms import VolumeForm
-from containers_app.fragments import leaves_when_gone
 from containers_app.listing import rows_of
 from containers_app.models import Container
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
 from operations.plans import preview
 from operations.services import Refused
-from operations.web import answers, submitted
+from operations.web import answers, leaves_when_gone, submitted
 
 PAGE = 100
 ORDERINGS = {

@@ -18,8 +18,8 @@ from accounts.querysets import visible_to
 from containers_app.models import Container, Network, Volume
 from containers_app.queries import Stack, stack_glyphs, status_of
 from images_app.models import Image
-from operations import trash
 from operations import tray as trays
+from operations import undoable
 from operations.models import Engine, Operation
 
 STACKS = 30
@@ -82,7 +82,7 @@ class Frame:
             "images": visible_to(self.actor, Image.objects.all()).count(),
             "volumes": visible_to(self.actor, Volume.objects.all()).count(),
             "networks": visible_to(self.actor, Network.objects.all()).count(),
-            "trash": trash.visible(self.actor).count(),
+            "trash": undoable.kept(self.actor).count(),
             "running": visible_to(self.actor, Operation.objects.filter(state__in=Operation.ACTIVE)).count(),
         }
 

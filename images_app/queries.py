@@ -189,7 +189,7 @@ def siblings(image: Image, actor: Actor, limit: int = 8) -> list[Row]:
 def builds(actor: Actor) -> QuerySet[Build]:
     """Builds this actor may know of, newest first."""
     return visible_to(actor, Build.objects.all()).select_related(
-        "operation", "operation__actor", "operation__engine", "image", "engine", "team"
+        "operation", "operation__actor", "operation__engine", "operation__trash", "image", "engine", "team"
     )
 
 

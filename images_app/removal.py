@@ -121,7 +121,7 @@ def untag(ctx: Context) -> Result:
     if not others and _keeps(ctx):
         _require_unused(ctx, [reference], force=False)
         _put_aside(ctx, [reference])
-        return {**result, "changed": True}
+        return {**result, "changed": True, "undoable": True}
     item = _noted(ctx, reference) if others and _keeps(ctx) else None
     ctx.check_fence()
     with suppress(NotFound):  # somebody else was faster
@@ -130,7 +130,7 @@ def untag(ctx: Context) -> Result:
         raise Conflict("The engine accepted it, and the tag is still there.")
     if item:
         trash.keep(item)
-    return {**result, "changed": True}
+    return {**result, "changed": True, "undoable": item is not None}
 
 
 def _noted(ctx: Context, reference: str) -> TrashItem:
@@ -163,7 +163,7 @@ def remove(ctx: Context) -> Result:
             tags = _tags(ctx)
             _require_unused(ctx, tags, force=bool(ctx.params["force"]))
             _put_aside(ctx, tags)
-        return {**result, "changed": True}
+        return {**result, "changed": True, "undoable": True}
     ctx.check_fence()
     with suppress(NotFound):  # somebody else was faster
         ctx.engine.remove_image(_native_id(ctx), force=bool(ctx.params["force"]))

@@ -17,7 +17,7 @@ from images_app.forms import PullForm, TagForm
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
 from operations.plans import preview
-from operations.web import answers, submitted
+from operations.web import answers, leaves_when_gone, submitted
 
 VIEWS = ("all", "used", "unused", "dangling")
 ORDERINGS = ("name", "size", "created", "used")
@@ -36,6 +36,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @requires("image.read")
+@leaves_when_gone
 def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One image: its layers and where they come from, its tags and where they were, who uses it."""
     actor, image = actor_of(request), _image(request, pk)

@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from accounts.access import Actor, can
-from operations import registry
+from operations import registry, undoable
 from operations.models import Engine, Operation, OperationEvent
 
 GLYPHS = {
@@ -113,6 +113,7 @@ class Line:
     remedy: str = ""
     cancellable: bool = False
     retryable: bool = False
+    undoable: bool = False
     layers: list[LayerBar] = field(default_factory=list)
     seq: int = 0
 
@@ -165,6 +166,7 @@ def line(
         remedy=REMEDIES.get(operation.error_code, "") if state == "failed" else "",
         cancellable=may and not operation.ended and operation.cancel_requested_at is None,
         retryable=may and operation.ended,
+        undoable=undoable.by(actor, operation),
         layers=list(layers),
         seq=getattr(operation, "last_seq", None) or 0,
     )
@@ -227,7 +229,7 @@ def clock(span: Any) -> str:
 
 def target_url(operation: Operation) -> str:
     """The page of what it changes; empty where there is none, or none any more."""
-    gone = operation.kind.endswith(".remove") and operation.state == "succeeded"
+    gone = operation.kind.endswith((".remove", ".purge")) and operation.state == "succeeded"
     return "" if gone else page_of(operation.target_type, operation.target_id)
 
 

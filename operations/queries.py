@@ -76,7 +76,7 @@ class Group:
 
 def operations(actor: Actor) -> QuerySet[Operation]:
     """What this actor may know of, newest first."""
-    return visible_to(actor, Operation.objects.all()).select_related("actor", "team", "engine")
+    return visible_to(actor, Operation.objects.all()).select_related("actor", "team", "engine", "trash")
 
 
 def last_event() -> Subquery:

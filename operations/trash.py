@@ -10,18 +10,16 @@ trash, and what is removed there is lost.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.access import SYSTEM, Actor
-from accounts.querysets import visible_to
 from engine.errors import NotFound
 from operations import registry, services
 from operations.models import Operation, TrashItem
@@ -124,18 +122,6 @@ def left(kind: str, target_ids: Iterable[UUID]) -> None:
 
 
 # Asking
-
-
-def visible(actor: Actor) -> QuerySet[TrashItem]:
-    """What is in the trash and this actor's to see, newest first."""
-    kept = TrashItem.objects.filter(state=State.KEPT).select_related("team", "engine", "operation")
-    return visible_to(actor, kept)
-
-
-def until(operation: Operation) -> datetime | None:
-    """Until when this operation can be undone; ``None`` where it cannot (any more). Select ``trash`` along."""
-    item = getattr(operation, "trash", None)
-    return item.expires_at if item and item.state == State.KEPT else None
 
 
 def undo(operation: Operation, *, actor: Actor, idempotency_key: str = "") -> Operation:

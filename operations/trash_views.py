@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Denied, actor_of, can, requires
 from engine.errors import EngineError
-from operations import plans, queries, registry, trash
+from operations import plans, queries, registry, trash, undoable
 from operations.models import TrashItem
 from operations.services import Refused
 from operations.web import answers, submitted, toast, why
@@ -25,7 +25,7 @@ PAGE = 100
 def trash_list(request: HttpRequest) -> HttpResponse:
     """What was removed and can be taken back."""
     actor, q = actor_of(request), request.GET.get("q", "").strip()
-    found = trash.visible(actor)
+    found = undoable.kept(actor)
     if q:
         found = found.filter(name__icontains=q)
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
@@ -47,7 +47,7 @@ def trash_list(request: HttpRequest) -> HttpResponse:
 @answers
 def trash_restore(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Takes one thing back."""
-    item = get_object_or_404(trash.visible(actor_of(request)), pk=pk)
+    item = get_object_or_404(undoable.kept(actor_of(request)), pk=pk)
     return submitted(request, trash.restore(item, actor=actor_of(request)), to=reverse("trash:list"))
 
 
@@ -57,7 +57,7 @@ def trash_restore(request: HttpRequest, pk: UUID) -> HttpResponse:
 def trash_purge(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Asks first, then removes one thing for good."""
     actor = actor_of(request)
-    item = get_object_or_404(trash.visible(actor), pk=pk)
+    item = get_object_or_404(undoable.kept(actor), pk=pk)
     if request.method == "POST":
         return submitted(request, trash.purge(item, actor=actor), to=reverse("trash:list"))
     plan = plans.preview(lambda: trash.purge(item, actor=actor), actor=actor)
@@ -76,9 +76,9 @@ def trash_empty(request: HttpRequest) -> HttpResponse:
     """Asks first, then removes everything in the trash for good: what was shown, as far as one may."""
     actor = actor_of(request)
     if request.method == "POST":
-        chosen = trash.visible(actor).filter(pk__in=_ids(request))
+        chosen = undoable.kept(actor).filter(pk__in=_ids(request))
         return _emptied(request, list(chosen))
-    items = [item for item in trash.visible(actor)[:PAGE] if _may(request, item)]
+    items = [item for item in undoable.kept(actor)[:PAGE] if _may(request, item)]
     plan = plans.Plan(button="Empty trash", lead="Nothing brings these back.")
     plan.lost = [plans.Item(item.name, item.kind, size=item.size) for item in items]
     context = {

@@ -14,14 +14,14 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts.access import Denied
+from accounts.access import Actor, Denied, actor_of
 from engine.errors import Invalid, PolicyDenied
 from engine.specs import SpecError
-from operations import registry
+from operations import registry, undoable
 from operations.models import Operation
 from operations.services import Refused
 
@@ -67,6 +67,31 @@ def answers(view: F) -> F:
             return toast(request, why(error), "bad")
 
     return inner  # type: ignore[return-value]
+
+
+def leaves_when_gone(view: F) -> F:
+    """A page that fetches itself again after its object is gone hears `slipway:gone` and goes where that says.
+
+    No error: it is what the page was waiting for. Whoever may not see the object is told the same. The event's
+    ``undo`` is the operation that put it into the trash, for those who can take it back.
+    """
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except Http404:
+            if "HX-Request" not in request.headers:
+                raise
+            event = {"slipway:gone": {"undo": _undo_of(actor_of(request), kwargs.get("pk"))}}
+            return HttpResponse(status=204, headers={"HX-Trigger": json.dumps(event)})
+
+    return inner  # type: ignore[return-value]
+
+
+def _undo_of(actor: Actor, pk: object) -> str | None:
+    item = undoable.kept(actor).filter(target_id=str(pk)).first()
+    return str(item.operation_id) if item and undoable.by(actor, item.operation) else None
 
 
 def why(error: Exception) -> str:

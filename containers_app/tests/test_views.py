@@ -13,7 +13,15 @@ from django.test import Client
 
 from containers_app.models import Container, Volume
 from operations.models import Engine, Operation
-from tests.rows import make_container, make_engine, make_image, make_network, make_operation, make_volume
+from tests.rows import (
+    in_the_trash,
+    make_container,
+    make_engine,
+    make_image,
+    make_network,
+    make_operation,
+    make_volume,
+)
 
 if TYPE_CHECKING:
     from accounts.models import Team, User
@@ -199,7 +207,17 @@ def test_a_strangers_container_does_not_exist(
 def test_a_page_of_what_is_gone_is_told_to_leave(client_for: ClientFor, bob: User) -> None:
     for path in (f"/containers/{uuid4()}/", f"/containers/{uuid4()}/logs/", f"/volumes/{uuid4()}/"):
         answer = client_for(bob).get(path, headers=HTMX)
-        assert (answer.status_code, answer.headers["HX-Trigger"]) == (204, "slipway:gone")
+        assert answer.status_code == 204
+        assert json.loads(answer.headers["HX-Trigger"]) == {"slipway:gone": {"undo": None}}
+
+
+def test_a_page_of_what_is_in_the_trash_says_how_to_take_it_back(
+    client_for: ClientFor, bob: User, vic: User, engine: Engine, team: Team
+) -> None:
+    item = in_the_trash("container", engine, team)
+    for reader, undo in ((bob, str(item.operation_id)), (vic, None)):
+        answer = client_for(reader).get(f"/containers/{item.target_id}/", headers=HTMX)
+        assert json.loads(answer.headers["HX-Trigger"]) == {"slipway:gone": {"undo": undo}}
 
 
 @pytest.mark.parametrize("page", ["remove/", "kill/", "rename/"])

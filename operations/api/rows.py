@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from accounts.access import actor_of
 from accounts.api.base import Row, TeamSlug
-from operations import trash
+from operations import undoable
 from operations.models import Engine, Operation, TrashItem
 
 UNITS = ("layers", "bytes", "steps")
@@ -76,7 +76,7 @@ class OperationRow(Row):
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_undoable_until(self, row: Operation) -> datetime | None:
-        return trash.until(row)
+        return undoable.until(row)
 
 
 class TrashRow(Row):

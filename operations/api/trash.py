@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Listing, Nothing, body
-from operations import trash
+from operations import trash, undoable
 from operations.api.answers import accepted, idempotency_key
 from operations.api.previews import Previews
 from operations.api.rows import TrashRow
@@ -30,7 +30,7 @@ class TrashList(Listing):
     ordering_fields: ClassVar = {name: name for name in ("created_at", "expires_at", "name", "size")}
 
     def get_queryset(self) -> QuerySet[TrashItem]:
-        return trash.visible(self.actor)
+        return undoable.kept(self.actor)
 
 
 class TrashDetail(Previews):
@@ -40,12 +40,12 @@ class TrashDetail(Previews):
 
     @extend_schema(responses=TrashRow)
     def get(self, request: Request, pk: UUID) -> Response:
-        found = self.object(trash.visible(self.actor), pk)
+        found = self.object(undoable.kept(self.actor), pk)
         return Response(TrashRow(found, context={"request": request}).data)
 
     @extend_schema(responses=ACCEPTED, parameters=CHANGE)
     def delete(self, request: Request, pk: UUID) -> Response:
-        found = self.object(trash.visible(self.actor), pk)
+        found = self.object(undoable.kept(self.actor), pk)
         body(request, Nothing)
         return accepted(
             request, trash.purge(found, actor=self.actor, idempotency_key=idempotency_key(request))
@@ -59,7 +59,7 @@ class TrashRestore(Previews):
 
     @extend_schema(request=Nothing, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request, pk: UUID) -> Response:
-        found = self.object(trash.visible(self.actor), pk)
+        found = self.object(undoable.kept(self.actor), pk)
         body(request, Nothing)
         return accepted(
             request, trash.restore(found, actor=self.actor, idempotency_key=idempotency_key(request))

@@ -35,10 +35,10 @@ if (window.Idiomorph) {
   })
 }
 // A page about something that is gone has nothing to say any more.
-document.addEventListener('slipway:gone', () => {
+document.addEventListener('slipway:gone', event => {
   const gone = document.querySelector('[data-gone]')
   if (!gone) return
-  sessionStorage.setItem('said', gone.dataset.goneText)
+  sessionStorage.setItem('said', JSON.stringify({ text: gone.dataset.goneText, undo: event.detail?.undo }))
   location.replace(gone.dataset.gone)
 })
 // "Up 3 h" grows without anything happening on the engine.

@@ -3,12 +3,13 @@
 import { $, $$, onClick } from './dom.js'
 import { ending } from './operation.js'
 
-const STAYS = 4000
+const STAYS = 4000, UNDO_STAYS = 12000, NO_ID = '00000000-0000-0000-0000-000000000000'
 const DONE = [
   ['Restarting', 'Restarted'], ['Starting', 'Started'], ['Stopping', 'Stopped'], ['Killing', 'Killed'],
   ['Unpausing', 'Resumed'], ['Resuming', 'Resumed'], ['Pausing', 'Paused'], ['Renaming', 'Renamed'],
   ['Removing', 'Removed'], ['Running', 'Runs:'], ['Creating', 'Created'], ['Pulling', 'Pulled'],
-  ['Building', 'Built'], ['Tagging', 'Tagged'], ['Untagging', 'Untagged'],
+  ['Building', 'Built'], ['Tagging', 'Tagged'], ['Untagging', 'Untagged'], ['Taking back', 'Took back'],
+  ['Saving', 'Saved'], ['Recreating', 'Recreated'],
 ]
 
 /** "Stopping web" when it has ended well: "Stopped web". */
@@ -25,7 +26,19 @@ function tell(toast, tone, text, more = '') {
   if (tone === 'ok' || (tone === 'busy' && !toast.dataset.for)) leave(toast)
 }
 function leave(toast) {
-  toast.timer = setTimeout(() => toast.matches(':hover, :focus-within') ? leave(toast) : toast.remove(), STAYS)
+  toast.timer = setTimeout(() => toast.matches(':hover, :focus-within') ? leave(toast) : toast.remove(), 'undo' in toast.dataset ? UNDO_STAYS : STAYS)
+}
+
+/** What was removed can be taken back from here for a while, and from the trash for longer. */
+function offerUndo(toast, id) {
+  const form = $('[data-undo]', toast)
+  toast.dataset.undo = id
+  form.action = form.dataset.to.replace(NO_ID, id)
+  form.setAttribute('hx-post', form.action)
+  form.hidden = false
+  $('a', toast).hidden = true
+  htmx.process(form)
+  form.addEventListener('htmx:afterRequest', () => toast.remove())
 }
 
 /** Above everything: a dialog that was opened later would else cover it. */
@@ -39,7 +52,7 @@ function raise() {
 export function toast(text, tone = 'ok', operation = null) {
   const made = $('#toast').content.firstElementChild.cloneNode(true)
   const link = $('a', made)
-  if (operation) { link.href = link.dataset.to.replace('0'.repeat(8) + '-0000-0000-0000-' + '0'.repeat(12), operation); link.hidden = false; made.dataset.for = operation }
+  if (operation) { link.href = link.dataset.to.replace(NO_ID, operation); link.hidden = false; made.dataset.for = operation }
   tell(made, tone, text)
   $('#toasts').append(made)
   if ($('dialog[open]')) raise()
@@ -68,6 +81,7 @@ function follow(made, text, id) {
     if (!end) return
     document.removeEventListener('slipway:operation', heard)
     ended = true
+    if (end.result?.undoable) offerUndo(made, id)
     if (end.state === 'succeeded') tell(made, 'ok', past(text))
     else if (end.state === 'failed') tell(made, 'bad', `${text} failed`, end.message ?? '')
     else tell(made, 'ok', `${text} was cancelled`)
@@ -105,7 +119,11 @@ export function keepToasts() {
   // What the server has to say to this page without htmx stands in strips: here they become toasts.
   for (const strip of $$('[data-message]')) { toast(strip.innerText.trim(), strip.dataset.message); strip.remove() }
   const said = sessionStorage.getItem('said')
-  if (said) { sessionStorage.removeItem('said'); toast(said) }
+  if (said) {
+    const { text, undo } = JSON.parse(said), made = toast(text)
+    sessionStorage.removeItem('said')
+    if (undo) { offerUndo(made, undo); tell(made, 'ok', text) }
+  }
   document.addEventListener('htmx:sendError', () => toast('Slipway does not answer. Nothing was changed.', 'bad'))
   document.addEventListener('htmx:responseError', event => {
     const { xhr, requestConfig } = event.detail
