@@ -22,6 +22,7 @@ from engine.errors import (
     DeadlineExceeded,
     EngineError,
     ImageNotFound,
+    NameInUse,
     NotFound,
     PolicyDenied,
     Unreachable,
@@ -103,8 +104,19 @@ def run(ctx: Context) -> Mapping[str, Any]:
             raise Cancelled("Cancelled before the container was made.")
         ctx.emit(Progress(message="Making the container"))
         ctx.check_fence()
-        found = ctx.engine.container(ctx.engine.create(spec, operation_id=str(operation_.pk)))
+        found = _made(ctx, spec)
     return _begin(ctx, spec, found)
+
+
+def _made(ctx: Context, spec: ContainerSpec) -> ContainerInfo:
+    """A new container. Where its name is taken, it may be by an attempt that an engine has only now carried out."""
+    try:
+        return ctx.engine.container(ctx.engine.create(spec, operation_id=str(ctx.operation.pk)))
+    except NameInUse:
+        found = ctx.engine.find_by_operation(str(ctx.operation.pk))
+        if found is None:
+            raise
+        return found
 
 
 def _spec(ctx: Context) -> ContainerSpec:

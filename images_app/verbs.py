@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from accounts.access import Actor
 from engine import guard
@@ -40,7 +40,7 @@ def _build_of(ctx: Context) -> Build:
     return Build.objects.get(operation=ctx.operation)
 
 
-def _is_built(ctx: Context) -> Result | bool:
+def _is_built(ctx: Context) -> Result | Literal[False]:
     """The engine ends a build whose connection has gone; what it had tagged before that has happened."""
     if not ctx.remembered:
         return False
@@ -51,7 +51,10 @@ def _is_built(ctx: Context) -> Result | bool:
 def _after_build(ctx: Context) -> None:
     row = _build_of(ctx)
     spool.forget(row.context_path)
-    Build.objects.filter(pk=row.pk).update(context_path="")
+    # A step that a lost worker left running runs no more.
+    state = "done" if row.image_id else "failed"
+    steps = [{**step, "state": state} if step["state"] == "running" else step for step in row.steps]
+    Build.objects.filter(pk=row.pk).update(context_path="", steps=steps)
     after(ctx)
 
 
@@ -67,6 +70,8 @@ def _again(asked: Operation, actor: Actor) -> Operation:
 )  # fmt: skip
 def build(ctx: Context) -> Result:
     """Builds from the context that lies ready, step by step, and tags the image."""
+    if built := _is_built(ctx):  # by an attempt that died before it could say so
+        return built
     row = _build_of(ctx)
     spec = spec_of(ctx.params)
     actor = services.actor_of(ctx.operation)

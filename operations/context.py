@@ -38,7 +38,8 @@ class RunContext:
         self, operation: Operation, engine: EngineBackend, params: Mapping[str, Any], held: leases.Hold
     ) -> None:
         self.operation, self.engine, self.params, self.held = operation, engine, params, held
-        self.changes = 0
+        # An attempt before this one may have changed something before its worker died.
+        self.changes = 0 if operation.attempt <= 1 else 1
         self._left = time.monotonic() + _seconds_left(operation)
         self._pending: deque[tuple[str, dict[str, Any]]] = deque()
         self._progress: dict[str, Any] = {}
@@ -91,7 +92,7 @@ class RunContext:
         """See `registry.Context.check_fence`. Counts, so that the runner knows whether anything can have
         changed.
         """
-        if self.held.lost or not leases.mine(self.held).exists():
+        if self.held.lost or not leases.renew(self.held):
             self.held.lost = True
             raise LeaseLost
         self.changes += 1

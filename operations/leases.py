@@ -96,9 +96,7 @@ def look(held: list[Hold]) -> None:
     now = time.monotonic()
     due = [h for h in held if now - h.renewed >= RENEW]
     for h in due:
-        until = timezone.now() + timedelta(seconds=LEASE)
-        if mine(h).update(lease_until=until):
-            h.renewed = now
+        renew(h)
     found = Operation.objects.filter(pk__in=[h.id for h in held]).values_list(
         "pk", "state", "fence", "cancel_requested_at"
     )
@@ -107,6 +105,15 @@ def look(held: list[Hold]) -> None:
             if h.id == pk:
                 h.lost = h.lost or fence != h.fence or state in Operation.ENDED
                 h.cancelled = h.cancelled or cancel is not None
+
+
+def renew(held: Hold) -> bool:
+    """Lengthens the lease, where it is still ours: whoever has just done so has all of it before him."""
+    now = time.monotonic()
+    if not mine(held).update(lease_until=timezone.now() + timedelta(seconds=LEASE)):
+        return False
+    held.renewed = now
+    return True
 
 
 def mine(held: Hold) -> OperationQuerySet:

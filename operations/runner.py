@@ -32,12 +32,17 @@ log = logging.getLogger(__name__)
 
 PICKUP = timedelta(seconds=4)
 """A queued operation that nobody has picked up within this time is sent again."""
+UNSENT = timedelta(seconds=2)
+"""One that was never sent, since the process that accepted it died, waits only for as long as sending may take."""
+MOST_ATTEMPTS = 8
+"""What takes its worker with it each time is not tried for ever: after so many attempts it is only looked up."""
 BROKE = "Slipway made a mistake; its log has the details."
 LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Pauses before each look at the engine after an answer was lost; then the sweeper takes over."""
 LOOK_AGAIN = timedelta(seconds=10)
 GIVE_UP = timedelta(minutes=1)
-"""How long a reachable engine is asked what became of a change that leaves no trace."""
+"""How long a reachable engine is asked what became of a change that leaves no trace, beside the time that the change
+itself may take there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,9 @@ def claim(operation_id: UUID) -> Operation | None:
         fresh = rows.filter(state="queued").update(
             state="running", attempt=F("attempt") + 1, started_at=now, **taken
         )
-        again = fresh or rows.filter(lapsed, state="running", kind__in=repeatable).update(
-            attempt=F("attempt") + 1, started_at=Coalesce("started_at", now), **taken
-        )
+        again = fresh or rows.filter(
+            lapsed, state="running", kind__in=repeatable, attempt__lt=MOST_ATTEMPTS
+        ).update(attempt=F("attempt") + 1, started_at=Coalesce("started_at", now), **taken)
         lost = again or rows.filter(lapsed, state="running").update(state="unknown", **taken)
         if not (lost or rows.filter(lapsed, state="unknown").update(**taken)):
             return None
@@ -136,11 +141,10 @@ def _run(operation: Operation, held: leases.Hold) -> None:
 
 def _attempt(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
     """Does it, and looks at the engine where the answer is not to be had. ``None``: it is still unclear."""
-    if ctx.held.cancelled:
-        return _cancelled("Cancelled before it started.")
-    reason = _rights_gone(kind, ctx.operation)
-    if reason:
-        return Outcome("cancelled", code="denied", message=f"Rights ended: {reason}")
+    stop = _cancelled("Cancelled before it started.") if ctx.held.cancelled else _denied(kind, ctx.operation)
+    if stop:
+        ctx.held.cancelled = True  # what an attempt before this one has left half made is taken away
+        return _unless_done(kind, ctx, stop)
     try:
         return Outcome("succeeded", kind.run(ctx))
     except LeaseLost:
@@ -158,14 +162,14 @@ def _trouble(kind: registry.Kind, ctx: RunContext, why: Exception) -> Outcome | 
         raise LeaseLost
     if isinstance(why, errors.Cancelled):
         if not ctx.overdue:
-            return _cancelled_late(kind, ctx)
+            return _unless_done(kind, ctx, _cancelled("Cancelled while it ran."))
         why = errors.DeadlineExceeded(f"It took longer than {kind.deadline:.0f} s.")
-    if isinstance(why, errors.Unreachable) and ctx.changes <= 1:
-        return _failed(why)  # the call that found nobody did nothing; those before it may have
+    if isinstance(why, errors.Unreachable) and not ctx.changes:
+        return _failed(why)  # with a change it may have been the look afterwards that found nobody
     if isinstance(why, errors.EngineError) and not isinstance(
         why, errors.DeadlineExceeded | errors.Unreachable
     ):
-        return _failed(why)
+        return _failed(why) if ctx.operation.attempt <= 1 else _unless_done(kind, ctx, _failed(why))
     if not isinstance(why, errors.EngineError) and not ctx.changes:
         return Outcome("failed", code="internal", message=BROKE)
     return _unclear(kind, ctx, why)
@@ -211,7 +215,9 @@ def _verify(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
             return Outcome("succeeded", found if isinstance(found, Mapping) else None)
         if found is False:
             return failed
-    return failed if timezone.now() > _unknown_since(operation) + GIVE_UP else None
+    # An engine goes on with a restart although whoever asked has gone, for as long as the container takes to end.
+    patience = GIVE_UP + timedelta(seconds=float(ctx.params.get("timeout") or 0))
+    return failed if timezone.now() > _unknown_since(operation) + patience else None
 
 
 def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
@@ -257,8 +263,8 @@ def sweep(otherwise: Callable[[UUID], None] | None = None) -> int:
     be sent, since the broker is away. Returns how many there were.
     """
     now = timezone.now()
-    old = now - PICKUP
-    waiting = Q(state="queued") & (Q(dispatched_at=None, created_at__lt=old) | Q(dispatched_at__lt=old))
+    old, unsent = now - PICKUP, now - UNSENT
+    waiting = Q(state="queued") & (Q(dispatched_at=None, created_at__lt=unsent) | Q(dispatched_at__lt=old))
     lapsed = Q(state__in=("running", "unknown")) & (Q(lease_until=None) | Q(lease_until__lt=now))
     ids = list(
         Operation.objects.filter(waiting | lapsed).order_by("created_at").values_list("pk", flat=True)[:100]
@@ -284,6 +290,11 @@ def _deadline(operation: Operation) -> float:
         return registry.get(operation.kind).deadline
     except LookupError:
         return 60
+
+
+def _denied(kind: registry.Kind, operation: Operation) -> Outcome | None:
+    reason = _rights_gone(kind, operation)
+    return Outcome("cancelled", code="denied", message=f"Rights ended: {reason}") if reason else None
 
 
 def _rights_gone(kind: registry.Kind, operation: Operation) -> str | None:
@@ -328,14 +339,16 @@ def _failed(error: errors.EngineError) -> Outcome:
     return Outcome("failed", code=error.code, message=error.message)
 
 
-def _cancelled_late(kind: registry.Kind, ctx: RunContext) -> Outcome:
-    """Asked to cancel when it had begun: what has happened all the same is not called cancelled."""
+def _unless_done(kind: registry.Kind, ctx: RunContext, otherwise: Outcome) -> Outcome | None:
+    """What has happened all the same, by this attempt or one before it, is not called cancelled or failed."""
     try:
         found = kind.verify(ctx) if kind.verify and ctx.changes else None
+    except (errors.Unreachable, errors.DeadlineExceeded) as error:
+        return _unclear(kind, ctx, error)
     except errors.EngineError:
         found = None
     if found is None or found is False:
-        return _cancelled("Cancelled while it ran.")
+        return otherwise
     return Outcome("succeeded", found if isinstance(found, Mapping) else None)
 
 

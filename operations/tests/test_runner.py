@@ -189,16 +189,14 @@ def test_what_cannot_be_seen_yet_stays_unknown_and_is_looked_at_again(kind: Make
 
 def test_an_engine_that_is_away_means_failed_with_nothing_done(kind: MakeKind, ask: Ask) -> None:
     def away(ctx: Context) -> None:
-        ctx.check_fence()
         raise errors.Unreachable("Nobody there.")
 
     operation = after_run(ask(kind(away)))
     assert (operation.state, operation.error_code) == ("failed", "engine_unreachable")
 
 
-def test_an_engine_that_goes_away_between_two_changes_leaves_it_unknown(kind: MakeKind, ask: Ask) -> None:
+def test_an_engine_that_goes_away_behind_a_change_leaves_it_unknown(kind: MakeKind, ask: Ask) -> None:
     def half(ctx: Context) -> None:
-        ctx.check_fence()
         ctx.check_fence()
         raise errors.Unreachable("Gone.")
 
@@ -240,6 +238,59 @@ def test_a_lapsed_lease_of_another_kind_is_verified_and_not_run_again(kind: Make
     lapse(operation)
     after_run(operation)
     assert (operation.state, operation.error_code, operation.attempt, ran) == ("failed", "lost", 1, [])
+
+
+def test_what_takes_each_worker_with_it_is_not_tried_for_ever(kind: MakeKind, ask: Ask) -> None:
+    ran: list[int] = []
+    operation = ask(kind(lambda ctx: ran.append(1), repeatable=True, verify=lambda ctx: False))
+    lapse(operation)
+    Operation.objects.update(attempt=runner.MOST_ATTEMPTS)
+    after_run(operation)
+    assert (operation.state, operation.error_code, ran) == ("failed", "lost", [])
+
+
+@pytest.mark.parametrize("found", [True, False])
+@pytest.mark.parametrize("why", ["refused", "denied", "cancelled"])
+def test_a_second_attempt_that_may_not_looks_at_what_the_first_has_done(
+    kind: MakeKind, ask: Ask, why: str, found: bool
+) -> None:
+    def refuse(ctx: Context) -> None:
+        raise errors.Conflict("Not now.")
+
+    operation = ask(kind(refuse, repeatable=True, verify=lambda ctx: found))
+    lapse(operation)
+    if why == "denied":
+        Membership.objects.all().delete()
+    elif why == "cancelled":
+        Operation.objects.update(cancel_requested_at=timezone.now())
+    after_run(operation)
+    otherwise = "failed" if why == "refused" else "cancelled"
+    assert operation.state == ("succeeded" if found else otherwise)
+
+
+def test_a_second_attempt_that_finds_no_engine_does_not_say_that_nothing_was_done(
+    kind: MakeKind, ask: Ask
+) -> None:
+    def away(ctx: Context) -> None:
+        raise errors.Unreachable("Nobody there.")
+
+    operation = ask(kind(away, repeatable=True, verify=away))
+    lapse(operation)
+    assert after_run(operation).state == "unknown"
+
+
+def test_a_worker_has_all_of_its_lease_before_it_when_it_changes_something(kind: MakeKind, ask: Ask) -> None:
+    left: list[float] = []
+
+    def late(ctx: Context) -> None:
+        Operation.objects.update(lease_until=timezone.now() + timedelta(seconds=1))
+        ctx.check_fence()
+        until = Operation.objects.get().lease_until
+        assert until is not None
+        left.append((until - timezone.now()).total_seconds())
+
+    after_run(ask(kind(late)))
+    assert left[0] > leases.LEASE - 5
 
 
 def test_a_worker_that_was_asleep_writes_nothing_any_more(kind: MakeKind, ask: Ask) -> None:
@@ -309,6 +360,26 @@ def test_cancelled_but_done_is_not_called_cancelled(kind: MakeKind, ask: Ask) ->
         raise errors.Cancelled("Stopped.")
 
     assert after_run(ask(kind(too_late, verify=lambda ctx: True))).state == "succeeded"
+
+
+def test_cancelled_where_the_engine_cannot_be_asked_any_more_is_unknown(kind: MakeKind, ask: Ask) -> None:
+    def cut(ctx: Context) -> None:
+        ctx.check_fence()
+        raise errors.Cancelled("Stopped.")
+
+    def away(ctx: Context) -> None:
+        raise errors.Unreachable("Nobody there.")
+
+    assert after_run(ask(kind(cut, verify=away))).state == "unknown"
+
+
+def test_a_change_that_may_take_its_time_on_the_engine_is_not_given_up_before(
+    kind: MakeKind, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "GIVE_UP", timedelta(0))
+    name = kind(lost_answer, verify=lambda ctx: None)
+    assert after_run(ask(name, params={"timeout": 300})).state == "unknown"
+    assert after_run(ask(name, lock="other", params={"timeout": 0})).state == "failed"
 
 
 def test_events_have_numbers_without_a_gap_and_the_last_progress_stays(kind: MakeKind, ask: Ask) -> None:
