@@ -1,0 +1,177 @@
+"""Somebody who asks for changes of every kind, and who knows from the engine alone whether each happened."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from accounts.access import person
+from accounts.models import Team, User
+from conftest import BUSYBOX
+from containers_app import operations as containers
+from containers_app import sync
+from containers_app.models import Container, Volume
+from dashboard import invariants
+from engine.connect import connect
+from images_app import operations as images
+from images_app import sync as images_sync
+from images_app.models import Image
+from operations.models import Engine, Operation
+from tests import machine
+from tests.chaos import Faulty, Request
+from tests.faults.points import Plan
+
+SLEEPY = ["sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"]
+STATES = {"start": "created", "pause": "running", "stop": "running", "restart": "running", "kill": "running"}
+"""What a container must be for that, where it matters."""
+AGAIN = {"container.restart", "container.kill"}
+"""Kinds that are not begun again after a worker was lost."""
+KINDS = (
+    "container.run", "container.start", "container.stop", "container.restart", "container.kill", "container.pause",
+    "container.rename", "container.remove", "volume.create", "volume.remove", "image.tag", "image.build",
+)  # fmt: skip
+CALLS = {
+    "container.run": r"POST \S*/containers/create\?\S*name={name}\b",
+    "container.start": r"POST \S*/{id}/start",
+    "container.stop": r"POST \S*/{id}/kill",
+    "container.restart": r"POST \S*/{id}/restart",
+    "container.kill": r"POST \S*/{id}/kill",
+    "container.pause": r"POST \S*/{id}/pause",
+    "container.rename": r"POST \S*/{id}/rename",
+    "container.remove": r"DELETE \S*/containers/{id}",
+    "volume.create": r"POST \S*/volumes/create",
+    "volume.remove": r"DELETE \S*/volumes/{name}\b",
+    "image.tag": r"POST \S*/tag\?\S*repo=faults%2F{name}\b",
+    "image.build": r"POST \S*/build\?\S*t=faults%2F{name}%3A1",
+}
+"""The one request with which the engine does it."""
+
+
+class Site:
+    """One engine, one team, one person. `prepare` what is needed, `ask` for a change, `happened`, `calls`."""
+
+    def __init__(
+        self, engine: Engine, door: Faulty, client: docker.DockerClient, team: Team, tara: User, folder: Path
+    ) -> None:
+        self.engine, self.door, self.docker, self.team = engine, door, client, team
+        self.actor = person(tara, source="ui")
+        self.plan = Plan(folder)
+        self.backend = connect(door.target if "://" in door.target else f"unix://{door.target}")
+
+    def close(self) -> None:
+        self.backend.close()
+
+    def look(self) -> None:
+        """The rows equal the engine, and all of it is the team's."""
+        images_sync.reconcile(self.engine, self.backend)
+        sync.reconcile(self.engine, self.backend)
+        for model in (Container, Volume, Image):
+            model.objects.filter(engine=self.engine, team=None).update(team=self.team)
+
+    def prepare(self, wanted: Sequence[tuple[str, str]]) -> None:
+        """Makes what these ``(kind, name)`` need to be asked for."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._prepare, *zip(*wanted, strict=True)))
+        self.look()
+
+    def _prepare(self, kind: str, name: str) -> None:
+        room, _, verb = kind.partition(".")
+        if kind == "volume.remove":
+            self.docker.api.create_volume(name)
+        elif room == "container" and verb != "run":
+            made = self.docker.api.create_container(
+                BUSYBOX,
+                SLEEPY,
+                name=name,
+                host_config=self.docker.api.create_host_config(network_mode="none"),
+            )
+            if STATES.get(verb) == "running":
+                self.docker.api.start(made["Id"])
+
+    def row(self, name: str) -> Container:
+        return Container.objects.select_related("engine", "team").get(engine=self.engine, name=name)
+
+    def ask(self, kind: str, name: str, **params: Any) -> Operation:
+        """Tara asks for it."""
+        verb = kind.partition(".")[2]
+        here: dict[str, Any] = {"actor": self.actor, "engine": self.engine, "team": self.team}
+        if kind == "container.run":
+            body = {"image": BUSYBOX, "name": name, "command": SLEEPY, "networks": ["none"], "pull": "never"}
+            body["mounts"] = [{"type": "volume", "source": f"{name}-data", "target": "/data"}]
+            return containers.request_run({**body, **params}, **here)
+        if kind == "volume.create":
+            return containers.request_volume_create({"name": name}, **here)
+        if kind == "volume.remove":
+            return containers.request_volume_remove(
+                Volume.objects.get(engine=self.engine, native_id=name), actor=self.actor
+            )
+        if kind == "image.tag":
+            image = Image.objects.get(engine=self.engine, tags__name=BUSYBOX)
+            return images.request_tag(image, f"faults/{name}:1", actor=self.actor)
+        if kind == "image.build":
+            text = params.pop("dockerfile", f"FROM {BUSYBOX}\nLABEL name={name}\n")
+            return images.request_build(tags=[f"faults/{name}:1"], dockerfile=text, **here, **params)
+        usual = {"rename": {"name": f"{name}-2"}, "stop": {"timeout": 5}, "restart": {"timeout": 1}}
+        params = {**usual.get(verb, {}), **params}
+        return containers.request(self.row(name), verb, actor=self.actor, params=params)
+
+    @staticmethod
+    def target_name(kind: str, name: str) -> str:
+        """What stands in ``target_name`` of what `ask` asks for: the key of a plan."""
+        return f"faults/{name}:1" if kind in ("image.tag", "image.build") else name
+
+    def will(self, kind: str, name: str, point: str, act: str = "die") -> Path:
+        """Whoever carries that out dies or sleeps at this point, once."""
+        return self.plan.put(kind, self.target_name(kind, name), point, act)
+
+    def calls(self, operation: Operation, name: str) -> list[Request]:
+        """The requests with which the engine did what this operation is about; once, if all is well."""
+        native_id = str(operation.params.get("native_id", ""))
+        line = CALLS[operation.kind].format(id=native_id, name=re.escape(name))
+        found = self.door.effects(line)
+        return (
+            [r for r in found if str(operation.pk) in r.body] if operation.kind == "volume.create" else found
+        )
+
+    def wait(self, operations: Sequence[Operation], seconds: float = 60) -> list[Operation]:
+        """All of them as they have ended."""
+        ids = [operation.pk for operation in operations]
+
+        def ended() -> bool:
+            return not Operation.objects.active().filter(pk__in=ids).exists()
+
+        try:
+            machine.wait_for(ended, seconds, "", every=0.1)
+        except AssertionError:
+            left = Operation.objects.active().filter(pk__in=ids)
+            told = [f"{o.kind} {o.target_name} {o.state} attempt {o.attempt} {o.error_message}" for o in left]
+            raise AssertionError(f"not ended: {told}") from None
+        by_id = Operation.objects.in_bulk(ids)
+        return [by_id[pk] for pk in ids]
+
+    def holds(self, *, engines: bool = True) -> None:
+        """I1 to I6, with everything ended."""
+        journal = invariants.read_journal(self.door.write(self.plan.folder / "journal"))
+        found = invariants.check(journal=journal, engines=engines, grace=timedelta(0))
+        assert {f.name for f in found} >= {"I1", "I2", "I3", "I4", "I6"}
+        assert not [f"{f.name}: {line}" for f in found for line in f.broken]
+
+    def wake_all(self) -> None:
+        """Ends those that were put to sleep and never woken."""
+        for path in self.plan.folder.glob("*.done"):
+            with suppress(OSError, ValueError):
+                pid = int(path.read_text())
+                if b"tests.faults.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+
+
+Ask = Callable[..., Operation]

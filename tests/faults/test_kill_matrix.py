@@ -1,0 +1,79 @@
+"""A worker killed at any point of any operation: it has happened once, or not at all, and that is what is said."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from accounts.models import Membership
+from containers_app.models import Volume
+from operations import services
+from tests import machine
+from tests.faults.points import POINTS
+from tests.faults.site import AGAIN, KINDS, Site
+
+BEFORE = ("claimed", "before-call")
+"""Points at which nothing has been asked of the engine."""
+
+
+def test_a_container_that_was_made_and_not_started_is_found_and_started(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    died = site.will("container.run", "half", "created")
+    operation = site.ask("container.run", "half")
+    (ended,) = site.wait([operation])
+    assert died.exists()
+    assert (ended.state, ended.attempt, len(site.calls(ended, "half"))) == ("succeeded", 2, 1)
+    assert site.row("half").state == "running"
+    site.holds()
+
+
+@pytest.mark.parametrize("loss", ["rights", "cancel"])
+def test_what_a_lost_worker_has_left_half_made_is_taken_away_where_it_is_not_to_be_done_any_more(
+    loss: str, site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    died = site.will("container.run", "half", "created")
+    operation = site.ask("container.run", "half")
+    machine.wait_for(died.exists, 30, "nobody died there")
+    if loss == "rights":
+        Membership.objects.all().delete()
+    else:
+        services.cancel(operation, actor=site.actor)
+    (ended,) = site.wait([operation])
+    assert (ended.state, ended.error_code) == ("cancelled", "denied" if loss == "rights" else "cancelled")
+    assert site.docker.containers.list(all=True, filters={"name": "half"}) == []
+    site.holds()
+
+
+def test_what_had_happened_before_the_worker_was_lost_is_not_called_cancelled(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    site.prepare([("container.stop", "off")])
+    died = site.will("container.stop", "off", "after-call")
+    operation = site.ask("container.stop", "off")
+    machine.wait_for(died.exists, 30, "nobody died there")
+    services.cancel(operation, actor=site.actor)
+    (ended,) = site.wait([operation])
+    assert ended.state == "succeeded"
+    site.holds()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_worker_killed_at_this_point_leaves_one_effect(
+    point: str, site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    names = {kind: f"{point}-{kind.replace('.', '-')}" for kind in KINDS}
+    site.prepare(list(names.items()))
+    died = {kind: site.will(kind, name, point) for kind, name in names.items()}
+    asked = {kind: site.ask(kind, name) for kind, name in names.items()}
+    ended = dict(zip(KINDS, site.wait(list(asked.values())), strict=True))
+
+    assert [kind for kind in KINDS if not died[kind].exists()] == [], "nobody died there"
+    told = {kind: (row.state, row.error_code) for kind, row in ended.items()}
+    once = {kind: len(site.calls(row, names[kind])) for kind, row in ended.items()}
+    lost = AGAIN if point in BEFORE else set()
+    assert told == {kind: ("failed", "lost") if kind in lost else ("succeeded", "") for kind in KINDS}
+    assert once == {kind: 0 if kind in lost else 1 for kind in KINDS}
+    assert not Volume.objects.filter(team=None).exists(), "a volume that came with a container is its team's"
+    site.holds()
