@@ -59,10 +59,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what is measured into the files it is compared with",
     )
+    parser.addoption("--faults", action="store_true", help="the long tests of faults, too")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks follow from what a test asks for, so that nobody forgets one."""
+    if not config.getoption("--faults"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         if names & (OWN_ENGINE | {"live_app"}):

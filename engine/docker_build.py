@@ -23,6 +23,7 @@ from engine.docker_map import Json, items, mapping
 from engine.docker_text import number, text
 from engine.docker_transport import Client, json_objects
 from engine.errors import (
+    AnswerLost,
     AuthRequired,
     BuildFailed,
     Cancelled,
@@ -169,7 +170,8 @@ def build(
         while steps.lines:
             emit(steps.progress())
     if not steps.native_id:
-        raise EngineError("The engine said that it has built the image, and did not say which.")
+        # Also where the connection broke within the head of the answer: the rest of it then looks like an end.
+        raise AnswerLost("The engine's answer ended before it said which image it has built.")
     return steps.native_id
 
 

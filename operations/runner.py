@@ -164,7 +164,7 @@ def _trouble(kind: registry.Kind, ctx: RunContext, why: Exception) -> Outcome | 
         if not ctx.overdue:
             return _unless_done(kind, ctx, _cancelled("Cancelled while it ran."))
         why = errors.DeadlineExceeded(f"It took longer than {kind.deadline:.0f} s.")
-    if isinstance(why, errors.Unreachable) and not ctx.changes:
+    if isinstance(why, errors.Unreachable | errors.DeadlineExceeded) and not ctx.changes:
         return _failed(why)  # with a change it may have been the look afterwards that found nobody
     if isinstance(why, errors.EngineError) and not isinstance(
         why, errors.DeadlineExceeded | errors.Unreachable

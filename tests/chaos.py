@@ -204,7 +204,7 @@ class Faulty(Door):
                 request.status, request.ended = int(data.split(b" ", 2)[1]), time.time()
                 request.body = (said or b"").decode(errors="replace")
             if mode == "reset":
-                near.sendall(data[:20])
+                near.sendall(data[:9])
                 return
             if mode == "drip":
                 for byte in data:

@@ -187,12 +187,15 @@ def test_what_cannot_be_seen_yet_stays_unknown_and_is_looked_at_again(kind: Make
     assert after_run(operation).state == "succeeded"
 
 
-def test_an_engine_that_is_away_means_failed_with_nothing_done(kind: MakeKind, ask: Ask) -> None:
+@pytest.mark.parametrize("error", [errors.Unreachable, errors.DeadlineExceeded])
+def test_an_engine_that_is_away_or_hangs_means_failed_with_nothing_done(
+    kind: MakeKind, ask: Ask, error: type[errors.EngineError]
+) -> None:
     def away(ctx: Context) -> None:
-        raise errors.Unreachable("Nobody there.")
+        raise error("Nobody there.")
 
-    operation = after_run(ask(kind(away)))
-    assert (operation.state, operation.error_code) == ("failed", "engine_unreachable")
+    operation = after_run(ask(kind(away, verify=away)))
+    assert (operation.state, operation.error_code) == ("failed", error.code)
 
 
 def test_an_engine_that_goes_away_behind_a_change_leaves_it_unknown(kind: MakeKind, ask: Ask) -> None:

@@ -3,8 +3,10 @@
 python -m tests.faults.process nursery   carries each operation out in a process of its own
 python -m tests.faults.process worker    a Celery worker; one that has died is followed by the next at once
 python -m tests.faults.process gateway   the gateway
+python -m tests.faults.process accept    a web process that dies between accepting a change and sending it
 
-The database's file is FAULTS_DATABASE, FAULTS_FOLDER holds the plan and the process ids.
+The database's file is FAULTS_DATABASE, FAULTS_FOLDER holds the plan and the process ids. FAULTS_DEADLINE takes the
+place of the seconds that builds may take; FAULTS_WISH is ``<user> <container> <action>`` for ``accept``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -42,13 +45,16 @@ def begin() -> None:
 
 def hurry() -> None:
     """The same as in the product, in a fifth of the time."""
-    from operations import leases, runner, tasks
+    from operations import leases, registry, runner, tasks
 
     leases.LEASE, leases.RENEW, leases.LOOK = LEASE, LEASE / 5, 0.1
     runner.PICKUP, runner.UNSENT = timedelta(seconds=0.8), timedelta(seconds=0.4)
     runner.LOOK_AGAIN, runner.GIVE_UP = timedelta(seconds=0.5), timedelta(seconds=2)
     runner.LOOKS = (0.0, 0.2, 0.5)
     tasks.TICK = 0.2
+    if seconds := os.environ.get("FAULTS_DEADLINE"):
+        build = registry.get("image.build")
+        registry._kinds["image.build"] = replace(build, deadline=float(seconds))
 
 
 def fork(work: Callable[[], None], signals: int = signal.SIGKILL) -> int:
@@ -155,11 +161,29 @@ def gateway() -> None:
     call_command("gateway")
 
 
+def accept() -> None:
+    """Has a change accepted, and is dead before anybody is told."""
+    from accounts.access import person
+    from accounts.models import User
+    from containers_app import operations
+    from containers_app.models import Container
+    from operations import services
+
+    def die(operation_id: UUID) -> bool:
+        os._exit(9)
+
+    services.dispatch = die
+    user, container, action = os.environ["FAULTS_WISH"].split()
+    operations.request(
+        Container.objects.get(pk=container), action, actor=person(User.objects.get(pk=user), source="ui")
+    )
+
+
 def main() -> None:
-    role = {"nursery": nursery, "worker": worker, "gateway": gateway}[sys.argv[1]]
+    role = {"nursery": nursery, "worker": worker, "gateway": gateway, "accept": accept}[sys.argv[1]]
     begin()
     hurry()
-    if role is not gateway:
+    if role in (nursery, worker):
         from tests.faults.points import Plan, install
 
         install(Plan(Path(os.environ["FAULTS_FOLDER"])).at)

@@ -1,0 +1,125 @@
+"""Engines that do what they were asked for and do not say so, that refuse, hang, break off and are slow."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from conftest import BUSYBOX
+from operations.models import Engine, Operation, OperationEvent
+from tests import machine
+from tests.chaos import Faulty
+from tests.faults.conftest import Start
+from tests.faults.site import CALLS, KINDS, Site
+
+QUICK = [kind for kind in KINDS if kind != "image.build"]
+"""A build goes on for as long as it is listened to: it has a test of its own."""
+
+
+def lose(site: Site, mode: str, kinds: list[str]) -> list[tuple[str, str]]:
+    """Each of these will go wrong once, in that way."""
+    cells = [(kind, f"lost-{kind.replace('.', '-')}") for kind in kinds]
+    site.prepare(cells)
+    for kind, name in cells:
+        room, _, verb = kind.partition(".")
+        there = room == "container" and verb != "run"
+        native_id = site.row(name).native_id if there else ""
+        site.door.fail(mode, CALLS[kind].format(id=native_id, name=re.escape(name)), times=1)
+    return cells
+
+
+def was_unknown(row: Operation) -> bool:
+    return OperationEvent.objects.filter(operation=row, kind="state", data__state="unknown").exists()
+
+
+def proven(site: Site, cells: list[tuple[str, str]], seconds: float) -> None:
+    ended = site.wait([site.ask(kind, name) for kind, name in cells], seconds)
+    assert {(row.kind, row.state) for row in ended} == {(kind, "succeeded") for kind, _ in cells}
+    assert [row.kind for row in ended if not was_unknown(row)] == []
+    assert {row.kind: len(site.calls(row, name)) for row, (_, name) in zip(ended, cells, strict=True)} == {
+        kind: 1 for kind, _ in cells
+    }
+    site.holds()
+
+
+def test_an_answer_that_breaks_off_is_looked_up_and_nothing_is_done_twice(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    proven(site, lose(site, "reset", QUICK), 60)
+
+
+@pytest.mark.long
+def test_an_answer_that_never_comes_is_looked_up_and_nothing_is_done_twice(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    proven(site, lose(site, "blackhole_response", QUICK), 110)
+
+
+def test_what_an_engine_refuses_without_sense_has_failed_and_shows_no_path_of_its_host(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    cells = lose(site, "e500", QUICK)
+    ended = site.wait([site.ask(kind, name) for kind, name in cells])
+    # A start that the engine does not refuse a second time is not asked for a second time either.
+    assert {(row.kind, row.state, row.error_code) for row in ended} == {
+        (kind, "failed", "engine_error") for kind, _ in cells
+    }
+    assert [row.error_message for row in ended if "/var/lib" in row.error_message] == []
+    assert [row.kind for row, (_, name) in zip(ended, cells, strict=True) if site.calls(row, name)] == []
+    site.holds()
+
+
+def test_a_build_whose_connection_breaks_leaves_no_image_and_no_container(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    site.door.fail("reset", r"POST \S*/build", times=1)
+    text = f"FROM {BUSYBOX}\nRUN trap exit TERM; sleep 30\n"
+    (row,) = site.wait([site.ask("image.build", "broken", dockerfile=text)])
+    assert (row.state, row.error_code) == ("failed", "engine_answer_lost")
+    assert site.docker.api.containers(all=True) == []
+    assert [i for i in site.docker.api.images() if "faults/broken:1" in (i["RepoTags"] or [])] == []
+    site.holds()
+
+
+def test_an_engine_that_hangs_ends_its_calls_and_holds_up_no_other(
+    site: Site, engine_url: str, start: Start
+) -> None:
+    folder = machine.short_folder()
+    other_door = Faulty(folder / "o.sock", engine_url).open()
+    other = Engine.objects.create(name="other", endpoint=other_door.url, status=Engine.Status.ONLINE)
+    well = Site(other, other_door, site.docker, site.team, site.actor.user, site.plan.folder)
+    try:
+        site.prepare([("container.rename", f"hangs-{n}") for n in range(2)])
+        well.look()
+        site.door.fail("hang", r".")
+        start("worker")
+        stuck = [site.ask("container.rename", f"hangs-{n}") for n in range(2)]
+        machine.wait_for(lambda: [r for r in site.door.journal if not r.status], 30, "nothing hangs")
+        fine = well.wait([well.ask("volume.create", f"fine-{n}") for n in range(4)])
+        # The last of the others has ended before the first look of these could.
+        ended = site.wait(stuck)
+        assert [(row.state, row.error_code) for row in ended] == [("failed", "engine_timeout")] * 2
+        assert {row.state for row in fine} == {"succeeded"}
+        assert site.door.effects("rename") == []
+        site.door.heal()
+        (again,) = site.wait([site.ask("container.rename", "hangs-0")])
+        assert again.state == "succeeded"
+    finally:
+        well.close()
+        other.delete()
+        other_door.shut()
+        folder.rmdir()
+
+
+def test_an_answer_that_comes_a_byte_at_a_time_is_not_waited_for_beyond_its_deadline(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    site.prepare([("container.rename", "slow")])
+    site.door.fail("drip", r"POST \S*/rename", times=1)
+    (row,) = site.wait([site.ask("container.rename", "slow")])
+    assert row.state == "succeeded"
+    assert was_unknown(row)
+    assert len(site.calls(row, "slow")) == 1
+    site.holds()
