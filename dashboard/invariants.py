@@ -1,7 +1,7 @@
 """What must hold after anything at all: checked by ``manage.py check_invariants``, and by the tests of faults.
 
 I1 intent, I2 end, I3 at most once, I4 no lie, I5 truth, I6 audit; each check yields the ids that break it. I3 and I4
-need a journal of what the engine was asked: JSON lines with method, path, at, status, ended, body.
+need a journal of what the engine was asked: JSON lines with method, path, at, status, ended, body, whole.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def read_journal(path: Path) -> list[Asked]:
     return [
         Asked(f"{r['method']} {unquote(r['path'])}", r["at"], r.get("ended") or r["at"], r.get("body", ""))
         for r in rows
-        if r["method"] != "GET" and 200 <= r["status"] < 300
+        if r["method"] != "GET" and 200 <= r["status"] < 300 and r.get("whole", True)
     ]
 
 

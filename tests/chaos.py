@@ -101,7 +101,8 @@ def _wake(end: socket.socket) -> None:
 class Request:
     """What somebody asked of the engine. ``status`` 0: the engine has not answered, or was never asked.
 
-    Times are seconds since 1970, ``body`` what was sent, where it is JSON.
+    Times are seconds since 1970, ``body`` what was sent, where it is JSON. ``whole``: a build was listened to up to its
+    end; one that nobody listens to any more comes to nothing.
     """
 
     method: str
@@ -110,6 +111,7 @@ class Request:
     status: int = 0
     ended: float = 0.0
     body: str = ""
+    whole: bool = True
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -151,7 +153,8 @@ class Faulty(Door):
 
     def effects(self, match: str) -> list[Request]:
         """Requests that match "METHOD path" and that the engine has carried out; 304: nothing was to be done."""
-        return [r for r in list(self.journal) if 200 <= r.status < 300 and re.search(match, str(r))]
+        acted = [r for r in list(self.journal) if 200 <= r.status < 300 and r.whole]
+        return [r for r in acted if re.search(match, str(r))]
 
     def write(self, path: Path) -> Path:
         """The journal as a file, one JSON object a line."""
@@ -203,6 +206,7 @@ class Faulty(Door):
             if not request.status:
                 request.status, request.ended = int(data.split(b" ", 2)[1]), time.time()
                 request.body = (said or b"").decode(errors="replace")
+            request.whole = "/build?" not in request.path or data.endswith(b"0\r\n\r\n")
             if mode == "reset":
                 near.sendall(data[:9])
                 return
@@ -234,8 +238,11 @@ def _head(near: socket.socket) -> tuple[bytes, bytes]:
 
 
 def _alone(head: bytes) -> bytes:
-    """The head, asking for the connection to end with the answer; an upgrade keeps its own."""
-    if b"\nupgrade:" in head.lower():
+    """The head, asking for the connection to end with the answer.
+
+    An upgrade keeps its own, and so does a build: told so, the engine does not notice any more who hangs up on it.
+    """
+    if b"\nupgrade:" in head.lower() or b"/build?" in head.split(b"\r\n", 1)[0]:
         return head
     lines = [line for line in head[:-4].split(b"\r\n") if not line.lower().startswith(b"connection:")]
     return b"\r\n".join([*lines, b"Connection: close", b"", b""])
@@ -257,9 +264,7 @@ def _through(
             elif patient:
                 listening.discard(near)
             else:
-                with contextlib.suppress(OSError):
-                    far.shutdown(socket.SHUT_WR)
-                listening.discard(near)
+                return  # who asks half-closes nothing: it has gone
         if far in readable:
             data = far.recv(65536)
             if not data:

@@ -163,7 +163,8 @@ class Site:
         journal = invariants.read_journal(self.door.write(self.plan.folder / "journal"))
         found = invariants.check(journal=journal, engines=engines, grace=timedelta(0))
         assert {f.name for f in found} >= {"I1", "I2", "I3", "I4", "I6"}
-        assert not [f"{f.name}: {line}" for f in found for line in f.broken]
+        broken = [f"{f.name}: {line}" for f in found for line in f.broken]
+        assert not broken, "\n".join(broken)
 
     def wake_all(self) -> None:
         """Ends those that were put to sleep and never woken."""

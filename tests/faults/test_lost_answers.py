@@ -75,6 +75,7 @@ def test_a_build_whose_connection_breaks_leaves_no_image_and_no_container(
     site: Site, nursery: subprocess.Popen[bytes]
 ) -> None:
     site.door.fail("reset", r"POST \S*/build", times=1)
+    # The head of the answer alone: the engine goes on, and notices that nobody listens.
     text = f"FROM {BUSYBOX}\nRUN trap exit TERM; sleep 30\n"
     (row,) = site.wait([site.ask("image.build", "broken", dockerfile=text)])
     assert (row.state, row.error_code) == ("failed", "engine_answer_lost")
