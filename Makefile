@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo demo-remove test check lint types format assets requirements
+.PHONY: help setup run demo demo-remove test faults check lint types format assets requirements
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -26,6 +26,9 @@ demo-remove: ## Take the samples away again
 
 test: ## All checks, then all tests, on an engine of their own
 	@exec $(PYTHON) -m scripts.checks test $(ARGS)
+
+faults: ## Kill, stop, lose and empty everything under operations, the long tests too: minutes
+	@exec $(PYTHON) -m scripts.checks faults $(ARGS)
 
 check: ## All checks without the tests
 	@exec $(PYTHON) -m scripts.checks check

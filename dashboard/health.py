@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 
 from django.db import DatabaseError, connection
+from django.db.models import Min
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.access import PUBLIC, address_of, requires
-from operations.models import Engine
+from operations.models import Engine, Operation
 from streams.connection import LOST
 from streams.health import LATE, last_beat
 
 PROCESSES = ("worker", "gateway")
+STUCK = timedelta(minutes=1)
+"""Workers take over what has lapsed within seconds."""
 Part = dict[str, Any]
 
 
@@ -37,8 +42,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
     signed in or on this machine.
     """
     parts: dict[str, Part] = {"database": _database(), **_processes()}
-    engines = _engines() if parts["database"]["status"] == "ok" else {}
-    parts |= engines
+    if parts["database"]["status"] == "ok":
+        parts |= {"operations": _operations(), **_engines()}
     down = [name for name, part in parts.items() if part["status"] != "ok"]
     body: dict[str, Any] = {"status": "down" if down else "ok", "down": [_public(name) for name in down]}
     if _may_know(request, parts):
@@ -75,6 +80,21 @@ def _processes() -> dict[str, Part]:
             since = "within an hour" if age is None else f"for {round(age)} s"
             found[name] = {"status": "down", "detail": f"No heartbeat {since}."}
     return found
+
+
+def _operations() -> Part:
+    """How much waits and since when. Down where work has lain about for so long that no worker can be looking."""
+    now = timezone.now()
+    queued = Operation.objects.filter(state=Operation.State.QUEUED)
+    oldest = queued.aggregate(oldest=Min("created_at"))["oldest"]
+    stuck = Operation.objects.filter(state__in=("running", "unknown"), lease_until__lt=now - STUCK).count()
+    found: Part = {
+        "status": "down" if stuck else "ok",
+        "queued": queued.count(),
+        "oldest_seconds": round((now - oldest).total_seconds()) if oldest else 0,
+        "stuck": stuck,
+    }
+    return {**found, "detail": f"Nobody looks after {stuck} of them."} if stuck else found
 
 
 def _engines() -> dict[str, Part]:

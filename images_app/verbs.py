@@ -40,12 +40,12 @@ def _build_of(ctx: Context) -> Build:
     return Build.objects.get(operation=ctx.operation)
 
 
-def _is_built(ctx: Context) -> Result | Literal[False]:
-    """The engine ends a build whose connection has gone; what it had tagged before that has happened."""
+def _is_built(ctx: Context) -> Result | Literal[False] | None:
+    """The engine ends a build whose connection has gone, soon; what it had tagged before that has happened."""
     if not ctx.remembered:
         return False
     native_id = now(ctx, ctx.params["tags"][0])
-    return _built(ctx, _build_of(ctx), native_id) if native_id not in ("", ctx.remembered["was"]) else False
+    return _built(ctx, _build_of(ctx), native_id) if native_id not in ("", ctx.remembered["was"]) else None
 
 
 def _after_build(ctx: Context) -> None:

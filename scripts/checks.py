@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the checks and the tests: python3 -m scripts.checks lint | types | check | test [pytest's options]
+"""Runs the checks and the tests: python3 -m scripts.checks lint | types | check | test | faults [pytest's options]
 
-``check`` is all but the tests, ``test`` is everything. Standard library only; it sets up what is missing.
+``check`` is all but the tests, ``test`` is everything but the long tests of faults, ``faults`` is all tests of faults.
+Standard library only; it sets up what is missing.
 """
 
 from __future__ import annotations
@@ -76,18 +77,21 @@ def run_tests(options: list[str]) -> None:
 def main() -> None:
     verb, options = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     groups = {"lint": LINT, "types": TYPES, "check": {**TYPES, **LINT, **DJANGO}}
-    if verb not in (*groups, "test"):
+    if verb not in (*groups, "test", "faults"):
         sys.exit(__doc__)
     try:
         setup.use_supported_python()
         setup.ensure_python_packages(dev=True)
-        if verb == "test":
+        if verb in ("test", "faults"):
             setup.ensure_assets()
             setup.ensure_redis()
-            setup.ensure_browser()
             setup.ensure_engine_program()
+        if verb == "test":
+            setup.ensure_browser()
     except (setup.SetupError, dockerd.EngineError, build_assets.BuildError) as error:
         sys.exit(str(error))
+    if verb == "faults":
+        run_tests(["--faults", "tests/faults", *options])
     if not run(groups["check" if verb == "test" else verb]):
         sys.exit(1)
     if verb == "test":

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
 from django.db import OperationalError, connection
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User
 from dashboard import health
+from operations.models import Engine
 from streams import health as beats
 from streams.connection import LOST
-from tests.rows import make_engine
+from tests.rows import make_engine, make_operation
 
 AWAY = {"REMOTE_ADDR": "203.0.113.7"}
 
@@ -42,7 +45,7 @@ def test_a_process_that_answers_is_alive(client: Client) -> None:
 def test_ready_where_everything_is_there(client: Client, all_well: None) -> None:
     status, body = ready(client)
     assert (status, body["status"], body["down"]) == (200, "ok", [])
-    assert set(body["parts"]) == {"database", "redis", "worker", "gateway", "engine quiet"}
+    assert set(body["parts"]) == {"database", "redis", "worker", "gateway", "operations", "engine quiet"}
 
 
 def test_what_is_down_is_named(client: Client, db: None) -> None:
@@ -52,9 +55,20 @@ def test_what_is_down_is_named(client: Client, db: None) -> None:
     assert body["parts"]["engine far"]["detail"] == "Connection refused."
 
 
-def test_no_engine_at_all_is_down(client: Client, all_well: None) -> None:
-    from operations.models import Engine
+def test_what_waits_and_what_nobody_looks_after_is_told(client: Client, all_well: None) -> None:
+    engine = Engine.objects.get()
+    ago = timezone.now() - timedelta(minutes=5)
+    make_operation(engine, None, state="queued", finished_at=None, created_at=ago)
+    status, body = ready(client)
+    part = body["parts"]["operations"]
+    assert (status, part["queued"], part["stuck"]) == (200, 1, 0)
+    assert part["oldest_seconds"] >= 300
+    make_operation(engine, None, state="running", finished_at=None, lease_until=ago)
+    status, body = ready(client)
+    assert (status, body["down"], body["parts"]["operations"]["stuck"]) == (503, ["operations"], 1)
 
+
+def test_no_engine_at_all_is_down(client: Client, all_well: None) -> None:
     Engine.objects.all().delete()
     assert ready(client)[1]["down"] == ["engine"]
 

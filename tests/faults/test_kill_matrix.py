@@ -15,6 +15,8 @@ from tests.faults.site import AGAIN, KINDS, Site
 
 BEFORE = ("claimed", "before-call")
 """Points at which nothing has been asked of the engine."""
+TELLING = ("after-call", "in-finish")
+"""Those that every run looks at: where something has happened and nobody knows yet."""
 
 
 def test_a_container_that_was_made_and_not_started_is_found_and_started(
@@ -59,7 +61,9 @@ def test_what_had_happened_before_the_worker_was_lost_is_not_called_cancelled(
     site.holds()
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point", [point if point in TELLING else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
+)
 def test_a_worker_killed_at_this_point_leaves_one_effect(
     point: str, site: Site, nursery: subprocess.Popen[bytes]
 ) -> None:

@@ -79,11 +79,12 @@ def test_a_build_whose_connection_breaks_leaves_no_image_and_no_container(
     text = f"FROM {BUSYBOX}\nRUN trap exit TERM; sleep 30\n"
     (row,) = site.wait([site.ask("image.build", "broken", dockerfile=text)])
     assert (row.state, row.error_code) == ("failed", "engine_answer_lost")
-    assert site.docker.api.containers(all=True) == []
+    machine.wait_for(lambda: not site.docker.api.containers(all=True), 20, "the step goes on", every=0.1)
     assert [i for i in site.docker.api.images() if "faults/broken:1" in (i["RepoTags"] or [])] == []
     site.holds()
 
 
+@pytest.mark.long
 def test_an_engine_that_hangs_ends_its_calls_and_holds_up_no_other(
     site: Site, engine_url: str, start: Start
 ) -> None:
@@ -114,6 +115,7 @@ def test_an_engine_that_hangs_ends_its_calls_and_holds_up_no_other(
         folder.rmdir()
 
 
+@pytest.mark.long
 def test_an_answer_that_comes_a_byte_at_a_time_is_not_waited_for_beyond_its_deadline(
     site: Site, nursery: subprocess.Popen[bytes]
 ) -> None:

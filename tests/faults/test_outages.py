@@ -99,6 +99,7 @@ def test_a_redis_that_comes_back_empty_loses_no_queued_operation(site: Site, own
     site.holds()
 
 
+@pytest.mark.long
 def test_without_any_redis_operations_are_carried_out_all_the_same(site: Site, own_redis: OwnRedis) -> None:
     with processes(site, own_redis.url) as begin:
         begin("worker")
@@ -141,6 +142,7 @@ def test_a_worker_asked_to_end_finishes_what_it_has_begun(site: Site, start: Sta
     site.holds()
 
 
+@pytest.mark.long
 def test_a_worker_that_does_not_end_in_its_grace_is_taken_over(site: Site, start: Start) -> None:
     put(site, "slow", SLOW)
     keeper = start("worker")

@@ -87,7 +87,6 @@ WISHES: list[tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]] = [
     (("stop", {"timeout": 2}), ("start", {})),
     (("remove", {"force": True}), ("restart", {"timeout": 2})),
     (("rename", {"name": "mine"}), ("rename", {"name": "yours"})),
-    (("pause", {}), ("kill", {})),
 ]
 
 
