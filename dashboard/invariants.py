@@ -196,7 +196,7 @@ def no_lie(journal: Sequence[Asked]) -> Iterator[str]:
         late = [asked for asked in effects(row, journal) if asked.at > ended]
         if late:
             yield f"{row.pk}: {row.state}, and then {late[0].line}"
-    made = dict(Container.objects.values_list("native_id", "labels"))
+    made = dict(Container.everything.values_list("native_id", "labels"))
     unmade = Operation.objects.filter(kind="container.run", state__in=("failed", "cancelled"))
     names_of = {str(pk): state for pk, state in unmade.values_list("pk", "state")}
     for native_id, labels in made.items():
@@ -222,7 +222,7 @@ def truth() -> Iterator[str]:
 
 def differences(engine: Engine, backend: EngineBackend) -> Iterator[str]:
     """Where the rows of one engine differ from it now."""
-    rows = {row.native_id: row for row in Container.objects.filter(engine=engine)}
+    rows = {row.native_id: row for row in Container.everything.filter(engine=engine)}
     listed = {summary.native_id for summary in backend.containers()}
     yield from (f"container {key} {rows[key].name} is gone" for key in rows.keys() - listed)
     yield from (f"container {key} has no row" for key in listed - rows.keys())
@@ -235,12 +235,12 @@ def differences(engine: Engine, backend: EngineBackend) -> Iterator[str]:
             if getattr(rows[key], name) != facts[name]:
                 yield f"container {key} {rows[key].name}: {name} is {facts[name]}, not {getattr(rows[key], name)}"
     images = backend.images()
-    yield from _other("image", {i.native_id for i in images}, Image.objects.filter(engine=engine))
+    yield from _other("image", {i.native_id for i in images}, Image.everything.filter(engine=engine))
     yield from _other("volume", {v.name for v in backend.volumes()}, Volume.objects.filter(engine=engine))
     networks = {n.native_id for n in backend.networks()}
     yield from _other("network", networks, Network.objects.filter(engine=engine))
     tags = {(tag, image.native_id) for image in images for tag in image.tags}
-    known = set(Tag.objects.filter(engine=engine).values_list("name", "image__native_id"))
+    known = set(Tag.everything.filter(engine=engine).values_list("name", "image__native_id"))
     yield from (f"tag {name} of {key} is {'known' if (name, key) in known else 'unknown'} here alone"
                 for name, key in tags ^ known)  # fmt: skip
 

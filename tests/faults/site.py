@@ -47,7 +47,7 @@ CALLS = {
     "container.kill": r"POST \S*/{id}/kill",
     "container.pause": r"POST \S*/{id}/pause",
     "container.rename": r"POST \S*/{id}/rename",
-    "container.remove": r"DELETE \S*/containers/{id}",
+    "container.remove": r"POST \S*/containers/{id}/rename",  # into the trash
     "volume.create": r"POST \S*/volumes/create",
     "volume.remove": r"DELETE \S*/volumes/{name}\b",
     "image.tag": r"POST \S*/tag\?\S*repo=faults%2F{name}\b",

@@ -18,6 +18,7 @@ from containers_app.models import Container
 from operations.models import Operation, OperationEvent
 from operations.tasks import run_operation
 from tests.faults.site import Site
+from tests.trail import unguarded
 
 
 def say(*words: str) -> tuple[int, dict[str, str], str]:
@@ -54,7 +55,8 @@ def test_all_six_pass_where_all_is_well(site: Site, renamed: Operation, tmp_path
 
 
 def lose_the_audit_line(operation: Operation) -> None:
-    AuditEntry.objects.filter(operation_id=operation.pk, outcome="accepted").delete()
+    with unguarded():
+        AuditEntry.objects.filter(operation_id=operation.pk, outcome="accepted").delete()
 
 
 def leave_it_lying(operation: Operation) -> None:

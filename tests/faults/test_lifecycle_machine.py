@@ -131,7 +131,10 @@ class Lifecycle(RuleBasedStateMachine):
         if rows:
             row = rows[which % len(rows)]
             other = {"red": "green", "green": "red"}.get(row.name, "red")
-            params: dict[str, Any] = {"rename": {"name": other}, "remove": {"force": True}}.get(action, {})
+            params: dict[str, Any] = {
+                "rename": {"name": other},
+                "remove": {"force": True, "forever": True},
+            }.get(action, {})
             self.wish(
                 lambda: containers.request(row, action, actor=person(self.user, source="ui"), params=params)
             )

@@ -18,7 +18,7 @@ from accounts.access import person
 from accounts.models import Role, Team, User
 from containers_app import operations as containers
 from operations import services
-from operations.models import Operation
+from operations.models import Operation, TrashItem
 from operations.services import Refused
 from tests import machine
 from tests.faults.conftest import Start
@@ -152,6 +152,8 @@ def as_wished(site: Site, row: Operation) -> bool:
     native_id = str(row.params["native_id"])
     found = [c for c in site.docker.api.containers(all=True) if c["Id"] == native_id]
     state = found[0]["State"] if found else "gone"
+    if found and found[0]["Names"][0].startswith(f"/{TrashItem.NAMES}-"):
+        state = "gone"
     wanted = {
         "container.stop": "exited", "container.start": "running", "container.restart": "running",
         "container.kill": "exited", "container.pause": "paused", "container.remove": "gone",
