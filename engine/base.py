@@ -15,6 +15,7 @@ from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
 from engine.types import (
     ContainerInfo,
     ContainerSummary,
+    DiskUsage,
     EngineInfo,
     Event,
     ImageInfo,
@@ -62,6 +63,8 @@ class Engine(Protocol):
     def volume(self, name: str, *, deadline: float = 5) -> VolumeInfo: ...
     def networks(self, *, deadline: float = 15) -> list[NetworkInfo]: ...
     def volume_sizes(self, *, deadline: float = 60) -> Mapping[str, int]: ...
+    def disk_usage(self, *, deadline: float = 60) -> DiskUsage:
+        """What everything takes. Engines count on demand, which takes as long as there are files."""
 
     # Containers
     def create(self, spec: ContainerSpec, *, operation_id: str, deadline: float = 30) -> str:

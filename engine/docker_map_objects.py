@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from engine import names
 from engine.docker_map import Json, items, mapping
 from engine.docker_text import document, environment, moment, number, pairs, text, texts
-from engine.types import EngineInfo, ImageInfo, ImageSummary, LayerInfo, NetworkInfo, VolumeInfo
+from engine.types import (
+    DiskUsage,
+    EngineInfo,
+    ImageInfo,
+    ImageSummary,
+    ImageUsage,
+    LayerInfo,
+    NetworkInfo,
+    VolumeInfo,
+)
 
 _NOTHING = "<none>"
 
@@ -159,6 +168,30 @@ def volume(data: Json) -> VolumeInfo:
         options=pairs(data.get("Options")),
         anonymous=names.is_anonymous_volume(name) or "com.docker.volume.anonymous" in labels,
         size=size if isinstance(size, int) and size >= 0 else None,
+    )
+
+
+def disk_usage(found: Json, images: object) -> DiskUsage:
+    """From ``/system/df``, and the list of all images, those in between included."""
+    volumes = [volume(item) for item in items(found.get("Volumes"), 100_000)]
+    return DiskUsage(
+        layers=number(found.get("LayersSize")),
+        containers={
+            text(item.get("Id"), 64): number(item.get("SizeRw"))
+            for item in items(found.get("Containers"), 100_000)
+        },
+        images={
+            text(item.get("Id"), 128): ImageUsage(
+                number(item.get("Size")), max(0, number(item.get("SharedSize")))
+            )
+            for item in items(found.get("Images"), 100_000)
+        },
+        volumes={one.name: one.size for one in volumes if one.size is not None},
+        parents={
+            text(item.get("Id"), 128): text(item.get("ParentId"), 128)
+            for item in items(images, 100_000)
+            if item.get("ParentId")
+        },
     )
 
 

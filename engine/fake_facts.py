@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -24,9 +25,11 @@ from engine.types import (
     ContainerInfo,
     ContainerState,
     ContainerSummary,
+    DiskUsage,
     EngineInfo,
     ImageInfo,
     ImageSummary,
+    ImageUsage,
     MountInfo,
     NetworkAttachment,
     NetworkInfo,
@@ -312,6 +315,27 @@ class FakeReads:
 
     def volume_sizes(self, *, deadline: float = 60) -> Mapping[str, int]:
         return self._do("volume_sizes", lambda: dict.fromkeys(self.world.volumes, 0), deadline)
+
+    def disk_usage(self, *, deadline: float = 60) -> DiskUsage:
+        def work() -> DiskUsage:
+            images = self.world.images.values()
+            holders = Counter(layer.digest for one in images for layer in one.layers)
+            sizes = {layer.digest: layer.size for one in images for layer in one.layers}
+            return DiskUsage(
+                sum(sizes.values()),
+                dict.fromkeys(self.world.containers, 0),
+                {
+                    one.native_id: ImageUsage(
+                        sum(layer.size for layer in one.layers),
+                        sum(layer.size for layer in one.layers if holders[layer.digest] > 1),
+                    )
+                    for one in images
+                },
+                {one.name: len(one.content) for one in self.world.volumes.values()},
+                {one.native_id: one.parent_id for one in images if one.parent_id},
+            )
+
+        return self._do("disk_usage", work, deadline)
 
     def networks(self, *, deadline: float = 15) -> list[NetworkInfo]:
         def work() -> list[NetworkInfo]:

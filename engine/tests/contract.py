@@ -631,7 +631,7 @@ def test_what_is_in_a_volume_is_read_and_written(engine: Engine) -> None:
     before = {image.native_id for image in engine.images()}
     with pytest.raises(TooLarge):
         engine.read_volume(name, io.BytesIO(), operation_id=str(uuid.uuid4()), most=100)
-    engine.write_volume(name, io.BytesIO(_volume_tar()), operation_id=str(uuid.uuid4()))
+    engine.write_volume(name, io.BytesIO(volume_tar()), operation_id=str(uuid.uuid4()))
     written = engine.read_volume(name, content, operation_id=str(uuid.uuid4()), most=2**20)
     assert written == len(content.getvalue())
     with tarfile.open(fileobj=io.BytesIO(content.getvalue())) as archive:
@@ -646,7 +646,7 @@ def test_what_is_in_a_volume_is_read_and_written(engine: Engine) -> None:
         engine.read_volume("slipway-test-nowhere", io.BytesIO(), operation_id=str(uuid.uuid4()), most=100)
 
 
-def _volume_tar() -> bytes:
+def volume_tar() -> bytes:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
         entry = tarfile.TarInfo("volume/kept.txt")

@@ -1,3 +1,4 @@
 """Runs the contract on the fake engine and on a real one."""
 
 from engine.tests.contract import *  # noqa: F403 - the tests are there
+from engine.tests.contract_usage import *  # noqa: F403
