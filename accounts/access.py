@@ -26,6 +26,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "engine.read": (VIEWER, "read"),
     "engine.sync": (OPERATOR, "operate"),
     "engine.manage": (SITE, "admin"),
+    "engine.prune": (SITE, "admin"),
     "container.read": (VIEWER, "read"),
     "container.logs": (VIEWER, "read"),
     "container.run": (OPERATOR, "write"),

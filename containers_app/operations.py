@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from accounts.access import Actor
 from accounts.models import Team
-from containers_app import removal, run, verbs, volumes, written
+from containers_app import prune, removal, run, verbs, volumes, written
 from containers_app.models import Container, Volume
 from engine import guard, names
 from engine.fields import Fields
@@ -181,6 +181,6 @@ def _params(container: Container, action: str, given: Mapping[str, Any]) -> dict
 
 
 __all__ = [
-    "ACTIONS", "removal", "request", "request_copy", "request_run", "request_volume_create", "request_volume_remove",
-    "run", "verbs", "volumes", "written",
+    "ACTIONS", "prune", "removal", "request", "request_copy", "request_run", "request_volume_create",
+    "request_volume_remove", "run", "verbs", "volumes", "written",
 ]  # fmt: skip

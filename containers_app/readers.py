@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from containers_app import sync
@@ -71,6 +72,12 @@ def volume_sizes(engine: EngineBackend, row: Engine, params: Mapping[str, Any]) 
     sizes = engine.volume_sizes()
     sync.put_sizes(row, sizes)
     return {"counted": len(sizes)}
+
+
+@reader("engine.disk_usage", target="engine", permission="engine.prune")
+def disk_usage(engine: EngineBackend, row: Engine, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What everything takes, as `engine.types.DiskUsage` has it; ``params``: ``deadline`` in seconds."""
+    return asdict(engine.disk_usage(deadline=float(params["deadline"])))
 
 
 def _bytes(text: str) -> int:

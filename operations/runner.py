@@ -302,7 +302,7 @@ def _rights_gone(kind: registry.Kind, operation: Operation) -> str | None:
     actor = services.actor_of(operation)
     if actor is None:
         return "the account or the token is gone."
-    owner = registry.find_target(operation.target_type, operation.target_id) or operation
+    owner = services.owner_of(operation)
     try:
         require(actor, kind.permission, owner)
     except Denied as error:

@@ -204,7 +204,7 @@ def retry(operation: Operation, *, actor: Actor) -> Operation:
         return kind.again(operation, actor)
     if operation.params.get(WITHHELD):
         raise Refused("conflict", "Its secret values were not kept: ask for it anew with them.")
-    owner = registry.find_target(operation.target_type, operation.target_id) or operation
+    owner = owner_of(operation)
     return submit(
         operation.kind,
         actor=actor,
@@ -236,6 +236,12 @@ def dispatch(operation_id: UUID) -> bool:
         log.warning("operation %s waits for the sweeper: %s", operation_id, error)
     Operation.objects.filter(pk=operation_id).update(dispatched_at=timezone.now())
     return sent
+
+
+def owner_of(operation: Operation) -> Any:
+    """Whose row tells the team of today: the target's, or the operation's own where the target is gone or has none."""
+    found = registry.find_target(operation.target_type, operation.target_id)
+    return found if hasattr(found, "team_id") else operation
 
 
 def actor_of(operation: Operation) -> Actor | None:

@@ -1,0 +1,164 @@
+"""Frozen plans of cleaning up: what was shown is what goes.
+
+A plan is its maker's own, holds for an hour and is carried out once. What becomes unused after it was made is in no
+plan; what is used again by then stays, which the operation says with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.http import Http404
+from django.utils import timezone
+
+from accounts.access import Actor, require
+from containers_app.models import PrunePlan
+from containers_app.unused import KINDS, Item, Unused, unused
+from engine.errors import EngineError
+from engine.specs import SpecError
+from engine.types import DiskUsage, ImageUsage
+from operations import services
+from operations.models import Engine, Operation
+from operations.plans import Item as Line
+from operations.plans import Plan, count, listed
+from operations.reads import read
+from operations.services import Owner, Refused, Target
+
+KIND = "engine.prune"
+LIFE = timedelta(hours=1)
+FORGET = timedelta(days=1)
+"""How long an expired plan still says that it is one."""
+COUNT = 8.0
+"""Seconds that a plan waits for the engine to count; without, sizes are unknown and the plan says so."""
+FOREVER = "What is cleaned up goes at once, not into the trash."
+
+
+def allowed(actor: Actor, engine: Engine | None = None) -> None:
+    """The whole engine is meant, whoever owns what is on it. Raises `accounts.access.Denied` or Http404."""
+    target = Target("engine", str(engine.pk) if engine else "", engine.name if engine else "")
+    with services.denials(KIND, actor=actor, target=target, team_id=None):
+        require(actor, KIND)
+        require(actor, KIND, Owner(None))  # a team's token reaches no further than its team
+
+
+def kinds_of(given: Collection[str]) -> list[str]:
+    """In our own order; raises `SpecError`."""
+    unknown = sorted(set(given) - set(KINDS))
+    if unknown or not given:
+        raise SpecError({"kinds": [f"Some of {', '.join(KINDS)} are expected."]})
+    return [kind for kind in KINDS if kind in given]
+
+
+def look(engine: Engine, *, actor: Actor) -> Unused:
+    """What nobody uses now, with the engine's own count where it comes in time."""
+    allowed(actor, engine)
+    try:
+        said = read("engine.disk_usage", engine, actor=actor, params={"deadline": COUNT}, deadline=COUNT + 1)
+    except EngineError:
+        return unused(engine, None)
+    images = {key: ImageUsage(**value) for key, value in said.pop("images").items()}
+    return unused(engine, DiskUsage(images=images, **said))
+
+
+def freeze(found: Unused, kinds: Collection[str], *, actor: Actor) -> PrunePlan:
+    """Makes the plan. Old ones that nobody has used are forgotten."""
+    assert actor.user  # noqa: S101 - `allowed` lets no other in
+    now = timezone.now()
+    PrunePlan.objects.filter(operation=None, expires_at__lt=now - FORGET).delete()
+    items = found.items(kinds)
+    return PrunePlan.objects.create(
+        engine=found.engine, made_by=actor.user, kinds=list(kinds), items=items, frees=_bytes(items),
+        counted=all(item["size"] is not None for item in items), created_at=now, expires_at=now + LIFE,
+    )  # fmt: skip
+
+
+def _bytes(items: Collection[Item]) -> int:
+    return sum(item["size"] or 0 for item in items)
+
+
+def own(pk: UUID, *, actor: Actor) -> PrunePlan:
+    """A plan that this actor has made; Http404 for all others."""
+    found = PrunePlan.objects.select_related("engine", "operation").filter(pk=pk, made_by=actor.user).first()
+    if found is None:
+        raise Http404("No such plan.")
+    return found
+
+
+def request_prune(pk: UUID, *, actor: Actor, idempotency_key: str = "") -> Operation:
+    """Asks for exactly what the plan lists to be removed. A plan that was used gives the operation that used it.
+
+    Raises `Refused`: ``plan_expired``, or ``conflict`` where it lists nothing or somebody else cleans up now.
+    """
+    allowed(actor)
+    with transaction.atomic():
+        plan = PrunePlan.objects.select_for_update().filter(pk=own(pk, actor=actor).pk).get()
+        if plan.operation:
+            return plan.operation
+        engine = plan.engine
+        plan.operation = services.submit(
+            KIND, actor=actor, engine=engine, team=None, params={"plan": str(plan.pk)},
+            target=Target("engine", str(engine.pk), engine.name, services.lock("engine", engine.pk, "prune")),
+            idempotency_key=idempotency_key, check=lambda: _is_good(plan),
+        )  # fmt: skip
+        plan.save(update_fields=["operation"])
+    return plan.operation
+
+
+def _is_good(plan: PrunePlan) -> None:
+    if plan.expires_at <= timezone.now():
+        raise Refused("plan_expired", "This list is older than an hour: ask for a new one, and look at it.")
+    if not plan.items:
+        raise Refused("conflict", "Nothing is unused: there is nothing to remove.")
+
+
+# In words
+
+
+def planned(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``engine.prune``, of one that is asked for or on its way."""
+    return told(PrunePlan.objects.get(pk=operation.params["plan"]))
+
+
+def told(plan: PrunePlan) -> Plan:
+    """A frozen plan as any other one."""
+    words = Plan(
+        kind=KIND, button=f"Remove {count(len(plan.items), 'thing')}", frees=plan.frees, no_undo=FOREVER
+    )
+    for kind, items in by_kind(plan):
+        sizes = [item["size"] for item in items]
+        size = None if None in sizes else sum(sizes)
+        words.lost.append(Line(counted(kind, len(items)), KINDS[kind][1], size=size))
+    words.lead = (
+        f"{listed([line.what for line in words.lost])} for good." if words.lost else "Nothing is unused."
+    )
+    words.kept = [Line("What is used", "now, or again by the time its turn comes")]
+    if not plan.counted:
+        words.unknown = ["how much some of them hold"]
+    if plan.operation_id is None:
+        try:
+            _is_good(plan)
+        except Refused as why:
+            words.refused = {"code": why.code, "message": why.message}
+    else:
+        words.joins = str(plan.operation_id)
+    return words
+
+
+def by_kind(plan: PrunePlan) -> list[tuple[str, list[Item]]]:
+    """What it lists, by kind; kinds of which there is nothing are left out."""
+    groups = [(kind, [item for item in plan.items if item["kind"] == kind]) for kind in KINDS]
+    return [(kind, items) for kind, items in groups if items]
+
+
+def counted(kind: str, number: int) -> str:
+    """``3 stopped containers``."""
+    return count(number, KINDS[kind][0], "things in the trash" if kind == "trash" else "")
+
+
+def public(item: Item) -> dict[str, Any]:
+    """What everybody may know of one thing in a plan."""
+    return {key: item[key] for key in ("kind", "id", "name", "size")}

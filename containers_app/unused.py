@@ -1,0 +1,192 @@
+"""What nobody uses on an engine, kind by kind, with the bytes that go with it.
+
+Told from rows, in a number of queries that does not grow with them; sizes of what was written come from the engine's
+own count. What is in the trash is used by the trash, unless the trash itself is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from containers_app.models import Container, Mount, Volume
+from engine.types import DiskUsage
+from images_app.held import Held, alone, layers_held
+from images_app.models import Image
+from operations.models import Engine, TrashItem
+
+STOPPED = ("exited", "created", "dead")
+KINDS: Mapping[str, tuple[str, str]] = {
+    "containers": ("stopped container", "what they wrote outside of volumes, and their logs"),
+    "images": ("untagged image", "no name points at them, and no container uses them"),
+    "unused_images": ("unused image", "with their names; no container uses them"),
+    "volumes": ("anonymous volume", "no container mounts them"),
+    "named_volumes": ("named volume", "no container mounts them now; their data goes with them"),
+    "trash": ("thing in the trash", "they cannot be taken back any more"),
+}
+"""Kind → what one of them is called, and what there is to say about them."""
+MOST_SHOWN = 200
+"""Things of one kind on a page; the rest is counted there, and goes all the same."""
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """What can go from one engine. ``usage`` is ``None`` where the engine did not count in time."""
+
+    engine: Engine
+    usage: DiskUsage | None
+    held: Held
+    parents: Mapping[str, str]
+    found: Mapping[str, list[Item]]
+
+    def items(self, kinds: Collection[str]) -> list[Item]:
+        """What these kinds hold, in an order that can be removed, each thing once and with its size."""
+        chosen = [dict(item) for kind in KINDS if kind in kinds for item in self.found[kind]]
+        if {"images", "unused_images"} <= set(kinds):
+            untagged = {item["id"] for item in self.found["images"]}
+            chosen = [i for i in chosen if i["kind"] != "unused_images" or i["id"] not in untagged]
+        images = [item for item in chosen if item["image"]]
+        images.sort(key=lambda item: -self._depth(item["image"]))
+        layers = alone(self.held, [item["image"] for item in images])
+        for item in images:
+            item["layers"] = layers.pop(item["image"], {})
+            item["size"] = sum(item["layers"].values())
+        rest = [item for item in chosen if not item["image"]]
+        first = [item for item in rest if not item["kind"].endswith("volumes")]
+        return [*first, *images, *(item for item in rest if item["kind"].endswith("volumes"))]
+
+    def _depth(self, image: str) -> int:
+        """How many images it was built on step by step: it has to go before them."""
+        return len(list(_above(image, self.parents)))
+
+
+def unused(engine: Engine, usage: DiskUsage | None) -> Unused:
+    """Everything that could go, of every kind."""
+    everything = Image.everything.filter(engine=engine).exclude(parent_id="")
+    parents: dict[str, str] = dict(everything.values_list("native_id", "parent_id"))
+    parents |= usage.parents if usage else {}
+    images = _images(engine, parents)
+    found = {
+        "containers": _containers(engine, usage),
+        "images": [{**item, "kind": "images"} for item in images if not item["tags"]],
+        "unused_images": images,
+        "volumes": _volumes(engine, usage, anonymous=True),
+        "named_volumes": _volumes(engine, usage, anonymous=False),
+        "trash": _trash(engine, usage),
+    }
+    return Unused(engine, usage, layers_held(engine), parents, found)
+
+
+def _item(kind: str, row: Any, name: str, size: int | None, **facts: Any) -> Item:
+    return {
+        "kind": kind, "id": str(row.pk), "native_id": row.native_id, "name": name, "size": size, "image": "", **facts,
+    }  # fmt: skip
+
+
+def _moment(when: Any) -> str:
+    return when.isoformat() if when else ""
+
+
+def _containers(engine: Engine, usage: DiskUsage | None) -> list[Item]:
+    rows = Container.objects.filter(engine=engine, state__in=STOPPED).order_by("name")
+    return [
+        _item(
+            "containers", row, row.name, usage.containers.get(row.native_id) if usage else None,
+            started_at=_moment(row.started_at),
+        )
+        for row in rows.only("native_id", "name", "started_at")
+    ]  # fmt: skip
+
+
+def _images(engine: Engine, parents: Mapping[str, str]) -> list[Item]:
+    """Images that no container uses, and that no image which stays was built on."""
+    everything = Image.everything.filter(engine=engine)
+    used = set(
+        Container.everything.filter(engine=engine).values_list("image_native_id", flat=True).distinct()
+    )
+    rows = list(
+        everything.filter(trashed_at=None).exclude(native_id__in=used).prefetch_related("tags")
+        .only("native_id", "name", "trashed_at").order_by("name", "native_id")
+    )  # fmt: skip
+    free = {row.native_id for row in rows}
+    stay = (used | set(everything.values_list("native_id", flat=True))) - free
+    needed = {above for image in stay for above in _above(image, parents)}
+    return [
+        _item(
+            "unused_images",
+            row,
+            str(row),
+            0,
+            image=row.native_id,
+            tags=sorted(t.name for t in row.tags.all()),
+        )
+        for row in rows
+        if row.native_id not in needed
+    ]
+
+
+def _above(image: str, parents: Mapping[str, str]) -> Iterable[str]:
+    """What it was built on step by step, nearest first."""
+    seen = {image}
+    while (image := parents.get(image, "")) and image not in seen:
+        seen.add(image)
+        yield image
+
+
+def _unmounted(engine: Engine) -> QuerySet[Volume]:
+    """Of the engine's own driver: what others hold does not lie on the engine, and others may use it."""
+    mounts = Mount.objects.filter(container__engine=engine, type="volume", source=OuterRef("native_id"))
+    return Volume.objects.filter(~Exists(mounts), engine=engine, driver="local").order_by("native_id")
+
+
+def _volumes(engine: Engine, usage: DiskUsage | None, *, anonymous: bool) -> list[Item]:
+    return [
+        _item(
+            "volumes" if anonymous else "named_volumes", row, row.native_id,
+            usage.volumes.get(row.native_id) if usage else None, created_at=_moment(row.created_at),
+        )
+        for row in _unmounted(engine).filter(anonymous=anonymous)
+    ]  # fmt: skip
+
+
+def _trash(engine: Engine, usage: DiskUsage | None) -> list[Item]:
+    rows = TrashItem.objects.filter(engine=engine, state=TrashItem.State.KEPT).order_by("kind", "name", "pk")
+    with_them = _anonymous_of_each(engine)
+    return [
+        _item(
+            "trash", row, row.name, _size_in_trash(row, usage, with_them), what=row.kind,
+            image=row.native_id if row.kind == "image" and row.facts.get("trashed") else "",
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _anonymous_of_each(engine: Engine) -> dict[str, list[str]]:
+    """Container in the trash → the anonymous volumes that nobody else mounts."""
+    mounts = list(
+        Mount.objects.filter(container__engine=engine, type="volume").values_list(
+            "source", "container__native_id", "container__trashed_at", "volume__anonymous"
+        )
+    )
+    users = Counter(source for source, *_ in mounts)
+    found: dict[str, list[str]] = {}
+    for source, container, trashed_at, anonymous in mounts:
+        if trashed_at and anonymous and users[source] == 1:
+            found.setdefault(container, []).append(source)
+    return found
+
+
+def _size_in_trash(row: TrashItem, usage: DiskUsage | None, with_them: Mapping[str, list[str]]) -> int | None:
+    """A volume's is that of our file; a container's what it wrote, and the volumes that were to go with it."""
+    if row.kind != "container":
+        return row.size if row.kind == "volume" else 0
+    if usage is None or row.native_id not in usage.containers:
+        return None
+    volumes = with_them.get(row.native_id, []) if row.facts.get("volumes") else []
+    return usage.containers[row.native_id] + sum(usage.volumes.get(name, 0) for name in volumes)
