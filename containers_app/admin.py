@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts.access import can
 from accounts.admin import admin_actor
 from containers_app import operations
-from containers_app.models import Container, Mount, Network, Volume
+from containers_app.models import Container, Mount, Network, PrunePlan, Volume
 from operations.admin import Facts, ask, confirmed
 
 
@@ -139,3 +139,15 @@ class MountAdmin(Facts):
     list_filter = ("type", "read_only")
     search_fields = ("container__name", "source", "target")
     list_select_related = ("container", "volume")
+
+
+@admin.register(PrunePlan)
+class PrunePlanAdmin(Facts):
+    """What people were shown before they cleaned up, and the operation that did it."""
+
+    permission = "engine.prune"
+    owner = None
+    list_display = ("created_at", "made_by", "engine", "frees", "expires_at", "operation")
+    list_filter = ("engine", "counted")
+    search_fields = ("id", "made_by__username")
+    list_select_related = ("made_by", "engine", "operation")

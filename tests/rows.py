@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from accounts.models import Team
-from containers_app.models import Container, Mount, Network, Volume
+from accounts.models import Team, User
+from containers_app.models import Container, Mount, Network, PrunePlan, Volume
 from images_app.models import Build, Image, Layer, Tag, TagMove
 from operations.models import Engine, Operation, OperationEvent, TrashItem
 
@@ -118,3 +118,18 @@ def in_the_trash(
         operation=operation, engine=engine, team=team, kind=kind, target_id=operation.target_id, name=name,
         expires_at=now + timedelta(hours=1), **fields,
     )  # fmt: skip
+
+
+def make_prune_plan(engine: Engine, user: User, *names: str, **fields: Any) -> PrunePlan:
+    """A frozen plan that lists stopped containers of these names, 100 bytes each."""
+    items = [
+        {
+            "kind": "containers", "id": str(uuid4()), "native_id": hex64(), "name": name, "size": 100, "image": "",
+            "started_at": "",
+        }
+        for name in names or ("done",)
+    ]  # fmt: skip
+    fields = {"kinds": ["containers"], "expires_at": timezone.now() + timedelta(hours=1), **fields}
+    return PrunePlan.objects.create(
+        engine=engine, made_by=user, items=items, frees=100 * len(items), **fields
+    )

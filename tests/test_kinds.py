@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.http import Http404
 
-from accounts.access import PERMISSIONS, Actor, Denied
+from accounts.access import PERMISSIONS, SITE, Actor, Denied
 from containers_app import operations as containers
+from containers_app import prune_plans
 from containers_app.models import Container, Volume
 from images_app import operations as images
 from images_app.models import Image, Tag
 from operations import registry, trash
 from operations.models import Engine, Operation
 from tests import house
-from tests.rows import in_the_trash
+from tests.rows import in_the_trash, make_prune_plan
 
 if TYPE_CHECKING:
     from accounts.models import AuditEntry, Team, User
@@ -66,6 +67,9 @@ WAYS: dict[str, Ask] = {
     "image.tag": lambda things, actor: images.request_tag(things.image, "blue/app:2", actor=actor),
     "image.untag": lambda things, actor: images.request_untag(things.tag, actor=actor),
     "image.remove": lambda things, actor: images.request_remove(things.image, actor=actor),
+    "engine.prune": lambda things, actor: prune_plans.request_prune(
+        make_prune_plan(things.engine, actor.user).pk, actor=actor
+    ),
 }
 KINDS = sorted(registry.all_kinds())
 
@@ -129,16 +133,23 @@ def test_a_stranger_does_not_learn_that_it_exists(kind: str, things: SimpleNames
     with pytest.raises((Http404, Denied)) as refused:
         WAYS[kind](things, Actor(user=charlie))
     # Only what names an object can hide it; a wish for something new names a team that is not theirs.
-    if kind not in {"container.run", "volume.create", "image.build", "image.pull"}:
+    if kind not in {"container.run", "volume.create", "image.build", "image.pull", "engine.prune"}:
         assert refused.type is Http404
     assert not Operation.objects.filter(kind=kind).exists()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_team_admin_is_heard(kind: str, things: SimpleNamespace, tara: User) -> None:
-    operation = WAYS[kind](things, Actor(user=tara))
-    assert (operation.kind, operation.state, operation.team) == (kind, "queued", things.team)
-    assert operation.actor == tara
+def test_a_team_admin_is_heard_and_a_site_administrator_where_the_whole_engine_is_meant(
+    kind: str, things: SimpleNamespace, tara: User, alice: User
+) -> None:
+    whole = PERMISSIONS[registry.get(kind).permission][0] == SITE
+    if whole:
+        with pytest.raises(Denied, match="site administrator"):
+            WAYS[kind](things, Actor(user=tara))
+    user, team = (alice, None) if whole else (tara, things.team)
+    operation = WAYS[kind](things, Actor(user=user))
+    assert (operation.kind, operation.state, operation.team) == (kind, "queued", team)
+    assert operation.actor == user
 
 
 @pytest.mark.parametrize("kind", KINDS)
