@@ -71,7 +71,11 @@ def prune(ctx: Context) -> Mapping[str, Any]:
             skipped[item["id"]] = item, reason
         line = f"Kept {item['name']}: {reason}" if reason else f"Removed {item['name']}"
         ctx.emit(Progress(number, len(plan.items), "steps", item["name"], (line,)))
-    return _result(ctx, plan, skipped)
+    result = _result(ctx, plan, skipped)
+    counted = "" if result["measured"] is None else f", {result['measured']} by the engine's own count"
+    done = f"Removed {result['removed']} of {len(plan.items)}, freed {result['freed']} bytes{counted}"
+    ctx.emit(Progress(len(plan.items), len(plan.items), "steps", done, (done,)))
+    return result
 
 
 def _result(ctx: Context, plan: PrunePlan, skipped: Mapping[str, tuple[Item, str]]) -> Mapping[str, Any]:

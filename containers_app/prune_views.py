@@ -158,11 +158,10 @@ def _groups(plan: PrunePlan) -> list[Group]:
 
 def _row(item: dict[str, Any]) -> dict[str, Any]:
     """One line of the list: a name, an address, other names."""
-    page = PAGES.get(item["kind"])
-    mono = item["kind"] == "volumes" or (item["kind"] in ("images", "unused_images") and not item["tags"])
+    page, tags = PAGES.get(item["kind"]), item.get("tags", [])
     return {
         "name": item["name"][:12] if item["kind"] == "volumes" and len(item["name"]) == 64 else item["name"],
-        "title": item["name"], "size": item["size"], "mono": mono,
-        "url": reverse(page, args=[item["id"]]) if page else "", "also": item.get("tags", [])[1:],
-        "what": item.get("what", ""),
+        "title": item["name"], "size": item["size"], "tagged": bool(tags), "also": tags[1:],
+        "mono": item["kind"] in ("images", "unused_images", "volumes"), "what": item.get("what", ""),
+        "url": reverse(page, args=[item["id"]]) if page else "",
     }  # fmt: skip

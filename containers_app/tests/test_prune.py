@@ -176,8 +176,7 @@ def test_what_is_used_again_by_then_stays(
     docker_client.containers.create(contained, ["true"], name="user")
     docker_client.images.get(named).tag("shop/new", "3")
     docker_client.containers.create(bench.image, ["true"], name="mounts", volumes=["mounted:/data"])
-    docker_client.volumes.get("remade").remove()
-    _made_in_another_second(docker_client, "remade")
+    _make_anew(docker_client, "remade")
     stopped(docker_client, bench.image, "later")
 
     operation = carry(plan)
@@ -198,12 +197,12 @@ def test_what_is_used_again_by_then_stays(
     assert sorted(docker_client.images.get(named).tags) == ["shop/new:3", "shop/old:1", "shop/old:2"]
 
 
-def _made_in_another_second(client: docker.DockerClient, name: str) -> None:
-    """Engines tell when a volume was made to the second."""
-    made = timezone.now().replace(microsecond=0)
-    while timezone.now().replace(microsecond=0) == made:
-        pass
-    client.volumes.create(name)
+def _make_anew(client: docker.DockerClient, name: str) -> None:
+    """Engines tell when a volume was made to the second: made until that is another one."""
+    before = after = client.volumes.get(name).attrs["CreatedAt"]
+    while before == after:
+        client.volumes.get(name).remove()
+        after = client.volumes.create(name).attrs["CreatedAt"]
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -177,6 +177,10 @@ SCREENS: Mapping[str, Screen] = {
     "volume-create": Screen("/volumes/create/"),
     "volume-remove": Screen("/volumes/{shop-data}/remove/"),
     "networks": Screen("/networks/"),
+    "prune": Screen(
+        "/prune/?chosen=1&kinds=containers&kinds=images&kinds=unused_images&kinds=volumes&kinds=named_volumes"
+    ),
+    "prune-nothing": Screen("/prune/?chosen=1&kinds=volumes"),
     "operations": Screen("/operations/"),
     "operation-failed": Screen("/operations/{failed operation}/"),
     "operation-done": Screen("/operations/{done operation}/"),
