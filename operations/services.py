@@ -30,6 +30,7 @@ from engine.specs import SpecError
 from operations import actors, events, registry, secrets
 from operations.models import Engine, Operation
 from operations.previews import Previewed, is_preview
+from streams.connection import client
 
 log = logging.getLogger(__name__)
 
@@ -230,6 +231,7 @@ def dispatch(operation_id: UUID) -> bool:
     """Wakes a worker with the id alone; false where the broker is away. What is lost the sweeper sends again."""
     sent = True
     try:
+        client().ping()  # half a second at most, where the broker's own library promises no bound
         current_app.send_task(TASK, (str(operation_id),), retry=False, ignore_result=True)
     except Exception as error:  # noqa: BLE001 - a broker can be away in many ways, and none of them matters here
         sent = False

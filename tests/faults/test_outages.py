@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from django.conf import settings
 from django.db import connection
 
 from conftest import BUSYBOX
@@ -76,7 +77,10 @@ class OwnRedis:
 def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnRedis]:
     found = OwnRedis()
     app = Celery("tests", broker=f"redis+socket://{found.path}?virtual_host=0", set_as_current=False)
-    app.conf.task_default_queue = "slipway"
+    app.conf.update(
+        task_default_queue="slipway",
+        broker_transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS,
+    )
     monkeypatch.setattr(services, "current_app", app)
     yield found
     app.close()
