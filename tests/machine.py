@@ -103,6 +103,15 @@ def import_busybox(client: docker.DockerClient, reference: str) -> None:
     )
 
 
+def said_by(client: docker.DockerClient, image: str, command: list[str], **options: Any) -> bytes:
+    """What a container prints until it ends. Read afterwards: an engine ends a stream that follows early, at times."""
+    container = client.containers.run(image, command, detach=True, network_mode="none", **options)
+    container.wait()
+    said = bytes(container.logs())
+    container.remove()
+    return said
+
+
 class Inventory:
     """What an engine holds, to take away afterwards what a test added."""
 

@@ -27,6 +27,7 @@ from operations import services
 from operations.models import Engine, Operation
 from operations.services import Refused
 from operations.tasks import run_operation
+from tests.machine import said_by
 
 Carry = Callable[[], list[Operation]]
 
@@ -153,8 +154,7 @@ def test_a_context_brings_its_files(bench: Bench, docker_client: docker.DockerCl
     packed.seek(0)
     operation = bench.done(operations.request_build(actor=bench.actor, tags=["shop/app:1"], context=packed))
     assert operation.state == "succeeded", operation.error_message
-    said = docker_client.containers.run("shop/app:1", ["cat", "/note"], remove=True, network_mode="none")
-    assert said == b"from the context"
+    assert said_by(docker_client, "shop/app:1", ["cat", "/note"]) == b"from the context"
 
 
 @pytest.mark.django_db(transaction=True)
