@@ -70,6 +70,16 @@ class Engine(Protocol):
     def create(self, spec: ContainerSpec, *, operation_id: str, deadline: float = 30) -> str:
         """Creates and returns the 64-hex id. The caller pulls the image before, and starts the container after."""
 
+    def create_like(
+        self, native_id: str, *, image: str, name: str, operation_id: str, deadline: float = 30
+    ) -> str:
+        """Creates another container with the settings of this one, and returns its id. Its environment never leaves
+        the engine room.
+
+        What came from the old one's image is left to the new one's. Volumes are the same ones, those without a name
+        too. `Conflict` where it has something that cannot be had twice, or that is not known here.
+        """
+
     def start(self, native_id: str, *, deadline: float = 30) -> None: ...
     def stop(self, native_id: str, *, timeout: int = 10, should_stop: ShouldStop = never) -> None:
         """Asks to end, and after ``timeout`` seconds kills, unless cancelled before. Bounded by ``timeout`` + 15 s."""

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from engine import (
     docker_build,
+    docker_clone,
     docker_create,
     docker_data,
     docker_logs,
@@ -66,6 +67,18 @@ class DockerEngine(DockerReads):
             return native_id
 
         return str(self._do(work, deadline))
+
+    def create_like(
+        self, native_id: str, *, image: str, name: str, operation_id: str, deadline: float = 30
+    ) -> str:
+        """Creates another container with the settings of this one; see `engine.docker_clone`."""
+        wish = docker_clone.Wish(
+            names.container_id(native_id),
+            names.image_target(image),
+            names.container_name(name),
+            names.operation_id(operation_id),
+        )
+        return str(self._do(lambda client: docker_clone.create(client, wish), deadline))
 
     def start(self, native_id: str, *, deadline: float = 30) -> None:
         """Starts. Where that fails (`PortInUse`, `Invalid` command), the container stays, for the caller to remove."""

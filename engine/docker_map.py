@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from engine import names
+from engine import names, reach
 from engine.docker_text import document, environment, mask, masked, moment, number, pairs, text, texts
 from engine.types import (
     ContainerInfo,
@@ -243,6 +243,7 @@ def container(data: Json) -> ContainerInfo:
             labels=config.get("Labels"),
         ),
         inspect=_document(data, variables),
+        reach=reach.of(data),
     )
 
 

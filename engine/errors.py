@@ -16,6 +16,7 @@
     ├── AuthRequired            registry_auth         the registry wants other credentials
     ├── BuildFailed             build_failed          a build step ended with an error
     ├── TooLarge                too_large             more bytes than may be kept or copied
+    ├── GateFailed              gate_failed           what was put in its place did not do well, and was taken out again
     ├── EventsLost              events_lost           a stream of events has a hole: look at everything again
     └── Cancelled               cancelled             the caller asked to stop, and it stopped
 
@@ -128,6 +129,12 @@ class TooLarge(EngineError):
     """More than what may be kept or copied. ``details``: ``most`` bytes."""
 
     code = "too_large"
+
+
+class GateFailed(EngineError):
+    """What was put in the place of something did not do well there; it was taken out again."""
+
+    code = "gate_failed"
 
 
 class EventsLost(EngineError):

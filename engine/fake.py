@@ -14,6 +14,7 @@ from engine import docker_create, fake_build, names
 from engine.base import Emit, ShouldStop, never
 from engine.docker_logs import parameters
 from engine.errors import Cancelled, Conflict, ImageNotFound, InUse, Invalid, NotFound, RegistryUnreachable
+from engine.fake_clone import FakeClones
 from engine.fake_data import FakeData
 from engine.fake_facts import FakeReads
 from engine.fake_program import exists, plan
@@ -23,7 +24,7 @@ from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
 from engine.types import ContainerState, LogLine, Progress, VolumeInfo
 
 
-class FakeEngine(FakeData, FakeReads):
+class FakeEngine(FakeClones, FakeData, FakeReads):
     """Implements `engine.base.Engine` on a `World`."""
 
     # Containers

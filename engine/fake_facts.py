@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from engine import names
+from engine import names, reach
 from engine.base import ShouldStop, never
 from engine.docker_text import MASK, is_secret_name
 from engine.errors import (
@@ -238,6 +238,7 @@ class FakeReads:
                 "State": {"Status": str(container.state)},
                 "Config": {"Env": [f"{name}={value}" for name, value in masked.items()]},
             },
+            reach=reach.asked_by(spec),
         )
 
     def _attachment(self, container: Container, name: str) -> NetworkAttachment:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from engine.errors import PolicyDenied
 from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
+from engine.types import Reach
 
 SITE = "site"
 TEAM = "team"
@@ -42,6 +43,13 @@ CAPABILITIES = frozenset(
 """What engines give by default, without raw sockets and device files: for adding back after dropping ALL."""
 
 
+_PRIVILEGED = "Privileged containers own the engine's host: only a site administrator may run one."
+_HOST_PATHS = "Folders of the engine's host may only be mounted by a site administrator: use a named volume."
+_HOST_NETWORK = (
+    "The network of the engine's host, or of another container, may only be used by a site administrator."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """``rule`` is stable, ``field`` the dotted path in the body, ``message`` for people."""
@@ -62,7 +70,20 @@ def violations(spec: ContainerSpec | BuildSpec | VolumeSpec, *, level: str) -> l
 
 def check(spec: ContainerSpec | BuildSpec | VolumeSpec, *, level: str) -> None:
     """Raises `PolicyDenied` with ``rule`` and ``field`` of the first violation, and ``errors`` with all of them."""
-    found = violations(spec, level=level)
+    _refuse(violations(spec, level=level))
+
+
+def check_again(reach: Reach, *, level: str) -> None:
+    """The same for a container that exists and is to be made anew: what it has must be allowed today.
+
+    It may come from elsewhere, and hold what no spec can say.
+    """
+    if level not in (SITE, TEAM):
+        raise ValueError(f"not a level: {level!r}")
+    _refuse([] if level == SITE else list(_reaching(reach)))
+
+
+def _refuse(found: list[Violation]) -> None:
     if found:
         errors: dict[str, list[str]] = {}
         for violation in found:
@@ -72,17 +93,13 @@ def check(spec: ContainerSpec | BuildSpec | VolumeSpec, *, level: str) -> None:
 
 def _container(spec: ContainerSpec) -> Iterator[Violation]:
     if spec.privileged:
-        yield Violation(
-            "no_privileged",
-            "privileged",
-            "Privileged containers own the engine's host: only a site administrator may run one.",
-        )
+        yield Violation("no_privileged", "privileged", _PRIVILEGED)
     for index, mount in enumerate(spec.mounts):
         if mount.type not in ("volume", "tmpfs"):
             yield Violation(
                 "no_host_paths",
                 f"mounts.{index}.type",
-                "Folders of the engine's host may only be mounted by a site administrator: use a named volume.",
+                _HOST_PATHS,
             )
     for index, capability in enumerate(spec.cap_add):
         if capability.upper().removeprefix("CAP_") not in CAPABILITIES:
@@ -103,8 +120,36 @@ def _container(spec: ContainerSpec) -> Iterator[Violation]:
             yield Violation(
                 "no_host_network",
                 f"networks.{index}",
-                "The network of the engine's host, or of another container, may only be used by a site administrator.",
+                _HOST_NETWORK,
             )
+
+
+def _reaching(reach: Reach) -> Iterator[Violation]:
+    if reach.privileged:
+        yield Violation("no_privileged", "privileged", _PRIVILEGED)
+    if reach.paths:
+        yield Violation("no_host_paths", "mounts", _HOST_PATHS)
+    for words in reach.namespaces:
+        if words.startswith("network "):
+            yield Violation("no_host_network", "networks", _HOST_NETWORK)
+        else:
+            message = f"What it shares ({words}) may only be shared by a site administrator."
+            yield Violation("no_shared_namespaces", words.partition(" ")[0], message)
+    for capability in reach.capabilities:
+        if capability.upper().removeprefix("CAP_") not in CAPABILITIES:
+            message = f"The capability {capability} may only be added by a site administrator."
+            yield Violation("no_added_capability", "cap_add", message)
+    if reach.devices:
+        yield Violation(
+            "no_devices", "devices", "Devices of the host may only be given by a site administrator."
+        )
+    for option in reach.options:
+        message = f"The setting {option} loosens what keeps it apart: it is a site administrator's to give."
+        yield Violation("no_loosened_isolation", "options", message)
+    for port in reach.ports:
+        if port < LOWEST_PORT:
+            message = f"Host port {port} is kept for the site, as are all below {LOWEST_PORT}."
+            yield Violation("no_low_ports", "ports", message)
 
 
 def _volume(spec: VolumeSpec) -> Iterator[Violation]:

@@ -87,6 +87,23 @@ class NetworkAttachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """What a container was given of the engine's host and of other containers. Every entry is there: nothing is cut.
+
+    ``namespaces`` are words such as ``network host``, ``ports`` those of the host that were asked for, ``options``
+    settings that loosen what keeps it apart.
+    """
+
+    privileged: bool = False
+    paths: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSummary:
     """What one list call tells about a container, enough to see whether it must be inspected.
 
@@ -152,6 +169,7 @@ class ContainerInfo:
     failing_streak: int = 0
     fingerprint: str = ""
     inspect: Mapping[str, Any] = field(default_factory=dict)
+    reach: Reach = field(default_factory=Reach)
 
 
 @dataclass(frozen=True, slots=True)

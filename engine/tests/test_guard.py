@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import guard
+from engine import guard, reach
 from engine.errors import PolicyDenied
 from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
 
@@ -74,3 +74,47 @@ def test_all_violations_are_listed() -> None:
 def test_a_level_must_be_known() -> None:
     with pytest.raises(ValueError, match="not a level"):
         guard.check(ContainerSpec.parse({"image": "nginx"}), level="admin")
+
+
+@pytest.mark.parametrize(
+    ("host", "rule"),
+    [
+        ({"Privileged": True}, "no_privileged"),
+        ({"Binds": ["/srv:/x:ro"]}, "no_host_paths"),
+        ({"Mounts": [{"Type": "bind", "Source": "/srv", "Target": "/x"}]}, "no_host_paths"),
+        ({"Mounts": [{"Type": "npipe"}]}, "no_host_paths"),
+        ({"NetworkMode": "host"}, "no_host_network"),
+        ({"NetworkMode": "container:abc"}, "no_host_network"),
+        ({"PidMode": "host"}, "no_shared_namespaces"),
+        ({"IpcMode": "container:abc"}, "no_shared_namespaces"),
+        ({"UTSMode": "host"}, "no_shared_namespaces"),
+        ({"CapAdd": ["CHOWN", "CAP_SYS_ADMIN"]}, "no_added_capability"),
+        ({"CapAdd": ["ALL"]}, "no_added_capability"),
+        ({"Devices": [{"PathOnHost": "/dev/sda"}]}, "no_devices"),
+        ({"DeviceRequests": [{"Driver": "nvidia"}]}, "no_devices"),
+        ({"DeviceCgroupRules": ["c 1:3 rwm"]}, "no_devices"),
+        ({"SecurityOpt": ["seccomp=unconfined"]}, "no_loosened_isolation"),
+        ({"MaskedPaths": []}, "no_loosened_isolation"),
+        ({"CgroupParent": "/x"}, "no_loosened_isolation"),
+        ({"VolumesFrom": ["abc:ro"]}, "no_loosened_isolation"),
+        ({"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}, "no_low_ports"),
+        ({"PortBindings": {"80/tcp": [{"HostPort": "1000-2000"}]}}, "no_low_ports"),
+    ],
+)
+def test_what_a_container_got_elsewhere_is_not_made_again_for_a_team(host: dict[str, Any], rule: str) -> None:
+    found = reach.of({"HostConfig": host})
+    with pytest.raises(PolicyDenied) as denied:
+        guard.check_again(found, level="team")
+    assert denied.value.details["rule"] == rule
+    guard.check_again(found, level="site")
+
+
+def test_a_usual_container_may_be_made_again() -> None:
+    host = {
+        "Privileged": False, "Binds": ["data:/x"], "Mounts": [{"Type": "volume"}], "NetworkMode": "front",
+        "PidMode": "", "IpcMode": "private", "UTSMode": "", "CgroupnsMode": "host", "CapAdd": ["CAP_CHOWN"],
+        "SecurityOpt": ["no-new-privileges"], "MaskedPaths": ["/proc/kcore"], "Devices": None,
+        "PortBindings": {"80/tcp": [{"HostPort": "8080"}, {"HostPort": ""}], "90/tcp": None},
+    }  # fmt: skip
+    guard.check_again(reach.of({"HostConfig": host, "Mounts": [{"Type": "volume"}]}), level="team")
+    guard.check_again(reach.of({}), level="team")

@@ -1,0 +1,39 @@
+"""Containers of the fake engine made anew: what its programs know of a container's settings is its spec."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine import names
+from engine.fake_facts import FakeReads
+from engine.fake_program import plan
+from engine.fake_world import Container
+
+
+class FakeClones(FakeReads):
+    """The part of `engine.base.Engine` that makes a container like another one."""
+
+    def create_like(
+        self, native_id: str, *, image: str, name: str, operation_id: str, deadline: float = 30
+    ) -> str:
+        names.container_id(native_id)
+        target, _ = names.image_target(image), names.container_name(name)
+        label = {names.OPERATION_LABEL: names.operation_id(operation_id)}
+
+        def work() -> str:
+            old = self._container(native_id)
+            new, before = self.world.find_image(target), self.world.images.get(old.image_id)
+            self.world.require_free_name(name)
+            brought = before.labels if before else {}
+            asked = {key: value for key, value in old.labels.items() if brought.get(key) != value}
+            spec = replace(old.spec, image=target, name=name)
+            command = (*(spec.entrypoint or ()), *(spec.command if spec.command is not None else new.command))
+            made = self.world.new_id(name)
+            self.world.containers[made] = Container(
+                made, name, spec, new.native_id, command, {**new.labels, **asked, **label}, self.world.now(),
+                plan(list(command)),
+            )  # fmt: skip
+            self.world.note("container", "create", made)
+            return made
+
+        return self._do("create_like", work, deadline, writes=True)
