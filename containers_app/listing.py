@@ -40,6 +40,7 @@ _WHEN: dict[str, frozenset[str]] = {
     "unpause": frozenset({"paused"}),
     "kill": _LIVE,
     "rename": _LIVE | {"created", "exited"},
+    "recreate": frozenset({"running", "restarting", "created", "exited"}),
     "remove": _LIVE | {"created", "exited", "dead"},
 }
 

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from accounts.access import Actor
 from accounts.models import Team
-from containers_app import prune, removal, run, verbs, volumes, written
+from containers_app import gate, prune, recreate, recreate_plan, removal, run, verbs, volumes, written
 from containers_app.models import Container, Volume
 from engine import guard, names
 from engine.fields import Fields
@@ -23,7 +23,7 @@ from operations.masking import withhold
 from operations.models import Engine, Operation
 from operations.services import Refused, Target
 
-ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "remove")
+ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "recreate", "remove")
 STOP_TIMEOUT = 10
 """Seconds to end by itself, where neither the wish nor the container says."""
 
@@ -42,20 +42,25 @@ def request(
     """Asks for one of `ACTIONS`.
 
     ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force``,
-    ``volumes`` (anonymous ones too) and ``forever`` (not into the trash); what is left out has its usual value.
+    ``volumes`` (anonymous ones too) and ``forever`` (not into the trash), recreate ``image``, ``pull`` and ``gate``
+    (``timeout``, ``steady``); what is left out has its usual value.
     """
     if action not in ACTIONS:
         raise SpecError({"action": [f"One of {', '.join(ACTIONS)} is expected."]})
     kind = f"container.{action}"
     target = Target("container", str(container.pk), container.name, services.lock("container", container.pk))
     services.authorize(kind, actor=actor, target=target, team_id=container.team_id)
+    wish = _params(container, action, params or {}, actor)
+    if action == "recreate":
+        with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
+            recreate.may(container, actor=actor)
     return services.submit(
         kind,
         actor=actor,
         engine=container.engine,
         target=target,
         team=container.team,
-        params={**_params(container, action, params or {}), "native_id": container.native_id},
+        params={**wish, "native_id": container.native_id},
         idempotency_key=idempotency_key,
     )
 
@@ -160,7 +165,7 @@ def _is_free(rows: QuerySet[Any], kind: str, name: str | None) -> Callable[[], N
     return check
 
 
-def _params(container: Container, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _params(container: Container, action: str, given: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
     """What the action needs, in full; raises `SpecError`."""
     fields = Fields(given)
     found: dict[str, Any] = {}
@@ -174,13 +179,30 @@ def _params(container: Container, action: str, given: Mapping[str, Any]) -> dict
         found["name"] = fields.named("name", names.container_name)
     elif action == "remove":
         found |= {name: fields.boolean(name) for name in ("force", "volumes", "forever")}
+    elif action == "recreate":
+        found |= _recreation(container, fields, actor)
     fields.finish()
     if fields.errors:
         raise SpecError(fields.errors)
     return found
 
 
+def _recreation(container: Container, fields: Fields, actor: Actor) -> dict[str, Any]:
+    """``pull`` left out: what came from a registry is asked for there again, what was built here is not."""
+    image = fields.named("image", names.image_target, "")
+    here = recreate_plan.image_in(container, image or container.image_ref, actor)
+    pull = fields.boolean("pull", bool(here and here.digests))
+    limits = fields.child("gate") or Fields({}, fields.errors)
+    found = {
+        "image": image, "pull": "always" if pull else "missing",
+        "timeout": limits.integer("timeout", gate.TIMEOUT, 1, gate.LONGEST),
+        "steady": limits.integer("steady", gate.STEADY, 1, gate.LONGEST),
+    }  # fmt: skip
+    limits.finish()
+    return found
+
+
 __all__ = [
-    "ACTIONS", "prune", "removal", "request", "request_copy", "request_run", "request_volume_create",
+    "ACTIONS", "prune", "recreate", "removal", "request", "request_copy", "request_run", "request_volume_create",
     "request_volume_remove", "run", "verbs", "volumes", "written",
 ]  # fmt: skip

@@ -67,8 +67,8 @@ def removal(container: Container, written: Written | None, actor: Actor, *, fore
     """The plan of one removal."""
     live = container.state in _LIVE
     plan = Plan(force=live, button="Remove container")
-    _undo(plan, forever=forever, no_undo="It removes itself when it ends." if container.auto_remove else "")
-    served = _served(container)
+    undo(plan, forever=forever, no_undo="It removes itself when it ends." if container.auto_remove else "")
+    served = serving(container)
     if live:
         serves = f" and serves {listed(served)}" if served else ""
         end = (
@@ -78,14 +78,14 @@ def removal(container: Container, written: Written | None, actor: Actor, *, fore
         )
         plan.lead = f"It is {container.get_state_display().lower()}{serves}. {end}"
         plan.stopped.append(Item(container.name, container.get_state_display().lower()))
-    _lose(plan, container, written, actor)
+    lose(plan, container, written, actor)
     if live and served:
         plan.affected.append(
             Item(listed(served), "stops answering" if len(served) == 1 else "stop answering")
         )
     plan.affected += dependents(container, actor)
     mounts = list(container.mounts.select_related("volume"))
-    plan.kept += [*_things(container, mounts), *_anonymous(mounts)]
+    plan.kept += [*things(container, mounts), *_anonymous(mounts)]
     return plan
 
 
@@ -94,7 +94,7 @@ def removal_of_many(found: Sequence[Container]) -> Plan:
     live = [one for one in found if one.state in _LIVE]
     many = count(len(found), "container")
     plan = Plan(force=bool(live), button=f"Remove {many}")
-    _undo(plan)
+    undo(plan)
     if live:
         end = "They are stopped first." if plan.undo_hours else "They will be killed, without time to finish."
         plan.lead = f"{len(live)} of them {'runs' if len(live) == 1 else 'run'}. {end}"
@@ -102,7 +102,7 @@ def removal_of_many(found: Sequence[Container]) -> Plan:
     if len(found) > len(plan.lost):
         plan.lost.append(Item(f"and {len(found) - len(plan.lost)} more"))
     plan.lost.append(Item("Their logs and the files they wrote", "outside of volumes"))
-    served = [port for one in live for port in _served(one)]
+    served = [port for one in live for port in serving(one)]
     if served:
         plan.affected.append(
             Item(listed(served[:12]), "stop answering" if len(served) > 1 else "stops answering")
@@ -120,7 +120,20 @@ def restoring(operation: Operation, actor: Actor) -> Plan:
         return plan
     again = "and is started" if item.facts.get("running") else "and stays stopped, as it was"
     plan.changed.append(Item(item.name, f"gets its name and restart policy again, {again}"))
-    if Container.objects.filter(engine_id=item.engine_id, name=item.name).exists():
+    other = Container.objects.filter(engine_id=item.engine_id, name=item.name).first()
+    if other and other.native_id == item.facts.get("successor"):
+        plan.button = "Swap back"
+        plan.changed.append(Item(f"The {other.name} of now", "is stopped and goes into the trash in turn"))
+        plan.stopped.append(Item(other.name, other.get_state_display().lower()))
+        if ports := serving(other):
+            plan.affected.append(
+                Item(
+                    listed(ports),
+                    "does not answer meanwhile" if len(ports) == 1 else "do not answer meanwhile",
+                )
+            )
+        undo(plan)
+    elif other:
         plan.blocked = f'Another container is called "{item.name}" now: rename that one first.'
     return plan
 
@@ -153,7 +166,7 @@ def stopping(operation: Operation, actor: Actor) -> Plan:
         plan.lead = "It does not run."
         return plan
     plan.stopped.append(Item(container.name, words))
-    served = _served(container)
+    served = serving(container)
     if served:
         word = "does not answer" if len(served) == 1 else "do not answer"
         plan.affected.append(Item(listed(served), f"{word} until it runs again"))
@@ -223,7 +236,7 @@ def volume_removal(volume: Volume, actor: Actor, *, forever: bool = False) -> Pl
     """Nothing removes a volume that a container mounts; a container in the trash goes for good with it."""
     users = list(Container.everything.filter(mounts__volume=volume).distinct())
     plan = Plan(button="Remove volume and its data")
-    _undo(plan, forever=forever, no_undo=_volume_stays_gone(volume))
+    undo(plan, forever=forever, no_undo=_volume_stays_gone(volume))
     plan.lost.append(Item("Everything in it", "", f"{volume.driver} driver", volume.size))
     if volume.size is None:
         plan.unknown.append("how much is in it")
@@ -261,7 +274,8 @@ def _name_in_trash(container: Container) -> str:
 # Parts
 
 
-def _undo(plan: Plan, *, forever: bool = False, no_undo: str = "") -> None:
+def undo(plan: Plan, *, forever: bool = False, no_undo: str = "") -> None:
+    """Says whether, and how long, it can be taken back."""
     plan.no_undo = no_undo or (
         "" if trash.hours() else "Removals are for good here (SLIPWAY_UNDO_HOURS is 0)."
     )
@@ -270,7 +284,8 @@ def _undo(plan: Plan, *, forever: bool = False, no_undo: str = "") -> None:
     plan.undo_hours = 0 if plan.no_undo else trash.hours()
 
 
-def _lose(plan: Plan, container: Container, written: Written | None, actor: Actor) -> None:
+def lose(plan: Plan, container: Container, written: Written | None, actor: Actor) -> None:
+    """What goes with the container itself."""
     plan.lost.append(_written(container, written, actor))
     if written is None:
         plan.unknown.append("which files it wrote")
@@ -305,12 +320,13 @@ def _logs(container: Container) -> list[Item]:
     return [Item("Its logs", "", driver, link=page, link_text="Look first")]
 
 
-def _served(container: Container) -> list[str]:
+def serving(container: Container) -> list[str]:
     """The engine's ports that lead to it; one address family says all."""
     return list(dict.fromkeys(f"port {port['host']}" for port in container.ports if port.get("host")))
 
 
-def _things(container: Container, mounts: Iterable[Mount]) -> list[Item]:
+def things(container: Container, mounts: Iterable[Mount]) -> list[Item]:
+    """What it uses and stays: image, volumes, host paths, networks."""
     volumes = [m.source for m in mounts if m.type == "volume" and not (m.volume and m.volume.anonymous)]
     paths = [m.source for m in mounts if m.type == "bind"]
     networks = [str(network.get("name")) for network in container.networks]

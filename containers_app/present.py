@@ -178,8 +178,8 @@ def neighbours(container: Container, actor: Actor) -> Neighbours:
 
 
 def history(container: Container, actor: Actor) -> list[Day]:
-    """Everything that anybody asked of it, by day, newest first."""
-    asked = operations(actor).filter(target_type="container", target_id=str(container.pk))
+    """Everything that anybody asked of it, and of those whose place it took, by day, newest first."""
+    asked = operations(actor).filter(target_type="container", target_id__in=lineage(container, actor))
     days: dict[Any, Day] = {}
     for line in lines(list(asked.order_by("-created_at")[:HISTORY]), actor):
         date = line.operation.created_at.date()
@@ -187,9 +187,26 @@ def history(container: Container, actor: Actor) -> list[Day]:
     return list(days.values())
 
 
+def lineage(container: Container, actor: Actor) -> list[str]:
+    """Its id, then those of the containers that it was made anew from, the newest first."""
+    made = operations(actor).filter(
+        kind="container.recreate", state="succeeded", engine_id=container.engine_id
+    )
+    pairs = made.order_by("-created_at").values_list("result", flat=True)[:1000]
+    before = {str(pair.get("container")): str(pair.get("replaced")) for pair in pairs if pair}
+    found = [str(container.pk)]
+    while (older := before.get(found[-1])) and older not in found:
+        found.append(older)
+    return found
+
+
 def made_by(container: Container, actor: Actor) -> Operation | None:
     """The operation that made it, where it was made here and the reader may know of it."""
-    made = operations(actor).filter(kind="container.run", target_id=str(container.pk))
+    own, *older = lineage(container, actor)
+    if older:
+        made = operations(actor).filter(kind="container.recreate", target_id=older[0], result__container=own)
+    else:
+        made = operations(actor).filter(kind="container.run", target_id=own)
     return made.order_by("-created_at").first()
 
 

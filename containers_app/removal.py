@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from containers_app import plans, sync
 from containers_app.models import Container
-from containers_app.verbs import after, look, must, native_id, result, until
-from engine.errors import Conflict, EngineError, NotFound
+from containers_app.verbs import LONGEST_STOP, after, look, must, native_id, result, until
+from engine.errors import Conflict, DeadlineExceeded, EngineError, NotFound, Unreachable
 from engine.types import ContainerInfo, ContainerState
-from operations import trash
+from operations import services, trash
 from operations.models import Operation, TrashItem
 from operations.registry import Context, operation
 
@@ -37,12 +37,18 @@ def name_in_trash(asked: Operation) -> str:
     return f"{trash.NAMES}-{asked.pk.hex[:12]}"
 
 
-def put_aside(ctx: Context, info: ContainerInfo, **facts: Any) -> TrashItem:
-    """Ends it, takes its restart policy and its name from it, and hides its row. Each step may be repeated."""
+def put_aside(
+    ctx: Context, info: ContainerInfo, *, target_id: str = "", patience: int = STOP, **facts: Any
+) -> TrashItem:
+    """Ends it, takes its restart policy and its name from it, and hides its row. Each step may be repeated.
+
+    ``patience``: the most seconds that it is given to end by itself, of those that it asks for.
+    """
     item = trash.begin(
         ctx,
         native_id=info.native_id,
         name=info.name,
+        target_id=target_id,
         facts={
             "running": info.state in sync.LIVE, "paused": info.state is ContainerState.PAUSED,
             "policy": info.restart_policy or "no", "retries": info.restart_max_retries, **facts,
@@ -50,7 +56,7 @@ def put_aside(ctx: Context, info: ContainerInfo, **facts: Any) -> TrashItem:
     )  # fmt: skip
     if info.state in sync.LIVE:
         ctx.check_fence()
-        ctx.engine.stop(info.native_id, timeout=min(STOP, info.stop_timeout or STOP))
+        ctx.engine.stop(info.native_id, timeout=min(patience, info.stop_timeout or STOP))
     ctx.check_fence()
     ctx.engine.set_restart_policy(info.native_id, "no")
     try:
@@ -92,6 +98,8 @@ def start_again(ctx: Context, item: TrashItem) -> str:
         ctx.engine.start(item.native_id)
         if item.facts.get("paused"):
             ctx.engine.pause(item.native_id)
+    except (DeadlineExceeded, Unreachable):
+        raise
     except EngineError as error:
         return error.message
     return ""
@@ -150,17 +158,28 @@ def _remove(ctx: Context, *, force: bool, volumes: bool) -> None:
 
 
 def _is_back(ctx: Context) -> Result | bool | None:
-    """Its name tells that the return has begun; then it is brought to its end."""
+    """Its name, or that its successor has gone, tells that the return has begun; then it is brought to its end."""
     item = TrashItem.objects.get(pk=ctx.params["trash"])
-    return _brought_back(ctx, item) if must(ctx).name == item.name else None
+    begun = must(ctx).name == item.name or trash.of(ctx.operation) is not None
+    return _brought_back(ctx, item) if begun else None
+
+
+def _after_return(ctx: Context) -> None:
+    after(ctx)
+    item = TrashItem.objects.filter(pk=ctx.params["trash"]).first()
+    if item and item.facts.get("successor"):
+        sync.refresh(ctx.operation.engine, ctx.engine, str(item.facts["successor"]))
 
 
 @operation(
-    "container.restore", label="Take back", doing="Taking back", permission="container.remove", deadline=120,
-    repeatable=True, verify=_is_back, after=after, plan=plans.restoring,
+    "container.restore", label="Take back", doing="Taking back", permission="container.remove", deadline=400,
+    repeatable=True, verify=_is_back, half=_is_back, after=_after_return, plan=plans.restoring,
 )  # fmt: skip
 def restore(ctx: Context) -> Result:
-    """Takes it out of the trash: name, restart policy, and running again where it ran."""
+    """Takes it out of the trash: name, restart policy, and running again where it ran.
+
+    Where another one was put in its place and still is there, that one goes into the trash in turn.
+    """
     item = trash.taken(ctx)
     must(ctx)
     ctx.remember(began=True)
@@ -168,11 +187,40 @@ def restore(ctx: Context) -> Result:
 
 
 def _brought_back(ctx: Context, item: TrashItem) -> Result:
-    take_back(ctx, item)
+    other = _successor_aside(ctx, item)
+    try:
+        take_back(ctx, item)
+    except Conflict:
+        if other:
+            take_back(ctx, other)
+            start_again(ctx, other)
+            trash.end(other, trash.State.RESTORED)
+        raise
     trouble = start_again(ctx, item)
     trash.end(item, trash.State.RESTORED)
     found: dict[str, Any] = dict(result(ctx, must(ctx)))
+    if other:
+        found["replaced"] = other.target_id
     return {**found, "not_started": trouble} if trouble else found
+
+
+def _successor_aside(ctx: Context, item: TrashItem) -> TrashItem | None:
+    """Puts aside what was put in its place, if that is still called so."""
+    native_id = str(item.facts.get("successor") or "")
+    if not native_id:
+        return None
+    try:
+        info = ctx.engine.container(native_id)
+    except NotFound:
+        return None
+    if info.name not in (item.name, name_in_trash(ctx.operation)):
+        return None
+    row = Container.everything.filter(engine=item.engine, native_id=native_id).first()
+    row = row or sync.refresh(item.engine, ctx.engine, native_id, team=item.team)
+    lock = services.lock("container", row.pk) if row else ""
+    if row is None or Operation.objects.active().filter(lock_key=lock).exists():
+        raise Conflict(f"{item.name} is being changed just now: undo it afterwards.")
+    return put_aside(ctx, info, target_id=str(row.pk), patience=LONGEST_STOP, successor=item.native_id)
 
 
 def _is_gone(ctx: Context) -> bool | None:

@@ -99,7 +99,7 @@ def run(ctx: Context) -> Mapping[str, Any]:
     allowed(spec, actor=actor, engine=operation_.engine, team_id=operation_.team_id)
     found = ctx.engine.find_by_operation(str(operation_.pk))
     if found is None:
-        _image(ctx, spec, actor)
+        get_image(ctx, spec.image, pull=spec.pull, actor=actor)
         if ctx.should_stop():
             raise Cancelled("Cancelled before the container was made.")
         ctx.emit(Progress(message="Making the container"))
@@ -157,24 +157,25 @@ def _discard(ctx: Context, native_id: str) -> None:
     sync.refresh(ctx.operation.engine, ctx.engine, native_id)
 
 
-def _image(ctx: Context, spec: ContainerSpec, actor: Actor) -> None:
-    """Sees to it that the image is here, and that this team may use it.
+def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> None:
+    """Sees to it that the image is here, and that this team may use it. ``pull``: missing, always or never.
 
     An image that is another team's may be used by whoever can pull it as well; what only that team has built
     does not exist for others.
     """
-    found = ctx.engine.resolve_image(spec.image)
-    foreign = bool(found) and _is_foreign(ctx.operation.engine, found.native_id if found else "", actor)
-    by_id = names.is_image_id(spec.image)
-    if found and not foreign and (spec.pull != "always" or by_id):
+    found = ctx.engine.resolve_image(reference)
+    foreign = bool(found) and is_foreign(ctx.operation.engine, found.native_id if found else "", actor)
+    by_id = names.is_image_id(reference)
+    if found and not foreign and (pull != "always" or by_id):
         return
-    if by_id or spec.pull == "never":
-        raise ImageNotFound(f"There is no image {spec.image} on this engine, and it was not to be pulled.")
-    ctx.emit(Progress(message=f"Pulling {spec.image}"))
-    native_id = ctx.engine.pull(spec.image, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900)
+    if by_id or pull == "never":
+        raise ImageNotFound(f"There is no image {reference} on this engine, and it was not to be pulled.")
+    ctx.emit(Progress(message=f"Pulling {reference}"))
+    native_id = ctx.engine.pull(reference, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900)
     image_sync.refresh(ctx.operation.engine, ctx.engine, native_id, operation=ctx.operation)
 
 
-def _is_foreign(engine: Engine, native_id: str, actor: Actor) -> bool:
+def is_foreign(engine: Engine, native_id: str, actor: Actor) -> bool:
+    """Whether it is another team's, and does not exist for this actor."""
     owned = Image.objects.filter(engine=engine, native_id=native_id).exclude(team=None)
     return owned.exists() and not visible_to(actor, owned).exists()

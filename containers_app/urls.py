@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from containers_app import act_views, copy_views, prune_views, run_views, views, volume_views
+from containers_app import act_views, copy_views, prune_views, recreate_views, run_views, views, volume_views
 
 container_urls = [
     path("", views.container_list, name="list"),
@@ -20,6 +20,7 @@ container_urls = [
     path("<uuid:pk>/copy/", copy_views.copy, name="copy"),
     path("copies/<uuid:pk>/", copy_views.download, name="download"),
     path("<uuid:pk>/rename/", act_views.rename, name="rename"),
+    path("<uuid:pk>/recreate/", recreate_views.recreate, name="recreate"),
 ]
 volume_urls = [
     path("", volume_views.volume_list, name="list"),

@@ -35,6 +35,7 @@ REMEDIES = {
     "registry_auth": "The registry wants a sign-in, or another one than it was given.",
     "registry_unreachable": "Look whether the engine has a way to the registry, then retry.",
     "build_failed": "The end of the log is the output of the step that failed. Edit the Dockerfile and build again.",
+    "gate_failed": "The end of the log is what the new one said. Nothing else was changed.",
     "not_found": "It is gone from the engine, so there is nothing left to do.",
     "conflict": "Its state does not allow this now. Look at it, then retry.",
     "policy_denied": "A guard rail forbids it. A site administrator can tell which exceptions there are.",
@@ -230,7 +231,9 @@ def clock(span: Any) -> str:
 def target_url(operation: Operation) -> str:
     """The page of what it changes; empty where there is none, or none any more."""
     gone = operation.kind.endswith((".remove", ".purge")) and operation.state == "succeeded"
-    return "" if gone else page_of(operation.target_type, operation.target_id)
+    # What was made anew is another one than the one that it was asked for.
+    target = str((operation.result or {}).get(operation.target_type) or operation.target_id)
+    return "" if gone else page_of(operation.target_type, target)
 
 
 def page_of(type_: str, id_: str) -> str:

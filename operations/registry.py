@@ -65,7 +65,8 @@ class Kind:
     ``label`` is what people read ("Stop"), ``doing`` while it runs ("Stopping"). ``again`` submits the same
     change anew where the parameters alone do not suffice (a build needs its files); it may raise
     `services.Refused`. ``plan`` says what it would do, from rows and at most one short look at the engine; see
-    `operations.plans`.
+    `operations.plans`. ``half`` puts right what an earlier attempt left half done, where it was cancelled or rights
+    ended before another one began; a ``result`` means that it has happened all the same.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Kind:
     after: After | None = None
     again: Callable[[Operation, Actor], Operation] | None = None
     plan: Callable[[Operation, Actor], Plan] | None = None
+    half: Verify | None = None
 
 
 _kinds: dict[str, Kind] = {}
@@ -97,6 +99,7 @@ def operation(
     after: After | None = None,
     again: Callable[[Operation, Actor], Operation] | None = None,
     plan: Callable[[Operation, Actor], Plan] | None = None,
+    half: Verify | None = None,
 ) -> Callable[[Verb], Verb]:
     """Registers the decorated function as the verb of this kind."""
 
@@ -104,7 +107,18 @@ def operation(
         if name in _kinds:
             raise RuntimeError(f"operation kind {name!r} is registered twice")
         _kinds[name] = Kind(
-            name, label, doing, permission or name, run, deadline, repeatable, verify, after, again, plan
+            name,
+            label,
+            doing,
+            permission or name,
+            run,
+            deadline,
+            repeatable,
+            verify,
+            after,
+            again,
+            plan,
+            half,
         )
         return run
 

@@ -143,8 +143,7 @@ def _attempt(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
     """Does it, and looks at the engine where the answer is not to be had. ``None``: it is still unclear."""
     stop = _cancelled("Cancelled before it started.") if ctx.held.cancelled else _denied(kind, ctx.operation)
     if stop:
-        ctx.held.cancelled = True  # what an attempt before this one has left half made is taken away
-        return _unless_done(kind, ctx, stop)
+        return _put_right(kind, ctx, stop)
     try:
         return Outcome("succeeded", kind.run(ctx))
     except LeaseLost:
@@ -154,6 +153,25 @@ def _attempt(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
     except Exception as error:
         log.exception("operation %s (%s) broke", ctx.operation.pk, kind.name)
         return _trouble(kind, ctx, error)
+
+
+def _put_right(kind: registry.Kind, ctx: RunContext, ended: Outcome) -> Outcome | None:
+    """Not begun again; what an attempt before this one has left half done does not stay so. ``None``: not yet."""
+    ctx.held.cancelled = True
+    if ctx.operation.attempt < 2:
+        return ended
+    # Whoever looks again later is not to go on either.
+    leases.mine(ctx.held).filter(cancel_requested_at=None).update(cancel_requested_at=timezone.now())
+    if kind.half is None:
+        return _unless_done(kind, ctx, ended)
+    try:
+        found = kind.half(ctx)
+    except errors.NotFound:
+        return ended  # what it was about is gone
+    except errors.EngineError as error:
+        log.warning("operation %s could not be put right yet: %s", ctx.operation.pk, error)
+        return None
+    return Outcome("succeeded", found if isinstance(found, Mapping) else None) if found else ended
 
 
 def _trouble(kind: registry.Kind, ctx: RunContext, why: Exception) -> Outcome | None:
@@ -208,6 +226,8 @@ def _verify(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
             return None  # for as long as it takes: what cannot be seen is not guessed
         except errors.NotFound:
             found = False  # what it was about is gone
+        except errors.GateFailed as error:
+            return _failed(error)  # seen to its end just now: it was taken out again
         except errors.EngineError as error:
             log.warning("operation %s could not be verified: %s", operation.pk, error)
             found = None

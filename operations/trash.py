@@ -47,14 +47,20 @@ def most_bytes() -> int:
 # Putting aside, by the verbs of removals
 
 
-def begin(ctx: Context, *, native_id: str, name: str, facts: dict[str, Any]) -> TrashItem:
-    """The item of this removal, made once: what a repeated attempt has seen later counts for nothing."""
+def begin(
+    ctx: Context, *, native_id: str, name: str, facts: dict[str, Any], target_id: str = ""
+) -> TrashItem:
+    """The item of this removal, made once: what a repeated attempt has seen later counts for nothing.
+
+    ``target_id``: of what is put aside, where that is not what the operation is about.
+    """
     operation = ctx.operation
     item, _ = TrashItem.objects.get_or_create(
         operation=operation,
         defaults={
             "engine": operation.engine, "team": operation.team, "kind": operation.target_type,
-            "target_id": operation.target_id, "name": name[:255], "native_id": native_id[:255], "facts": facts,
+            "target_id": target_id or operation.target_id, "name": name[:255], "native_id": native_id[:255],
+            "facts": facts,
             "expires_at": timezone.now() + timedelta(hours=hours()),
         },
     )  # fmt: skip
@@ -67,6 +73,17 @@ def keep(item: TrashItem, *, path: str = "", size: int | None = None) -> None:
         state=State.KEPT, path=path, size=size, expires_at=timezone.now() + timedelta(hours=hours())
     )
     _ring(item)
+
+
+def of(operation: Operation) -> TrashItem | None:
+    """What this operation has put aside, or has begun to."""
+    return TrashItem.objects.filter(operation=operation).first()
+
+
+def note(item: TrashItem, **facts: Any) -> None:
+    """Keeps more of what its return needs."""
+    item.facts = {**item.facts, **facts}
+    TrashItem.objects.filter(pk=item.pk).update(facts=item.facts)
 
 
 def give_up(item: TrashItem) -> None:

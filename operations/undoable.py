@@ -21,7 +21,8 @@ def kept(actor: Actor) -> QuerySet[TrashItem]:
 def until(operation: Operation) -> datetime | None:
     """Until when this operation can be undone; ``None`` where it cannot (any more). Select ``trash`` along."""
     item = getattr(operation, "trash", None)
-    return item.expires_at if item and item.state == TrashItem.State.KEPT else None
+    kept_now = item and operation.ended and item.state == TrashItem.State.KEPT
+    return item.expires_at if item and kept_now else None
 
 
 def by(actor: Actor, operation: Operation) -> bool:

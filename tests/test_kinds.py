@@ -47,6 +47,7 @@ WAYS: dict[str, Ask] = {
     "container.unpause": _act("unpause"),
     "container.rename": _act("rename", name="other"),
     "container.remove": _act("remove", force=True),
+    "container.recreate": _act("recreate", image="blue/app:2"),
     "container.copy": lambda things, actor: containers.request_copy(things.container, actor=actor),
     "container.restore": lambda things, actor: trash.restore(things.trashed("container"), actor=actor),
     "container.purge": lambda things, actor: trash.purge(things.trashed("container"), actor=actor),

@@ -11,7 +11,7 @@ from accounts.api.base import Body, Boolean, Integer, Row, TeamSlug, Text
 from containers_app.models import Container, Mount, Network, Volume
 from containers_app.queries import status_of
 
-ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "remove")
+ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "recreate", "remove")
 
 _port = inline_serializer(
     "Port",
@@ -215,7 +215,24 @@ class Rename(Body):
     name = Text(max_length=63)
 
 
-BODIES: dict[str, type[Body]] = {"stop": Stop, "restart": Stop, "kill": Kill, "rename": Rename}
+class Gate(Body):
+    """Seconds: ``timeout`` until a health check must have passed; ``steady`` running where there is none."""
+
+    timeout = Integer(required=False, min_value=1, max_value=600)
+    steady = Integer(required=False, min_value=1, max_value=600)
+
+
+class Recreate(Body):
+    """``image``: another one than now. ``pull`` left out: where the image came from a registry."""
+
+    image = Text(required=False, max_length=255)
+    pull = Boolean(required=False)
+    gate = Gate(required=False)
+
+
+BODIES: dict[str, type[Body]] = {
+    "stop": Stop, "restart": Stop, "kill": Kill, "rename": Rename, "recreate": Recreate
+}  # fmt: skip
 
 
 class Removal(Body):

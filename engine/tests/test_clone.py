@@ -36,19 +36,46 @@ def like(engine: Engine, old: Any, image: str = BUSYBOX) -> str:
     return engine.create_like(old.id, image=image, name="again", operation_id=str(uuid.uuid4()))
 
 
-@pytest.fixture
-def elaborate(docker_client: docker.DockerClient, engine: Engine) -> Any:
-    """A container with nearly everything that the Docker SDK can ask for, on two networks."""
-    api = docker_client.api
-    pool = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet="10.231.77.0/24")])
-    front = docker_client.networks.create("slipway-test-front", ipam=pool)
-    back = docker_client.networks.create(
-        "slipway-test-back", options={"com.docker.network.bridge.name": "sltest0"}
-    )
+def _of_the_host() -> dict[str, Any]:
+    """What the engine is told of limits and of what it may reach."""
+    return {
+        "restart_policy": {"Name": "on-failure", "MaximumRetryCount": 7},
+        "mem_limit": "64m",
+        "mem_reservation": "32m",
+        "memswap_limit": "128m",
+        "mem_swappiness": 10,
+        "cpu_shares": 512,
+        "cpu_period": 50_000,
+        "cpu_quota": 25_000,
+        "cpuset_cpus": "0",
+        "pids_limit": 99,
+        "blkio_weight": 300,
+        "cap_add": ["NET_ADMIN"],
+        "cap_drop": ["MKNOD"],
+        "devices": ["/dev/null:/dev/nothing:rwm"],
+        "device_cgroup_rules": ["c 1:3 r"],
+        "dns": ["127.0.0.9"],
+        "dns_opt": ["ndots:2"],
+        "dns_search": ["example.test"],
+        "extra_hosts": {"other": "127.0.0.8"},
+        "group_add": ["1234"],
+        "init": True,
+        "ipc_mode": "shareable",
+        "log_config": docker.types.LogConfig(type="json-file", config={"max-size": "5m", "tag": "x"}),
+        "oom_score_adj": 100,
+        "read_only": True,
+        "security_opt": ["no-new-privileges"],
+        "shm_size": "8m",
+        "sysctls": {"net.ipv4.ip_forward": "0"},
+        "ulimits": [docker.types.Ulimit(name="nofile", soft=100, hard=200)],
+        "network": "slipway-test-front",
+    }
+
+
+def _everything() -> dict[str, Any]:
+    """Nearly everything that the Docker SDK can ask for."""
     mount = docker.types.Mount
-    found = docker_client.containers.create(
-        BUSYBOX,
-        ["sh", "-c", "sleep 1000"],
+    return dict(
         name="elaborate",
         environment={"COLOUR": "blue", "DB_PASSWORD": "canary-1"},
         labels={"tier": "web", "io.slipway.secrets": "COLOUR", "io.slipway.operation": str(uuid.uuid4())},
@@ -68,37 +95,20 @@ def elaborate(docker_client: docker.DockerClient, engine: Engine) -> Any:
         volumes=["slipway-test-short:/short:ro", "/etc/hosts:/theirs:ro"],
         tmpfs={"/quick": "size=1m"},
         healthcheck={"test": ["CMD-SHELL", "true"], "interval": 10**9, "timeout": 2 * 10**9, "retries": 5},
-        restart_policy={"Name": "on-failure", "MaximumRetryCount": 7},
-        mem_limit="64m",
-        mem_reservation="32m",
-        memswap_limit="128m",
-        mem_swappiness=10,
-        cpu_shares=512,
-        cpu_period=50_000,
-        cpu_quota=25_000,
-        cpuset_cpus="0",
-        pids_limit=99,
-        blkio_weight=300,
-        cap_add=["NET_ADMIN"],
-        cap_drop=["MKNOD"],
-        devices=["/dev/null:/dev/nothing:rwm"],
-        device_cgroup_rules=["c 1:3 r"],
-        dns=["127.0.0.9"],
-        dns_opt=["ndots:2"],
-        dns_search=["example.test"],
-        extra_hosts={"other": "127.0.0.8"},
-        group_add=["1234"],
-        init=True,
-        ipc_mode="shareable",
-        log_config=docker.types.LogConfig(type="json-file", config={"max-size": "5m", "tag": "x"}),
-        oom_score_adj=100,
-        read_only=True,
-        security_opt=["no-new-privileges"],
-        shm_size="8m",
-        sysctls={"net.ipv4.ip_forward": "0"},
-        ulimits=[docker.types.Ulimit(name="nofile", soft=100, hard=200)],
-        network="slipway-test-front",
-    )  # fmt: skip
+        **_of_the_host(),
+    )
+
+
+@pytest.fixture
+def elaborate(docker_client: docker.DockerClient, engine: Engine) -> Any:
+    """A container with nearly everything that the Docker SDK can ask for, on two networks."""
+    api = docker_client.api
+    pool = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet="10.231.77.0/24")])
+    front = docker_client.networks.create("slipway-test-front", ipam=pool)
+    back = docker_client.networks.create(
+        "slipway-test-back", options={"com.docker.network.bridge.name": "sltest0"}
+    )
+    found = docker_client.containers.create(BUSYBOX, ["sh", "-c", "sleep 1000"], **_everything())
     front.disconnect(found)
     front.connect(found, ipv4_address="10.231.77.9", aliases=["shop"], driver_opt={"a": "b"})
     back.connect(found, aliases=["depot"])

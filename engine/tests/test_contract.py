@@ -1,4 +1,5 @@
 """Runs the contract on the fake engine and on a real one."""
 
 from engine.tests.contract import *  # noqa: F403 - the tests are there
+from engine.tests.contract_clone import *  # noqa: F403
 from engine.tests.contract_usage import *  # noqa: F403

@@ -9,6 +9,7 @@ import pytest
 from engine import guard, reach
 from engine.errors import PolicyDenied
 from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
+from engine.types import Reach
 
 NORMAL: dict[str, Any] = {
     "image": "nginx",
@@ -118,3 +119,4 @@ def test_a_usual_container_may_be_made_again() -> None:
     }  # fmt: skip
     guard.check_again(reach.of({"HostConfig": host, "Mounts": [{"Type": "volume"}]}), level="team")
     guard.check_again(reach.of({}), level="team")
+    assert reach.of({}) == Reach()

@@ -82,6 +82,10 @@ def _log_lines(page: Page) -> None:
     page.get_by_text("GET /orders/").first.wait_for()
 
 
+def _gate_log(page: Page) -> None:
+    page.get_by_text("the old one is back").first.wait_for()
+
+
 def _figures(page: Page) -> None:
     page.locator("[data-cpu] .spark .line[d*='L']").first.wait_for(state="attached", timeout=15_000)
 
@@ -162,6 +166,9 @@ SCREENS: Mapping[str, Screen] = {
     "container-inspect": Screen("/containers/{orders}/inspect/"),
     "container-remove": Screen("/containers/{session-store}/", _dialog("Remove…")),
     "container-rename": Screen("/containers/{session-store}/", _dialog("Rename…")),
+    "container-recreate": Screen("/containers/{session-store}/", _dialog("Recreate…")),
+    "container-recreate-page": Screen("/containers/{shop-web-1}/recreate/"),
+    "operation-gate": Screen("/operations/{gate}/", _gate_log),
     "container-kill": Screen("/containers/{session-store}/", _dialog("Kill…")),
     "container-remove-page": Screen("/containers/{session-store}/remove/"),
     "images": Screen("/images/"),

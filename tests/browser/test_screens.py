@@ -53,13 +53,23 @@ def things(
         {"dockerfile": "FROM demo/base:1\nRUN echo fine\nRUN cat /no/such/file\n", "tags": ["broken:1"]},
     )  # fmt: skip
     assert (built["state"], broken["state"]) == ("succeeded", "failed")
+    operation = _operation(
+        live_app, token, "/images/build/",
+        {"dockerfile": "FROM demo/web:1.4.2\nCMD echo no settings; exit 4\n", "tags": ["worse:1"]},
+    )  # fmt: skip
+    assert operation["state"] == "succeeded", operation
+    gate = _operation(
+        live_app, token, f"/containers/{found['shop-web-1']}/recreate/", {"image": "worse:1", "pull": False}
+    )
+    assert gate["error"]["code"] == "gate_failed", gate
+    found["gate"] = gate["id"]
     builds = {row["operation"]: row["id"] for row in rows("builds")}
     found |= {"built": builds[built["id"]], "broken": builds[broken["id"]], "failed operation": broken["id"]}
     found["done operation"] = built["id"]
     for action in ("unpause", "restart", "pause"):
         _operation(live_app, token, f"/containers/{found['search-indexer']}/{action}/")
     yield Things(found)
-    for tag in ("hello:1", "broken:1"):
+    for tag in ("hello:1", "broken:1", "worse:1"):
         if docker_client.images.list(name=tag):
             docker_client.images.remove(tag, force=True)
     live_app.manage("demo", "--remove", "--engine", engine_url)

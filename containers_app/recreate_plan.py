@@ -1,0 +1,78 @@
+"""What making a container anew would do: which image it gets, what stays of the old one, and what its gate is."""
+
+from __future__ import annotations
+
+from accounts.access import Actor
+from containers_app import plans
+from containers_app.models import Container
+from containers_app.run import is_foreign
+from images_app.models import Image, Tag
+from operations.models import Operation
+from operations.plans import Item, Plan, listed
+
+_LIVE = ("running", "restarting")
+
+
+def recreating(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``container.recreate``."""
+    container = plans.target(operation)
+    if container is None:
+        return Plan(lead="It is gone.")
+    plan = Plan(button="Recreate container", lead=_gate(container, operation))
+    plans.undo(plan)
+    plans.lose(plan, container, plans.written_by(container, actor), actor)
+    plan.changed.append(_image(container, operation, actor))
+    if container.state in _LIVE:
+        plan.stopped.append(Item(container.name, container.get_state_display().lower()))
+        if ports := plans.serving(container):
+            word = "does not answer" if len(ports) == 1 else "do not answer"
+            plan.affected.append(Item(listed(ports), f"{word} until the new one runs"))
+    plan.affected += plans.dependents(container, actor)
+    plan.kept.append(Item("Name and settings", "", "environment, ports, limits, labels"))
+    mounts = list(container.mounts.select_related("volume"))
+    plan.kept += [item for item in plans.things(container, mounts) if item.what != "Image"]
+    nameless = [mount.target for mount in mounts if mount.volume and mount.volume.anonymous]
+    if nameless:
+        plan.kept.append(Item("Volumes without a name", f"at {listed(nameless)}"))
+    return plan
+
+
+def image_in(container: Container, reference: str, actor: Actor) -> Image | None:
+    """The image that this reference points at on its engine now, and that this team may use."""
+    if reference.startswith("sha256:"):
+        rows = Image.objects.filter(engine_id=container.engine_id, native_id=reference)
+    else:
+        tags = Tag.objects.filter(engine_id=container.engine_id, name=reference)
+        rows = Image.objects.filter(pk__in=tags.values("image"))
+    found = rows.first()
+    return None if found is None or is_foreign(container.engine, found.native_id, actor) else found
+
+
+def _image(container: Container, operation: Operation, actor: Actor) -> Item:
+    wanted = str(operation.params["image"]) or container.image_ref
+    found = image_in(container, wanted, actor)
+    pulls = operation.params["pull"] == "always" and not wanted.startswith("sha256:")
+    before = container.image_native_id.removeprefix("sha256:")[:12]
+    if pulls or found is None:
+        after = "pulled first, the newest of its name"
+    elif found.native_id == container.image_native_id:
+        after = "the same as now"
+    else:
+        after = found.short_id
+    same = wanted == container.image_ref
+    change = wanted if same else f"{container.image_ref or before} → {wanted}"
+    return Item("Image", change, after if after == "the same as now" else f"{before} → {after}")
+
+
+def _gate(container: Container, operation: Operation) -> str:
+    if container.state not in _LIVE:
+        return "It does not run, so the new one is not started either."
+    if container.healthcheck:
+        return (
+            f"The new one has {operation.params['timeout']} s to get healthy. "
+            "If it does not, the old one comes back by itself."
+        )
+    return (
+        f"It has no health check: the new one has to run {operation.params['steady']} s without a restart. "
+        "If it does not, the old one comes back by itself."
+    )
