@@ -13,6 +13,7 @@ from engine import errors, guard, names
 from engine.errors import Conflict, NameInUse, NotFound, PolicyDenied
 from engine.specs import VolumeSpec
 from engine.types import Progress, VolumeInfo
+from images_app import sync as image_sync
 from operations import services, trash
 from operations.models import TrashItem
 from operations.registry import Context, operation
@@ -47,6 +48,8 @@ def _is_gone(ctx: Context) -> bool | None:
 
 def _after(ctx: Context) -> None:
     sync.refresh_volumes(ctx.operation.engine, ctx.engine)
+    # Whoever listed images while the volume was copied has seen the empty one that this takes.
+    image_sync.reconcile(ctx.operation.engine, ctx.engine)
 
 
 @operation("volume.create", label="Create volume", doing="Creating volume", repeatable=True, verify=_is_made)

@@ -67,7 +67,7 @@ def read(actor: Actor, dismissed: Iterable[str] = (), also: Collection[UUID] = (
         visible.filter(_worth_showing(also), actor=actor.user)
         .exclude(pk__in=list(dismissed))
         .select_related("engine", "trash")
-        .defer("params", "sealed", "result")
+        .defer("params", "sealed")
         .annotate(ahead=_ahead(visible), others=_others(visible, actor), last_seq=last_event())
         .order_by("-created_at")[:READ_MOST]
     )

@@ -23,7 +23,7 @@ from engine.base import Engine as EngineBackend
 from engine.errors import GateFailed, PolicyDenied, Unreachable
 from engine.specs import SpecError
 from engine.types import ContainerState, Health
-from operations import plans, runner, services, trash
+from operations import plans, runner, services, trash, undoable
 from operations.models import Engine, Operation, TrashItem
 from operations.services import Refused
 from operations.tasks import run_operation
@@ -118,7 +118,7 @@ def test_another_image_takes_the_place_and_the_old_one_is_in_the_trash(
     assert "canary-1" not in str(list(operation.events.values_list("data", flat=True)))
     item = TrashItem.objects.get()
     assert (item.operation, item.target_id, item.state) == (operation, str(web.pk), "kept")
-    assert trash.until(Operation.objects.get(pk=operation.pk))
+    assert undoable.until(Operation.objects.get(pk=operation.pk))
 
 
 def test_the_page_of_the_operation_leads_to_the_new_one_and_offers_to_undo_it(
