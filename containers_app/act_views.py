@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -21,6 +22,8 @@ from operations.services import Refused
 from operations.web import answers, submitted, toast, why
 
 BULK = ("start", "stop", "restart", "pause", "unpause", "remove")
+ASKED_FIRST = ("stop", "restart", "pause")
+"""What is done at a click where nobody else is cut off by it."""
 MOST_AT_ONCE = 200
 _DOING = {
     "start": "Starting", "stop": "Stopping", "restart": "Restarting", "pause": "Pausing", "unpause": "Resuming",
@@ -32,9 +35,36 @@ _DOING = {
 @requires("container.read")
 @answers
 def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
-    """Asks for a change, and goes back to where it was asked; a removed container has no page to go back to."""
-    operation = _ask(request, _get(request, pk), action, _params(action, request.POST))
+    """Asks for a change, and goes back to where it was asked; a removed container has no page to go back to.
+
+    What would cut off others, or lose something, is asked first.
+    """
+    container = _get(request, pk)
+    if (
+        action in ASKED_FIRST
+        and not request.POST.get("sure")
+        and plans.reaches_others(container, actor_of(request))
+    ):
+        return _question(request, reverse("containers:ask", args=[pk, action]))
+    operation = _ask(request, container, action, _params(action, request.POST))
     return submitted(request, operation, to=reverse("containers:list") if action == "remove" else "")
+
+
+@require_safe
+@requires("container.read")
+def ask(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
+    """What a stop, a restart or a pause would do to others, and the button that does it."""
+    actor, container = actor_of(request), _get(request, pk)
+    if action not in ASKED_FIRST:
+        raise Http404("There is no such question.")
+    require(actor, f"container.{action}", container)
+    plan = preview(lambda: operations.request(container, action, actor=actor), actor=actor)
+    verb = action.capitalize()
+    context = {
+        "container": container, "plan": plan, "title": f"{verb} {container}?", "button": f"{verb} container",
+        "action": reverse("containers:act", args=[pk, action]),
+    }  # fmt: skip
+    return _dialog(request, "containers/ask.html", context)
 
 
 @require_safe
@@ -61,7 +91,9 @@ def kill(request: HttpRequest, pk: UUID) -> HttpResponse:
     require(actor_of(request), "container.kill", container)
     if form.is_valid():
         return submitted(request, _ask(request, container, "kill", form.cleaned_data), to=_page(pk))
-    return _dialog(request, "containers/kill.html", {"container": container, "form": form})
+    actor = actor_of(request)
+    plan = preview(lambda: operations.request(container, "kill", actor=actor), actor=actor)
+    return _dialog(request, "containers/kill.html", {"container": container, "form": form, "plan": plan})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -74,7 +106,8 @@ def rename(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = RenameForm(request.POST or None, container=container, initial={"name": container.name})
     if form.is_valid():
         return submitted(request, _ask(request, container, "rename", form.cleaned_data), to=_page(pk))
-    return _dialog(request, "containers/rename.html", {"container": container, "form": form})
+    plan = plans.renamed(container)
+    return _dialog(request, "containers/rename.html", {"container": container, "form": form, "plan": plan})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -129,6 +162,13 @@ def _bulk_answer(request: HttpRequest, action: str, done: int, refusals: list[st
 
 def _ask(request: HttpRequest, container: Container, action: str, params: dict[str, Any]) -> Operation:
     return operations.request(container, action, actor=actor_of(request), params=params)
+
+
+def _question(request: HttpRequest, url: str) -> HttpResponse:
+    """Leads to a question: as a dialog over the page for htmx, else as a page of its own."""
+    if "HX-Request" not in request.headers:
+        return HttpResponseRedirect(url)
+    return HttpResponse(status=204, headers={"HX-Trigger": json.dumps({"slipway:ask": {"url": url}})})
 
 
 def _dialog(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:

@@ -183,20 +183,26 @@ def stopping(operation: Operation, actor: Actor) -> Plan:
 def renaming(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.rename``."""
     container = target(operation)
-    if container is None:
-        return Plan(lead="It is gone.")
-    plan = Plan(
-        button="Rename", changed=[Item(container.name, f"is called {operation.params.get('name', '')} then")]
+    return (
+        renamed(container, str(operation.params.get("name", ""))) if container else Plan(lead="It is gone.")
     )
+
+
+def renamed(container: Container, name: str = "") -> Plan:
+    """What another name does; its processes notice nothing."""
+    called = f"is called {name} then" if name else "gets another name"
+    plan = Plan(button="Rename", changed=[Item(container.name, called)])
     own = [str(n.get("name")) for n in container.networks if n.get("name") not in ("bridge", "host", "none")]
     if own:
-        plan.affected.append(
-            Item(
-                f"Others on {listed(own)}",
-                f'reach it by its new name; "{container.name}" is not found any more',
-            )
-        )
+        words = f'reach it by its new name; "{container.name}" is not found any more'
+        plan.affected.append(Item(f"Others on {listed(own)}", words))
+    plan.kept.append(Item("Everything else", "it is not restarted"))
     return plan
+
+
+def reaches_others(container: Container, actor: Actor) -> bool:
+    """Whether to stop it would cut off other containers, or lose it."""
+    return container.state in _LIVE and (container.auto_remove or bool(dependents(container, actor)))
 
 
 def dependents(container: Container, actor: Actor) -> list[Item]:

@@ -15,6 +15,7 @@ container_urls = [
     path("<uuid:pk>/history/", views.history, name="history"),
     path("<uuid:pk>/inspect/", views.inspect, name="inspect"),
     path("<uuid:pk>/do/<slug:action>/", act_views.act, name="act"),
+    path("<uuid:pk>/ask/<slug:action>/", act_views.ask, name="ask"),
     path("<uuid:pk>/remove/", act_views.remove, name="remove"),
     path("<uuid:pk>/kill/", act_views.kill, name="kill"),
     path("<uuid:pk>/copy/", copy_views.copy, name="copy"),
@@ -26,6 +27,7 @@ volume_urls = [
     path("", volume_views.volume_list, name="list"),
     path("create/", volume_views.volume_create, name="create"),
     path("<uuid:pk>/", volume_views.volume_detail, name="detail"),
+    path("<uuid:pk>/ask/<slug:action>/", act_views.ask, name="ask"),
     path("<uuid:pk>/remove/", volume_views.volume_remove, name="remove"),
 ]
 network_urls = [path("", volume_views.network_list, name="list")]

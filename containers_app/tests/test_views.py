@@ -496,3 +496,29 @@ def test_a_row_of_a_container_carries_its_id(client_for: ClientFor, bob: User, w
     found = re.search(r'data-row="([^"]+)"', client_for(bob).get("/containers/").content.decode())
     assert found
     assert UUID(found[1]) == web.pk
+
+
+def test_a_stop_that_cuts_off_others_is_asked_first(
+    client_for: ClientFor, bob: User, web: Container, engine: Engine, team: Team
+) -> None:
+    browser, stop = client_for(bob), f"/containers/{web.pk}/do/stop/"
+    browser.post(stop)
+    assert Operation.objects.count() == 1
+    Operation.objects.all().delete()
+    shares = {"HostConfig": {"NetworkMode": f"container:{web.native_id}"}}
+    make_container(engine, team, "sidecar", inspect=shares)
+    make_container(engine, None, "stranger", inspect=shares)
+
+    answer = browser.post(stop, headers=HTMX)
+    assert json.loads(answer.headers["HX-Trigger"]) == {
+        "slipway:ask": {"url": f"/containers/{web.pk}/ask/stop/"}
+    }
+    assert browser.post(stop)["Location"] == f"/containers/{web.pk}/ask/stop/"
+    question = browser.get(f"/containers/{web.pk}/ask/stop/").content.decode()
+    for words in ("sidecar", "1 container of another team", "shares its network", "Stop container"):
+        assert words in question, words
+    assert "stranger" not in question
+    assert not Operation.objects.exists()
+    browser.post(stop, {"sure": "1"})
+    assert Operation.objects.get().kind == "container.stop"
+    assert browser.get(f"/containers/{web.pk}/ask/remove/").status_code == 404

@@ -31,6 +31,8 @@ export function keepDialogs() {
     link.closest('[popover]')?.hidePopover()
     openFrom(link.dataset.dialogFrom)
   })
+  // What was asked for at a click turned out to cut off others: the question first.
+  document.addEventListener('slipway:ask', event => openFrom(event.detail.url))
   onClick('[data-dialog]', (button, event) => {
     event.preventDefault()
     button.closest('[popover]')?.hidePopover()
