@@ -25,10 +25,10 @@ def test_the_trash_shows_what_can_be_taken_back_to_those_who_may_see_it(
 ) -> None:
     page = client_for(bob).get("/trash/").content.decode()
     assert "web" in page
-    assert "Take web back" in page
+    assert "Take back web" in page
     page = client_for(vic).get("/trash/").content.decode()
     assert "web" in page
-    assert "Take web back" not in page
+    assert "Take back web" not in page
     assert "The trash is empty" in client_for(charlie).get("/trash/").content.decode()
     assert "Nothing in the trash matches" in client_for(bob).get("/trash/?q=other").content.decode()
 

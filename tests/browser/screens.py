@@ -170,6 +170,8 @@ SCREENS: Mapping[str, Screen] = {
     "container-recreate-page": Screen("/containers/{shop-web-1}/recreate/"),
     "operation-gate": Screen("/operations/{gate}/", _gate_log),
     "container-kill": Screen("/containers/{session-store}/", _dialog("Kill…")),
+    "container-copy": Screen("/containers/{orders}/copy/"),
+    "container-ask": Screen("/containers/{orders}/ask/stop/"),
     "container-remove-page": Screen("/containers/{session-store}/remove/"),
     "images": Screen("/images/"),
     "image": Screen("/images/{demo/reports:2.1.0}/"),
@@ -182,6 +184,9 @@ SCREENS: Mapping[str, Screen] = {
     "volumes": Screen("/volumes/"),
     "volume": Screen("/volumes/{shop-data}/"),
     "volume-create": Screen("/volumes/create/"),
+    "trash": Screen("/trash/"),
+    "trash-empty": Screen("/trash/empty/"),
+    "trash-none": Screen("/trash/?q=nothing-is-called-so"),
     "volume-remove": Screen("/volumes/{shop-data}/remove/"),
     "networks": Screen("/networks/"),
     "prune": Screen(

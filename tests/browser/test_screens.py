@@ -68,6 +68,10 @@ def things(
     found["done operation"] = built["id"]
     for action in ("unpause", "restart", "pause"):
         _operation(live_app, token, f"/containers/{found['search-indexer']}/{action}/")
+    status, gone = live_app.api(
+        token, "DELETE", f"/api/v1/containers/{found['old-website']}/", Prefer="wait=60"
+    )
+    assert (status, gone["state"]) == (200, "succeeded"), gone
     yield Things(found)
     for tag in ("hello:1", "broken:1", "worse:1"):
         if docker_client.images.list(name=tag):
