@@ -190,13 +190,14 @@ def renaming(operation: Operation, actor: Actor) -> Plan:
 
 def renamed(container: Container, name: str = "") -> Plan:
     """What another name does; its processes notice nothing."""
-    called = f"is called {name} then" if name else "gets another name"
-    plan = Plan(button="Rename", changed=[Item(container.name, called)])
+    plan = Plan(button="Rename")
+    if name:
+        plan.changed.append(Item(container.name, f"is called {name} then"))
     own = [str(n.get("name")) for n in container.networks if n.get("name") not in ("bridge", "host", "none")]
     if own:
         words = f'reach it by its new name; "{container.name}" is not found any more'
         plan.affected.append(Item(f"Others on {listed(own)}", words))
-    plan.kept.append(Item("Everything else", "it is not restarted"))
+    plan.kept.append(Item("Everything else", more="it is not restarted"))
     return plan
 
 
