@@ -12,7 +12,7 @@ from tests import machine
 from tests.browser.visitor import Visitor
 
 WRITES = (
-    "trap 'exit 0' TERM; mkdir -p /data; echo precious > /root/kept.txt; echo more > /data/inside;"
+    "trap 'exit 0' TERM; mkdir -p /data /srv; echo precious > /srv/kept.txt; echo more > /data/inside;"
     " while :; do sleep 1 & wait $!; done"
 )
 SICK = "FROM {base}\nHEALTHCHECK --interval=1s --retries=1 CMD echo database is away; exit 1\n"
@@ -53,12 +53,12 @@ def test_a_removal_names_what_would_be_lost_and_one_click_takes_it_back(
         network="undo-net",
         volumes=["undo-data:/data"],
     )
-    machine.wait_for(lambda: made.exec_run("cat /root/kept.txt").exit_code == 0, 10, "it has written nothing")
+    machine.wait_for(lambda: made.exec_run("cat /srv/kept.txt").exit_code == 0, 10, "it has written nothing")
     open_page(admin, live_app, "writes")
     choose(admin, "Remove…")
     dialog = page.locator("dialog[open]")
     told = dialog.inner_text()
-    for words in ("1 changed file", "/root", "9 B", "undo-data", "undo-net", "taken back for 24 h"):
+    for words in ("1 changed file", "/srv", "9 B", "undo-data", "undo-net", "taken back for 24 h"):
         assert words in told, told
     admin.shot("undo-1-remove")
     dialog.get_by_role("button", name="Remove container").click()
@@ -75,7 +75,7 @@ def test_a_removal_names_what_would_be_lost_and_one_click_takes_it_back(
     admin.shot("undo-3-back")
     back = docker_client.containers.get("writes")
     assert back.id == made.id
-    assert back.exec_run("cat /root/kept.txt /data/inside").output == b"precious\nmore\n"
+    assert back.exec_run("cat /srv/kept.txt /data/inside").output == b"precious\nmore\n"
     assert list(back.attrs["NetworkSettings"]["Networks"]) == ["undo-net"]
     back.remove(force=True)
     network.remove()
