@@ -27,6 +27,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
@@ -185,8 +186,14 @@ def start(directory: Path, *, bound: bool = False) -> str:
     subprocess.run(["ip", "address", "add", address, "dev", bridge], check=True)
     subprocess.run(["ip", "link", "set", bridge, "alias", str(directory), "up"], check=True)
     # Its own key: engines before 23 would else all report the ID in /etc/docker/key.json.
-    key = {"deprecated-key-path": f"{directory}/key.json"} if _major_version() < 23 else {}
-    (directory / "daemon.json").write_text(json.dumps(key))
+    settings: dict[str, Any] = (
+        {"deprecated-key-path": f"{directory}/key.json"} if _major_version() < 23 else {}
+    )
+    if (directory / "data").exists() and "docker0" in _bridges():
+        # Started again with pools of its own, an engine removes docker0, which is the machine's own engine's; unless
+        # it expects its containers to have gone on without it.
+        settings["live-restore"] = True
+    (directory / "daemon.json").write_text(json.dumps(settings))
     # A resolver that refuses at once: without a network, a missing image else takes 20 to 30 s to fail.
     (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     options = {

@@ -126,3 +126,22 @@ def test_pinned_packages_have_hashes_and_no_addresses() -> None:
         pins = re.findall(r"^[\w.-]+==", text, re.MULTILINE)
         assert len(pins) == len(re.findall(r"^[\w.-]+==.*\\\n    --hash=", text, re.MULTILINE)), path.name
     assert '"resolved"' not in (ROOT / "package-lock.json").read_text()
+
+
+def _links() -> str:
+    return subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+
+
+def test_an_engine_that_is_started_again_leaves_the_machines_own_bridge_alone() -> None:
+    folder, ours = short_folder(), "docker0" not in _links()
+    if ours:
+        subprocess.run(["ip", "link", "add", "docker0", "type", "bridge"], check=True)
+    try:
+        for _ in range(2):
+            dockerd.start(folder, bound=True)
+            dockerd.stop(folder)
+        assert "docker0" in _links()
+    finally:
+        dockerd.stop(folder, purge=True)
+        if ours:
+            subprocess.run(["ip", "link", "delete", "docker0"], capture_output=True)
