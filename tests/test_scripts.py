@@ -128,19 +128,21 @@ def test_pinned_packages_have_hashes_and_no_addresses() -> None:
     assert '"resolved"' not in (ROOT / "package-lock.json").read_text()
 
 
-def _links() -> str:
-    return subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
-
-
+@pytest.mark.engine
+@pytest.mark.slow
 def test_an_engine_that_is_started_again_leaves_the_machines_own_bridge_alone() -> None:
-    folder, ours = short_folder(), "docker0" not in _links()
+    folder, ours = short_folder(), "docker0" not in dockerd._bridges()
+    if os.geteuid() != 0:
+        with pytest.raises(dockerd.EngineError, match="Only root"):
+            dockerd.start(folder)
+        return
     if ours:
         subprocess.run(["ip", "link", "add", "docker0", "type", "bridge"], check=True)
     try:
         for _ in range(2):
             dockerd.start(folder, bound=True)
             dockerd.stop(folder)
-        assert "docker0" in _links()
+        assert "docker0" in dockerd._bridges()
     finally:
         dockerd.stop(folder, purge=True)
         if ours:
