@@ -8,15 +8,21 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery import Celery
+from django.conf import settings
 from django.db import connection
 
 from accounts.models import Team, User
+from operations import services
 from operations.models import Engine
 from scripts import dockerd
 from tests import machine
 from tests.chaos import Faulty
+from tests.faults import tally
+from tests.faults.mortal import MortalRedis
 from tests.faults.site import Site
 
 
@@ -90,6 +96,30 @@ def processes(site: Site, redis_url: str) -> Iterator[Start]:
 
 
 @pytest.fixture
+def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[MortalRedis]:
+    found = MortalRedis()
+    app = Celery("tests", broker=f"redis+socket://{found.path}?virtual_host=0", set_as_current=False)
+    app.conf.update(
+        task_default_queue="slipway",
+        broker_transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS,
+    )
+    monkeypatch.setattr(services, "current_app", app)
+    yield found
+    app.close()
+    found.kill()
+
+
+@pytest.fixture
 def nursery(start: Start) -> subprocess.Popen[bytes]:
     """Carries each operation out in a process of its own, which may die alone."""
     return start("nursery")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The tables of faults and kinds: docs/reliability.md keeps them."""
+    reports = [report for status in ("passed", "failed") for report in terminalreporter.stats.get(status, [])]
+    said = [pair for report in reports if report.when == "call" for pair in report.user_properties]
+    for title, lines in tally.tables(said):
+        terminalreporter.section(title)
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +11,7 @@ from accounts.models import Membership
 from containers_app.models import Volume
 from operations import services
 from tests import machine
+from tests.faults import tally
 from tests.faults.points import POINTS
 from tests.faults.site import AGAIN, KINDS, Site
 
@@ -65,7 +67,7 @@ def test_what_had_happened_before_the_worker_was_lost_is_not_called_cancelled(
     "point", [point if point in TELLING else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
 )
 def test_a_worker_killed_at_this_point_leaves_one_effect(
-    point: str, site: Site, nursery: subprocess.Popen[bytes]
+    point: str, site: Site, nursery: subprocess.Popen[bytes], record_property: Callable[[str, object], None]
 ) -> None:
     names = {kind: f"{point}-{kind.replace('.', '-')}" for kind in KINDS}
     site.prepare(list(names.items()))
@@ -76,6 +78,7 @@ def test_a_worker_killed_at_this_point_leaves_one_effect(
     assert [kind for kind in KINDS if not died[kind].exists()] == [], "nobody died there"
     told = {kind: (row.state, row.error_code) for kind, row in ended.items()}
     once = {kind: len(site.calls(row, names[kind])) for kind, row in ended.items()}
+    record_property(tally.MATRIX, [[kind, point, f"{told[kind][0]}, {once[kind]} effect"] for kind in KINDS])
     lost = AGAIN if point in BEFORE else set()
     assert told == {kind: ("failed", "lost") if kind in lost else ("succeeded", "") for kind in KINDS}
     assert once == {kind: 0 if kind in lost else 1 for kind in KINDS}

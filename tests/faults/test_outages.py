@@ -9,22 +9,18 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from celery import Celery
-from django.conf import settings
 from django.db import connection
 
 from conftest import BUSYBOX
 from dashboard import invariants
 from operations import runner, services, tasks
 from operations.models import Operation
-from scripts import dockerd
 from tests import machine
-from tests.chaos import Faulty
 from tests.faults.conftest import Start, processes
+from tests.faults.mortal import MortalRedis, mortal_site
 from tests.faults.site import KINDS, SLEEPY, Site
 from tests.faults.test_zombies import gone
 
@@ -53,41 +49,7 @@ def put(site: Site, name: str, command: list[str]) -> None:
 # --- Redis -------------------------------------------------------------------------------------------
 
 
-class OwnRedis:
-    """A Redis that may be killed; the one of the session serves the other tests."""
-
-    def __init__(self) -> None:
-        self.path = machine.short_folder() / "r.sock"
-        self.url = f"unix://{self.path}?db=0"
-        self._running = machine.redis_at(self.path)
-        self._running.__enter__()
-
-    def empty(self) -> None:
-        """Killed, and started again with nothing in it."""
-        self.kill()
-        self._running = machine.redis_at(self.path)
-        self._running.__enter__()
-
-    def kill(self) -> None:
-        self._running.__exit__(None, None, None)
-        self.path.unlink(missing_ok=True)
-
-
-@pytest.fixture
-def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnRedis]:
-    found = OwnRedis()
-    app = Celery("tests", broker=f"redis+socket://{found.path}?virtual_host=0", set_as_current=False)
-    app.conf.update(
-        task_default_queue="slipway",
-        broker_transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS,
-    )
-    monkeypatch.setattr(services, "current_app", app)
-    yield found
-    app.close()
-    found.kill()
-
-
-def test_a_redis_that_comes_back_empty_loses_no_queued_operation(site: Site, own_redis: OwnRedis) -> None:
+def test_a_redis_that_comes_back_empty_loses_no_queued_operation(site: Site, own_redis: MortalRedis) -> None:
     with processes(site, own_redis.url) as begin:
         keeper = begin("worker")
         worker = worker_pid(site, keeper)
@@ -104,7 +66,9 @@ def test_a_redis_that_comes_back_empty_loses_no_queued_operation(site: Site, own
 
 
 @pytest.mark.long
-def test_without_any_redis_operations_are_carried_out_all_the_same(site: Site, own_redis: OwnRedis) -> None:
+def test_without_any_redis_operations_are_carried_out_all_the_same(
+    site: Site, own_redis: MortalRedis
+) -> None:
     with processes(site, own_redis.url) as begin:
         begin("worker")
         site.wait([site.ask("volume.create", "before")])
@@ -197,46 +161,26 @@ def test_workers_killed_at_random_under_load_lose_nothing(site: Site, start: Sta
 def test_an_engine_killed_under_running_operations_leaves_the_truth(
     transactional_db: None, team, tara, redis_server: str, tmp_path: Path
 ) -> None:
-    from operations.models import Engine
-
-    folder = machine.short_folder()
-    url = dockerd.start(folder, bound=True)
-    door = Faulty(folder / "d.sock", url).open()
-    (tmp_path / "plan").mkdir()
-    try:
-        client = machine.docker_client(url)
-        machine.import_busybox(client, BUSYBOX)
-        engine = Engine.objects.create(name="mortal", endpoint=door.url, status=Engine.Status.ONLINE)
-        site = Site(engine, door, client, team, tara, tmp_path / "plan")
+    with mortal_site(team, tara, tmp_path / "plan") as (engine, site), processes(site, redis_server) as begin:
+        begin("nursery")
+        for n in range(3):
+            put(site, f"slow-{n}", SLOW)
+        asked = [site.ask("container.stop", f"slow-{n}", timeout=20) for n in range(3)]
+        asked += [site.ask("container.run", f"run-{n}") for n in range(3)]
+        asked += [site.ask("image.build", "built", dockerfile=LONG_BUILD)]
+        machine.wait_for(lambda: site.door.effects("kill") and site.door.effects("create"), 30, "not begun")
+        engine.kill()
+        engine.start()
+        ended = site.wait(asked, 90)
+        assert {row.state for row in ended} <= {"succeeded", "failed"}
         site.look()
-        with processes(site, redis_server) as begin:
-            begin("nursery")
-            for n in range(3):
-                put(site, f"slow-{n}", SLOW)
-            asked = [site.ask("container.stop", f"slow-{n}", timeout=20) for n in range(3)]
-            asked += [site.ask("container.run", f"run-{n}") for n in range(3)]
-            asked += [site.ask("image.build", "built", dockerfile=LONG_BUILD)]
-            machine.wait_for(lambda: door.effects("kill") and door.effects("create"), 30, "not begun")
-            os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
-            dockerd.stop(folder)
-            # Nobody may have waited for its dead containerd: the next engine would take it for alive.
-            (folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
-            dockerd.start(folder, bound=True)
-            ended = site.wait(asked, 90)
-            assert {row.state for row in ended} <= {"succeeded", "failed"}
-            site.look()
-            for row in ended:
-                found = [c for c in client.api.containers(all=True) if row.target_name in c["Names"][0]]
-                if row.kind == "container.run":
-                    assert bool(found) == (row.state == "succeeded")
-                elif row.kind == "container.stop" and row.state == "succeeded":
-                    assert found[0]["State"] == "exited"
-            site.holds()
-        site.close()
-        client.close()
-    finally:
-        door.shut()
-        dockerd.stop(folder, purge=True)
+        for row in ended:
+            found = [c for c in site.docker.api.containers(all=True) if row.target_name in c["Names"][0]]
+            if row.kind == "container.run":
+                assert bool(found) == (row.state == "succeeded")
+            elif row.kind == "container.stop" and row.state == "succeeded":
+                assert found[0]["State"] == "exited"
+        site.holds()
 
 
 def test_a_build_that_takes_longer_than_it_may_is_ended_on_the_engine_too(site: Site, start: Start) -> None:

@@ -1,0 +1,340 @@
+"""Somebody who asks for everything, while everything under it dies: wishes of every kind, and a deck of faults."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import re
+import signal
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from django.utils import timezone
+
+from accounts.access import Actor
+from conftest import BUSYBOX
+from containers_app import prune_plans
+from containers_app.unused import unused
+from engine import names
+from images_app import operations as images
+from images_app.models import Image, Tag
+from operations import trash
+from operations.models import Operation, TrashItem
+from operations.services import Refused
+from tests import machine
+from tests.chaos import Request
+from tests.faults import tally
+from tests.faults.conftest import Start
+from tests.faults.mortal import MortalEngine, MortalRedis
+from tests.faults.site import CALLS, KINDS, Site
+
+QUIET = ["sh", "-c", "trap exit TERM; sleep 10000 & wait"]
+"""Many of them run at once: they must not keep the machine busy."""
+ROUNDS = 11
+THEN = {
+    "container.pause": "container.unpause", "container.remove": "container.purge", "volume.remove": "volume.restore",
+    "image.tag": "image.untag", "image.remove": "image.restore",
+}  # fmt: skip
+"""What is asked for once that has succeeded."""
+RUNNING = {"stop", "restart", "kill", "pause", "recreate", "back", "web"}
+"""Containers for these run before it is asked for."""
+DECK = [
+    *["worker"] * 6, *["workers"] * 2, *["web"] * 3, *["redis"] * 2, "engine", *["reset"] * 2,
+    *["blackhole_response"] * 2, *["cut"] * 2, *["hang"] * 2,
+]  # fmt: skip
+CHANGES = r"^(POST|DELETE) \S*/(containers|volumes|images|build)"
+ONCE = {
+    **{kind: CALLS[kind] for kind in KINDS if kind not in ("container.start", "container.stop", "container.pause")},
+    "container.remove": r"POST \S*/containers/{id}/rename\?\S*name=slipway-trash-{hex}",
+    "container.restore": r"POST \S*/containers/{id}/rename\?\S*name={name}$",
+    "container.purge": r"DELETE \S*/containers/{id}\b",
+    "container.recreate": r"POST \S*/containers/create\?\S*name=slipway-new-{hex}",
+    "volume.restore": r"POST \S*/volumes/create",
+}  # fmt: skip
+"""The one request with which the engine does it. A second start, stop or pause is no second effect."""
+
+
+@dataclass
+class Wish:
+    """``then``: what is to be asked for after it."""
+
+    kind: str
+    name: str
+    then: str = ""
+    operation: Operation | None = None
+
+
+def wishes(dice: random.Random) -> list[Wish]:
+    """A round has each kind once, in any order."""
+    found = []
+    for n in range(ROUNDS):
+        one = [Wish(kind, f"s{n}-{kind.replace('.', '-')}", THEN.get(kind, "")) for kind in KINDS]
+        one += [
+            Wish("container.remove", f"s{n}-container-back", "container.restore"),
+            Wish("container.recreate", f"s{n}-container-recreate"),
+            Wish("image.remove", f"s{n}-image-remove", "image.restore"),
+            Wish("engine.prune", f"s{n}-junk"),
+        ]
+        dice.shuffle(one)
+        found += one
+    return found
+
+
+class Storm:
+    """`prepare`, then `strike` with each card of the deck, then `settle`."""
+
+    def __init__(
+        self, site: Site, engine: MortalEngine, redis: MortalRedis, alice: Actor, dice: random.Random
+    ) -> None:
+        self.site, self.engine, self.redis, self.alice, self.dice = site, engine, redis, alice, dice
+        self.wishes = wishes(dice)
+        self.asked: list[Wish] = []
+        self.web = [Wish("container.stop", f"s{n}-container-web") for n in range(DECK.count("web"))]
+        self.operations: list[Operation] = []
+        self.strikes: list[tally.Strike] = []
+        self.recoveries = tally.Recoveries()
+
+    def prepare(self) -> None:
+        """Makes all that will be asked about."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._prepare, [*self.wishes, *self.web]))
+        self.site.look()
+
+    def _prepare(self, wish: Wish) -> None:
+        api = self.site.docker.api
+        if wish.kind == "volume.remove":
+            api.create_volume(wish.name)
+        elif wish.kind == "engine.prune":
+            for n in range(2):
+                api.create_volume(f"{wish.name}-{n}")
+        elif wish.kind == "image.remove":
+            api.import_image_from_data(
+                _one_file(wish.name),
+                repository=f"faults/{wish.name}",
+                tag="1",
+                changes=[f"LABEL name={wish.name}"],
+            )
+        elif wish.kind.startswith("container.") and wish.kind != "container.run":
+            host = api.create_host_config(network_mode="none")
+            made = api.create_container(BUSYBOX, QUIET, name=wish.name, host_config=host)
+            if _runs(wish):
+                api.start(made["Id"])
+
+    # Asking
+
+    def ask(self, number: int) -> None:
+        """The next so many wishes, and what follows from those that have been fulfilled."""
+        for _ in range(min(number, len(self.wishes))):
+            wish = self.wishes.pop(0)
+            self._keep(wish, self._ask(wish))
+        self.follow_up()
+
+    def follow_up(self) -> bool:
+        """Asks for what follows; whether anything may still follow."""
+        waiting = [wish for wish in self.asked if wish.then and wish.operation]
+        states = dict(
+            Operation.objects.filter(pk__in=[w.operation.pk for w in waiting if w.operation]).values_list(
+                "pk", "state"
+            )
+        )
+        for wish in waiting:
+            assert wish.operation is not None
+            state = states[wish.operation.pk]
+            if state in Operation.ENDED:
+                kind, wish.then = wish.then, ""
+                if state == "succeeded":
+                    self._keep(Wish(kind, wish.name), self._follow(kind, wish))
+        return any(wish.then for wish in self.asked)
+
+    def _keep(self, wish: Wish, operation: Operation | None) -> None:
+        if operation is not None:
+            self.asked.append(replace(wish, operation=operation))
+            self.operations.append(operation)
+
+    def _ask(self, wish: Wish) -> Operation | None:
+        site = self.site
+        if wish.kind == "engine.prune":
+            return self._prune(wish)
+        if wish.kind == "container.run":
+            return site.ask(wish.kind, wish.name, command=QUIET)
+        if wish.kind == "container.remove":
+            return site.ask(wish.kind, wish.name, force=True)
+        if wish.kind == "container.recreate":
+            return site.ask(wish.kind, wish.name, pull=False, gate={"timeout": 20, "steady": 1})
+        if wish.kind == "image.remove":
+            image = Image.objects.get(engine=site.engine, tags__name=f"faults/{wish.name}:1")
+            return images.request_remove(image, actor=site.actor)
+        return site.ask(wish.kind, wish.name)
+
+    def _prune(self, wish: Wish) -> Operation | None:
+        """Of what nobody uses, this round's alone; the rest is still to be asked about."""
+        found = unused(self.site.engine, None)
+        junk = [item for item in found.found["named_volumes"] if item["name"].startswith(f"{wish.name}-")]
+        chosen = replace(found, found={key: [] for key in found.found} | {"named_volumes": junk})
+        plan = prune_plans.freeze(chosen, ["named_volumes"], actor=self.alice)
+        try:
+            return prune_plans.request_prune(plan.pk, actor=self.alice)
+        except Refused:  # the one of the round before has not ended
+            self.wishes.append(wish)
+            return None
+
+    def _follow(self, kind: str, wish: Wish) -> Operation | None:
+        assert wish.operation is not None
+        actor = self.site.actor
+        if kind == "container.unpause":
+            return self.site.ask(kind, wish.name)
+        if kind == "image.untag":
+            return images.request_untag(Tag.objects.get(name=f"faults/{wish.name}:1"), actor=actor)
+        item = TrashItem.objects.get(operation=wish.operation)
+        return (trash.purge if kind.endswith("purge") else trash.restore)(item, actor=actor)
+
+    # Faults
+
+    def begin(self, begin: Start) -> None:
+        """Two workers and a gateway, with the product's own times."""
+        self.start = begin
+        self.keepers = [begin("worker", FAULTS_PACE="product") for _ in range(2)]
+        begin("gateway", FAULTS_PACE="product")
+        self.workers = {keeper.pid: self._worker(keeper) for keeper in self.keepers}
+        self.recoveries.start()
+
+    def _worker(self, keeper: subprocess.Popen[bytes], besides: int = 0) -> int:
+        said = self.site.plan.folder / f"worker-{keeper.pid}"
+
+        def found() -> int:
+            pid = int(said.read_text() or 0) if said.exists() else 0
+            return pid if pid != besides else 0
+
+        return int(machine.wait_for(found, 60, "no worker"))
+
+    def strike(self, card: str, number: int) -> None:
+        """This fault, with so many wishes asked for before and while it lasts."""
+        self.ask(number - number // 3)
+        time.sleep(self.dice.uniform(0.05, 0.8))
+        began = timezone.now()
+        ids = None
+        if card in ("worker", "workers"):
+            chosen = self.keepers if card == "workers" else [self.dice.choice(self.keepers)]
+            ids = frozenset(pk for keeper in chosen for pk in self._kill(keeper))
+        elif card == "web":
+            ids = frozenset([self._dying_web()])
+        else:
+            getattr(self, f"_{card}", lambda _: self._lose(card, number // 3))(number // 3)
+        self.strikes.append(tally.Strike(NAMES[card], began, timezone.now(), ids))
+        self.ask(number // 3 if ids is not None else 0)
+
+    def _kill(self, keeper: subprocess.Popen[bytes]) -> list[object]:
+        """Stopped first, so that what it holds does not change while that is read."""
+        pid, since = self.workers[keeper.pid], time.monotonic()
+        os.kill(pid, signal.SIGSTOP)
+        held = list(
+            Operation.objects.filter(
+                state__in=("running", "unknown"), lease_owner__contains=f":{pid}:"
+            ).values_list("pk", "fence")
+        )
+        os.kill(pid, signal.SIGKILL)
+        self.recoveries.watch(held, since)
+        self.workers[keeper.pid] = self._worker(keeper, besides=pid)
+        return [pk for pk, _ in held]
+
+    def _dying_web(self) -> object:
+        wish, user = self.web.pop(), self.site.actor.user
+        assert user is not None
+        row = self.site.row(wish.name)
+        dead = self.start("accept", FAULTS_WISH=f"{user.pk} {row.pk} stop", FAULTS_PACE="product")
+        assert dead.wait(60) == 9
+        operation = Operation.objects.get(target_id=str(row.pk))
+        self._keep(wish, operation)
+        return operation.pk
+
+    def _redis(self, number: int) -> None:
+        self.redis.kill()
+        self.ask(number)
+        time.sleep(self.dice.uniform(0.2, 2))
+        self.redis.start()
+
+    def _engine(self, number: int) -> None:
+        self.engine.kill()
+        self.ask(number)
+        self.engine.start()
+        left = [wish.name for wish in [*self.wishes, *self.web] if _runs(wish)]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self.site.docker.api.start, left))
+
+    def _lose(self, mode: str, number: int) -> None:
+        fault = self.site.door.fail(mode, CHANGES, times=2)
+        self.ask(number)
+        until = time.monotonic() + 5
+        while fault.hits < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        self.site.door.heal()
+
+    def _cut(self, number: int) -> None:
+        self.site.door.shut()
+        self.ask(number)
+        time.sleep(self.dice.uniform(0.2, 2))
+        self.site.door.open()
+
+    def _hang(self, number: int) -> None:
+        self.site.door.fail("hang", r".")
+        self.ask(number)
+        time.sleep(self.dice.uniform(2, 5))
+        self.site.door.heal()
+
+    # Afterwards
+
+    def settle(self, seconds: float) -> list[Operation]:
+        """All as they have ended, with whatever follows."""
+        until = time.monotonic() + seconds
+        while (self.wishes or self.follow_up()) and time.monotonic() < until:
+            self.ask(20)
+            time.sleep(0.2)
+        ended = self.site.wait(self.operations, max(1, until - time.monotonic()))
+        self.recoveries.stop()
+        return ended
+
+    def twice(self, rows: list[Operation]) -> Iterator[str]:
+        """What the engine did more than once for one operation."""
+        for row in rows:
+            if len(found := self._calls(row)) > 1:
+                yield f"{row.pk} {row.kind} {row.target_name}: {[str(r) for r in found]}"
+        made = [
+            one["Labels"].get(names.OPERATION_LABEL, "") for one in self.site.docker.api.containers(all=True)
+        ]
+        yield from (f"{key}: {made.count(key)} containers" for key in {*made} - {""} if made.count(key) > 1)
+
+    def _calls(self, row: Operation) -> list[Request]:
+        if row.kind not in ONCE:
+            return []
+        name = row.target_name.removeprefix("faults/").removesuffix(":1")
+        line = ONCE[row.kind].format(
+            id=row.params.get("native_id", ""), name=re.escape(name), hex=row.pk.hex[:12]
+        )
+        found = self.site.door.effects(line)
+        labelled = row.kind in ("volume.create", "volume.restore")
+        return [r for r in found if str(row.pk) in r.body] if labelled else found
+
+
+NAMES = {
+    "worker": tally.WORKER, "workers": tally.WORKER, "web": tally.WEB, "redis": tally.REDIS, "engine": tally.ENGINE,
+    "reset": tally.LOST, "blackhole_response": tally.LOST, "cut": tally.CUT, "hang": tally.HUNG,
+}  # fmt: skip
+
+
+def _runs(wish: Wish) -> bool:
+    return wish.name.rpartition("-")[2] in RUNNING
+
+
+def _one_file(text: str) -> bytes:
+    """An archive with one file."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        entry = tarfile.TarInfo("said")
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text.encode()))
+    return out.getvalue()
