@@ -47,9 +47,28 @@ def _is_gone(ctx: Context) -> bool | None:
 
 
 def _after(ctx: Context) -> None:
+    _tidy(ctx)
     sync.refresh_volumes(ctx.operation.engine, ctx.engine)
     # Whoever listed images while the volume was copied has seen the empty one that this takes.
     image_sync.reconcile(ctx.operation.engine, ctx.engine)
+
+
+def _tidy(ctx: Context) -> None:
+    """What is left where an answer or a worker was lost: the container for reading and filling, half a copy."""
+    left = ctx.engine.find_by_operation(str(ctx.operation.pk))
+    if left:
+        ctx.check_fence()
+        with suppress(NotFound):
+            ctx.engine.remove(left.native_id, force=True)
+        sync.refresh(ctx.operation.engine, ctx.engine, left.native_id)
+    item = trash.of(ctx.operation)
+    if item and item.state == trash.State.GOING and _there(ctx, item.native_id) is not None:
+        _give_up(item)
+
+
+def _give_up(item: TrashItem) -> None:
+    trash.file_of(f"{item.pk}.tar").unlink(missing_ok=True)
+    trash.give_up(item)
 
 
 @operation("volume.create", label="Create volume", doing="Creating volume", repeatable=True, verify=_is_made)
@@ -120,8 +139,7 @@ def _copied(ctx: Context, found: VolumeInfo) -> TrashItem:
                 should_stop=ctx.should_stop, deadline=600,
             )  # fmt: skip
     except errors.EngineError as error:
-        path.unlink(missing_ok=True)
-        trash.give_up(item)
+        _give_up(item)
         if isinstance(error, errors.TooLarge):
             raise errors.TooLarge(f"{error.message} Remove it for good instead.", **error.details) from None
         raise

@@ -6,6 +6,7 @@ Nothing of this is in the product: what it calls is wrapped, in a process of the
 claimed         it has the lease, nothing has been asked of the engine
 before-call     just before the fence is looked at for a change
 created         ``container.run`` alone: the container is made, not started
+reading         ``volume.remove`` alone: the copy of what is in it is on its way
 after-call      the engine has answered a change, nothing has been verified
 before-finish   verified, the rows of the target are true
 in-finish       the end is written, and not committed
@@ -21,7 +22,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from operations import events, runner
 from operations.context import RunContext
@@ -43,6 +44,8 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._engine, name)
+        if name == "read_volume":
+            return lambda volume, out, **options: found(volume, Passing(out, self._passing), **options)
         if name not in CHANGES:
             return found
 
@@ -53,6 +56,20 @@ class Watched:
             return result
 
         return call
+
+    def _passing(self) -> None:
+        self._hook("reading", self._operation)
+
+
+class Passing:
+    """A file that passes a point with what is written into it."""
+
+    def __init__(self, out: IO[bytes], passing: Callable[[], None]) -> None:
+        self._out, self._passing = out, passing
+
+    def write(self, data: bytes) -> int:
+        self._passing()
+        return self._out.write(data)
 
 
 def install(hook: Hook, put: Callable[[Any, str, Any], None] = setattr) -> None:

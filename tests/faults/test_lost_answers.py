@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from conftest import BUSYBOX
-from operations.models import Engine, Operation, OperationEvent
+from operations import services
+from operations.models import Engine, Operation, OperationEvent, TrashItem
 from tests import machine
 from tests.chaos import Faulty
 from tests.faults.conftest import Start
@@ -81,6 +84,39 @@ def test_a_build_whose_connection_breaks_leaves_no_image_and_no_container(
     assert (row.state, row.error_code) == ("failed", "engine_answer_lost")
     machine.wait_for(lambda: not site.docker.api.containers(all=True), 20, "the step goes on", every=0.1)
     assert [i for i in site.docker.api.images() if "faults/broken:1" in (i["RepoTags"] or [])] == []
+    site.holds()
+
+
+def test_a_copy_of_a_volume_that_breaks_off_leaves_nothing_that_holds_the_volume(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    site.prepare([("volume.remove", "held")])
+    site.door.fail("reset", r"POST \S*/containers/create", times=1)
+    (row,) = site.wait([site.ask("volume.remove", "held")])
+    assert (row.state, row.error_code) == ("failed", "engine_answer_lost"), (
+        "nothing of the volume was touched"
+    )
+    assert site.docker.api.containers(all=True) == []
+    (again,) = site.wait([site.ask("volume.remove", "held")])
+    assert again.state == "succeeded"
+    site.holds()
+
+
+def test_a_copy_of_a_volume_whose_worker_died_is_taken_away_though_nobody_goes_on(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    site.prepare([("volume.remove", "held")])
+    died = site.will("volume.remove", "held", "reading")
+    operation = site.ask("volume.remove", "held")
+    machine.wait_for(died.exists, 30, "nobody died there")
+    assert len(site.docker.api.containers(all=True)) == 1
+    services.cancel(operation, actor=site.actor)
+    (row,) = site.wait([operation])
+    assert (row.state, row.error_code) == ("cancelled", "cancelled")
+    assert site.docker.api.containers(all=True) == []
+    assert not TrashItem.objects.exists(), "half a copy is none"
+    assert not list(Path(settings.HOME, "trash").glob("*.tar"))
+    assert [volume["Name"] for volume in site.docker.api.volumes()["Volumes"]] == ["held"]
     site.holds()
 
 
