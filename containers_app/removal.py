@@ -116,10 +116,23 @@ def _is_removed(ctx: Context) -> Result | bool | None:
     info = look(ctx)
     if info is None:
         return True
-    if info.name != name_in_trash(ctx.operation):
+    begun = trash.of(ctx.operation) is not None and not ctx.should_stop()
+    if info.name != name_in_trash(ctx.operation) and not begun:
         return None
-    put_aside(ctx, info)
+    put_aside(ctx, info)  # stopped and without its restart policy it would be neither here nor there
     return _removed(ctx)
+
+
+def _put_right(ctx: Context) -> Result | bool | None:
+    """An attempt before was lost on its way, and nobody may go on: as it was, unless it is in the trash already."""
+    info, item = look(ctx), trash.of(ctx.operation)
+    if info is None or info.name == name_in_trash(ctx.operation):
+        return _is_removed(ctx)
+    if item:
+        _give_policy_back(ctx, item)
+        start_again(ctx, item)
+        trash.give_up(item)
+    return None
 
 
 def _removed(ctx: Context) -> Result:
@@ -128,7 +141,7 @@ def _removed(ctx: Context) -> Result:
 
 @operation(
     "container.remove", label="Remove", doing="Removing", deadline=120, repeatable=True, verify=_is_removed,
-    after=after, plan=plans.removing,
+    half=_put_right, after=after, plan=plans.removing,
 )  # fmt: skip
 def remove(ctx: Context) -> Result:
     """Puts it into the trash, or removes it with its writable layer; ``volumes``: its anonymous volumes too."""

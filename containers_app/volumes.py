@@ -38,7 +38,10 @@ def _is_made(ctx: Context) -> Mapping[str, Any] | bool | None:
 
 def _is_gone(ctx: Context) -> bool | None:
     if _there(ctx, str(ctx.params["native_id"])) is not None:
-        return None
+        if ctx.remembered:
+            return None
+        _tidy(ctx)  # nobody has asked for its removal; as long as the engine is away, this has not ended
+        return False
     item = TrashItem.objects.filter(operation=ctx.operation, state=trash.State.GOING).first()
     if item:  # its file was whole before the removal was asked for
         path = trash.file_of(f"{item.pk}.tar")
@@ -111,6 +114,7 @@ def remove(ctx: Context) -> Mapping[str, Any]:
         return {**result, "changed": False}
     _purge_users(ctx, name)
     item = _copied(ctx, found) if keeps(found, ctx.params) else None
+    ctx.remember(removing=True)
     _remove(ctx, name, force=bool(ctx.params["force"]))
     if item:
         trash.keep(item, path=item.path, size=item.size)
@@ -131,6 +135,7 @@ def _copied(ctx: Context, found: VolumeInfo) -> TrashItem:
     )
     path = trash.file_of(f"{item.pk}.tar")
     ctx.emit(Progress(message="Keeping what is in it"))
+    ctx.check_fence()
     try:
         with path.open("wb") as out:
             path.chmod(0o600)

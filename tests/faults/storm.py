@@ -274,10 +274,9 @@ class Storm:
             time.sleep(0.05)
         self.site.door.heal()
 
-    def _cut(self, number: int) -> None:
+    def _cut(self, _: int) -> None:
         self.site.door.shut()
-        self.ask(number)
-        time.sleep(self.dice.uniform(0.2, 2))
+        time.sleep(self.dice.uniform(0.1, 0.6))
         self.site.door.open()
 
     def _hang(self, number: int) -> None:
@@ -307,6 +306,20 @@ class Storm:
             one["Labels"].get(names.OPERATION_LABEL, "") for one in self.site.docker.api.containers(all=True)
         ]
         yield from (f"{key}: {made.count(key)} containers" for key in {*made} - {""} if made.count(key) > 1)
+
+    def left_over(self, rows: list[Operation]) -> Iterator[str]:
+        """What nobody would ever put right: containers for the meantime, names without one, half a removal."""
+        called = [one["Names"][0].removeprefix("/") for one in self.site.docker.api.containers(all=True)]
+        yield from (name for name in called if name.startswith(("slipway-volume-", "slipway-new-")))
+        for row in rows:
+            back = row.kind == "container.recreate" or (row.kind, row.state) == (
+                "container.restore",
+                "succeeded",
+            )
+            if back and row.target_name not in called:
+                yield f"{row.pk}: after {row.kind} ({row.state}) there is no {row.target_name}"
+        for item in TrashItem.objects.filter(state=TrashItem.State.GOING).select_related("operation"):
+            yield f"{item.name} is on its way into the trash, by {item.operation.kind}: {item.operation.state}"
 
     def _calls(self, row: Operation) -> list[Request]:
         if row.kind not in ONCE:

@@ -87,6 +87,38 @@ def test_a_build_whose_connection_breaks_leaves_no_image_and_no_container(
     site.holds()
 
 
+def test_a_removal_that_has_stopped_its_container_is_brought_to_its_end(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    site.prepare([("container.stop", "half")])
+    site.door.fail("reset", r"POST \S*/update", times=1)
+    operation = site.ask("container.remove", "half", force=True)
+    (row,) = site.wait([operation])
+    assert row.state == "succeeded"
+    assert was_unknown(row)
+    assert TrashItem.objects.get().state == TrashItem.State.KEPT
+    site.holds()
+
+
+def test_a_removal_whose_worker_died_is_taken_back_where_nobody_may_go_on(
+    site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    site.prepare([("container.stop", "half")])
+    site.docker.api.update_container("half", restart_policy={"Name": "always"})
+    died = site.will("container.remove", "half", "after-call")
+    operation = site.ask("container.remove", "half", force=True)
+    machine.wait_for(died.exists, 30, "nobody died there")
+    assert not site.docker.containers.get("half").attrs["State"]["Running"]
+    services.cancel(operation, actor=site.actor)
+    (row,) = site.wait([operation])
+    assert (row.state, row.error_code) == ("cancelled", "cancelled")
+    found = site.docker.containers.get("half")
+    assert found.attrs["State"]["Running"]
+    assert found.attrs["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert not TrashItem.objects.exists()
+    site.holds()
+
+
 def test_a_copy_of_a_volume_that_breaks_off_leaves_nothing_that_holds_the_volume(
     site: Site, nursery: subprocess.Popen[bytes]
 ) -> None:
@@ -106,6 +138,7 @@ def test_a_copy_of_a_volume_whose_worker_died_is_taken_away_though_nobody_goes_o
     site: Site, nursery: subprocess.Popen[bytes]
 ) -> None:
     site.prepare([("volume.remove", "held")])
+    copies = set(Path(settings.HOME, "trash").glob("*.tar"))
     died = site.will("volume.remove", "held", "reading")
     operation = site.ask("volume.remove", "held")
     machine.wait_for(died.exists, 30, "nobody died there")
@@ -115,7 +148,7 @@ def test_a_copy_of_a_volume_whose_worker_died_is_taken_away_though_nobody_goes_o
     assert (row.state, row.error_code) == ("cancelled", "cancelled")
     assert site.docker.api.containers(all=True) == []
     assert not TrashItem.objects.exists(), "half a copy is none"
-    assert not list(Path(settings.HOME, "trash").glob("*.tar"))
+    assert set(Path(settings.HOME, "trash").glob("*.tar")) == copies
     assert [volume["Name"] for volume in site.docker.api.volumes()["Volumes"]] == ["held"]
     site.holds()
 

@@ -59,5 +59,6 @@ def test_two_hundred_operations_of_every_kind_come_through_a_storm(
         odd = [(row.kind, row.error_code, row.error_message) for row in rows if row.state != "succeeded"]
         assert [one for one in odd if one[1] not in MAY_FAIL] == []
         assert list(storm.twice(rows)) == []
+        assert list(storm.left_over(rows)) == []
         assert max(numbers["recovered"]) <= LONGEST
         site.holds()
