@@ -28,7 +28,7 @@ from engine.base import Engine as EngineBackend
 from engine.errors import EngineError, NotFound
 from images_app.models import Image, Tag
 from operations import runner
-from operations.models import Engine, Operation, OperationEvent
+from operations.models import Engine, Operation, OperationEvent, TrashItem
 
 GRACE = timedelta(minutes=1)
 """How long an operation may lie queued, or with a lapsed lease, before nobody can be thought to look after it."""
@@ -40,6 +40,7 @@ ONCE: Mapping[str, str] = {
     "container.run": r"POST \S*/containers/create\b",
     "container.rename": r"POST \S*/containers/{native_id}/rename\b",
     "container.remove": r"DELETE \S*/containers/{native_id}\b",
+    "container.purge": r"DELETE \S*/containers/{native_id}\b",
     "container.restart": r"POST \S*/containers/{native_id}/restart\b",
     "container.kill": r"POST \S*/containers/{native_id}/kill\b",
     "volume.create": r"POST \S*/volumes/create\b",
@@ -48,6 +49,8 @@ ONCE: Mapping[str, str] = {
     "image.remove": r"DELETE \S*/images/{native_id}\b",
 }
 """Kind → the request that has its effect, and may be carried out once. Creations name their operation in a label."""
+TRASHED = {"container.remove": r"POST \S*/containers/{native_id}/rename\?\S*\bname=slipway-trash-{hex}\b"}
+"""The same where it was put into the trash: what is asked about it later is another operation's."""
 LABELLED = ("container.run", "volume.create")
 
 
@@ -156,9 +159,15 @@ def effects(row: Operation, journal: Sequence[Asked]) -> list[Asked]:
     wanted = ONCE.get(row.kind)
     if wanted is None:
         return []
+    if row.kind in TRASHED and TrashItem.objects.filter(operation=row).exists():
+        wanted = TRASHED[row.kind]
     tags = row.params.get("tags") or [""]
     line = re.compile(
-        wanted.format(native_id=re.escape(str(row.params.get("native_id", ""))), tag=re.escape(str(tags[0])))
+        wanted.format(
+            native_id=re.escape(str(row.params.get("native_id", ""))),
+            tag=re.escape(str(tags[0])),
+            hex=row.pk.hex[:12],
+        )
     )
     found = [asked for asked in journal if line.search(asked.line)]
     if row.kind in LABELLED:

@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from containers_app.models import Container
-from operations.models import Operation, OperationEvent
+from operations import trash
+from operations.models import Operation, OperationEvent, TrashItem
 from operations.tasks import run_operation
 from tests.faults.site import Site
 from tests.trail import unguarded
@@ -94,6 +95,25 @@ def test_a_second_effect_and_a_late_one_are_named(site: Site, renamed: Operation
     code, verdicts, text = say("--no-engine", "--journal", str(path))
     assert (code, verdicts["I3"], verdicts["I4"]) == (1, "FAIL", "FAIL")
     assert f"{renamed.pk}: container.rename 2 times" in text
+
+
+def test_what_is_purged_from_the_trash_is_no_late_effect_of_its_removal(site: Site, tmp_path: Path) -> None:
+    site.prepare([("container.remove", "web")])
+    for ask in (
+        lambda: site.ask("container.remove", "web"),
+        lambda: trash.purge(TrashItem.objects.get(), actor=site.actor),
+    ):
+        operation = ask()
+        run_operation(str(operation.pk))
+        operation.refresh_from_db()
+        assert operation.state == "succeeded"
+    path = journal(site, tmp_path)
+    assert say("--no-engine", "--journal", str(path))[0] == 0
+    lines = path.read_text().splitlines()
+    aside = json.loads(next(line for line in lines if "/rename" in line))
+    path.write_text("\n".join([*lines, json.dumps({**aside, "at": aside["at"] + 60})]))
+    code, verdicts, _ = say("--no-engine", "--journal", str(path))
+    assert (code, verdicts["I3"], verdicts["I4"]) == (1, "FAIL", "FAIL")
 
 
 def test_a_journal_that_is_none_is_refused(db: None, tmp_path: Path) -> None:
