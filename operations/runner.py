@@ -26,7 +26,7 @@ from engine.base import Engine as EngineBackend
 from engine.connect import connect
 from operations import events, leases, reads, registry, secrets, services
 from operations.context import LeaseLost, RunContext
-from operations.models import Operation
+from operations.models import Operation, TrashItem
 
 log = logging.getLogger(__name__)
 
@@ -258,6 +258,8 @@ def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
     with transaction.atomic():
         if not leases.mine(held).update(**ended):
             raise LeaseLost
+        if outcome.state != "succeeded":  # what it had begun to put aside is not in the trash, and never will be
+            TrashItem.objects.filter(operation=operation, state=TrashItem.State.GOING).delete()
         operation.state = outcome.state
         story = {"state": outcome.state, "code": outcome.code, "message": outcome.message, "result": result}
         events.append(operation, [("state", {key: value for key, value in story.items() if value})])

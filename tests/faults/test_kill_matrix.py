@@ -78,7 +78,9 @@ def test_a_worker_killed_at_this_point_leaves_one_effect(
     assert [kind for kind in KINDS if not died[kind].exists()] == [], "nobody died there"
     told = {kind: (row.state, row.error_code) for kind, row in ended.items()}
     once = {kind: len(site.calls(row, names[kind])) for kind, row in ended.items()}
-    record_property(tally.MATRIX, [[kind, point, f"{told[kind][0]}, {once[kind]} effect"] for kind in KINDS])
+    times = {0: "never", 1: "once"}
+    cells = [[kind, point, f"{told[kind][0]}, {times.get(n, f'{n} times')}"] for kind, n in once.items()]
+    record_property(tally.MATRIX, cells)
     lost = AGAIN if point in BEFORE else set()
     assert told == {kind: ("failed", "lost") if kind in lost else ("succeeded", "") for kind in KINDS}
     assert once == {kind: 0 if kind in lost else 1 for kind in KINDS}

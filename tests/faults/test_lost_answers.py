@@ -71,6 +71,7 @@ def test_what_an_engine_refuses_without_sense_has_failed_and_shows_no_path_of_it
     }
     assert [row.error_message for row in ended if "/var/lib" in row.error_message] == []
     assert [row.kind for row, (_, name) in zip(ended, cells, strict=True) if site.calls(row, name)] == []
+    assert not TrashItem.objects.exists()
     site.holds()
 
 
