@@ -42,11 +42,20 @@ def _is_gone(ctx: Context) -> bool | None:
             return None
         _tidy(ctx)  # nobody has asked for its removal; as long as the engine is away, this has not ended
         return False
-    item = TrashItem.objects.filter(operation=ctx.operation, state=trash.State.GOING).first()
-    if item:  # its file was whole before the removal was asked for
+    _kept(ctx)
+    return True
+
+
+def _kept(ctx: Context) -> bool:
+    """Whether its copy is in the trash, now that it is gone: an attempt before may not have come to say so."""
+    item = trash.of(ctx.operation)
+    if item and item.state == trash.State.GOING:
+        if not ctx.remembered:  # its file was whole before the removal was asked for, and that was never
+            _give_up(item)
+            return False
         path = trash.file_of(f"{item.pk}.tar")
         trash.keep(item, path=path.name, size=path.stat().st_size)
-    return True
+    return item is not None
 
 
 def _after(ctx: Context) -> None:
@@ -111,7 +120,8 @@ def remove(ctx: Context) -> Mapping[str, Any]:
     result = {"volume": ctx.operation.target_id, "name": name}
     found = _there(ctx, name)
     if found is None:
-        return {**result, "changed": False}
+        kept = _kept(ctx)
+        return {**result, "changed": kept, "undoable": kept}
     _purge_users(ctx, name)
     item = _copied(ctx, found) if keeps(found, ctx.params) else None
     ctx.remember(removing=True)

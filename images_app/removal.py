@@ -101,7 +101,10 @@ def _is_aside(ctx: Context) -> bool:
 def _is_untagged(ctx: Context) -> bool | None:
     if _is_aside(ctx):
         return True
-    return True if now(ctx, str(ctx.params["reference"])) != _native_id(ctx) else None
+    if now(ctx, str(ctx.params["reference"])) == _native_id(ctx):
+        return None
+    _is_noted(ctx)
+    return True
 
 
 @operation(
@@ -114,7 +117,8 @@ def untag(ctx: Context) -> Result:
     result = {"image": ctx.operation.target_id, "reference": reference}
     before = now(ctx, reference)
     if not before:
-        return {**result, "changed": _is_aside(ctx)}
+        done = _is_aside(ctx) or _is_noted(ctx)
+        return {**result, "changed": done, "undoable": done}
     if before != _native_id(ctx):
         raise Conflict("This tag points at another image by now: look again.")
     others = [tag for tag in _tags(ctx) if tag != reference]
@@ -131,6 +135,14 @@ def untag(ctx: Context) -> Result:
     if item:
         trash.keep(item)
     return {**result, "changed": True, "undoable": item is not None}
+
+
+def _is_noted(ctx: Context) -> bool:
+    """Whether an attempt before has noted the tag that is gone now; then it can be set again."""
+    item = trash.of(ctx.operation)
+    if item and item.state == trash.State.GOING:
+        trash.keep(item)
+    return item is not None
 
 
 def _noted(ctx: Context, reference: str) -> TrashItem:

@@ -9,7 +9,9 @@ import pytest
 
 from accounts.models import Membership
 from containers_app.models import Volume
-from operations import services
+from images_app import operations as images
+from images_app.models import Tag
+from operations import services, trash
 from tests import machine
 from tests.faults import tally
 from tests.faults.points import POINTS
@@ -60,6 +62,26 @@ def test_what_had_happened_before_the_worker_was_lost_is_not_called_cancelled(
     services.cancel(operation, actor=site.actor)
     (ended,) = site.wait([operation])
     assert ended.state == "succeeded"
+    site.holds()
+
+
+@pytest.mark.parametrize("kind", ["volume.remove", "image.untag"])
+def test_what_a_killed_worker_has_removed_can_still_be_taken_back(
+    kind: str, site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    if kind == "volume.remove":
+        site.prepare([(kind, "data")])
+        died = site.will(kind, "data", "after-call")
+        (removed,) = site.wait([site.ask(kind, "data")])
+    else:
+        site.wait([site.ask("image.tag", "more")])
+        died = site.plan.put(kind, "faults/more:1", "after-call")
+        tag = Tag.objects.get(name="faults/more:1")
+        (removed,) = site.wait([images.request_untag(tag, actor=site.actor)])
+    assert died.exists()
+    assert (removed.state, removed.attempt) == ("succeeded", 2)
+    (back,) = site.wait([trash.undo(removed, actor=site.actor)])
+    assert back.state == "succeeded"
     site.holds()
 
 
