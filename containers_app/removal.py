@@ -57,15 +57,18 @@ def put_aside(
     if info.state in sync.LIVE:
         ctx.check_fence()
         ctx.engine.stop(info.native_id, timeout=min(patience, info.stop_timeout or STOP))
-    ctx.check_fence()
-    ctx.engine.set_restart_policy(info.native_id, "no")
     try:
+        ctx.check_fence()
+        ctx.engine.set_restart_policy(info.native_id, "no")
         if info.name != name_in_trash(ctx.operation):
             ctx.check_fence()
             ctx.engine.rename(info.native_id, name_in_trash(ctx.operation))
-    except Conflict:
+    except (DeadlineExceeded, Unreachable):
+        raise  # it may have happened: whoever looks again brings it to its end
+    except EngineError:
         with suppress(EngineError):
             _give_policy_back(ctx, item)
+            start_again(ctx, item)
         trash.give_up(item)
         raise
     hide(ctx, item)

@@ -15,6 +15,7 @@ from containers_app import operations, sync
 from containers_app.models import Container, Volume
 from containers_app.tests.test_operations import SLEEP, Bench, Carry, failed
 from engine.base import Engine as EngineBackend
+from engine.errors import EngineError
 from operations import trash
 from operations.models import Engine, Operation, TrashItem
 from operations.services import Refused
@@ -128,6 +129,25 @@ def test_the_trash_believes_what_happens_outside(
     assert dict(TrashItem.objects.values_list("name", "state")) == {
         "started": "restored", "renamed": "restored", "removed": "lost",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("step", ["set_restart_policy", "rename"])
+def test_a_removal_that_the_engine_refuses_half_way_leaves_it_running_as_it_was(
+    bench: Bench, engine_backend: EngineBackend, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    web = bench.container(name="web", restart_policy={"name": "always"})
+    real = getattr(type(engine_backend), step)
+
+    def refuses(self: Any, native_id: str, *args: Any, **options: Any) -> None:
+        if args[0] == "no" or str(args[0]).startswith(TrashItem.NAMES):
+            raise EngineError("Not today.")
+        real(self, native_id, *args, **options)
+
+    monkeypatch.setattr(type(engine_backend), step, refuses)
+    failed(bench.do(web, "remove", force=True), "engine_error")
+    web.refresh_from_db()
+    assert (web.name, web.state, web.restart_policy, web.trashed_at) == ("web", "running", "always", None)
+    assert not TrashItem.objects.exists()
 
 
 STEPS = ("stop", "set_restart_policy", "rename")
