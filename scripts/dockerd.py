@@ -185,15 +185,7 @@ def start(directory: Path, *, bound: bool = False) -> str:
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
     subprocess.run(["ip", "address", "add", address, "dev", bridge], check=True)
     subprocess.run(["ip", "link", "set", bridge, "alias", str(directory), "up"], check=True)
-    # Its own key: engines before 23 would else all report the ID in /etc/docker/key.json.
-    settings: dict[str, Any] = (
-        {"deprecated-key-path": f"{directory}/key.json"} if _major_version() < 23 else {}
-    )
-    if (directory / "data").exists() and "docker0" in _bridges():
-        # Started again with pools of its own, an engine removes docker0, which is the machine's own engine's; unless
-        # it expects its containers to have gone on without it.
-        settings["live-restore"] = True
-    (directory / "daemon.json").write_text(json.dumps(settings))
+    (directory / "daemon.json").write_text(json.dumps(_settings(directory)))
     # A resolver that refuses at once: without a network, a missing image else takes 20 to 30 s to fail.
     (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     options = {
@@ -212,6 +204,19 @@ def start(directory: Path, *, bound: bool = False) -> str:
     command += ["--insecure-registry", "127.0.0.0/8"]
     _spawn_and_wait(command, url, directory / "log", bound_to(os.getpid()) if bound else None)
     return url
+
+
+def _settings(directory: Path) -> dict[str, Any]:
+    """What of a private engine is no option of the command line."""
+    found: dict[str, Any] = {}
+    if _major_version() < 23:
+        # Its own key: these would else all report the ID in /etc/docker/key.json.
+        found["deprecated-key-path"] = f"{directory}/key.json"
+    if (directory / "data").exists() and "docker0" in _bridges():
+        # Started again with pools of its own, an engine removes docker0, which is the machine's own engine's; unless
+        # it expects its containers to have gone on without it.
+        found["live-restore"] = True
+    return found
 
 
 def start_default(directory: Path) -> str:
