@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from django.conf import settings
-from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.db import DatabaseError
 
 SINCE, SEEN = "signed_in_at", "seen_at"
 _WRITE_EVERY = 60
@@ -17,12 +19,15 @@ def begin(session: SessionBase) -> None:
 
 
 def touch(session: SessionBase) -> None:
-    """Somebody is there. Written once a minute at most."""
+    """Somebody is there. Written once a minute at most, and where it cannot be, what they asked for is not refused."""
     now = int(time.time())
     if session.get(SINCE) is None:
         begin(session)
     elif now - session.get(SEEN, 0) >= _WRITE_EVERY:
         session[SEEN] = now
+        with suppress(UpdateError, DatabaseError):
+            session.save()
+        session.modified = False
 
 
 def alive(session: SessionBase) -> bool:

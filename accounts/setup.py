@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 
@@ -34,7 +34,12 @@ def setup_needed() -> bool:
     if not SetUp.objects.exists():
         if not User.objects.exists():
             return True
-        SetUp.objects.get_or_create(id=1)  # made by the command line: the page closes for good all the same
+        try:
+            SetUp.objects.get_or_create(
+                id=1
+            )  # made by the command line: the page closes for good all the same
+        except DatabaseError:
+            return False  # no room to write that down: with the next look
     _done = True
     return False
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
@@ -109,4 +111,5 @@ def _was_used(token: ApiToken) -> None:
     now = timezone.now()
     if token.last_used_at is None or now - token.last_used_at > _USED_EVERY:
         stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _USED_EVERY)
-        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+        with suppress(DatabaseError):  # a full disk is no reason to refuse a read
+            ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)

@@ -15,6 +15,7 @@ from engine.specs import VolumeSpec
 from engine.types import Progress, VolumeInfo
 from images_app import sync as image_sync
 from operations import services, trash
+from operations.context import LeaseLost
 from operations.models import TrashItem
 from operations.registry import Context, operation
 
@@ -138,7 +139,7 @@ def keeps(found: VolumeInfo, params: Mapping[str, Any]) -> bool:
 
 
 def _copied(ctx: Context, found: VolumeInfo) -> TrashItem:
-    """What is in it, in a file of ours. Raises `TooLarge`, and then nothing has happened."""
+    """What is in it, in a file of ours. Raises `TooLarge` or what a full disk raises, and then nothing has happened."""
     labels = {key: value for key, value in found.labels.items() if not key.startswith(names.LABEL_PREFIX)}
     item = trash.begin(
         ctx, native_id=found.name, name=found.name, facts={"labels": labels, "anonymous": found.anonymous}
@@ -153,7 +154,9 @@ def _copied(ctx: Context, found: VolumeInfo) -> TrashItem:
                 found.name, out, operation_id=str(ctx.operation.pk), most=trash.most_bytes(),
                 should_stop=ctx.should_stop, deadline=600,
             )  # fmt: skip
-    except errors.EngineError as error:
+    except LeaseLost:
+        raise  # the file is another worker's now
+    except Exception as error:
         _give_up(item)
         if isinstance(error, errors.TooLarge):
             raise errors.TooLarge(f"{error.message} Remove it for good instead.", **error.details) from None

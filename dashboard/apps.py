@@ -1,4 +1,15 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import pre_migrate
+
+
+def _may_take_its_time(using: str, **_: Any) -> None:
+    """A migration of a large table takes longer than a request may."""
+    if connections[using].vendor == "postgresql":
+        with connections[using].cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
 
 
 class DashboardConfig(AppConfig):
@@ -9,3 +20,5 @@ class DashboardConfig(AppConfig):
 
     def ready(self) -> None:
         from dashboard import checks  # noqa: F401 - registers them
+
+        pre_migrate.connect(_may_take_its_time, sender=self)

@@ -156,9 +156,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _error(request, 404, "No such object.")
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
-    """500: our fault. The page asks nothing of the database, which may be what broke."""
-    return _error(request, 500, "Something broke on our side. It is in the server's log.")
+def server_error(request: HttpRequest, status: int, detail: str) -> HttpResponse:
+    """500: our fault; 503 and 507: the database is away, or the disk full. The page asks nothing of the database."""
+    return _error(request, status, detail)
 
 
 def _error(request: HttpRequest, status: int, detail: str) -> HttpResponse:

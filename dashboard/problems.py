@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.core.exceptions import ValidationError as ModelInvalid
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
@@ -19,6 +20,7 @@ from rest_framework.views import set_rollback
 from accounts.api.base import Problem
 from dashboard import home
 from engine import errors as engine
+from operations import room
 from operations.services import Refused
 
 logger = logging.getLogger(__name__)
@@ -32,11 +34,14 @@ _ENGINE: tuple[tuple[type[engine.EngineError], int], ...] = (
     (engine.NotFound, 404),
     (engine.Conflict, 409),
     (engine.DeadlineExceeded, 504),
+    (engine.DiskFull, 507),
     (engine.EngineError, 502),
 )
+_OURS = (503, 507)
+"""What passes, and is no mistake of anybody's code."""
 BROKEN = "Something broke on our side. It is in the server's log."
 _PLAIN: tuple[tuple[tuple[type[Exception], ...], int, str, str], ...] = (
-    ((OperationalError,), 503, "unavailable", "The database does not answer just now."),
+    ((OperationalError, InterfaceError), 503, "unavailable", "The database does not answer just now."),
     (
         (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent),
         413,
@@ -81,7 +86,7 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
             headers["WWW-Authenticate"] = challenge
         if wait := getattr(error, "wait", None):
             headers["Retry-After"] = str(max(1, int(wait)))
-    elif status in (500, 503):
+    elif status in (500, *_OURS):
         logger.error("A REST view failed", exc_info=error)
     request = context.get("request")
     if request is not None:
@@ -123,12 +128,14 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler of 500."""
+    """Django's handler of 500: what a database that is away or full raises is told as that."""
+    status, code, detail = 500, "internal_error", BROKEN
+    error = sys.exc_info()[1]
+    if isinstance(error, Exception) and (told := _told(error))[0] in _OURS:
+        status, code, detail, _ = told
     if _below_api(request):
-        return plain(
-            request, 500, "internal_error", "Something broke on our side. It is in the server's log."
-        )
-    return home.server_error(request)
+        return plain(request, status, code, detail)
+    return home.server_error(request, status, detail)
 
 
 def _told(error: Exception) -> tuple[int, str, str, Errors | None]:
@@ -147,10 +154,16 @@ def _told(error: Exception) -> tuple[int, str, str, Errors | None]:
         return 404, "not_found", "No such object.", None
     if isinstance(error, PermissionDenied):
         return 403, "permission_denied", str(error) or "Not allowed.", None
+    return *_told_plainly(error), None
+
+
+def _told_plainly(error: Exception) -> tuple[int, str, str]:
+    if room.is_full(error):
+        return 507, "disk_full", room.FULL
     for kinds, status, code, detail in _PLAIN:
         if isinstance(error, kinds):
-            return status, code, detail, None
-    return 500, "internal_error", BROKEN, None
+            return status, code, detail
+    return 500, "internal_error", BROKEN
 
 
 def _told_by_drf(error: exceptions.APIException) -> tuple[int, str, str, Errors | None]:

@@ -137,9 +137,16 @@ TEMPLATES = [
 ]
 
 if _database:
-    DATABASES = {"default": dj_database_url.parse(_database, conn_max_age=0)}
+    DATABASES = {"default": dj_database_url.parse(_database, conn_max_age=0, conn_health_checks=True)}
     if DATABASES["default"]["ENGINE"].endswith("postgresql"):
-        DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 2, "max_size": 10}
+        _options = DATABASES["default"].setdefault("OPTIONS", {})
+        # Nobody waits for ever, and nobody who fell asleep holds up the others. What the address says counts more.
+        _bounds = {"lock_timeout": 5, "statement_timeout": 30, "idle_in_transaction_session_timeout": 60}
+        _said = " ".join(f"-c {name}={seconds}s" for name, seconds in _bounds.items())
+        _options["options"] = f"{_said} {_options.get('options', '')}".strip()
+        _options.setdefault("connect_timeout", 5)
+        # Short pauses between tries: a server that is back is used again within seconds.
+        _options["pool"] = {"min_size": 2, "max_size": 10, "timeout": 5, "reconnect_timeout": 4}
 else:
     DATABASES = {
         "default": {

@@ -16,6 +16,7 @@
     ├── AuthRequired            registry_auth         the registry wants other credentials
     ├── BuildFailed             build_failed          a build step ended with an error
     ├── TooLarge                too_large             more bytes than may be kept or copied
+    ├── DiskFull                disk_full             no room for our own files: nothing of it was kept
     ├── GateFailed              gate_failed           what was put in its place did not do well, and was taken out again
     ├── EventsLost              events_lost           a stream of events has a hole: look at everything again
     └── Cancelled               cancelled             the caller asked to stop, and it stopped
@@ -129,6 +130,12 @@ class TooLarge(EngineError):
     """More than what may be kept or copied. ``details``: ``most`` bytes."""
 
     code = "too_large"
+
+
+class DiskFull(EngineError):
+    """There is no room for a file of ours on our own machine: nothing of it was kept."""
+
+    code = "disk_full"
 
 
 class GateFailed(EngineError):

@@ -20,6 +20,8 @@ from uuid import uuid4
 from django.conf import settings
 
 from engine.specs import SpecError
+from operations import room
+from operations.services import Refused
 
 FOLDER = "contexts"
 MOST_ENTRIES = 10_000
@@ -50,8 +52,8 @@ class Context:
 def spool(upload: IO[bytes] | None, *, dockerfile: str, dockerfile_path: str) -> Context:
     """Checks and keeps a context: a tar, plain or compressed by gzip, bzip2 or xz, or none.
 
-    A ``dockerfile`` that is not empty takes the place of the one in the context. Raises `SpecError`, and then
-    leaves nothing behind.
+    A ``dockerfile`` that is not empty takes the place of the one in the context. Raises `SpecError`, or
+    `Refused` where there is no room for it, and then leaves nothing behind.
     """
     folder = Path(settings.HOME) / FOLDER
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -65,8 +67,10 @@ def spool(upload: IO[bytes] | None, *, dockerfile: str, dockerfile_path: str) ->
     except Bad as error:
         path.unlink(missing_ok=True)
         raise SpecError({"context" if upload else "dockerfile": [str(error)]}) from None
-    except BaseException:
+    except BaseException as error:
         path.unlink(missing_ok=True)
+        if room.is_full(error):
+            raise Refused("disk_full", room.FULL, 507) from None
         raise
     return Context(f"{FOLDER}/{path.name}", path.stat().st_size, digest, text)
 

@@ -36,6 +36,7 @@ REMEDIES = {
     "registry_unreachable": "Look whether the engine has a way to the registry, then retry.",
     "build_failed": "The end of the log is the output of the step that failed. Edit the Dockerfile and build again.",
     "gate_failed": "The end of the log is what the new one said. Nothing else was changed.",
+    "disk_full": "Make room where Slipway keeps its state, then retry.",
     "not_found": "It is gone from the engine, so there is nothing left to do.",
     "conflict": "Its state does not allow this now. Look at it, then retry.",
     "policy_denied": "A guard rail forbids it. A site administrator can tell which exceptions there are.",

@@ -24,7 +24,7 @@ from accounts.access import SYSTEM, Denied, require
 from engine import errors
 from engine.base import Engine as EngineBackend
 from engine.connect import connect
-from operations import events, leases, reads, registry, secrets, services
+from operations import events, leases, reads, registry, room, secrets, services
 from operations.context import LeaseLost, RunContext
 from operations.models import Operation, TrashItem
 
@@ -75,6 +75,9 @@ def run(operation_id: UUID) -> None:
             _run(operation, held)
         except LeaseLost:
             log.warning("operation %s was taken over by another worker", operation.pk)
+        except room.AWAY as error:
+            # Nothing can be written now, neither what came of it: its lease lapses, and somebody looks again.
+            log.warning("operation %s is left for another attempt: %s", operation.pk, error)
 
 
 def claim(operation_id: UUID) -> Operation | None:
@@ -146,7 +149,7 @@ def _attempt(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
         return _put_right(kind, ctx, stop)
     try:
         return Outcome("succeeded", kind.run(ctx))
-    except LeaseLost:
+    except (LeaseLost, *room.AWAY):
         raise
     except errors.EngineError as error:
         return _trouble(kind, ctx, error)
@@ -178,6 +181,8 @@ def _trouble(kind: registry.Kind, ctx: RunContext, why: Exception) -> Outcome | 
     """What an error means: the engine refused, nothing was done, it was cancelled, or it is unclear."""
     if ctx.held.lost:
         raise LeaseLost
+    if room.is_full(why):
+        return _unless_done(kind, ctx, _failed(errors.DiskFull(room.FULL)))
     if isinstance(why, errors.Cancelled):
         if not ctx.overdue:
             return _unless_done(kind, ctx, _cancelled("Cancelled while it ran."))

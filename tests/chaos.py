@@ -15,7 +15,15 @@ from pathlib import Path
 
 LONGEST_BODY = 64 * 1024
 """Of a request's JSON that is kept: a creation names the operation that asked for it in there."""
-MODES = ("refuse", "hang", "blackhole_response", "reset", "drip", "e500")
+MODES = ("refuse", "hang", "blackhole_response", "reset", "drip", "e500", "garbage", "truncated", "huge")
+_HTML = b"<html>/var/lib/docker/overlay2/beef</html>"
+_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+_NONSENSE = {
+    "garbage": b"\x00\xff" + _HTML + b"\r\n\r\n",
+    "truncated": _JSON + b"Content-Length: 5000\r\n\r\n" + b'{"Id":"/var/lib/docker/' + b"a" * 500,
+    "huge": _JSON + b"Transfer-Encoding: chunked\r\n\r\n",
+}
+"""What the engine did it for is told as this; what is huge goes on for ever."""
 _E500 = (
     b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
     b'{"message":"lstat /var/lib/docker/overlay2/beef/merged/etc: permission denied"}'
@@ -132,7 +140,8 @@ class Faulty(Door):
 
     ``refuse``: closed at once. ``hang``: never answered, never passed on. ``blackhole_response``: the engine does it,
     no answer comes. ``reset``: the engine does it, its answer breaks off. ``drip``: a byte of the answer at a time.
-    ``e500``: not passed on, answered with an error. One request a connection, so that each meets the faults of now.
+    ``e500``: not passed on, answered with an error. ``garbage``, ``truncated``, ``huge``: the engine does it, and its
+    answer is nonsense, half of one, or without an end. One request a connection, so that each meets the faults of now.
     """
 
     def __init__(self, path: Path, target: str) -> None:
@@ -209,6 +218,11 @@ class Faulty(Door):
             request.whole = "/build?" not in request.path or data.endswith(b"0\r\n\r\n")
             if mode == "reset":
                 near.sendall(data[:9])
+                return
+            if mode in _NONSENSE:
+                near.sendall(_NONSENSE[mode])
+                while mode == "huge":
+                    near.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
                 return
             if mode == "drip":
                 for byte in data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tests.faults.site import CALLS, KINDS, Site
 
 QUICK = [kind for kind in KINDS if kind != "image.build"]
 """A build goes on for as long as it is listened to: it has a test of its own."""
+NAMED = ("container.run", "volume.create")
+"""Kinds whose change is answered with what was made."""
 
 
 def lose(site: Site, mode: str, kinds: list[str]) -> list[tuple[str, str]]:
@@ -58,6 +61,47 @@ def test_an_answer_that_never_comes_is_looked_up_and_nothing_is_done_twice(
     site: Site, nursery: subprocess.Popen[bytes]
 ) -> None:
     proven(site, lose(site, "blackhole_response", QUICK), 110)
+
+
+@pytest.mark.parametrize("mode", ["garbage", "truncated", "huge"])
+def test_an_answer_that_is_nonsense_is_looked_up_and_nothing_is_done_twice(
+    mode: str, site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    # An engine's answer to these is read; that of the others is its status alone, and 200 is one.
+    read = [kind for kind in QUICK if kind in NAMED or mode == "garbage"]
+    proven(site, lose(site, mode, read), 60)
+    no_path(Operation.objects.all())
+
+
+@pytest.mark.parametrize("mode", ["garbage", "truncated", "huge"])
+def test_looks_that_are_answered_with_nonsense_end_no_worker_and_show_no_path(
+    mode: str, site: Site, start: Start
+) -> None:
+    names = [f"look-{n}" for n in range(3)]
+    site.prepare([("container.stop", name) for name in names])
+    start("worker")
+    site.door.fail(mode, r"GET \S*/json")
+    asked = [site.ask("container.pause", name) for name in names]
+    machine.wait_for(lambda: site.door.effects("GET"), 30, "nobody looks", every=0.1)
+    site.door.heal()
+    ended = site.wait([*asked, site.ask("volume.create", "afterwards")])
+    assert ended[-1].state == "succeeded"
+    # Whoever was told nonsense before has changed nothing, or has looked again.
+    assert {(row.state, row.error_code) for row in ended} <= {
+        ("succeeded", ""), ("failed", "engine_error"), ("failed", "engine_unreachable"),
+    }  # fmt: skip
+    no_path(ended)
+    site.look()
+    for row in ended[:-1]:
+        paused = site.row(row.target_name).state == "paused"
+        assert (row.state == "succeeded") == paused
+    site.holds()
+
+
+def no_path(rows: Iterable[Operation]) -> None:
+    """Nothing of the host is shown."""
+    told = [*rows, *OperationEvent.objects.all()]
+    assert [row.pk for row in told if "/var/lib" in f"{vars(row)}"] == []
 
 
 def test_what_an_engine_refuses_without_sense_has_failed_and_shows_no_path_of_its_host(
