@@ -88,6 +88,8 @@ def main() -> None:
             setup.ensure_engine_program()
         if verb == "test":
             setup.ensure_browser()
+        if verb == "faults":
+            setup.ensure_postgresql()
     except (setup.SetupError, dockerd.EngineError, build_assets.BuildError) as error:
         sys.exit(str(error))
     if verb == "faults":

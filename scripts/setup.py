@@ -145,6 +145,21 @@ def ensure_redis() -> None:
     dockerd.apt_install(["redis-server"])
 
 
+def postgresql_programs() -> Path | None:
+    """The folder with PostgreSQL's server and initdb. Debian keeps them off the PATH, a folder for each version."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    found = str(debian[-1]) if debian else shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+def ensure_postgresql() -> None:
+    """A PostgreSQL for the tests that restart it; they say so themselves where it cannot be had."""
+    if postgresql_programs() or not dockerd.may_install():
+        return
+    say("Installing PostgreSQL for the tests of faults")
+    dockerd.apt_install(["postgresql"])
+
+
 def ensure_browser() -> None:
     """Chromium for the tests that drive a browser."""
     if any(shutil.which(name) for name in CHROMIUM):
