@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -86,3 +88,35 @@ def test_what_breaks_shows_no_trace(
     assert response.status_code == 500
     assert "Something broke on our side" in response.content.decode()
     assert "secret" not in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (OperationalError("host=db.internal refused"), 503, "The database does not answer"),
+        (OSError(errno.ENOSPC, "No space left on device"), 507, "disk is full"),
+    ],
+)
+def test_what_passes_is_told_as_that_on_pages_and_in_rest(
+    error: Exception,
+    status: int,
+    said: str,
+    client_for: ClientFor,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_args: object, **_options: object) -> None:
+        raise error
+
+    browser = client_for(bob, raise_request_exception=False)
+    monkeypatch.setattr("containers_app.listing.listing", broken)
+    page = browser.get("/containers/")
+    assert page.status_code == status
+    assert said in page.content.decode()
+    assert "internal" not in page.content.decode()
+    toast = browser.get("/containers/", headers={"HX-Request": "true"})
+    assert (toast.status_code, said in toast.json()["detail"]) == (status, True)
+    monkeypatch.setattr("dashboard.middleware.SessionClock.__call__", broken)
+    problem = browser.get("/api/v1/containers/")
+    assert (problem.status_code, problem.json()["status"]) == (status, status)
+    assert problem["Content-Type"] == "application/problem+json"

@@ -31,6 +31,8 @@ from tests.chaos import Faulty
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 HEALS = 10
 """Seconds within which a change is accepted again."""
+AWAY = 12
+"""Seconds without a server: who waits twice as long before each new try would be late then."""
 
 
 class Postgres:
@@ -270,6 +272,7 @@ def test_a_server_that_is_restarted_loses_nothing(
     with under_load(running, docker_client, "restarted") as load:
         running.postgres.stop()
         machine.wait_for(lambda: load.told[503] > 2, 30, "nobody was told that it is away", every=0.1)
+        time.sleep(AWAY)
         running.postgres.start()
 
 
