@@ -208,10 +208,8 @@ def start(directory: Path, *, bound: bool = False) -> str:
 
 def _settings(directory: Path) -> dict[str, Any]:
     """What of a private engine is no option of the command line."""
-    found: dict[str, Any] = {}
-    if _major_version() < 23:
-        # Its own key: these would else all report the ID in /etc/docker/key.json.
-        found["deprecated-key-path"] = f"{directory}/key.json"
+    # Its own key: engines before 23 would else all report the ID in /etc/docker/key.json.
+    found: dict[str, Any] = {"deprecated-key-path": f"{directory}/key.json"} if _major_version() < 23 else {}
     if (directory / "data").exists() and "docker0" in _bridges():
         # Started again with pools of its own, an engine removes docker0, which is the machine's own engine's; unless
         # it expects its containers to have gone on without it.
