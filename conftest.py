@@ -104,6 +104,13 @@ def _the_trail_is_emptied() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_anchored() -> Iterator[None]:
+    """What one test has anchored of its audit trail is no business of the next one's."""
+    yield
+    (HOME / "audit-anchor.log").unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def engine_url() -> Iterator[str]:
     """A real engine that tests may fill and empty: SLIPWAY_TEST_ENGINE, else a private one."""
