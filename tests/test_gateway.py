@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
 
+import docker
 import pytest
 from asgiref.sync import sync_to_async
 
@@ -384,6 +386,69 @@ async def test_a_broken_connection_to_the_engine_costs_no_line(
         assert not reading.gaps
         await browser.disconnect()
     await hub.close()
+
+
+async def test_a_reader_that_breaks_off_a_hundred_times_misses_and_repeats_nothing(
+    door, settings, run, busybox, alice, client_for
+):
+    """Browsers drop at random places; Redis is emptied and the engine's connection cut in between."""
+    settings.DOCKER_HOST = door.url
+    client, dice = await sync_to_async(client_for)(alice), random.Random(16)  # noqa: S311 - cuts, not secrets
+    async with running():
+        await until(Engine.objects.filter(status="online", synced_at__isnull=False).afirst, 10)
+        await run("broken-off", CHATTY.format(0.005))
+        container, _ = await until(row("broken-off"))
+        numbers, cursor, connection = [], "", aclient()
+        for turn in range(100):
+            browser = await logs_of(client, container, f"&after={cursor}" if cursor else "")
+            reading, wanted = Reading(browser), dice.randrange(1, 12)
+            await reading.until(lambda r, wanted=wanted: len(r.numbers()) >= wanted, 20)
+            await browser.disconnect()
+            assert not reading.gaps
+            numbers += reading.numbers()
+            cursor = reading.cursor
+            if turn % 20 == 7:
+                await connection.flushall()
+                cursor = ""  # its epoch is gone with it: the times of the lines tell what is old
+                again = await logs_of(client, container)
+                had = numbers[-1]
+                fresh = await Reading(again).until(
+                    lambda r, had=had: r.numbers() and r.numbers()[-1] > had, 20
+                )
+                numbers += [number for number in fresh.numbers() if number > had]
+                cursor = fresh.cursor
+                await again.disconnect()
+            if turn % 20 == 14:
+                door.shut()
+                await asyncio.sleep(0.2)
+                door.open()
+        assert numbers == list(range(1, len(numbers) + 1))
+        await connection.aclose()
+    await hub.close()
+
+
+async def test_what_a_rotation_takes_away_is_said_to_be_missing(viewer, docker_client, busybox):
+    script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done; sleep 100"
+    small = docker.types.LogConfig(type="json-file", config={"max-size": "100k", "max-file": "2"})
+    await aside(
+        docker_client.containers.run, busybox, ["sh", "-c", script], name="rotates", detach=True, network_mode="none",
+        log_config=small,
+    )  # fmt: skip
+    container, _ = await until(row("rotates"))
+    browser = await logs_of(viewer, container, "&tail=10000")
+    reading = await Reading(browser).until(lambda r: r.numbers() and r.numbers()[-1] == 20000, 60)
+    numbers = reading.numbers()
+    assert numbers == sorted(set(numbers))
+    told, before = True, None
+    for line in reading.lines:
+        found = re.fullmatch(r"line (\d+)", line[4])
+        if line[3] == 0 or found is None:
+            told = True
+            continue
+        number = int(found[1])
+        assert before is None or number == before + 1 or told or reading.gaps, (before, number)
+        before, told = number, False
+    await browser.disconnect()
 
 
 async def test_a_browser_that_reads_nothing_never_holds_up_the_container(viewer, run):

@@ -154,7 +154,7 @@ def test_a_restart_is_noticed_without_its_events(
 ) -> None:
     made = outside()
     sync.reconcile(engine_row, engine_backend)
-    long_ago = Container.objects.get().started_at - timedelta(days=2)  # type: ignore[operator]
+    long_ago = Container.objects.get(native_id=made.id).started_at - timedelta(days=2)  # type: ignore[operator]
     Container.objects.update(started_at=long_ago)
     sync.reconcile(engine_row, engine_backend)
     assert Container.objects.get(native_id=made.id).started_at > long_ago + timedelta(days=1)  # type: ignore[operator]
@@ -221,9 +221,9 @@ def test_our_owner_outlasts_what_the_engine_says(
 def test_a_label_says_nothing_about_who_owns_it(
     engine_row: Engine, engine_backend: EngineBackend, outside: Run, team: Team
 ) -> None:
-    outside(labels={"io.slipway.team": team.slug, "io.slipway.operation": "x"})
+    made = outside(labels={"io.slipway.team": team.slug, "io.slipway.operation": "x"})
     sync.reconcile(engine_row, engine_backend)
-    assert Container.objects.get().team is None
+    assert Container.objects.get(native_id=made.id).team is None
 
 
 def test_volumes_that_came_with_a_container_are_its_teams_and_older_ones_are_not(
@@ -247,13 +247,13 @@ def test_an_older_look_does_not_overwrite_a_later_one(
     made = outside()
     sync.reconcile(engine_row, engine_backend)
     stale = engine_backend.container(made.id)
-    looked = Container.objects.get().seen_at
+    looked = Container.objects.get(native_id=made.id).seen_at
     made.stop(timeout=0)
     sync.reconcile(engine_row, engine_backend)
     sync._save(engine_row, looked, [stale], sync.Report(), None)
-    assert Container.objects.get().state == "exited"
+    assert Container.objects.get(native_id=made.id).state == "exited"
     sync._forget(engine_row, [made.id], looked, sync.Report())
-    assert Container.objects.exists()
+    assert Container.objects.filter(native_id=made.id).exists()
 
 
 def test_texts_longer_than_their_columns_are_cut(

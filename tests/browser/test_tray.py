@@ -53,7 +53,8 @@ def tray_row(page: Page, name: str) -> Locator:
 def test_a_build_goes_along_to_the_next_page_and_is_cancelled_there(visitor: Visitor, busybox: str) -> None:
     page = visitor.page
     build(page, "slow:1", "RUN echo one", "RUN sleep 300", base=busybox)
-    expect(page.locator("#tray")).to_be_hidden()  # the page itself shows it
+    # The page itself shows it. What an earlier test did may be told for some seconds more.
+    expect(page.locator("#tray")).to_be_hidden(timeout=PATIENCE)
     visitor.go("/images/")
     row = tray_row(page, "slow:1")
     expect(row).to_be_visible()
