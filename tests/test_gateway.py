@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 
-import docker
 import pytest
 from asgiref.sync import sync_to_async
 
@@ -425,30 +424,6 @@ async def test_a_reader_that_breaks_off_a_hundred_times_misses_and_repeats_nothi
         assert numbers == list(range(1, len(numbers) + 1))
         await connection.aclose()
     await hub.close()
-
-
-async def test_what_a_rotation_takes_away_is_said_to_be_missing(viewer, docker_client, busybox):
-    script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done; sleep 100"
-    small = docker.types.LogConfig(type="json-file", config={"max-size": "100k", "max-file": "2"})
-    await aside(
-        docker_client.containers.run, busybox, ["sh", "-c", script], name="rotates", detach=True, network_mode="none",
-        log_config=small,
-    )  # fmt: skip
-    container, _ = await until(row("rotates"))
-    browser = await logs_of(viewer, container, "&tail=10000")
-    reading = await Reading(browser).until(lambda r: r.numbers() and r.numbers()[-1] == 20000, 60)
-    numbers = reading.numbers()
-    assert numbers == sorted(set(numbers))
-    told, before = True, None
-    for line in reading.lines:
-        found = re.fullmatch(r"line (\d+)", line[4])
-        if line[3] == 0 or found is None:
-            told = True
-            continue
-        number = int(found[1])
-        assert before is None or number == before + 1 or told or reading.gaps, (before, number)
-        before, told = number, False
-    await browser.disconnect()
 
 
 async def test_a_browser_that_reads_nothing_never_holds_up_the_container(viewer, run):

@@ -76,6 +76,9 @@ def things(
     for tag in ("hello:1", "broken:1", "worse:1"):
         if docker_client.images.list(name=tag):
             docker_client.images.remove(tag, force=True)
+    # The trash is not the demo's, and would be in every later list of this engine.
+    for row in docker_client.api.containers(all=True, filters={"name": "slipway-trash-"}):
+        docker_client.api.remove_container(row["Id"], force=True, v=True)
     live_app.manage("demo", "--remove", "--engine", engine_url)
 
 
