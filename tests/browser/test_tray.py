@@ -53,8 +53,7 @@ def tray_row(page: Page, name: str) -> Locator:
 def test_a_build_goes_along_to_the_next_page_and_is_cancelled_there(visitor: Visitor, busybox: str) -> None:
     page = visitor.page
     build(page, "slow:1", "RUN echo one", "RUN sleep 300", base=busybox)
-    # The page itself shows it. What an earlier test did may be told for some seconds more.
-    expect(page.locator("#tray")).to_be_hidden(timeout=PATIENCE)
+    expect(tray_row(page, "slow:1")).to_be_hidden()  # the page itself shows it
     visitor.go("/images/")
     row = tray_row(page, "slow:1")
     expect(row).to_be_visible()
@@ -77,7 +76,7 @@ def test_a_build_goes_along_to_the_next_page_and_is_cancelled_there(visitor: Vis
     expect(row).to_contain_text("Cancelled", timeout=PATIENCE)
     expect(page.locator("#tray-said")).to_contain_text("Build slow:1: cancelled")
     page.mouse.move(10, 10)  # what somebody points at stays
-    expect(page.locator("#tray")).to_be_hidden(timeout=PATIENCE)
+    expect(row).to_be_hidden(timeout=PATIENCE)
     assert page.evaluate("window.neverReloaded"), "the page was loaded again"
 
 
