@@ -155,7 +155,7 @@ def _container(ctx: Context, item: Item) -> str:
         return f"It is {info.state.value} by now."
     if started != item["started_at"]:
         return "It was started meanwhile."
-    if info.name.startswith(f"{trash.NAMES}-"):
+    if trash.is_container_name(info.name):
         return TRASHED
     if _busy(ctx, "container", item["id"], info.labels.get(names.OPERATION_LABEL, "")):
         return BUSY
@@ -169,7 +169,7 @@ def _image(ctx: Context, item: Item) -> str:
     tags = ctx.engine.image(native_id).tags
     new = sorted(set(tags) - set(item["tags"]))
     if new:
-        return TRASHED if new[0].startswith(f"{trash.NAMES}:") else f"It is called {new[0]} by now."
+        return TRASHED if trash.is_tag_name(new[0]) else f"It is called {new[0]} by now."
     if _has_containers(ctx, native_id):
         return USED
     if _busy(ctx, "image", item["id"]):
@@ -246,13 +246,13 @@ def _purged(ctx: Context, row: TrashItem) -> str:
     with suppress(NotFound):
         if row.kind == "container":
             info = ctx.engine.container(row.native_id)
-            if info.state not in STOPPED or not info.name.startswith(f"{trash.NAMES}-"):
+            if info.state not in STOPPED or not trash.is_container_name(info.name):
                 return "It is out of the trash: somebody has started or renamed it."
             ctx.engine.remove(row.native_id, volumes=bool(row.facts.get("volumes")))
         elif row.kind == "image" and row.facts.get("trashed"):
-            held = f"{trash.NAMES}:{row.operation_id.hex[:12]}"
+            held = trash.tag_name(row.operation_id)
             tags = ctx.engine.image(row.native_id).tags
-            if any(not tag.startswith(f"{trash.NAMES}:") for tag in tags):
+            if not all(trash.is_tag_name(tag) for tag in tags):
                 return "It is out of the trash: somebody has given it a name."
             if _has_containers(ctx, row.native_id):
                 return USED

@@ -32,11 +32,6 @@ def keeps(info: ContainerInfo, params: Mapping[str, Any]) -> bool:
     return trash.hours() > 0 and not params.get("forever") and not info.auto_remove
 
 
-def name_in_trash(asked: Operation) -> str:
-    """What the container that this operation puts aside is called meanwhile."""
-    return f"{trash.NAMES}-{asked.pk.hex[:12]}"
-
-
 def put_aside(
     ctx: Context, info: ContainerInfo, *, target_id: str = "", patience: int = STOP, **facts: Any
 ) -> TrashItem:
@@ -60,9 +55,9 @@ def put_aside(
     try:
         ctx.check_fence()
         ctx.engine.set_restart_policy(info.native_id, "no")
-        if info.name != name_in_trash(ctx.operation):
+        if info.name != trash.container_name(ctx.operation.pk):
             ctx.check_fence()
-            ctx.engine.rename(info.native_id, name_in_trash(ctx.operation))
+            ctx.engine.rename(info.native_id, trash.container_name(ctx.operation.pk))
     except (DeadlineExceeded, Unreachable):
         raise  # it may have happened: whoever looks again brings it to its end
     except EngineError:
@@ -120,7 +115,7 @@ def _is_removed(ctx: Context) -> Result | bool | None:
     if info is None:
         return True
     begun = trash.of(ctx.operation) is not None and not ctx.should_stop()
-    if info.name != name_in_trash(ctx.operation) and not begun:
+    if info.name != trash.container_name(ctx.operation.pk) and not begun:
         return None
     put_aside(ctx, info)  # stopped and without its restart policy it would be neither here nor there
     return _removed(ctx)
@@ -129,7 +124,7 @@ def _is_removed(ctx: Context) -> Result | bool | None:
 def _put_right(ctx: Context) -> Result | bool | None:
     """An attempt before was lost on its way, and nobody may go on: as it was, unless it is in the trash already."""
     info, item = look(ctx), trash.of(ctx.operation)
-    if info is None or info.name == name_in_trash(ctx.operation):
+    if info is None or info.name == trash.container_name(ctx.operation.pk):
         return _is_removed(ctx)
     if item:
         _give_policy_back(ctx, item)
@@ -229,7 +224,7 @@ def _successor_aside(ctx: Context, item: TrashItem) -> TrashItem | None:
         info = ctx.engine.container(native_id)
     except NotFound:
         return None
-    if info.name not in (item.name, name_in_trash(ctx.operation)):
+    if info.name not in (item.name, trash.container_name(ctx.operation.pk)):
         return None
     row = Container.everything.filter(engine=item.engine, native_id=native_id).first()
     row = row or sync.refresh(item.engine, ctx.engine, native_id, team=item.team)

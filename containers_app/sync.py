@@ -201,9 +201,7 @@ def _out_of_trash(rows: Iterable[Container], infos: Sequence[ContainerInfo], see
         for row in rows
         if row.trashed_at
         and row.trashed_at < seen
-        and (
-            found[row.native_id].state in LIVE or not found[row.native_id].name.startswith(f"{trash.NAMES}-")
-        )
+        and (found[row.native_id].state in LIVE or not trash.is_container_name(found[row.native_id].name))
     ]
     if left:
         Container.everything.filter(pk__in=left).update(trashed_at=None)

@@ -34,11 +34,6 @@ def _row(ctx: Context) -> Image | None:
     return Image.everything.filter(engine=ctx.operation.engine, native_id=_native_id(ctx)).first()
 
 
-def _held_by(item_of: Any) -> str:
-    """The name that holds the image that this removal puts aside."""
-    return f"{trash.NAMES}:{item_of.pk.hex[:12]}"
-
-
 def _keeps(ctx: Context) -> bool:
     return trash.hours() > 0 and not ctx.params.get("forever")
 
@@ -49,7 +44,7 @@ def _tags(ctx: Context) -> list[str]:
         found = ctx.engine.image(_native_id(ctx))
     except NotFound:
         return []
-    return [tag for tag in found.tags if not tag.startswith(f"{trash.NAMES}:")]
+    return [tag for tag in found.tags if not trash.is_tag_name(tag)]
 
 
 def _require_unused(ctx: Context, tags: Sequence[str], *, force: bool) -> None:
@@ -57,7 +52,7 @@ def _require_unused(ctx: Context, tags: Sequence[str], *, force: bool) -> None:
     users = [
         one
         for one in ctx.engine.containers()
-        if one.image_id == _native_id(ctx) and not one.name.startswith(f"{trash.NAMES}-")
+        if one.image_id == _native_id(ctx) and not trash.is_container_name(one.name)
     ]
     if any(one.state in _UP for one in users) or (users and not force):
         raise InUse("Containers use this image: remove them first.")
@@ -75,7 +70,7 @@ def _put_aside(ctx: Context, tags: Sequence[str]) -> None:
         ctx, native_id=_native_id(ctx), name=name, facts={"tags": sorted(tags), "trashed": True}
     )
     ctx.check_fence()
-    ctx.engine.tag(_native_id(ctx), _held_by(ctx.operation))
+    ctx.engine.tag(_native_id(ctx), trash.tag_name(ctx.operation.pk))
     for tag in item.facts["tags"]:
         if now(ctx, tag) == _native_id(ctx):
             ctx.check_fence()
@@ -88,7 +83,7 @@ def _put_aside(ctx: Context, tags: Sequence[str]) -> None:
 
 def _is_aside(ctx: Context) -> bool:
     """Whether an attempt came so far that the trash holds it; then it is brought to its end."""
-    if now(ctx, _held_by(ctx.operation)) != _native_id(ctx):
+    if now(ctx, trash.tag_name(ctx.operation.pk)) != _native_id(ctx):
         return False
     item = TrashItem.objects.filter(operation=ctx.operation).first()
     _put_aside(ctx, item.facts["tags"] if item else [])
@@ -221,7 +216,7 @@ def _tagged_again(ctx: Context, item: TrashItem) -> Result:
         if item.facts["tags"]:  # one that never had a name would go with its last one
             ctx.check_fence()
             with suppress(NotFound):
-                ctx.engine.untag(_held_by(item.operation))
+                ctx.engine.untag(trash.tag_name(item.operation_id))
     trash.end(item, trash.State.RESTORED)
     return {"image": item.target_id, "tags": item.facts["tags"], **({"taken": taken} if taken else {})}
 

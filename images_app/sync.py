@@ -127,7 +127,7 @@ def _save(engine: Engine, seen: datetime, infos: Sequence[ImageInfo], report: Re
 def _facts(info: ImageInfo) -> dict[str, Any]:
     digest_names = [digest.partition("@")[0] for digest in info.digests]
     return {
-        "name": (*(tag for tag in info.tags if not tag.startswith(f"{trash.NAMES}:")), *digest_names, "")[0],
+        "name": (*(tag for tag in info.tags if not trash.is_tag_name(tag)), *digest_names, "")[0],
         "digests": list(info.digests),
         "size": info.size,
         "created_at": info.created_at,
@@ -177,7 +177,7 @@ def _move_tags(engine: Engine, summaries: Mapping[str, ImageSummary], *, first: 
         TagMove.objects.bulk_create(
             TagMove(engine=engine, name=name, from_native_id=before, to_native_id=after)
             for name, before, after in moves
-            if not name.startswith(f"{trash.NAMES}:")
+            if not trash.is_tag_name(name)
         )
     touched = {key for _, before, after in moves for key in (before, after)}
     return {f"image:{pks[key]}" for key in touched if key in pks}

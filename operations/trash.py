@@ -44,6 +44,29 @@ def most_bytes() -> int:
     return int(settings.UNDO_MB) * 1024 * 1024
 
 
+# How things in the trash are called on the engine
+
+
+def container_name(operation_id: UUID) -> str:
+    """What the container that this operation puts aside is called meanwhile."""
+    return f"{NAMES}-{operation_id.hex[:12]}"
+
+
+def tag_name(operation_id: UUID) -> str:
+    """The name that holds the image that this operation puts aside."""
+    return f"{NAMES}:{operation_id.hex[:12]}"
+
+
+def is_container_name(name: str) -> bool:
+    """Whether a container of this name is in the trash."""
+    return name.startswith(f"{NAMES}-")
+
+
+def is_tag_name(tag: str) -> bool:
+    """Whether this tag is the trash's own."""
+    return tag.startswith(f"{NAMES}:")
+
+
 # Putting aside, by the verbs of removals
 
 
@@ -122,19 +145,19 @@ def end(item: TrashItem, state: str) -> None:
 
 def lost(kind: str, target_ids: Iterable[UUID]) -> None:
     """These were removed outside Slipway: nothing brings them back."""
-    found = TrashItem.objects.filter(
-        kind=kind, target_id__in=[str(pk) for pk in target_ids], state=State.KEPT
-    )
-    if found.update(state=State.LOST, ended_at=timezone.now()):
-        transaction.on_commit(lambda: bell.ring("trash"), robust=True)
+    _ended_outside(kind, target_ids, State.LOST)
 
 
 def left(kind: str, target_ids: Iterable[UUID]) -> None:
     """These were taken out of the trash outside Slipway."""
+    _ended_outside(kind, target_ids, State.RESTORED)
+
+
+def _ended_outside(kind: str, target_ids: Iterable[UUID], state: str) -> None:
     found = TrashItem.objects.filter(
         kind=kind, target_id__in=[str(pk) for pk in target_ids], state=State.KEPT
     )
-    if found.update(state=State.RESTORED, ended_at=timezone.now()):
+    if found.update(state=state, ended_at=timezone.now()):
         transaction.on_commit(lambda: bell.ring("trash"), robust=True)
 
 
