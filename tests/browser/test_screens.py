@@ -26,6 +26,15 @@ def _operation(app: machine.LiveApp, token: str, path: str, body: dict[str, Any]
     return answer
 
 
+def _take_away(client: docker.DockerClient) -> None:
+    """What the demo does not know of; the trash would be in every later list of this engine."""
+    for tag in ("hello:1", "broken:1", "worse:1"):
+        if client.images.list(name=tag):
+            client.images.remove(tag, force=True)
+    for row in client.api.containers(all=True, filters={"name": "slipway-trash-"}):
+        client.api.remove_container(row["Id"], force=True, v=True)
+
+
 @pytest.fixture(scope="module")
 def things(
     live_app: machine.LiveApp, engine_url: str, docker_client: docker.DockerClient
@@ -73,12 +82,7 @@ def things(
     )
     assert (status, gone["state"]) == (200, "succeeded"), gone
     yield Things(found)
-    for tag in ("hello:1", "broken:1", "worse:1"):
-        if docker_client.images.list(name=tag):
-            docker_client.images.remove(tag, force=True)
-    # The trash is not the demo's, and would be in every later list of this engine.
-    for row in docker_client.api.containers(all=True, filters={"name": "slipway-trash-"}):
-        docker_client.api.remove_container(row["Id"], force=True, v=True)
+    _take_away(docker_client)
     live_app.manage("demo", "--remove", "--engine", engine_url)
 
 
