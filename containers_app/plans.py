@@ -19,7 +19,7 @@ from containers_app.models import Container, Mount, Volume
 from engine.errors import EngineError
 from operations import trash
 from operations.models import Operation, TrashItem
-from operations.plans import Item, Plan, count, listed
+from operations.plans import Item, Plan, count, listed, undo
 from operations.reads import read
 
 LOOK = 1.5
@@ -279,16 +279,6 @@ def _name_in_trash(container: Container) -> str:
 
 
 # Parts
-
-
-def undo(plan: Plan, *, forever: bool = False, no_undo: str = "") -> None:
-    """Says whether, and how long, it can be taken back."""
-    plan.no_undo = no_undo or (
-        "" if trash.hours() else "Removals are for good here (SLIPWAY_UNDO_HOURS is 0)."
-    )
-    if forever:
-        plan.no_undo = plan.no_undo or "It was asked for to be for good."
-    plan.undo_hours = 0 if plan.no_undo else trash.hours()
 
 
 def lose(plan: Plan, container: Container, written: Written | None, actor: Actor) -> None:

@@ -8,7 +8,7 @@ from containers_app.models import Container
 from containers_app.run import is_foreign
 from images_app.models import Image, Tag
 from operations.models import Operation
-from operations.plans import Item, Plan, listed
+from operations.plans import Item, Plan, listed, undo
 
 _LIVE = ("running", "restarting")
 
@@ -19,7 +19,7 @@ def recreating(operation: Operation, actor: Actor) -> Plan:
     if container is None:
         return Plan(lead="It is gone.")
     plan = Plan(button="Recreate container", lead=_gate(container, operation))
-    plans.undo(plan)
+    undo(plan)
     plans.lose(plan, container, plans.written_by(container, actor), actor)
     plan.changed.append(_image(container, operation, actor))
     if container.state in _LIVE:

@@ -9,9 +9,8 @@ from accounts.access import Actor
 from accounts.querysets import visible_to
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
-from operations import trash
 from operations.models import Operation
-from operations.plans import Item, Plan, count
+from operations.plans import Item, Plan, count, undo
 
 
 def removing(operation: Operation, actor: Actor) -> Plan:
@@ -37,19 +36,11 @@ def untagging(operation: Operation, actor: Actor) -> Plan:
         plan.button = "Remove tag and image"
         return plan
     plan = Plan(lost=[Item(tag.name, more="tag", mono=True)], button="Remove tag")
-    _undo(plan, forever=forever)
+    undo(plan, forever=forever)
     plan.kept.append(
         Item(f"Image {image.short_id}", more=f"still named {', '.join(others)}", size=image.size)
     )
     return plan
-
-
-def _undo(plan: Plan, *, forever: bool) -> None:
-    if not trash.hours():
-        plan.no_undo = "Removals are for good here (SLIPWAY_UNDO_HOURS is 0)."
-    elif forever:
-        plan.no_undo = "It was asked for to be for good."
-    plan.undo_hours = 0 if plan.no_undo else trash.hours()
 
 
 def removal(image: Image, actor: Actor, *, forever: bool = False) -> Plan:
@@ -57,7 +48,7 @@ def removal(image: Image, actor: Actor, *, forever: bool = False) -> Plan:
     line = lineage(image, actor)
     tags = list(image.tags.all())
     plan = Plan(frees=line.own)
-    _undo(plan, forever=forever)
+    undo(plan, forever=forever)
     if not plan.frees:
         plan.lead = "This frees nothing: other images share all its layers."
     again = "can be pulled again" if image.digests else "was made here, and no registry is known to have it"

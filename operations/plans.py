@@ -15,7 +15,7 @@ from typing import Any
 from accounts.access import Actor
 from engine.errors import EngineError, Invalid, PolicyDenied
 from engine.specs import SpecError
-from operations import registry
+from operations import registry, trash
 from operations.models import Operation
 from operations.previews import Previewed, previewing
 from operations.services import Refused
@@ -134,6 +134,16 @@ def planned(operation: Operation, actor: Actor) -> Plan:
 def _plain(operation: Operation, kind: registry.Kind) -> Plan:
     """For changes that lose nothing and touch nobody else."""
     return Plan(changed=[Item(operation.target_name, kind.label.lower())])
+
+
+def undo(plan: Plan, *, forever: bool = False, no_undo: str = "") -> None:
+    """Says whether, and how long, it can be taken back."""
+    plan.no_undo = no_undo or (
+        "" if trash.hours() else "Removals are for good here (SLIPWAY_UNDO_HOURS is 0)."
+    )
+    if forever:
+        plan.no_undo = plan.no_undo or "It was asked for to be for good."
+    plan.undo_hours = 0 if plan.no_undo else trash.hours()
 
 
 def count(number: int, one: str, many: str = "") -> str:
