@@ -19,7 +19,7 @@ from engine.errors import EngineError
 from operations.models import Operation
 from operations.plans import preview
 from operations.services import Refused
-from operations.web import answers, submitted, toast, why
+from operations.web import answers, submitted, toast, uuids, why
 
 BULK = ("start", "stop", "restart", "pause", "unpause", "remove")
 ASKED_FIRST = ("stop", "restart", "pause")
@@ -181,12 +181,7 @@ def _get(request: HttpRequest, pk: UUID) -> Container:
 
 
 def _several(request: HttpRequest, ids: list[str]) -> list[Container]:
-    found = []
-    for text in dict.fromkeys(ids[:MOST_AT_ONCE]):
-        try:
-            found.append(UUID(text))
-        except ValueError:
-            continue
+    found = uuids(ids, MOST_AT_ONCE)
     return list(present.one(actor_of(request)).filter(pk__in=found).order_by("name"))
 
 

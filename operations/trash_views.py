@@ -15,7 +15,7 @@ from engine.errors import EngineError
 from operations import plans, queries, registry, trash, undoable
 from operations.models import TrashItem
 from operations.services import Refused
-from operations.web import answers, submitted, toast, why
+from operations.web import answers, submitted, toast, uuids, why
 
 PAGE = 100
 
@@ -76,7 +76,7 @@ def trash_empty(request: HttpRequest) -> HttpResponse:
     """Asks first, then removes everything in the trash for good: what was shown, as far as one may."""
     actor = actor_of(request)
     if request.method == "POST":
-        chosen = undoable.kept(actor).filter(pk__in=_ids(request))
+        chosen = undoable.kept(actor).filter(pk__in=uuids(request.POST.getlist("ids"), PAGE))
         return _emptied(request, list(chosen))
     items = [item for item in undoable.kept(actor)[:PAGE] if _may(request, item)]
     plan = plans.Plan(button="Empty trash", lead="Nothing brings these back.")
@@ -116,16 +116,6 @@ def _emptied(request: HttpRequest, items: list[TrashItem]) -> HttpResponse:
 def _may(request: HttpRequest, item: TrashItem) -> bool:
     """Whether this reader may take it back, which is whether they may remove such a thing."""
     return can(actor_of(request), registry.get(f"{item.kind}.restore").permission, item)
-
-
-def _ids(request: HttpRequest) -> list[UUID]:
-    found = []
-    for text in request.POST.getlist("ids")[:PAGE]:
-        try:
-            found.append(UUID(text))
-        except ValueError:
-            continue
-    return found
 
 
 def _dialog(request: HttpRequest, context: dict[str, object]) -> HttpResponse:

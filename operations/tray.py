@@ -90,17 +90,6 @@ def dismiss(request: HttpRequest, ids: Iterable[UUID]) -> None:
         request.session[_KEY] = (kept + fresh)[-REMEMBERED:]
 
 
-def uuids(texts: Iterable[str]) -> list[UUID]:
-    """Those of the texts that are ids; a page can send anything."""
-    found = []
-    for text in list(texts)[:READ_MOST]:
-        try:
-            found.append(UUID(text))
-        except ValueError:
-            continue
-    return found
-
-
 def _worth_showing(also: Collection[UUID]) -> Q:
     now = timezone.now()
     ended = Q(finished_at__gte=now - STAYS) | Q(state="failed", finished_at__gte=now - FAILED_STAYS)

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import SIGNED_IN, actor_of, requires
 from operations import present, queries, registry, services, story, tray
 from operations.models import Operation, OperationEvent
-from operations.web import answers, came_from, submitted, toast
+from operations.web import answers, came_from, submitted, toast, uuids
 
 VIEWS = ("all", "running", "queued", "failed", "mine")
 
@@ -105,7 +105,7 @@ def operation_retry(request: HttpRequest, pk: UUID) -> HttpResponse:
 @requires(SIGNED_IN)
 def operation_tray(request: HttpRequest) -> HttpResponse:
     """The tray of every page as it is now. ``?also=``: ids that the page has seen on their way."""
-    also = tray.uuids(request.GET.get("also", "").split(","))
+    also = uuids(request.GET.get("also", "").split(","), tray.READ_MOST)
     found = tray.read(actor_of(request), tray.dismissed(request), also)
     return render(request, "operations/_tray.html", {"tray": found})
 
@@ -114,7 +114,7 @@ def operation_tray(request: HttpRequest) -> HttpResponse:
 @requires(SIGNED_IN)
 def tray_dismiss(request: HttpRequest) -> HttpResponse:
     """Puts failures (``id``, several times) out of the tray, for this session."""
-    tray.dismiss(request, tray.uuids(request.POST.getlist("id")))
+    tray.dismiss(request, uuids(request.POST.getlist("id"), tray.READ_MOST))
     if "HX-Request" in request.headers:
         return HttpResponse(status=204)
     return HttpResponseRedirect(came_from(request, default=reverse("operations:list")))
@@ -131,7 +131,7 @@ def _wanted(request: HttpRequest) -> queries.Wanted:
         before = parse_datetime(ask.get("before", ""))
     except ValueError:
         before = None
-    targets, engines = tray.uuids([ask.get("target", "")]), tray.uuids([ask.get("engine", "")])
+    targets, engines = uuids([ask.get("target", "")], 1), uuids([ask.get("engine", "")], 1)
     return queries.Wanted(
         view=view if view in VIEWS else "all",
         state=ask.get("state", ""),

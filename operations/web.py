@@ -9,9 +9,11 @@ the toast of a running operation into its result. Without JavaScript the same se
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
+from itertools import islice
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -124,3 +126,14 @@ def came_from(request: HttpRequest, *, default: str = "/") -> str:
 
 def _with_field(field: str, message: str) -> str:
     return f"{field.replace('_', ' ').capitalize()}: {message}" if field else message
+
+
+def uuids(texts: Iterable[str], most: int) -> list[UUID]:
+    """Those of the first so many texts that are ids; a page can send anything."""
+    found = []
+    for text in islice(texts, most):
+        try:
+            found.append(UUID(text))
+        except ValueError:
+            continue
+    return found
