@@ -8,13 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts.access import Actor
 from accounts.models import Team
-from containers_app import gate, prune, recreate, recreate_plan, removal, run, verbs, volumes, written
-from containers_app.models import Container, Volume
+from containers_app import (
+    gate,
+    prune,
+    prune_plans,
+    recreate,
+    recreate_plan,
+    removal,
+    run,
+    verbs,
+    volumes,
+    written,
+)
+from containers_app.models import Container, PrunePlan, Volume
 from engine import guard, names
 from engine.fields import Fields
 from engine.specs import ContainerSpec, SpecError, VolumeSpec
@@ -155,6 +168,26 @@ def request_volume_remove(
     )
 
 
+def request_prune(pk: UUID, *, actor: Actor, idempotency_key: str = "") -> Operation:
+    """Asks for exactly what the plan lists to be removed. A plan that was used gives the operation that used it.
+
+    Raises `Refused`: ``plan_expired``, or ``conflict`` where it lists nothing or somebody else cleans up now.
+    """
+    prune_plans.allowed(actor)
+    with transaction.atomic():
+        plan = PrunePlan.objects.select_for_update().filter(pk=prune_plans.own(pk, actor=actor).pk).get()
+        if plan.operation:
+            return plan.operation
+        engine = plan.engine
+        plan.operation = services.submit(
+            prune_plans.KIND, actor=actor, engine=engine, team=None, params={"plan": str(plan.pk)},
+            target=Target("engine", str(engine.pk), engine.name, services.lock("engine", engine.pk, "prune")),
+            idempotency_key=idempotency_key, check=lambda: prune_plans.is_good(plan),
+        )  # fmt: skip
+        plan.save(update_fields=["operation"])
+    return plan.operation
+
+
 def _is_free(rows: QuerySet[Any], kind: str, name: str | None) -> Callable[[], None]:
     """Says at once what the engine would say; what the rows do not know yet the engine still refuses."""
 
@@ -203,6 +236,6 @@ def _recreation(container: Container, fields: Fields, actor: Actor) -> dict[str,
 
 
 __all__ = [
-    "ACTIONS", "prune", "recreate", "removal", "request", "request_copy", "request_run", "request_volume_create",
-    "request_volume_remove", "run", "verbs", "volumes", "written",
+    "ACTIONS", "prune", "recreate", "removal", "request", "request_copy", "request_prune", "request_run",
+    "request_volume_create", "request_volume_remove", "run", "verbs", "volumes", "written",
 ]  # fmt: skip

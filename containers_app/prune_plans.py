@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
 
@@ -88,27 +87,8 @@ def own(pk: UUID, *, actor: Actor) -> PrunePlan:
     return found
 
 
-def request_prune(pk: UUID, *, actor: Actor, idempotency_key: str = "") -> Operation:
-    """Asks for exactly what the plan lists to be removed. A plan that was used gives the operation that used it.
-
-    Raises `Refused`: ``plan_expired``, or ``conflict`` where it lists nothing or somebody else cleans up now.
-    """
-    allowed(actor)
-    with transaction.atomic():
-        plan = PrunePlan.objects.select_for_update().filter(pk=own(pk, actor=actor).pk).get()
-        if plan.operation:
-            return plan.operation
-        engine = plan.engine
-        plan.operation = services.submit(
-            KIND, actor=actor, engine=engine, team=None, params={"plan": str(plan.pk)},
-            target=Target("engine", str(engine.pk), engine.name, services.lock("engine", engine.pk, "prune")),
-            idempotency_key=idempotency_key, check=lambda: _is_good(plan),
-        )  # fmt: skip
-        plan.save(update_fields=["operation"])
-    return plan.operation
-
-
-def _is_good(plan: PrunePlan) -> None:
+def is_good(plan: PrunePlan) -> None:
+    """Raises `Refused` where it cannot be carried out: ``plan_expired``, or ``conflict`` where it lists nothing."""
     if plan.expires_at <= timezone.now():
         raise Refused("plan_expired", "This list is older than an hour: ask for a new one, and look at it.")
     if not plan.items:
@@ -140,7 +120,7 @@ def told(plan: PrunePlan) -> Plan:
         words.unknown = ["how much some of them hold"]
     if plan.operation_id is None:
         try:
-            _is_good(plan)
+            is_good(plan)
         except Refused as why:
             words.refused = {"code": why.code, "message": why.message}
     else:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import actor_of, requires
-from containers_app import prune_plans
+from containers_app import operations, prune_plans
 from containers_app.models import PrunePlan
 from containers_app.unused import KINDS, MOST_SHOWN, Unused
 from operations.models import Engine
@@ -100,7 +100,7 @@ def _go(request: HttpRequest) -> HttpResponse:
     except ValueError:
         raise Http404("No such plan.") from None
     try:
-        operation = prune_plans.request_prune(pk, actor=actor)
+        operation = operations.request_prune(pk, actor=actor)
     except Refused as why:
         plan = prune_plans.own(pk, actor=actor)
         text = str(why)

@@ -13,7 +13,6 @@ from django.http import Http404
 
 from accounts.access import PERMISSIONS, SITE, Actor, Denied
 from containers_app import operations as containers
-from containers_app import prune_plans
 from containers_app.models import Container, Volume
 from images_app import operations as images
 from images_app.models import Image, Tag
@@ -68,7 +67,7 @@ WAYS: dict[str, Ask] = {
     "image.tag": lambda things, actor: images.request_tag(things.image, "blue/app:2", actor=actor),
     "image.untag": lambda things, actor: images.request_untag(things.tag, actor=actor),
     "image.remove": lambda things, actor: images.request_remove(things.image, actor=actor),
-    "engine.prune": lambda things, actor: prune_plans.request_prune(
+    "engine.prune": lambda things, actor: containers.request_prune(
         make_prune_plan(things.engine, actor.user).pk, actor=actor
     ),
 }

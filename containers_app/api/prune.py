@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Body, body
-from containers_app import prune_plans
+from containers_app import operations, prune_plans
 from containers_app.models import PrunePlan
 from containers_app.unused import KINDS
 from operations import services
@@ -95,5 +95,5 @@ class Prune(Previews):
             return Response(answer(prune_plans.own(wish["plan"], actor=self.actor)))
         key = idempotency_key(request)
         return accepted(
-            request, prune_plans.request_prune(wish["plan"], actor=self.actor, idempotency_key=key)
+            request, operations.request_prune(wish["plan"], actor=self.actor, idempotency_key=key)
         )

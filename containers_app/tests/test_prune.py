@@ -70,7 +70,7 @@ def carry(bench: Bench, alice: User) -> Callable[[PrunePlan], Operation]:
     """``carry(plan)``: Alice has it done."""
 
     def ask(plan: PrunePlan) -> Operation:
-        return bench._done(prune_plans.request_prune(plan.pk, actor=person(alice, source="ui")))
+        return bench._done(operations.request_prune(plan.pk, actor=person(alice, source="ui")))
 
     return ask
 
@@ -378,17 +378,17 @@ def test_a_plan_is_used_once_by_its_maker_within_an_hour(
     stopped(docker_client, bench.image, "done")
     plan, other = plan_of("containers"), plan_of("containers")
     with pytest.raises(Http404):
-        prune_plans.request_prune(plan.pk, actor=person(person_too, source="ui"))
+        operations.request_prune(plan.pk, actor=person(person_too, source="ui"))
     actor = person(alice, source="ui")
-    operation = prune_plans.request_prune(plan.pk, actor=actor)
-    assert prune_plans.request_prune(plan.pk, actor=actor) == operation
+    operation = operations.request_prune(plan.pk, actor=actor)
+    assert operations.request_prune(plan.pk, actor=actor) == operation
     with pytest.raises(Refused, match="not finished yet"):
-        prune_plans.request_prune(other.pk, actor=actor)
+        operations.request_prune(other.pk, actor=actor)
     bench._done(operation)
     PrunePlan.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert prune_plans.request_prune(plan.pk, actor=actor) == operation
+    assert operations.request_prune(plan.pk, actor=actor) == operation
     with pytest.raises(Refused) as refused:
-        prune_plans.request_prune(other.pk, actor=actor)
+        operations.request_prune(other.pk, actor=actor)
     assert refused.value.code == "plan_expired"
     assert Operation.objects.filter(kind="engine.prune").count() == 1
 

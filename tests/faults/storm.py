@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from accounts.access import Actor
 from conftest import BUSYBOX
+from containers_app import operations as containers
 from containers_app import prune_plans
 from containers_app.unused import unused
 from engine import names
@@ -178,7 +179,7 @@ class Storm:
         chosen = replace(found, found={key: [] for key in found.found} | {"named_volumes": junk})
         plan = prune_plans.freeze(chosen, ["named_volumes"], actor=self.alice)
         try:
-            return prune_plans.request_prune(plan.pk, actor=self.alice)
+            return containers.request_prune(plan.pk, actor=self.alice)
         except Refused:  # the one of the round before has not ended
             self.wishes.append(wish)
             return None
