@@ -263,9 +263,8 @@ def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
     with transaction.atomic():
         if not leases.mine(held).update(**ended):
             raise LeaseLost
-        if (
-            outcome.state != "succeeded"
-        ):  # what it had begun to put aside is not in the trash, and never will be
+        if outcome.state != "succeeded":
+            # What it had begun to put aside is not in the trash, and never will be.
             TrashItem.objects.filter(operation=operation, state=TrashItem.State.GOING).delete()
         operation.state = outcome.state
         story = {"state": outcome.state, "code": outcome.code, "message": outcome.message, "result": result}
