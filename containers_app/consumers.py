@@ -6,10 +6,13 @@ behind that line). The server sends, each with its ``container``::
 
     {"type": "lines", "epoch": e, "seq": last, "lines": [[seq, container, "ts_ns", stream, text], …]}
     {"type": "gap", "seq": n, "lines": k | null, "cause": "load" | "restart"}
+    {"type": "gap", "seq": n, "lines": k | null, "cause": "rotation" | "behind", "from": "ts_ns", "to": "ts_ns"}
     {"type": "state", "state": "following" | "ended" | "unreachable", "detail": "…"}
 
-``stream`` is 1 (stdout), 2 (stderr) or 0: a word of Slipway's own about lines that are missing in unknown number.
-Numbers of one epoch count lines without holes, so that a hole is announced with its exact size. After ``restart``
+``stream`` is 1 (stdout) or 2 (stderr). Numbers of one epoch count lines without holes, so that what was skipped on
+the way (``load``) is announced with its exact size. What the engine itself left out, because the log was rotated or
+because it was too fast, lies between two times (``null``: perhaps some lines), and has a number of its own; where
+only reading the log again has shown it, it comes after lines that are younger. After ``restart``
 numbers begin again under another epoch and lines may come that were there before: the time of a line, in its
 stream, tells them apart. Lines longer than 16,384 characters are cut here; REST has them whole.
 """
@@ -149,6 +152,10 @@ class LogsConsumer(ContainerSocket):
                 if step.anew or step.missed:
                     cut = cut if self._since else None
                     await self._gap(id_, step)
+                if note := step.entries[0].note:
+                    surplus = max(0, surplus - 1)
+                    await self._hole(id_, step.entries[0].last, note)
+                    continue
                 body = ",".join(entry.frame for entry in step.entries)
                 if cut or surplus:
                     body, cut = _without(body, surplus, cut)
@@ -174,6 +181,9 @@ class LogsConsumer(ContainerSocket):
         first = step.entries[0].first
         gap = {"lines": None, "cause": "restart"} if step.anew else {"lines": step.missed, "cause": "load"}
         await self.say({"type": "gap", "seq": first - 1, "container": id_, **gap})
+
+    async def _hole(self, id_: str, seq: int, note: str) -> None:
+        await self.say({"type": "gap", "seq": seq, "container": id_, **orjson.loads(note)})
 
     async def _state(self, id_: str, state: str) -> None:
         if state == AWAY:

@@ -20,6 +20,7 @@ from engine.types import (
     Event,
     ImageInfo,
     ImageSummary,
+    LogHole,
     LogLine,
     NetworkInfo,
     Progress,
@@ -30,6 +31,9 @@ from engine.types import (
 Emit = Callable[[Progress], None]
 ShouldStop = Callable[[], bool]
 """Asked between steps and at least every 200 ms while waiting; true means: stop and raise `Cancelled`."""
+
+
+Missing = Callable[[LogHole], None]
 
 
 def never() -> bool:
@@ -188,10 +192,14 @@ class EngineStreams(Protocol):
         tail: int = 1000,
         cursor: Mapping[int, tuple[int, int]] | None = None,
         follow: bool = True,
+        rotates_at: int = 0,
+        missing: Missing | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[LogLine]]]:
         """Batches of lines as they come (never empty). ``cursor``: stream → ``(ts_ns, n)`` of the last line had.
 
         With a cursor nothing is sent twice and nothing the engine still holds is left out.
+        ``rotates_at``: bytes at which the engine begins another file of this log, 0 for never. What it leaves out
+        then is told to ``missing``, at its place between the batches or, where only reading again showed it, behind.
         Ends when the container has ended and everything was read.
         """
 
@@ -201,4 +209,4 @@ class EngineStreams(Protocol):
     async def ping(self, *, deadline: float = 3) -> None: ...
 
 
-__all__ = ["Emit", "Engine", "EngineStreams", "ShouldStop", "never"]
+__all__ = ["Emit", "Engine", "EngineStreams", "Missing", "ShouldStop", "never"]

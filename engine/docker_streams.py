@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from engine import names
+from engine.base import Missing
 from engine.docker_calls import agree
 from engine.docker_events import EventReader
 from engine.docker_events import query as events_query
@@ -20,7 +21,7 @@ from engine.docker_map import mapping
 from engine.docker_transport import Endpoint
 from engine.errors import EngineError, Unreachable
 from engine.stats import sample
-from engine.types import Event, LogLine, StatsSample
+from engine.types import Event, LogHole, LogLine, StatsSample
 
 HEAD_WITHIN = 10.0
 """Seconds to connect and read a head. Engines send it at once, also where nothing follows (seen: 0.8 ms)."""
@@ -69,10 +70,21 @@ class DockerStreams:
         tail: int = 1000,
         cursor: Mapping[int, tuple[int, int]] | None = None,
         follow: bool = True,
+        rotates_at: int = 0,
+        missing: Missing | None = None,
     ) -> AsyncIterator[AsyncIterator[Sequence[LogLine]]]:
         """Batches of lines as they come; see `engine.docker_follow`."""
         names.container_id(native_id)
-        follower = LogFollower(self._get, native_id, tty=tty, tail=tail, cursor=cursor or {}, follow=follow)
+        follower = LogFollower(
+            self._get,
+            native_id,
+            tty=tty,
+            tail=tail,
+            cursor=cursor or {},
+            follow=follow,
+            rotates_at=rotates_at,
+            missing=missing or _nobody,
+        )
         async with follower:
             batches = follower.batches()
             try:
@@ -128,3 +140,7 @@ class DockerStreams:
             if "another version" in error.message:  # the engine was replaced by another: agree anew next time
                 self._version = ""
             raise
+
+
+def _nobody(_: LogHole) -> None:
+    """Told of holes where no one asks."""

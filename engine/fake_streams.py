@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from engine import names
+from engine.base import Missing
 from engine.docker_logs import parameters
 from engine.errors import DeadlineExceeded, EngineError, NotFound, Unreachable
 from engine.fake_world import NANO, World
@@ -69,6 +70,8 @@ class FakeStreams:
         tail: int = 1000,
         cursor: Mapping[int, tuple[int, int]] | None = None,
         follow: bool = True,
+        rotates_at: int = 0,
+        missing: Missing | None = None,
     ) -> AsyncIterator[AsyncIterator[Sequence[LogLine]]]:
         names.container_id(native_id)
         parameters(tail)

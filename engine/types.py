@@ -305,6 +305,19 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LogHole:
+    """Lines between two times that nobody was handed: ``lines`` of them, or ``None``: perhaps some.
+
+    ``cause`` is one of `engine.holes`.
+    """
+
+    from_ns: int
+    to_ns: int
+    lines: int | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatsSample:
     """One reading. Counters (``*_total``) are since the start of the container; rates are computed in `engine.stats`.
 

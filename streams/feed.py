@@ -81,6 +81,8 @@ class Feed:
 class Step:
     """What a follower gets next: entries without a hole between them, or a new state of the ring (`AWAY`, or its own).
 
+    An entry with a note comes alone.
+
     ``missed`` lines before them are lost; ``anew``: their numbers have nothing to do with those before.
     """
 
@@ -147,10 +149,15 @@ class Follower:
     def _with_next(self, entry: Entry) -> list[Entry]:
         """What follows without a hole goes along, up to the size of one frame."""
         found, size = [entry], len(entry.frame)
-        while self._place < self.feed.end:
+        while self._place < self.feed.end and not entry.note:
             follower = self.feed.entries[self._place - self.feed.start]
             size += len(follower.frame)
-            if follower.epoch != entry.epoch or follower.first != found[-1].last + 1 or size > FRAME:
+            if (
+                follower.note
+                or follower.epoch != entry.epoch
+                or follower.first != found[-1].last + 1
+                or size > FRAME
+            ):
                 break
             found.append(self._take())
         self.at = Cursor(entry.epoch, found[-1].last)

@@ -52,12 +52,16 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Lines ``first`` to ``last`` of an epoch, as the text that is sent to browsers."""
+    """Lines ``first`` to ``last`` of an epoch, as the text that is sent to browsers.
+
+    One with a ``note`` (JSON) holds no lines, and one number: the note's own.
+    """
 
     epoch: int
     first: int
     last: int
     frame: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class _Kept:
     last: int
     frame: bytes
     mark: str
+    note: str = ""
 
 
 class Overtaken(Exception):
@@ -92,7 +97,8 @@ def _state_key(name: str) -> str:
 def _entry(raw: Any) -> tuple[Entry, str]:
     epoch, _, last = raw[0].partition(b"-")
     fields = raw[1]
-    entry = Entry(int(epoch), int(fields[b"f"]), int(last), fields[b"d"].decode())
+    note = fields.get(b"n", b"").decode()
+    entry = Entry(int(epoch), int(fields[b"f"]), int(last), fields[b"d"].decode(), note)
     return entry, fields[b"m"].decode()
 
 
@@ -134,7 +140,7 @@ class Writer:
         for one in raw or ():
             entry, mark = _entry(one)
             self.epoch, self.last, self.mark = entry.epoch, entry.last, mark
-            self._keep(_Kept(entry.first, entry.last, entry.frame.encode(), mark))
+            self._keep(_Kept(entry.first, entry.last, entry.frame.encode(), mark, entry.note))
         self._written = self.last
 
     @property
@@ -159,6 +165,12 @@ class Writer:
         self.last += skipped + lines
         self.mark = mark or self.mark
         self._keep(_Kept(first, self.last, frame, self.mark))
+        await self.flush()
+
+    async def note(self, note: str, *, skipped: int = 0) -> None:
+        """Adds a word about the lines at this place; it takes the number after the skipped ones. As `append`."""
+        self.last += skipped + 1
+        self._keep(_Kept(self.last, self.last, b"", self.mark, note))
         await self.flush()
 
     async def say(self, state: str) -> None:
@@ -214,7 +226,7 @@ class Writer:
             options: dict[str, Any] = {"minid": f"{self.epoch}-{self._kept[0].last}", "approximate": False}
             pipe.xadd(
                 ring,
-                {"f": str(one.first), "m": one.mark, "d": one.frame},
+                {"f": str(one.first), "m": one.mark, "d": one.frame, **({"n": one.note} if one.note else {})},
                 id=f"{self.epoch}-{one.last}",
                 nomkstream=self._written > 0,
                 **options,

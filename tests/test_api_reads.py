@@ -182,6 +182,14 @@ async def test_logs_can_be_followed_to_the_end(bob: User, web: Container) -> Non
         gap = (await anext(chunks)).decode()
         assert orjson.loads(gap) == {"gap": 1, "cause": "load"}
         assert orjson.loads((await anext(chunks)).decode())["seq"] == 5
+        await writer.note('{"lines":7,"cause":"rotation","from":"5000000001","to":"6000000000"}')
+        hole = orjson.loads((await anext(chunks)).decode())
+        assert hole == {
+            "gap": 7,
+            "cause": "rotation",
+            "from": "1970-01-01T00:00:05.000000001Z",
+            "to": "1970-01-01T00:00:06.000000000Z",
+        }
         await writer.say('{"state": "ended"}')
         with pytest.raises(StopAsyncIteration):
             await anext(chunks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -424,6 +425,26 @@ async def test_a_reader_that_breaks_off_a_hundred_times_misses_and_repeats_nothi
         assert numbers == list(range(1, len(numbers) + 1))
         await connection.aclose()
     await hub.close()
+
+
+async def test_what_a_rotating_log_loses_lies_inside_what_is_announced(viewer, run):
+    """A flood into small files: each hole in the counters is a hole in the numbers or between the times of a gap."""
+    await run("flooding", "n=0; while :; do n=$((n+1)); echo line $n; done",
+              log_config={"Type": "json-file", "Config": {"max-size": "100k", "max-file": "3"}})  # fmt: skip
+    container, _ = await until(row("flooding"))
+    browser = await logs_of(viewer, container)
+    reading = await Reading(browser).until(lambda r: len(r.lines) > 50_000, 60)
+    await browser.disconnect()
+    lines = [line for line in reading.lines if line[4].startswith("line ")]
+    jumps = [(a, b) for a, b in itertools.pairwise(lines) if int(b[4].split()[1]) != int(a[4].split()[1]) + 1]
+    holes = [(int(gap["from"]), int(gap["to"])) for gap in reading.gaps if gap["cause"] != "load"]
+    assert jumps, "nothing was lost: this shows nothing"
+    assert not [
+        (a, b)
+        for a, b in jumps
+        if not any(start <= int(a[2]) and int(b[2]) <= end for start, end in holes)
+        and not any(gap["cause"] == "load" and a[0] <= gap["seq"] < b[0] for gap in reading.gaps)
+    ]
 
 
 async def test_a_browser_that_reads_nothing_never_holds_up_the_container(viewer, run):

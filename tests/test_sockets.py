@@ -380,6 +380,27 @@ async def watching(client, query):
     return browser
 
 
+async def test_what_the_engine_left_out_is_told_at_its_place(bob, client_for, blue, log):
+    client = await sync_to_async(client_for)(bob)
+    writer = await log(20)
+    told = {"lines": None, "cause": "rotation", "from": "20000000000", "to": "21000000000"}
+    await writer.note(json.dumps(told))
+    await log(30)
+    browser = await watching(client, f"container={blue.pk}")
+    frames = [await browser.frame() for _ in range(4)]
+    kinds = [(frame["type"], frame.get("seq")) for frame in frames if frame["type"] != "state"]
+    assert kinds == [("lines", 20), ("gap", 21), ("lines", 30)]
+    gap = next(frame for frame in frames if frame["type"] == "gap")
+    assert {name: gap[name] for name in told} == told
+    await browser.disconnect()
+    # Who has the lines before it gets it; who has it does not get it again.
+    for cursor, wanted in ((20, ["gap", "lines"]), (21, ["lines"])):
+        browser = await watching(client, f"container={blue.pk}&after={writer.epoch}:{cursor}")
+        assert [(await browser.frame())["type"] for _ in wanted] == wanted
+        await browser.disconnect()
+    await hub.close()
+
+
 async def test_a_late_viewer_gets_what_is_there_and_then_what_comes(bob, client_for, blue, log):
     client = await sync_to_async(client_for)(bob)
     writer = await log(50)

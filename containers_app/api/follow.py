@@ -16,7 +16,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.request import Request
 
 from accounts.access import address_of, can
-from containers_app.api.lines import Line
+from containers_app.api.lines import Line, stamp
 from containers_app.models import Container
 from operations.api.answers import ndjson, wants_ndjson
 from operations.sockets import RECHECK, actor_by
@@ -97,6 +97,10 @@ async def _rows(row: Container, caller: Caller, wish: Wish) -> AsyncGenerator[li
                 yield [
                     {"gap": None if step.anew else step.missed, "cause": "restart" if step.anew else "load"}
                 ]
+            if note := step.entries[0].note:
+                surplus = max(0, surplus - 1)
+                yield [_hole(orjson.loads(note))]
+                continue
             raw = orjson.loads("[" + ",".join(entry.frame for entry in step.entries) + "]")
             lines = [
                 line
@@ -108,6 +112,11 @@ async def _rows(row: Container, caller: Caller, wish: Wish) -> AsyncGenerator[li
                 yield [line.row(stamped=wish.stamped) for line in lines]
     finally:
         await hub.get().unfollow(follower)
+
+
+def _hole(note: dict[str, Any]) -> dict[str, Any]:
+    times = {end: stamp(int(note[end])) for end in ("from", "to")}
+    return {"gap": note["lines"], "cause": note["cause"], **times}
 
 
 def _line(raw: list[Any]) -> Line:

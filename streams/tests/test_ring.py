@@ -41,6 +41,27 @@ async def test_skipped_lines_leave_a_hole_in_the_numbers(connection):
     assert numbers(await read(connection, "logs:1")) == [(1, 10), (18, 22)]
 
 
+async def test_a_note_has_a_place_and_a_number_of_its_own(connection):
+    writer = await filled(connection, 1)
+    await writer.note('{"lines": 3}', skipped=2)
+    await writer.append(b"after", 1)
+    page = await read(connection, "logs:1")
+    assert numbers(page) == [(1, 10), (13, 13), (14, 14)]
+    assert [(e.note, e.frame) for e in page.entries] == [("", "frame 0"), ('{"lines": 3}', ""), ("", "after")]
+
+
+async def test_a_note_outlives_an_emptied_redis_and_its_writer(connection):
+    writer = await filled(connection, 1)
+    await writer.note("word")
+    await connection.flushall()
+    await writer.flush()
+    following = Writer(connection, "logs:1")
+    await following.open()
+    await connection.flushall()
+    await following.append(b"more", 1)
+    assert [e.note for e in (await read(connection, "logs:1")).entries] == ["", "word", ""]
+
+
 async def test_a_ring_is_bounded_by_lines_and_by_bytes(connection, monkeypatch):
     monkeypatch.setattr(ring, "MOST_LINES", 50)
     await filled(connection, 20)
