@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from containers_app import sync
 from engine.errors import Cancelled, EngineError, GateFailed, NotFound
 from engine.types import ContainerInfo, ContainerState, Health, Progress
+from operations import remains
 from operations.registry import Context
 
 TIMEOUT, STEADY = 60, 10
@@ -82,7 +84,19 @@ def last_words(ctx: Context, info: ContainerInfo) -> None:
     title = (
         f"The last lines of {info.name}, which is taken out again:" if lines else f"{info.name} said nothing."
     )
-    ctx.emit(Progress(log=(title, *lines), extra={"failed": dict(info.inspect)}))
+    ctx.emit(Progress(log=(title, *lines), extra={remains.KEY: _seen(info, len(lines))}))
+
+
+def _seen(info: ContainerInfo, lines: int) -> dict[str, Any]:
+    """How it was when it was given up, for `operations.remains`."""
+    return {
+        "name": info.name, "native_id": info.native_id, "state": info.state.value, "exit_code": info.exit_code,
+        "oom_killed": info.oom_killed, "error": info.error, "restart_count": info.restart_count,
+        "health": info.health.value if info.healthcheck else "", "failing_streak": info.failing_streak,
+        "started_at": info.started_at.isoformat() if info.started_at else None,
+        "finished_at": info.finished_at.isoformat() if info.finished_at else None,
+        "checks": [dict(check) for check in info.health_log], "lines": lines, "inspect": dict(info.inspect),
+    }  # fmt: skip
 
 
 def _progress(info: ContainerInfo, ran: float, gate: Gate) -> Progress:

@@ -65,7 +65,7 @@ def prune(ctx: Context) -> Mapping[str, Any]:
     skipped: dict[str, tuple[Item, str]] = {}
     for number, item in enumerate(plan.items, 1):
         if ctx.should_stop():
-            raise Cancelled(f"Stopped on request, after {number - 1} of {len(plan.items)}.")
+            raise Cancelled(f"Cancelled after {number - 1} of {len(plan.items)}. What is gone stays gone.")
         reason = _one(ctx, item)
         if reason:
             skipped[item["id"]] = item, reason

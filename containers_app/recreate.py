@@ -107,12 +107,11 @@ def _put_right(ctx: Context) -> Result | bool | None:
     item = trash.of(ctx.operation)
     if item and item.facts.get("verdict", {}).get("passed"):
         return _kept(ctx, item)
-    if item or _new(ctx):
-        try:
-            raise _back(ctx, Cancelled("Cancelled after a worker was lost"))
-        except (Cancelled, GateFailed):
-            return None
-    return None
+    if item is None and _new(ctx) is None:
+        return None
+    words = "Its worker was lost" if item else "The new container was removed, the old one is as it was."
+    left = _back(ctx, Cancelled(words))
+    raise Cancelled(left.message if isinstance(left, EngineError) else _BROKE) from left
 
 
 def _after(ctx: Context) -> None:
@@ -280,7 +279,7 @@ def _back(ctx: Context, error: Exception) -> Exception:
         _run_again(ctx)
         return error
     if "verdict" not in item.facts:
-        if new and new.started_at:
+        if new and (new.started_at or isinstance(error, GateFailed)):
             gate.last_words(ctx, new)
         words = error.message if isinstance(error, EngineError) else _BROKE
         cancelled = isinstance(error, Cancelled)
@@ -311,17 +310,19 @@ def _taken_back(ctx: Context, item: TrashItem) -> str:
     new = _new(ctx)
     if look(ctx) is None:
         return "the old one is gone from the engine, so the new one stays"
+    removed = ""
     if new:
         _discard(ctx, new)
+        removed = "the new one was removed, and "
     try:
         removal.take_back(ctx, item)
     except Conflict as error:
-        return f"the old one is in the trash, since its name was taken meanwhile: {error.message.rstrip('.')}"
+        return f"{removed}the old one is in the trash, since its name was taken meanwhile: {error.message.rstrip('.')}"
     trouble = removal.start_again(ctx, item)
     trash.end(item, TrashItem.State.RESTORED)
     if trouble:
-        return f"the old one is back, and did not start: {trouble.rstrip('.')}"
-    return "the old one is back and runs" if item.facts["running"] else "the old one is back"
+        return f"{removed}the old one is back, but did not start: {trouble.rstrip('.')}"
+    return f"{removed}the old one is back" + (" and runs" if item.facts["running"] else "")
 
 
 def _run_again(ctx: Context) -> None:

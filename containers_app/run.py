@@ -33,7 +33,7 @@ from images_app import sync as image_sync
 from images_app.models import Image
 from operations import services
 from operations.models import Engine, Operation
-from operations.registry import Context, operation
+from operations.registry import Context, leaving, operation
 
 OPEN_NETWORKS = ("bridge", "none", "default")
 """Networks of the engine itself, which are nobody's."""
@@ -129,7 +129,7 @@ def _begin(ctx: Context, spec: ContainerSpec, made: ContainerInfo) -> Mapping[st
     if spec.start and made.started_at is None:
         try:
             if ctx.should_stop():
-                raise Cancelled("Cancelled before the container was started.")
+                raise Cancelled("Cancelled before the container was started: it was removed again.")
             ctx.emit(Progress(message="Starting the container"))
             ctx.check_fence()
             ctx.engine.start(made.native_id)
@@ -171,7 +171,8 @@ def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> None:
     if by_id or pull == "never":
         raise ImageNotFound(f"There is no image {reference} on this engine, and it was not to be pulled.")
     ctx.emit(Progress(message=f"Pulling {reference}"))
-    native_id = ctx.engine.pull(reference, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900)
+    with leaving(f"{reference} was not pulled, and no container was touched."):
+        native_id = ctx.engine.pull(reference, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900)
     image_sync.refresh(ctx.operation.engine, ctx.engine, native_id, operation=ctx.operation)
 
 

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import actor_of, require, requires
 from containers_app import listing, present, queries
-from containers_app.document import document
 from containers_app.models import Container
+from operations.document import document
 from operations.web import leaves_when_gone
 
 

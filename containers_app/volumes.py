@@ -17,7 +17,7 @@ from images_app import sync as image_sync
 from operations import services, trash
 from operations.context import LeaseLost
 from operations.models import TrashItem
-from operations.registry import Context, operation
+from operations.registry import Context, leaving, operation
 
 
 def _there(ctx: Context, name: str) -> VolumeInfo | None:
@@ -148,7 +148,7 @@ def _copied(ctx: Context, found: VolumeInfo) -> TrashItem:
     ctx.emit(Progress(message="Keeping what is in it"))
     ctx.check_fence()
     try:
-        with path.open("wb") as out:
+        with leaving("The volume is as it was."), path.open("wb") as out:
             path.chmod(0o600)
             size = ctx.engine.read_volume(
                 found.name, out, operation_id=str(ctx.operation.pk), most=trash.most_bytes(),

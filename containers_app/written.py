@@ -13,7 +13,7 @@ from django.conf import settings
 
 from engine.base import Engine as EngineBackend
 from operations import trash
-from operations.registry import Context, operation
+from operations.registry import Context, leaving, operation
 
 MOST = 2000
 """Files that a plan lists."""
@@ -86,7 +86,7 @@ def copy(ctx: Context) -> Mapping[str, Any]:
     target = copy_of(ctx.operation.pk)
     forget_old_copies()
     try:
-        with target.open("wb") as out:
+        with leaving("No file was saved."), target.open("wb") as out:
             target.chmod(0o600)
             size = ctx.engine.copy_out(
                 native_id, paths, out, most=trash.most_bytes(), should_stop=ctx.should_stop, deadline=600

@@ -98,14 +98,14 @@ class DockerEngine(DockerReads):
         if info.state is ContainerState.RUNNING and timeout > 0:
             with contextlib.suppress(Conflict):  # it ended before the signal came
                 self._do(lambda client: client.kill(native_id, info.stop_signal), 5)
-            with contextlib.suppress(DeadlineExceeded):  # still running: killed below
+            with contextlib.suppress(DeadlineExceeded, Cancelled):  # still running: killed below, or spared
                 self._calls.run(
                     lambda client: client.wait(native_id, condition="not-running"),
                     deadline=min(timeout, ends - time.monotonic() - 2),
                     should_stop=should_stop,
                 )
         if should_stop():
-            raise Cancelled("Stopped waiting on request: the container was asked to end, and was not killed.")
+            raise Cancelled("Cancelled: the container was asked to end, and was not killed.")
         try:
             self._do(lambda client: client.stop(native_id, timeout=0), max(2, ends - time.monotonic()))
         except NotFound:

@@ -174,7 +174,7 @@ class _Call:
             if left <= 0:
                 raise DeadlineExceeded(f"The engine did not answer within {self.deadline:g} seconds.")
             if should_stop is not never and should_stop():
-                raise Cancelled("Stopped on request.")
+                raise Cancelled("Cancelled on its way.")
             try:
                 kind, value = self.queue.get(timeout=min(left, step))
             except queue.Empty:

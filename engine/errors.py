@@ -151,6 +151,6 @@ class EventsLost(EngineError):
 
 
 class Cancelled(EngineError):
-    """The caller asked to stop, and it stopped."""
+    """The caller asked to stop, and it stopped. The message says what that has left, as whoever cancelled reads it."""
 
     code = "cancelled"

@@ -93,9 +93,7 @@ class FakeEngine(FakeClones, FakeData, FakeReads):
         alive = self._do("stop", ask, timeout + 15, writes=True)
         while alive and waited < timeout:
             if should_stop():
-                raise Cancelled(
-                    "Stopped waiting on request: the container was asked to end, and was not killed."
-                )
+                raise Cancelled("Cancelled: the container was asked to end, and was not killed.")
             self.world.sleep(0.02)
             waited += 0.02
             self.world.tick()
@@ -231,7 +229,7 @@ class FakeEngine(FakeClones, FakeData, FakeReads):
             total = self.world.registry[target]
             for done in range(total + 1):
                 if should_stop():
-                    raise Cancelled("Stopped on request.")
+                    raise Cancelled("Cancelled on its way.")
                 emit(Progress(done, total, "layers", f"{done} of {total} layers", (f"layer {done}",)))
             found = next((image for image in self.world.images.values() if target in image.tags), None)
             native_id = found.native_id if found else self.world.add_image(target)

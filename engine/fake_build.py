@@ -138,7 +138,7 @@ class _Step:
             if program.ends_at is not None and program.ends_at <= age:
                 break
             if should_stop():
-                raise Cancelled("Stopped on request.")
+                raise Cancelled("Cancelled on its way.")
             if time.monotonic() > ends:
                 raise DeadlineExceeded("The build took too long, and was ended.")
             time.sleep(0.01)

@@ -73,7 +73,7 @@ class FakeReads:
             raise Unreachable("The engine does not answer: nothing listens at its address.")
         world.tick()
         if should_stop():
-            raise Cancelled("Stopped on request.")
+            raise Cancelled("Cancelled on its way.")
         fault = world.take_fault(call)
         if fault is None:
             with world.lock:
@@ -95,7 +95,7 @@ class FakeReads:
         waited = 0.0
         while waited < deadline:
             if should_stop():
-                raise Cancelled("Stopped on request.")
+                raise Cancelled("Cancelled on its way.")
             self.world.sleep(min(0.05, deadline - waited))
             waited += 0.05
 

@@ -14,7 +14,7 @@ from images_app.models import Build, Image
 from images_app.progress import BuildSteps, PullLayers
 from operations import services
 from operations.models import Operation
-from operations.registry import Context, operation
+from operations.registry import Context, leaving, operation
 
 Result = Mapping[str, Any]
 
@@ -85,7 +85,7 @@ def build(ctx: Context) -> Result:
     ctx.remember(was=now(ctx, spec.tags[0]))
     ctx.check_fence()
     try:
-        with spool.opened(row.context_path) as context:
+        with leaving("No image was made."), spool.opened(row.context_path) as context:
             native_id = ctx.engine.build(
                 spec, context, emit=steps.emit, should_stop=ctx.should_stop, deadline=1800
             )
@@ -134,9 +134,10 @@ def pull(ctx: Context) -> Result:
     reference = str(ctx.params["reference"])
     ctx.remember(was=now(ctx, reference))
     ctx.check_fence()
-    native_id = ctx.engine.pull(
-        reference, emit=PullLayers(ctx).emit, should_stop=ctx.should_stop, deadline=900
-    )
+    with leaving(f"{reference} was not pulled."):
+        native_id = ctx.engine.pull(
+            reference, emit=PullLayers(ctx).emit, should_stop=ctx.should_stop, deadline=900
+        )
     return {**_pulled(ctx, native_id), "changed": native_id != ctx.remembered["was"]}
 
 

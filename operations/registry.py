@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.base import Engine as EngineBackend
+from engine.errors import Cancelled
 from engine.types import Progress
 
 if TYPE_CHECKING:
@@ -44,7 +46,10 @@ class Context(Protocol):
 
 
 Verb = Callable[[Context], Mapping[str, Any] | None]
-"""Does the change and returns the ``result``. Finds its own earlier attempt first where one may exist."""
+"""Does the change and returns the ``result``. Finds its own earlier attempt first where one may exist.
+
+What it raises as `Cancelled` is how the operation ends: it says what the cancellation has left, see `leaving`.
+"""
 Verify = Callable[[Context], Mapping[str, Any] | bool | None]
 """After an answer was lost. True or a ``result``: it happened; false: it did not; ``None``: cannot tell yet.
 
@@ -66,7 +71,8 @@ class Kind:
     change anew where the parameters alone do not suffice (a build needs its files); it may raise
     `services.Refused`. ``plan`` says what it would do, from rows and at most one short look at the engine; see
     `operations.plans`. ``half`` puts right what an earlier attempt left half done, where it was cancelled or rights
-    ended before another one began; a ``result`` means that it has happened all the same.
+    ended before another one began; a ``result`` means that it has happened all the same, and `Cancelled` says what is
+    there now.
     """
 
     name: str
@@ -81,6 +87,15 @@ class Kind:
     again: Callable[[Operation, Actor], Operation] | None = None
     plan: Callable[[Operation, Actor], Plan] | None = None
     half: Verify | None = None
+
+
+@contextmanager
+def leaving(words: str) -> Iterator[None]:
+    """Where the engine's call within is cancelled: ``words`` say what is there then, as a sentence."""
+    try:
+        yield
+    except Cancelled as error:
+        raise Cancelled(f"Cancelled. {words}") from error
 
 
 _kinds: dict[str, Kind] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -144,7 +144,8 @@ def _run(operation: Operation, held: leases.Hold) -> None:
 
 def _attempt(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
     """Does it, and looks at the engine where the answer is not to be had. ``None``: it is still unclear."""
-    stop = _cancelled("Cancelled before it started.") if ctx.held.cancelled else _denied(kind, ctx.operation)
+    before = "it started" if ctx.operation.attempt < 2 else "another worker went on with it"
+    stop = _cancelled(f"Cancelled before {before}.") if ctx.held.cancelled else _denied(kind, ctx.operation)
     if stop:
         return _put_right(kind, ctx, stop)
     try:
@@ -171,6 +172,8 @@ def _put_right(kind: registry.Kind, ctx: RunContext, ended: Outcome) -> Outcome 
         found = kind.half(ctx)
     except errors.NotFound:
         return ended  # what it was about is gone
+    except errors.Cancelled as left:
+        return replace(ended, message=f"{ended.message} {left.message}")
     except errors.EngineError as error:
         log.warning("operation %s could not be put right yet: %s", ctx.operation.pk, error)
         return None
@@ -185,7 +188,7 @@ def _trouble(kind: registry.Kind, ctx: RunContext, why: Exception) -> Outcome | 
         return _unless_done(kind, ctx, _failed(errors.DiskFull(room.FULL)))
     if isinstance(why, errors.Cancelled):
         if not ctx.overdue:
-            return _unless_done(kind, ctx, _cancelled("Cancelled while it ran."))
+            return _unless_done(kind, ctx, _cancelled(why.message))
         why = errors.DeadlineExceeded(f"It took longer than {kind.deadline:.0f} s.")
     if isinstance(why, errors.Unreachable | errors.DeadlineExceeded) and not ctx.changes:
         return _failed(why)  # with a change it may have been the look afterwards that found nobody

@@ -12,7 +12,8 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import SIGNED_IN, actor_of, requires
-from operations import present, queries, registry, services, story, tray
+from operations import present, queries, registry, remains, services, story, tray
+from operations.document import document
 from operations.models import Operation, OperationEvent
 from operations.web import answers, came_from, submitted, toast, uuids
 
@@ -49,8 +50,11 @@ def operation_list(request: HttpRequest) -> HttpResponse:
 def operation_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One operation: how far, what it said, what became of it."""
     operation = _get(request, pk)
+    left = remains.of(operation)
     context = {
         "op": operation,
+        "remains": left,
+        "tree": document(left.inspect) if left else None,
         "line": queries.one(operation, actor_of(request)),
         "facts": present.facts(operation),
         "moments": story.timeline(operation, queries.states(operation)),

@@ -23,7 +23,7 @@ from engine.base import Engine as EngineBackend
 from engine.errors import GateFailed, PolicyDenied, Unreachable
 from engine.specs import SpecError
 from engine.types import ContainerState, Health
-from operations import plans, runner, services, trash, undoable
+from operations import plans, remains, runner, services, trash, undoable
 from operations.models import Engine, Operation, TrashItem
 from operations.services import Refused
 from operations.tasks import run_operation
@@ -195,11 +195,13 @@ def test_an_unhealthy_one_goes_and_says_why_and_the_old_one_runs(
     failed(operation, "gate_failed")
     assert "web is unhealthy" in operation.error_message
     assert 'its last check said "no database" (exit code 1)' in operation.error_message
-    assert operation.error_message.endswith("; the old one is back and runs.")
+    assert operation.error_message.endswith("; the new one was removed, and the old one is back and runs.")
     assert "version ill" in log_of(operation)
-    (step,) = operation.events.filter(kind="step", data__has_key="failed")
-    assert "canary-1" not in str(step.data)
-    assert step.data["failed"]["State"]["Health"]["Status"] == "unhealthy"
+    said = remains.of(operation)
+    assert said is not None
+    assert said.inspect["State"]["Health"]["Status"] == "unhealthy"
+    assert [(check.exit_code, check.output) for check in said.checks][:1] == [(1, "no database")]
+    assert "canary-1" not in str(said.said)
     assert in_order(docker_client).id == web.native_id
     assert (
         docker_client.containers.get("web").attrs["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
@@ -237,6 +239,11 @@ def test_one_that_ends_goes(
     failed(operation, "gate_failed")
     assert "web ended with exit code 3" in operation.error_message
     assert "I cannot" in log_of(operation)
+    said = remains.of(operation)
+    assert said is not None
+    assert ("Exit code", "3", True) in [(fact.name, fact.value, fact.bad) for fact in said.facts]
+    lines = operation.events.filter(kind="log", seq__gt=said.first_line).order_by("seq")[: said.lines]
+    assert [line.data["text"] for line in lines] == ["I cannot"]
     assert in_order(docker_client).id == web.native_id
 
 
@@ -247,6 +254,9 @@ def test_one_that_cannot_be_started_goes(bench: Bench, docker_client: docker.Doc
     operation = anew(bench, web, bench.image)
     failed(operation, "gate_failed")
     assert operation.error_message.startswith("web did not start: ")
+    said = remains.of(operation)
+    assert said is not None
+    assert ("Ran", "never") in [(fact.name, fact.value) for fact in said.facts]
     assert in_order(docker_client).id == web.native_id
 
 
@@ -287,7 +297,30 @@ def test_what_is_cancelled_goes_back(
     operation = bench.do(web, "recreate", image=image("never:1"))
     assert operation.state == "cancelled", operation.error_message
     assert in_order(docker_client).id == web.native_id
-    assert "the old one is back and runs" in log_of(operation)
+    assert operation.error_message == (
+        "Cancelled while Slipway waited for the new container;"
+        " the new one was removed, and the old one is back and runs."
+    )
+    assert operation.error_message in log_of(operation)
+
+
+def test_page_and_rest_show_the_one_that_did_not_stay(
+    bench: Bench, web: Container, image: Callable[[str], str], client_for: Callable[..., Any]
+) -> None:
+    operation = anew(bench, web, image("ill:1"))
+    client = client_for(bench.bob)
+    page = client.get(reverse("operations:detail", args=[operation.pk])).content.decode()
+    for words in ("as it was taken out", "unhealthy, ", "no database", "Everything the engine said"):
+        assert words in page
+    assert "canary-1" not in page
+    found = client.get(f"/api/v1/operations/{operation.pk}/").json()["discarded"]
+    assert (found["name"], found["state"], found["health"]) == ("web", "running", "unhealthy")
+    assert found["inspect"]["State"]["Running"] is True
+    assert found["checks"][-1]["output"].strip() == "no database"
+    log = client.get(f"/api/v1/operations/{operation.pk}/log/?after={found['log_after']}").getvalue().decode()
+    assert log.splitlines()[1 : 1 + found["log_lines"]] == ["version ill"]
+    done = anew(bench, web)
+    assert client.get(f"/api/v1/operations/{done.pk}/").json()["discarded"] is None
 
 
 def test_progress_says_how_long(bench: Bench, web: Container, image: Callable[[str], str]) -> None:
@@ -385,6 +418,8 @@ def test_nobody_goes_on_and_the_old_one_is_back(
         in_order(docker_client)
         return
     assert operation.state == "cancelled"
+    if at > 2:
+        assert operation.error_message.endswith("the new one was removed, and the old one is back and runs.")
     assert in_order(docker_client).id == web.native_id
     assert not TrashItem.objects.filter(state="kept").exists()
 

@@ -180,7 +180,7 @@ def test_a_cancelled_build_stops_and_leaves_no_image(
     worker.join(15)
     assert not worker.is_alive()
     operation.refresh_from_db()
-    assert operation.state == "cancelled"
+    assert (operation.state, operation.error_message) == ("cancelled", "Cancelled. No image was made.")
     assert time.monotonic() - began < 12
     assert docker_client.containers.list() == []
     assert not Tag.objects.filter(name="shop/app:1").exists()

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from accounts.access import actor_of
 from accounts.api.base import Row, TeamSlug
-from operations import undoable
+from operations import remains, undoable
 from operations.models import Engine, Operation, TrashItem
 
 UNITS = ("layers", "bytes", "steps")
@@ -35,6 +35,30 @@ _progress = inline_serializer(
 _error = inline_serializer(
     "OperationError", {"code": serializers.CharField(), "message": serializers.CharField()}, allow_null=True
 )
+
+
+_check = inline_serializer(
+    "DiscardedCheck",
+    {
+        "start": serializers.CharField(), "end": serializers.CharField(), "exit_code": serializers.IntegerField(),
+        "output": serializers.CharField(),
+    },
+    many=True,
+)  # fmt: skip
+_discarded = inline_serializer(
+    "Discarded",
+    {
+        "name": serializers.CharField(), "native_id": serializers.CharField(), "state": serializers.CharField(),
+        "exit_code": serializers.IntegerField(allow_null=True), "oom_killed": serializers.BooleanField(),
+        "error": serializers.CharField(), "restart_count": serializers.IntegerField(),
+        "health": serializers.CharField(), "failing_streak": serializers.IntegerField(),
+        "started_at": serializers.DateTimeField(allow_null=True),
+        "finished_at": serializers.DateTimeField(allow_null=True), "checks": _check,
+        "inspect": serializers.DictField(), "log_after": serializers.IntegerField(),
+        "log_lines": serializers.IntegerField(),
+    },
+    allow_null=True,
+)  # fmt: skip
 
 
 class OperationRow(Row):
@@ -77,6 +101,21 @@ class OperationRow(Row):
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_undoable_until(self, row: Operation) -> datetime | None:
         return undoable.until(row)
+
+
+class OperationInfoRow(OperationRow):
+    """The same with the container that it has taken out again, where one did not stay (`gate_failed`, cancelled)."""
+
+    discarded = serializers.SerializerMethodField()
+
+    class Meta(OperationRow.Meta):
+        fields: tuple[str, ...] = (*OperationRow.Meta.fields, "discarded")
+        read_only_fields: tuple[str, ...] = fields
+
+    @extend_schema_field(_discarded)
+    def get_discarded(self, row: Operation) -> dict[str, Any] | None:
+        found = remains.of(row)
+        return found.to_dict() if found else None
 
 
 class TrashRow(Row):

@@ -17,7 +17,7 @@ from accounts.api.base import Listing, Nothing, Problem, View, body, number
 from accounts.querysets import visible_to
 from operations import services
 from operations.api.answers import accepted, lines
-from operations.api.rows import EngineInfoRow, EngineRow, OperationRow
+from operations.api.rows import EngineInfoRow, EngineRow, OperationInfoRow, OperationRow
 from operations.api.schema import ACCEPTED, AFTER, LINES
 from operations.filters import EngineFilter, OperationFilter
 from operations.models import Engine, Operation, OperationEvent
@@ -104,10 +104,10 @@ class OperationDetail(View):
 
     permission = "operation.read"
 
-    @extend_schema(responses=OperationRow)
+    @extend_schema(responses=OperationInfoRow)
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_operations(self.actor), pk)
-        return Response(OperationRow(found, context={"request": request}).data)
+        return Response(OperationInfoRow(found, context={"request": request}).data)
 
 
 class OperationLog(View):

@@ -71,7 +71,7 @@ export function follow(log) {
     step = Number(text.match(STEP)?.[1]) || step
     const row = document.createElement('div'), first = !own && step && !document.getElementById(`step-${step}`)
     row.className = own ? 'ln own-ln' : event.data.stream === 2 ? 'ln se' : 'ln'
-    if (first) row.id = `step-${step}`
+    row.id = first ? `step-${step}` : `line-${event.seq}`
     const at = started ? Math.max(0, (Date.parse(event.at) - started) / 1000).toFixed(1) : ''
     const cells = [['span', 'bn num', step && !own ? `#${step}` : ''], ['time', '', at], ['span', 'msg', text]]
     for (const [tag, name, words] of cells) {

@@ -100,7 +100,14 @@ def test_an_update_that_gets_unhealthy_goes_back_and_says_why(
     told = page.locator("#state").inner_text()
     for words in ("database is away", "the old one is back and runs"):
         assert words in told, told
+    remains = page.locator("#remains")
+    remains.get_by_role("heading", name="The new container, as it was taken out").wait_for()
+    for words in ("Health", "unhealthy, ", "Failed, exit code 1", "database is away"):
+        assert words in remains.inner_text(), remains.inner_text()
     admin.shot("undo-4-went-back")
+    remains.locator("summary", has_text="Everything the engine said of it").click()
+    remains.get_by_text('"Health"', exact=True).first.wait_for()
+    admin.shot("undo-5-everything")
     assert docker_client.containers.get("serves").id == made.id
     assert docker_client.containers.get("serves").status == "running"
     made.remove(force=True)
