@@ -4,17 +4,20 @@ Logs: ``?container=<id>`` (up to 20), ``tail`` (lines of the past, default 1000)
 ``15m``: lines from then on), ``after`` (``<id>:<epoch>:<seq>``, or ``<epoch>:<seq>`` for one container: what comes
 behind that line). The server sends, each with its ``container``::
 
+    {"type": "past", "lines": [[0, container, "ts_ns", stream, text], …]}
     {"type": "lines", "epoch": e, "seq": last, "lines": [[seq, container, "ts_ns", stream, text], …]}
     {"type": "gap", "seq": n, "lines": k | null, "cause": "load" | "restart"}
     {"type": "gap", "seq": n, "lines": k | null, "cause": "rotation" | "behind", "from": "ts_ns", "to": "ts_ns"}
     {"type": "state", "state": "following" | "ended" | "unreachable", "detail": "…"}
 
-``stream`` is 1 (stdout) or 2 (stderr). Numbers of one epoch count lines without holes, so that what was skipped on
-the way (``load``) is announced with its exact size. What the engine itself left out, because the log was rotated or
-because it was too fast, lies between two times (``null``: perhaps some lines), and has a number of its own; where
-only reading the log again has shown it, it comes after lines that are younger. After ``restart``
-numbers begin again under another epoch and lines may come that were there before: the time of a line, in its
-stream, tells them apart. Lines longer than 16,384 characters are cut here; REST has them whole.
+``stream`` is 1 (stdout) or 2 (stderr). More than 10,000 lines of the past, or such as are older than what is kept
+for everybody, come first and without a number, as fast as they are taken and for this viewer alone. Numbers of one
+epoch count lines without holes, so that what was skipped on the way (``load``) is announced with its exact size. What
+the engine itself left out, because the log was rotated or because it was too fast, lies between two times (``null``:
+perhaps some lines), and has a number of its own; where only reading the log again has shown it, it comes after lines
+that are younger. After ``restart`` numbers begin again under another epoch and lines may come that were there before:
+the time of a line, in its stream, tells them apart. Lines longer than 16,384 characters are cut here; REST has them
+whole.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
@@ -35,9 +39,13 @@ from django.utils.dateparse import parse_datetime
 from accounts import audit
 from accounts.access import Actor, rank, why_not
 from containers_app.models import Container
+from containers_app.replay import MOST_LINES as MOST_PAST
+from containers_app.replay import Past
 from operations.sockets import Malformed, Socket
 from streams import hub, stats
+from streams.connection import LOST
 from streams.feed import AWAY, Step
+from streams.pipe import Broken, receive
 from streams.ring import MOST_LINES, Cursor, Entry
 
 MOST_CONTAINERS = 20
@@ -131,15 +139,16 @@ class LogsConsumer(ContainerSocket):
         self._tail = _tail(_one(query, "tail"))
         self._since = _since(_one(query, "since"))
         self._after = _after(query.get("after", []), ids)
+        self._deep = bool(self._since) or self._tail > MOST_LINES
         self._credit, self._credited = float(BURST), time.monotonic()
 
     async def watch(self, id_: str) -> None:
         after = self._after.get(id_)
         # With a time, lines before it are cut off here; without one, all but the last are.
-        follower = await hub.get().follow(f"logs:{id_}", after, None if self._since else self._tail)
+        follower = await hub.get().follow(f"logs:{id_}", after, None if self._deep else self._tail)
         try:
             cut: Callable[[list[Any]], bool] | None = None
-            surplus = follower.surplus
+            surplus, deep = follower.surplus, self._deep and not after
             if after:
                 cut = lambda line: bool(line[0] > after.seq)  # noqa: E731
             elif self._since:
@@ -156,6 +165,9 @@ class LogsConsumer(ContainerSocket):
                     surplus = max(0, surplus - 1)
                     await self._hole(id_, step.entries[0].last, note)
                     continue
+                if deep:
+                    deep = False
+                    await self._past(id_, step.entries[0])
                 body = ",".join(entry.frame for entry in step.entries)
                 if cut or surplus:
                     body, cut = _without(body, surplus, cut)
@@ -176,6 +188,24 @@ class LogsConsumer(ContainerSocket):
         self._credited = now
         if self._credit < 0:
             await asyncio.sleep(-self._credit / RATE)
+
+    async def _past(self, id_: str, entry: Entry) -> None:
+        """What is older than the ring, read for this viewer alone."""
+        first = orjson.loads(f"[{entry.frame}]")[0]
+        if self._since and int(first[2]) <= self._since:
+            return
+        past = str(Past.of(id_, tail=self._tail, since_ns=self._since, first=first))
+        wanting = asyncio.create_task(hub.get().want_on(past))
+        try:
+            async with aclosing(receive(past)) as pieces:
+                async for piece in pieces:
+                    await self.put(f'{{"type":"past","container":"{id_}","lines":[{piece.decode()}]}}')
+        except (Broken, *LOST):
+            await self.say(
+                {"type": "gap", "seq": entry.first - 1, "container": id_, "lines": None, "cause": "load"}
+            )
+        finally:
+            wanting.cancel()
 
     async def _gap(self, id_: str, step: Step) -> None:
         first = step.entries[0].first
@@ -251,8 +281,8 @@ def _containers(values: list[str]) -> list[str]:
 def _tail(value: str) -> int:
     if not value:
         return USUAL_TAIL
-    if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) > MOST_LINES:
-        raise Malformed(f"tail is a number of lines from 0 to {MOST_LINES}.")
+    if not value.isascii() or not value.isdigit() or len(value) > 6 or int(value) > MOST_PAST:
+        raise Malformed(f"tail is a number of lines from 0 to {MOST_PAST}.")
     return int(value)
 
 

@@ -15,6 +15,7 @@ from channels.db import database_sync_to_async
 
 from containers_app.log_reader import LogReader, Target
 from containers_app.models import Container
+from containers_app.replay import KIND, MOST_AT_ONCE, Past, replay
 from engine.base import EngineStreams
 from engine.errors import EngineError
 from engine.holes import rotates_at
@@ -63,17 +64,23 @@ class Watch:
         self._lock = asyncio.Lock()
         self._figures: set[str] = set()
         self._figures_task: asyncio.Task[None] | None = None
+        self._pasts: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def tick(self, wanted: Iterable[str]) -> None:
         """``wanted``: names such as ``logs:<id>`` and ``stats:<id>``. Starts and ends readers by it."""
         kinds: dict[str, set[str]] = {"logs": set(), "stats": set()}
+        pasts: set[str] = set()
         for name in wanted:
             kind, _, id_ = name.partition(":")
+            if kind == KIND:
+                pasts.add(name)
             if kind in kinds and _is_id(id_):
                 kinds[kind].add(id_)
         logs, figures = kinds["logs"], kinds["stats"]
         async with self._lock:
             await self._tick_logs(self._still(logs))
+            await self._tick_pasts(pasts)
         self._figures = figures
         if figures and (self._figures_task is None or self._figures_task.done()):
             self._figures_task = asyncio.create_task(self._read_figures())
@@ -87,6 +94,7 @@ class Watch:
     async def close(self) -> None:
         """Ends every reader."""
         tasks = [task for _, task in self._readers.values()]
+        tasks += self._pasts.values()
         if self._figures_task:
             tasks.append(self._figures_task)
         for task in tasks:
@@ -117,6 +125,22 @@ class Watch:
             reader = LogReader(self._streams, self._redis, target)
             self._readers[target.id] = reader, asyncio.create_task(reader.run())
         await asyncio.gather(*(reader.keep() for reader, _ in self._readers.values()))
+
+    async def _tick_pasts(self, wanted: set[str]) -> None:
+        """Each is read once: its name stays known for as long as it is wanted."""
+        self._pasts = {name: task for name, task in self._pasts.items() if name in wanted or not task.done()}
+        for name in wanted - self._pasts.keys():
+            try:
+                past = Past.parse(name)
+            except ValueError:
+                continue
+            if _is_id(past.container):
+                self._pasts[name] = asyncio.create_task(self._replay(past))
+
+    async def _replay(self, past: Past) -> None:
+        async with self._slots:
+            for target in await database_sync_to_async(_targets)(self._engine_id, [past.container]):
+                await replay(self._streams, self._redis, target, past)
 
     async def _too_many(self, target: Target) -> None:
         writer = Writer(self._redis, f"logs:{target.id}")

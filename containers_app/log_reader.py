@@ -238,12 +238,12 @@ class LogReader:
             if isinstance(line, LogHole) or size >= FLUSH_BYTES:
                 break
             number += 1
-            text = _short(line.text)
+            text = short(line.text)
             rows.append([number, self.target.id, str(line.ts_ns), line.stream, text])
             marks[line.stream] = (line.ts_ns, line.n)
             size += len(text) + 80
         del self._waiting[: len(rows)]
-        await self._writer.append(_encode(rows), len(rows), mark=json.dumps(marks), skipped=skipped)
+        await self._writer.append(encode(rows), len(rows), mark=json.dumps(marks), skipped=skipped)
         return size
 
 
@@ -253,7 +253,7 @@ def _note(hole: LogHole) -> str:
     return orjson.dumps(told).decode()
 
 
-def _encode(rows: list[list[Any]]) -> bytes:
+def encode(rows: list[list[Any]]) -> bytes:
     """The rows as JSON without the outer brackets, so that batches can be put together without being read."""
     try:
         return orjson.dumps(rows)[1:-1]
@@ -263,7 +263,8 @@ def _encode(rows: list[list[Any]]) -> bytes:
         return orjson.dumps(rows)[1:-1]
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """What a live view shows of a line."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST} more characters)"
 
 

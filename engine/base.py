@@ -125,7 +125,7 @@ class Engine(Protocol):
     def logs(
         self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20
     ) -> Iterator[LogLine]:
-        """The last ``tail`` lines (at most 100,000, and 16 MiB) between two times, oldest first; 0 is no bound."""
+        """The last ``tail`` lines (at most 500,000, and 16 MiB) between two times, oldest first; 0 is no bound."""
 
     # Images
     def pull(

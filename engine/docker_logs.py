@@ -14,7 +14,7 @@ from engine.types import LogLine
 LARGEST_READ = 16 * 1024 * 1024
 """Bytes of lines with their times; what comes after is left out."""
 
-MOST_LINES = 100_000
+MOST_LINES = 500_000
 
 
 def parameters(tail: int, since_ns: int = 0, until_ns: int = 0) -> dict[str, str]:

@@ -161,6 +161,12 @@ class Hub:
                 with contextlib.suppress(*LOST):
                     await self._pubsub.unsubscribe(ring_key(feed.name))
 
+    async def want_on(self, name: str) -> None:
+        """Keeps a name wanted until it is cancelled."""
+        while True:
+            await self._want([name])
+            await asyncio.sleep(want.REFRESH)
+
     async def watch_stats(self, listener: StatsListener) -> None:
         """Figures of its containers come to this viewer, and are wanted from now on."""
         await self._start()

@@ -237,7 +237,7 @@ class Reading:
 
     def __init__(self, browser):
         self.browser, self.lines, self.gaps, self.states, self.frames = browser, [], [], [], 0
-        self.cursor = ""
+        self.cursor, self.past = "", []
 
     async def until(self, condition, seconds=10):
         deadline = time.monotonic() + seconds
@@ -248,6 +248,8 @@ class Reading:
             if frame["type"] == "lines":
                 self.lines += frame["lines"]
                 self.cursor = f"{frame['epoch']}:{frame['seq']}"
+            elif frame["type"] == "past":
+                self.past += frame["lines"]
             elif frame["type"] == "gap":
                 self.gaps.append(frame)
             else:
@@ -293,6 +295,36 @@ async def test_a_finished_container_is_read_once_and_said_to_have_ended(viewer, 
     assert again.numbers() == list(range(2996, 3001))
     for one in (browser, late):
         await one.disconnect()
+
+
+def counted(lines):
+    return [int(line[4].split()[1]) for line in lines if line[4].startswith("line ")]
+
+
+async def test_the_deep_past_comes_first_and_joins_what_is_kept_without_a_seam(viewer, run):
+    """Stdout and stderr beside each other, while it goes on writing."""
+    await run("deep", "n=0; while [ $n -lt 40000 ]; do n=$((n+1)); echo line $n; [ $((n%9)) = 0 ] && echo line $n >&2;"
+                      " done; while :; do n=$((n+1)); echo line $n; sleep 0.05; done")  # fmt: skip
+    container, _ = await until(row("deep"))
+    await asyncio.sleep(3)
+    shallow = await logs_of(viewer, container, "&tail=100")
+    await Reading(shallow).until(lambda r: len(r.lines) > 100, 20)
+    for query in ("&tail=100000", "&since=1h"):
+        browser = await logs_of(viewer, container, query)
+        reading = await Reading(browser).until(lambda r: r.lines and len(r.past) + len(r.lines) > 44_500, 30)
+        both = [*reading.past, *reading.lines]
+        out = counted([line for line in both if line[3] == 1])
+        assert out == list(range(1, len(out) + 1))
+        assert counted([line for line in both if line[3] == 2]) == list(range(9, 40_001, 9))
+        assert all(line[0] == 0 for line in reading.past)
+        assert not reading.gaps
+        await browser.disconnect()
+    browser = await logs_of(viewer, container, "&tail=20000")
+    reading = await Reading(browser).until(lambda r: r.lines and len(r.past) + len(r.lines) >= 20_000, 20)
+    assert len(reading.past) + len(reading.lines) < 25_500
+    assert counted(reading.past)[0] > 20_000
+    await browser.disconnect()
+    await shallow.disconnect()
 
 
 async def test_a_container_that_is_started_again_goes_on(viewer, run):
