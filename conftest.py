@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from engine.base import Engine as EngineBackend
     from operations.models import Engine, Operation
 
+pytest_plugins = ["tests.gateways"]
+
 BUSYBOX = "slipway-test/busybox:1"
 OWN_ENGINE = {"engine_url", "engine_backend", "docker_client", "busybox", "engine_row"}
 

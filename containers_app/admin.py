@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from accounts.access import can
 from accounts.admin import admin_actor
 from containers_app import operations
-from containers_app.models import Container, Mount, Network, PrunePlan, Volume
+from containers_app.events import events
+from containers_app.models import Container, EngineEvent, Mount, Network, PrunePlan, Volume
 from operations.admin import Facts, ask, confirmed
 
 
@@ -151,3 +152,18 @@ class PrunePlanAdmin(Facts):
     list_filter = ("engine", "counted")
     search_fields = ("id", "made_by__username")
     list_select_related = ("made_by", "engine", "operation")
+
+
+@admin.register(EngineEvent)
+class EngineEventAdmin(Facts):
+    """What engines said has happened."""
+
+    permission = "engine.read"
+    owner = None
+    list_display = ("at", "type", "action", "name", "origin", "operation", "engine")
+    list_filter = ("type", "action", "origin", "engine")
+    search_fields = ("name", "native_id")
+    list_select_related = ("engine", "operation")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EngineEvent]:
+        return events(admin_actor(request))

@@ -8,7 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTransform
 
-from containers_app.models import Container, Mount, Network, Volume
+from accounts.filters import Since, Until
+from containers_app.events import TYPES
+from containers_app.models import Container, EngineEvent, Mount, Network, Volume
 from containers_app.queries import needs_attention
 from operations.filters import WordsFilter
 
@@ -135,4 +137,24 @@ class NetworkFilter(filters.FilterSet):
 
     class Meta:
         model = Network
+        fields: tuple[str, ...] = ()
+
+
+class EventFilter(filters.FilterSet):
+    """The filters of ``/events/``, and of the page."""
+
+    engine = filters.UUIDFilter(field_name="engine_id")
+    type = WordsFilter(words=tuple(TYPES))
+    action = filters.CharFilter(help_text="In the engine's words: `start`, `die`, `health_status`, …")
+    origin = WordsFilter(words=tuple(filter(None, EngineEvent.Origin.values)))
+    container = filters.UUIDFilter(field_name="container_id")
+    operation = filters.UUIDFilter(field_name="operation_id")
+    since = Since(field_name="at", lookup_expr="gte", help_text="From this time or day (UTC) on.")
+    until = Until(
+        field_name="at", lookup_expr="lt", help_text="Before this time, or to the end of this day (UTC)."
+    )
+    q = filters.CharFilter(field_name="name", lookup_expr="icontains", help_text="In the name of then.")
+
+    class Meta:
+        model = EngineEvent
         fields: tuple[str, ...] = ()

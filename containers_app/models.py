@@ -13,8 +13,11 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import Team
+from containers_app.past import EngineEvent
 from images_app.models import Image
 from operations.models import Engine, Operation
+
+__all__ = ["Container", "EngineEvent", "Mount", "Network", "PrunePlan", "Volume"]
 
 
 class OutOfTrash(models.Manager["Container"]):

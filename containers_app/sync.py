@@ -16,7 +16,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import Team
-from containers_app import facts
+from containers_app import chronicle, facts
 from containers_app.models import Container, Mount, Network, Volume
 from engine.base import Engine as EngineBackend
 from engine.types import ContainerInfo, ContainerState, Event
@@ -243,6 +243,7 @@ def _forget(engine: Engine, ids: Collection[str], seen: datetime, report: Report
             found = dict(rows.values_list("pk", "image_id"))
             if found:
                 trash.lost("container", found)
+                chronicle.forgotten(found)
                 Container.everything.filter(pk__in=found).delete()
                 report.removed += len(found)
                 _ring(found, [image for image in found.values() if image])

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from containers_app import act_views, copy_views, prune_views, recreate_views, run_views, views, volume_views
+from containers_app import (
+    act_views,
+    copy_views,
+    event_views,
+    prune_views,
+    recreate_views,
+    run_views,
+    views,
+    volume_views,
+)
 
 container_urls = [
     path("", views.container_list, name="list"),
@@ -31,4 +40,5 @@ volume_urls = [
     path("<uuid:pk>/remove/", volume_views.volume_remove, name="remove"),
 ]
 network_urls = [path("", volume_views.network_list, name="list")]
+event_urls = [path("", event_views.event_list, name="list")]
 prune_urls = [path("", prune_views.prune, name="prune")]

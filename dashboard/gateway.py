@@ -12,12 +12,16 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import redis.asyncio
 from django.db import close_old_connections
+from django.utils import timezone
 
+from containers_app import chronicle
 from containers_app import sync as containers_sync
 from containers_app.gateway import Watch
 from engine.base import Engine as EngineBackend
@@ -44,6 +48,7 @@ PING_EVERY = 10.0
 LEASES_EVERY = 3.0
 WANTED_EVERY = 2.0
 SWEEP_EVERY = 2.0
+PRUNE_EVERY = 600.0
 BACK_OFF = (0.5, 1.0, 2.0, 3.0, 5.0)
 STOP_WITHIN = 2.5
 
@@ -72,15 +77,17 @@ class Keeper:
                     await self._connected(streams, backend)
                 except EventsLost:
                     log.info("%s: events were lost, comparing everything", self.engine)
-                    failures = 0
+                    failures, self._deaf = 0, "Events came faster than they were taken."
                 except EngineError as error:
                     failures = 0 if self._was_online else failures
+                    self._deaf = "The engine did not answer."
                     if failures == 0:
                         log.warning("%s does not answer: %s", self.engine, error.message)
                     await self._do(engines.mark_unreachable, self.engine, error.message)
                 except Exception:
                     # The database, or a mistake of ours: said aloud, and tried again.
                     log.exception("%s: the reader broke", self.engine)
+                    self._deaf = "Slipway could not write."
                 await asyncio.sleep(BACK_OFF[min(failures, len(BACK_OFF) - 1)])
                 failures += 1
         finally:
@@ -92,17 +99,26 @@ class Keeper:
         """From the connection to its end, which is always an exception."""
         self._was_online = False
         info = await self._do(backend.info)
+        heard = await self._do(chronicle.last_heard, self.engine)
         async with streams.events() as events:
             self.engine = await self._do(engines.mark_online, self.engine, info)
             log.info("%s answers: %s %s", self.engine, info.name, info.version)
+            since, listening = max(filter(None, (heard, self._alive)), default=None), timezone.now()
             self._events.clear()
             await self._compare(backend)
+            await self._do(partial(chronicle.missing, self.engine, listening, self._deaf, since=since))
             self._was_online = True
             if self.watch:
                 self.watch.started(None)
-            await _first_to_end(self._hear(events), self._ping(streams), self._look(streams, backend))
+            await _first_to_end(
+                self._hear(events), self._ping(streams), self._look(streams, backend), self._prune()
+            )
 
     _was_online = False
+    _deaf = "Slipway was not running."
+    """Why nobody listens, once nobody does."""
+    _alive: datetime | None = None
+    """When the engine was last known to be listened to."""
 
     async def _hear(self, events: Any) -> None:
         """Does nothing but take: who reads events slowly slows the engine for everybody."""
@@ -119,6 +135,7 @@ class Keeper:
                 await streams.ping()
             except EngineError:
                 await streams.ping()
+            self._alive = timezone.now()
 
     async def _look(self, streams: EngineStreams, backend: EngineBackend) -> None:
         """Looks at what the events say, and now and then at everything."""
@@ -129,10 +146,7 @@ class Keeper:
             self._heard.clear()
             events, self._events = self._events, []
             try:
-                if compare or not events or len(events) > MOST_EVENTS:
-                    await self._compare(backend)
-                else:
-                    await self._do(self._apply, backend, _unlike(events))
+                await self._do(self._take, backend, events, compare)
             except EngineError as error:
                 # One slow answer is not the end of an engine that is there otherwise.
                 await streams.ping()
@@ -140,6 +154,12 @@ class Keeper:
                 await asyncio.sleep(1)
                 self.compare.set()
             self._started(events)
+
+    async def _prune(self) -> None:
+        """Takes old events away, now and then."""
+        while True:
+            await self._do(chronicle.prune, self.engine)
+            await asyncio.sleep(PRUNE_EVERY)
 
     async def _something(self) -> None:
         """Returns a moment after the first event, at once when a comparison is asked for, or when one is due."""
@@ -156,6 +176,17 @@ class Keeper:
         started = {e.native_id for e in events if e.type == "container" and e.action in ("start", "unpause")}
         if started and self.watch:
             self.watch.started(started)
+
+    def _take(self, backend: EngineBackend, events: list[Event], compare: bool) -> None:
+        """Makes the rows true and keeps the events, also where the engine gives no answer to the looks."""
+        heard, before = timezone.now(), chronicle.known(self.engine, events)
+        try:
+            if compare or not events or len(events) > MOST_EVENTS:
+                self._compare_now(backend)
+            else:
+                self._apply(backend, _unlike(events))
+        finally:
+            chronicle.keep(self.engine, events, before, heard)
 
     def _apply(self, backend: EngineBackend, events: list[Event]) -> None:
         images_sync.apply(self.engine, backend, events)

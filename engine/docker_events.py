@@ -55,21 +55,46 @@ def query(*, since: int) -> dict[str, str]:
     return {"since": str(since), "filters": json.dumps({"type": list(TYPES), "event": list(ACTIONS)})}
 
 
+HEALTH = ("healthy", "unhealthy", "starting")
+_SIGNALS = {
+    f"SIG{name}": number for name, number in (("HUP", 1), ("INT", 2), ("QUIT", 3), ("KILL", 9), ("TERM", 15))
+}
+
+
 def event(data: Json) -> Event | None:
-    """One of ours, or ``None`` for what is of no interest. Attributes are dropped: labels can forge them."""
+    """One of ours, or ``None`` for what is of no interest. The attributes hold every label: three are kept."""
     actor = mapping(data.get("Actor"))
+    said = mapping(actor.get("Attributes"))
     kind = text(data.get("Type"), 32)
     # exec actions hold a whole command line behind the colon, passwords included
-    action = text(data.get("Action"), 4096).partition(":")[0].strip()
+    action, _, rest = text(data.get("Action"), 4096).partition(":")
+    action, word = action.strip(), rest.strip()
     native_id = text(actor.get("ID"), 512)
     if kind == "volume" and not native_id:  # Podman
-        native_id = text(mapping(actor.get("Attributes")).get("name"), 256)
+        native_id = text(said.get("name"), 256)
     if kind not in TYPES or action not in ACTIONS:
         return None
     if kind == "container" and native_id and not names.is_container_id(native_id):
         return None
     time_ns = number(data.get("timeNano")) or number(data.get("time")) * 10**9
-    return Event(kind, action, native_id, time_ns)
+    return Event(
+        kind,
+        action,
+        native_id,
+        time_ns,
+        name=text(said.get("name"), 256),
+        health=word if action == "health_status" and word in HEALTH else "",
+        exit_code=_small(said.get("exitCode", said.get("containerExitCode"))) if action == "die" else None,
+        signal=_small(said.get("signal")) if action == "kill" else None,
+    )
+
+
+def _small(said: object) -> int | None:
+    """A number of an attribute, which is text; ``None`` for anything that is no exit code and no signal."""
+    word = text(said, 16)
+    if word in _SIGNALS:
+        return _SIGNALS[word]
+    return int(word) if word.isascii() and word.isdigit() and int(word) < 2**31 else None
 
 
 class EventReader:

@@ -278,16 +278,22 @@ class NetworkInfo:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A hint that something changed. Attributes are not carried: labels can forge them, so look again.
+    """A hint that something changed: look again.
 
     ``type`` is container, image, volume, network or daemon; ``action`` is cut at the first colon,
-    since exec actions hold whole command lines. ``native_id`` of a volume is its name.
+    since exec actions hold whole command lines. ``native_id`` of a volume is its name, ``name`` what the object was
+    called then. ``health`` is the word of a health_status. ``exit_code`` and ``signal`` come with die and kill, and a
+    container's own label ``exitCode`` or ``signal`` replaces them: believe them only where it has no such label.
     """
 
     type: str
     action: str
     native_id: str
     time_ns: int
+    name: str = ""
+    health: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

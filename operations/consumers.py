@@ -35,6 +35,7 @@ LISTS = {
     "operations": "operation.read",
     "trash": "operation.read",
     "engines": "engine.read",
+    "events": "engine.read",
     "stats": "container.read",
 }
 OBJECTS = {

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.access import Actor
-from containers_app.models import Container, Mount, Network, Volume
+from containers_app.models import Container, EngineEvent, Mount, Network, Volume
 from images_app.models import Build, Image, Layer, Tag
 from operations.models import Engine, Operation, OperationEvent
 
@@ -35,6 +35,7 @@ LISTS = [
     "/volumes/",
     "/networks/",
     "/operations/",
+    "/events/",
     "/audit/",
     "/account/",
     "/api/v1/containers/",
@@ -45,6 +46,7 @@ LISTS = [
     "/api/v1/networks/",
     "/api/v1/operations/",
     "/api/v1/engines/",
+    "/api/v1/events/",
     "/api/v1/audit/",
     "/api/v1/teams/",
     "/api/v1/tokens/",
@@ -93,6 +95,10 @@ def _fill(engine: Engine, team: Team, user: User, first: int, last: int) -> None
         Operation.objects.create(
             kind="container.stop", state="succeeded", engine=engine, team=team, actor=user, actor_name=user.username,
             target_type="container", target_id=str(container.pk), target_name=container.name, finished_at=now,
+        )  # fmt: skip
+        EngineEvent.objects.create(
+            engine=engine, type="container", action="die", native_id=native_id, name=container.name, team=team,
+            container=container, operation=operation, time_ns=number + 1, at=now, exit_code=1,
         )  # fmt: skip
         audit.record("container.stop", Actor(user=user), target_type="container", target_name=container.name)
 

@@ -297,17 +297,33 @@ def test_image_layers_get_their_digests_in_order() -> None:
 # --- Events --------------------------------------------------------------------------------------------
 
 
-def test_events_lose_their_attributes_and_command_lines() -> None:
+def test_events_lose_their_labels_and_command_lines() -> None:
     data = {
         "Type": "container",
         "Action": "health_status: unhealthy",
-        "Actor": {"ID": "a" * 64, "Attributes": {"exitCode": "0"}},
+        "Actor": {"ID": "a" * 64, "Attributes": {"exitCode": "0", "name": "web", "token": "canary"}},
         "timeNano": 5,
     }
-    assert event(data) == Event("container", "health_status", "a" * 64, 5)
+    assert event(data) == Event("container", "health_status", "a" * 64, 5, name="web", health="unhealthy")
+    assert event({**data, "Action": "health_status: <b>"}) == Event(
+        "container", "health_status", "a" * 64, 5, "web"
+    )
+    assert "canary" not in repr(event(data))
     assert event({**data, "Action": "exec_create: sh -c mysql -phush"}) is None
     assert event({**data, "Type": "plugin"}) is None
     assert event({**data, "Action": "start", "Actor": {"ID": "../images/x"}}) is None
+
+
+def test_an_end_tells_its_code_and_a_kill_its_signal() -> None:
+    def said(action: str, **attributes: str) -> Event | None:
+        actor = {"ID": "a" * 64, "Attributes": attributes}
+        return event({"Type": "container", "Action": action, "Actor": actor, "timeNano": 5})
+
+    assert said("die", exitCode="137") == Event("container", "die", "a" * 64, 5, exit_code=137)
+    assert said("kill", signal="15") == Event("container", "kill", "a" * 64, 5, signal=15)
+    assert said("kill", signal="SIGKILL") == Event("container", "kill", "a" * 64, 5, signal=9)
+    for wrong in ("-1", "", "9" * 16, "1e3", "²"):
+        assert said("die", exitCode=wrong) == Event("container", "die", "a" * 64, 5)
 
 
 def test_a_volume_of_podman_is_named_by_its_attribute() -> None:
@@ -317,7 +333,7 @@ def test_a_volume_of_podman_is_named_by_its_attribute() -> None:
         "Actor": {"ID": "", "Attributes": {"name": "data"}},
         "time": 7,
     }
-    assert event(data) == Event("volume", "create", "data", 7 * 10**9)
+    assert event(data) == Event("volume", "create", "data", 7 * 10**9, name="data")
 
 
 # --- Readings ------------------------------------------------------------------------------------------

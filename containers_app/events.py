@@ -1,0 +1,111 @@
+"""What engines said has happened, to read: whose it is, and each event in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db.models import Model, Q, QuerySet
+
+from accounts.access import Actor
+from accounts.querysets import team_ids, visible_to
+from containers_app.exits import signal_name
+from containers_app.past import EngineEvent
+from containers_app.queries import span
+from operations.models import Operation
+
+M = TypeVar("M", bound=Model)
+
+TYPES = {
+    "container": "containers", "image": "images", "volume": "volumes", "network": "networks", "daemon": "the engine",
+    EngineEvent.OWN: "times not watched",
+}  # fmt: skip
+_WORDS = {
+    "die": "Ended", "oom": "Out of memory", "destroy": "Removed", "connect": "Connected", "create": "Created",
+    "disconnect": "Disconnected", "delete": "Removed", "remove": "Removed", "untag": "Untagged", "tag": "Tagged",
+    "start": "Started", "stop": "Stopped", "kill": "Signalled", "pause": "Paused", "unpause": "Resumed",
+    "rename": "Renamed", "restart": "Restarted", "update": "Limits changed", "commit": "Committed", "load": "Loaded",
+    "import": "Imported", "pull": "Pulled", "prune": "Pruned", "reload": "Settings loaded again",
+}  # fmt: skip
+ACTIONS = [("health_status", "Health changed"), *sorted(_WORDS.items(), key=lambda pair: pair[1])]
+_GLYPHS = {
+    "start": "running", "unpause": "running", "restart": "running", "die": "exited", "stop": "exited",
+    "pause": "paused", "oom": "failed", "destroy": "dead", "delete": "dead", "remove": "dead", "prune": "dead",
+    "create": "created",
+}  # fmt: skip
+_HEALTH = {"healthy": "Healthy", "unhealthy": "Unhealthy", "starting": "Health check starting"}
+
+
+def _whose(actor: Actor) -> Q:
+    """What is theirs: by the container's owner of today, else by whose it was then."""
+    ids = team_ids(actor)
+    return Q(container__team__in=ids) | Q(container__native_id__isnull=True, team__in=ids)
+
+
+def visible_past(actor: Actor, rows: QuerySet[M]) -> QuerySet[M]:
+    """Those of these events or incidents that this actor may know of."""
+    mine = visible_to(actor, rows)
+    return rows if mine is rows else rows.filter(_whose(actor))
+
+
+def events(actor: Actor) -> QuerySet[EngineEvent]:
+    """Events that this actor may know of, with what a row shows. When nobody listened to an engine is no secret."""
+    rows = EngineEvent.objects.select_related("team", "operation__actor", "container", "engine")
+    rows = rows.defer(*(f"container__{name}" for name in _HEAVY))
+    if visible_to(actor, rows) is rows:
+        return rows
+    return rows.filter(_whose(actor) | Q(type=EngineEvent.OWN))
+
+
+_HEAVY = (
+    "inspect", "environment", "labels", "health_log", "healthcheck", "command", "entrypoint", "ports", "networks",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event in words. ``who`` caused it: a person (``by``), ``engine``, ``from outside``, or empty."""
+
+    event: EngineEvent
+    label: str
+    note: str
+    glyph: str
+    tone: str
+    who: str
+    by: Any = None
+    operation: Operation | None = None
+
+
+def happened(rows: Iterable[EngineEvent]) -> list[Happened]:
+    """Events in words, in their order."""
+    return [told(row) for row in rows]
+
+
+def told(row: EngineEvent) -> Happened:
+    """One event in words."""
+    label, note, glyph, tone = _words(row)
+    work = row.operation
+    who = (work.actor.display_name if work.actor else work.actor_name) if work else ""
+    if not work:
+        who = {"engine": "engine", "outside": "from outside"}.get(row.origin, "")
+    return Happened(row, label, note, glyph, tone, who, work.actor or work.actor_name if work else None, work)
+
+
+def _words(row: EngineEvent) -> tuple[str, str, str, str]:
+    """``(label, note, glyph, tone)``."""
+    if row.type == EngineEvent.OWN:
+        gone = f"for {span(row.at - row.blind_since)}" if row.blind_since else "before"
+        return f"Not watched {gone}", row.detail, "none", "warn"
+    if row.action == "health_status":
+        bad = row.detail == "unhealthy"
+        glyph = {"healthy": "healthy", "unhealthy": "unhealthy"}.get(row.detail, "starting")
+        return _HEALTH.get(row.detail, "Health changed"), "", glyph, "bad" if bad else ""
+    label = _WORDS.get(row.action, row.action.capitalize())
+    glyph = _GLYPHS.get(row.action, "none")
+    if row.action == "die" and row.exit_code is not None:
+        bad = bool(row.exit_code) and row.origin != "operation"
+        return label, f"exit {row.exit_code}", "failed" if bad else "exited", ""
+    if row.action == "kill" and row.signal:
+        return label, signal_name(row.signal), glyph, ""
+    return label, "", glyph, "bad" if row.action == "oom" else ""
