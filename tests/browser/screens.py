@@ -194,6 +194,8 @@ SCREENS: Mapping[str, Screen] = {
     ),
     "prune-nothing": Screen("/prune/?chosen=1&kinds=volumes"),
     "operations": Screen("/operations/"),
+    "events": Screen("/events/"),
+    "events-none": Screen("/events/?q=nothing-is-called-so"),
     "operation-failed": Screen("/operations/{failed operation}/"),
     "operation-done": Screen("/operations/{done operation}/"),
     "operations-none": Screen("/operations/?view=failed&q=nothing-is-called-so"),
