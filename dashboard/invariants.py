@@ -172,17 +172,20 @@ def effects(row: Operation, journal: Sequence[Asked]) -> list[Asked]:
     found = [asked for asked in journal if line.search(asked.line)]
     if row.kind in LABELLED:
         return [asked for asked in found if str(row.pk) in asked.body]
-    began = row.created_at.timestamp()
+    began = (row.started_at or row.created_at).timestamp()
     return [asked for asked in found if asked.at >= began and not _others(row, asked)]
 
 
 def _others(row: Operation, asked: Asked) -> bool:
-    """Whether a later operation of the same kind and target was there already when this was asked."""
-    return (
-        Operation.objects.filter(kind=row.kind, target_id=row.target_id, target_name=row.target_name)
-        .filter(created_at__gt=row.created_at, created_at__lte=_moment(asked.at))
-        .exists()
+    """Whether a later operation of the same kind and target had begun already when this was asked.
+
+    Of two that were asked for at once, the one that was noted first may have been accepted last.
+    """
+    same = {"target_id": row.target_id} if row.target_id else {"target_name": row.target_name}
+    others = Operation.objects.filter(kind=row.kind, started_at__lte=_moment(asked.at), **same).exclude(
+        pk=row.pk
     )
+    return others.filter(started_at__gt=row.started_at or row.created_at).exists()
 
 
 def _moment(seconds: float) -> datetime:

@@ -14,6 +14,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from accounts.models import AuditEntry
+from containers_app import operations as containers
 from containers_app.models import Container
 from operations import trash
 from operations.models import Operation, OperationEvent, TrashItem
@@ -95,6 +96,21 @@ def test_a_second_effect_and_a_late_one_are_named(site: Site, renamed: Operation
     code, verdicts, text = say("--no-engine", "--journal", str(path))
     assert (code, verdicts["I3"], verdicts["I4"]) == (1, "FAIL", "FAIL")
     assert f"{renamed.pk}: container.rename 2 times" in text
+
+
+def test_of_the_same_change_asked_for_again_each_has_its_own_effect(
+    site: Site, renamed: Operation, tmp_path: Path
+) -> None:
+    site.look()
+    name, changes = renamed.params["name"], ("shop", "web", "shop")
+    for wanted in changes:
+        operation = containers.request(site.row(name), "rename", actor=site.actor, params={"name": wanted})
+        run_operation(str(operation.pk))
+        site.look()
+        name = wanted
+    assert Operation.objects.filter(state="succeeded").count() == 1 + len(changes)
+    code, verdicts, text = say("--no-engine", "--journal", str(journal(site, tmp_path)))
+    assert (code, verdicts["I3"], verdicts["I4"]) == (0, "PASS", "PASS"), text
 
 
 def test_what_is_purged_from_the_trash_is_no_late_effect_of_its_removal(site: Site, tmp_path: Path) -> None:
