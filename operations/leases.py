@@ -14,6 +14,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from uuid import UUID
 
 from django.db import close_old_connections, connection
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 LEASE = 15.0
 """Seconds that a lease holds without being renewed."""
 RENEW = LEASE / 3
+QUIET = LEASE / 3
+"""Seconds that an engine has for the last request of a worker that is known to be dead."""
 LOOK = 0.5
 """Seconds between two looks for cancel requests: how soon a cancelled build stops."""
 
@@ -47,8 +52,50 @@ _thread: threading.Thread | None = None
 
 
 def owner() -> str:
-    """What stands in ``lease_owner``: machine, process and thread."""
-    return f"{socket.gethostname()[:40]}:{os.getpid()}:{threading.get_native_id()}"
+    """What stands in ``lease_owner``: machine, process, thread, and where that process id means something."""
+    return f"{socket.gethostname()[:30]}:{os.getpid()}:{threading.get_native_id()}:{where()}"
+
+
+@cache
+def where() -> str:
+    """Names this boot of this kernel and our namespace of process ids in it; empty where that cannot be told."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return sha256(f"{boot} {Path('/proc/self/ns/pid').readlink()}".encode()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def is_dead(owner: str) -> bool:
+    """Whether the process that holds this lease is known to have ended, with all its threads. Never a guess."""
+    *_, pid, _, place = ["", "", *owner.split(":")]
+    if not where() or place != where() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # it is there, and somebody else's
+    return False
+
+
+def release_dead() -> int:
+    """Lets the leases of processes lapse that have ended on this machine; how many.
+
+    Each had its last look at the fence `QUIET` seconds ago at least: what it may have sent to an engine right before it
+    ended has had that time to come to its own end.
+    """
+    now = timezone.now()
+    quiet = now + timedelta(seconds=LEASE - QUIET)
+    rows = Operation.objects.filter(
+        state__in=("running", "unknown"), lease_until__gt=now, lease_until__lt=quiet
+    )
+    count = 0
+    for pk, fence, holder in rows.exclude(lease_owner="").values_list("pk", "fence", "lease_owner"):
+        if is_dead(holder):
+            count += rows.filter(pk=pk, fence=fence, lease_owner=holder).update(lease_until=now)
+    return count
 
 
 @contextmanager

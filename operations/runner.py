@@ -287,23 +287,29 @@ def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
         events.ring(operation, state=True)
 
 
-def sweep(otherwise: Callable[[UUID], None] | None = None) -> int:
+def sweep(otherwise: Callable[[UUID], bool] | None = None) -> int:
     """Sends again what Redis or a worker has lost: queued rows nobody has picked up, lapsed leases, unknowns.
 
-    Called every few seconds by each worker; to send one twice does no harm. ``otherwise`` gets those that cannot
-    be sent, since the broker is away. Returns how many there were.
+    Called every few seconds by each worker; to send one twice does no harm. ``otherwise`` carries one out here, or says
+    that it is busy: it gets what a dead worker has left, which has waited long enough to be before all that is queued,
+    and what cannot be sent, since the broker is away. Returns how many there were.
     """
+    leases.release_dead()
     now = timezone.now()
     old, unsent = now - PICKUP, now - UNSENT
     waiting = Q(state="queued") & (Q(dispatched_at=None, created_at__lt=unsent) | Q(dispatched_at__lt=old))
     lapsed = Q(state__in=("running", "unknown")) & (Q(lease_until=None) | Q(lease_until__lt=now))
-    ids = list(
-        Operation.objects.filter(waiting | lapsed).order_by("created_at").values_list("pk", flat=True)[:100]
+    found = list(
+        Operation.objects.filter(waiting | lapsed)
+        .order_by("created_at")
+        .values_list("pk", "lease_owner")[:100]
     )
-    for operation_id in ids:
+    for operation_id, holder in found:
+        if holder and otherwise and otherwise(operation_id):
+            continue
         if not services.dispatch(operation_id) and otherwise:
             otherwise(operation_id)
-    return len(ids)
+    return len(found)
 
 
 def answer(question: str) -> None:

@@ -56,10 +56,12 @@ def _end(**_: Any) -> None:
     _stopping.set()
 
 
-def _without_broker(operation_id: UUID) -> None:
-    """Redis only wakes us: without it we look for ourselves, a few at a time. Those too many come again."""
-    if _free.acquire(blocking=False):
+def _without_broker(operation_id: UUID) -> bool:
+    """Redis only wakes us: we may as well look for ourselves, a few at a time. Those too many come again."""
+    free = _free.acquire(blocking=False)
+    if free:
         threading.Thread(target=_carry_out, args=(operation_id,), name="without-broker").start()
+    return free
 
 
 def _carry_out(operation_id: UUID) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -461,6 +463,70 @@ def test_the_sweeper_sends_again_what_was_lost_and_nothing_else(
     sent.clear()
     assert runner.sweep() == 4
     assert set(sent) == {str(made[case].pk) for case in ("lost", "never", "lapsed", "unknown")}
+
+
+@pytest.mark.parametrize(
+    ("case", "is_sent"),
+    [
+        ("dead", True),
+        ("just now", False),
+        ("alive", False),
+        ("stopped", False),
+        ("elsewhere", False),
+        ("odd", False),
+    ],
+)
+def test_the_lease_of_a_process_that_is_known_to_be_dead_lapses_early(
+    kind: MakeKind, ask: Ask, sent: list[str], case: str, is_sent: bool
+) -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    if case == "stopped":
+        child.send_signal(signal.SIGSTOP)
+    elif case != "alive":
+        child.kill()
+        child.wait()
+    place = "another boot" if case == "elsewhere" else leases.where()
+    operation = ask(kind())
+    renewed = 0 if case == "just now" else leases.QUIET + 1
+    Operation.objects.filter(pk=operation.pk).update(
+        state="running",
+        fence=1,
+        lease_owner="odd" if case == "odd" else f"here:{child.pid}:1:{place}",
+        lease_until=timezone.now() + timedelta(seconds=leases.LEASE - renewed),
+    )
+    sent.clear()
+    try:
+        assert runner.sweep() == (1 if is_sent else 0)
+    finally:
+        child.kill()
+        child.wait()
+    operation.refresh_from_db()
+    assert operation.fence == 1, "nobody has taken it yet"
+    assert sent == ([str(operation.pk)] if is_sent else [])
+
+
+def test_this_process_says_where_it_is_and_is_not_dead() -> None:
+    assert leases.where()
+    assert not leases.is_dead(leases.owner())
+
+
+def test_what_a_dead_worker_left_does_not_wait_behind_what_is_queued(
+    kind: MakeKind, ask: Ask, sent: list[str]
+) -> None:
+    left, busy, queued = ask(kind(), lock="left"), ask(kind(), lock="busy"), ask(kind(), lock="queued")
+    lapse(left)
+    lapse(busy)
+    Operation.objects.filter(pk=queued.pk).update(dispatched_at=timezone.now() - timedelta(minutes=1))
+    sent.clear()
+    taken: list[Any] = []
+
+    def otherwise(operation_id: Any) -> bool:
+        taken.append(operation_id)
+        return operation_id == left.pk
+
+    assert runner.sweep(otherwise) == 3
+    assert taken == [left.pk, busy.pk]
+    assert sent == [str(busy.pk), str(queued.pk)]
 
 
 @pytest.mark.django_db(transaction=True)
