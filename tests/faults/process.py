@@ -3,11 +3,11 @@
 python -m tests.faults.process nursery   carries each operation out in a process of its own
 python -m tests.faults.process worker    a Celery worker; one that has died is followed by the next at once
 python -m tests.faults.process gateway   the gateway
-python -m tests.faults.process accept    a web process that dies between accepting a change and sending it
+python -m tests.faults.process web       the web process, at FAULTS_PORT
 
 The database's file is FAULTS_DATABASE, FAULTS_FOLDER holds the plan and the process ids. FAULTS_DEADLINE takes the
-place of the seconds that builds may take, FAULTS_PACE=product leaves all times as they are; FAULTS_WISH is
-``<user> <container> <action>`` for ``accept``.
+place of the seconds that builds may take, FAULTS_PACE=product leaves all times as they are; with FAULTS_DEAF a web
+process dies between accepting its first change and sending it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def hurry() -> None:
     """The same as in the product, in a fifth of the time."""
     from operations import leases, registry, runner, tasks
 
-    leases.LEASE, leases.RENEW, leases.LOOK = LEASE, LEASE / 5, 0.1
+    leases.LEASE, leases.RENEW, leases.LOOK, leases.QUIET = LEASE, LEASE / 5, 0.1, LEASE / 3
     runner.PICKUP, runner.UNSENT = timedelta(seconds=0.8), timedelta(seconds=0.4)
     runner.LOOK_AGAIN, runner.GIVE_UP = timedelta(seconds=0.5), timedelta(seconds=2)
     runner.LOOKS = (0.0, 0.2, 0.5)
@@ -162,26 +162,23 @@ def gateway() -> None:
     call_command("gateway")
 
 
-def accept() -> None:
-    """Has a change accepted, and is dead before anybody is told."""
-    from accounts.access import person
-    from accounts.models import User
-    from containers_app import operations
-    from containers_app.models import Container
+def web() -> None:
+    """A web process, as ``manage.py up`` starts it."""
+    import uvicorn
+
+    from dashboard.management.commands.up import web_options
     from operations import services
 
     def die(operation_id: UUID) -> bool:
         os._exit(9)
 
-    services.dispatch = die
-    user, container, action = os.environ["FAULTS_WISH"].split()
-    operations.request(
-        Container.objects.get(pk=container), action, actor=person(User.objects.get(pk=user), source="ui")
-    )
+    if "FAULTS_DEAF" in os.environ:
+        services.dispatch = die
+    uvicorn.main(args=web_options("127.0.0.1", int(os.environ["FAULTS_PORT"])))
 
 
 def main() -> None:
-    role = {"nursery": nursery, "worker": worker, "gateway": gateway, "accept": accept}[sys.argv[1]]
+    role = {"nursery": nursery, "worker": worker, "gateway": gateway, "web": web}[sys.argv[1]]
     begin()
     if os.environ.get("FAULTS_PACE") != "product":
         hurry()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from django.utils import timezone
 
@@ -33,6 +34,7 @@ from tests.faults import tally
 from tests.faults.conftest import Start
 from tests.faults.mortal import MortalEngine, MortalRedis
 from tests.faults.site import CALLS, KINDS, Site
+from tests.faults.web import Web
 
 QUIET = ["sh", "-c", "trap exit TERM; sleep 10000 & wait"]
 """Many of them run at once: they must not keep the machine busy."""
@@ -48,6 +50,8 @@ DECK = [
     *["worker"] * 6, *["workers"] * 2, *["web"] * 3, *["redis"] * 2, "engine", *["reset"] * 2,
     *["blackhole_response"] * 2, *["cut"] * 2, *["hang"] * 2,
 ]  # fmt: skip
+BURST = 6
+"""Requests under way while the web process is killed."""
 CHANGES = r"^(POST|DELETE) \S*/(containers|volumes|images|build)"
 ONCE = {
     **{kind: CALLS[kind] for kind in KINDS if kind not in ("container.start", "container.stop", "container.pause")},
@@ -95,7 +99,9 @@ class Storm:
         self.site, self.engine, self.redis, self.alice, self.dice = site, engine, redis, alice, dice
         self.wishes = wishes(dice)
         self.asked: list[Wish] = []
-        self.web = [Wish("container.stop", f"s{n}-container-web") for n in range(DECK.count("web"))]
+        self.web = [Wish("container.stop", f"w{n}-container-web") for n in range(BURST * DECK.count("web"))]
+        self.unanswered = [0, 0]
+        """Requests whose web process was killed: how many, and how many of them had been accepted by then."""
         self.operations: list[Operation] = []
         self.strikes: list[tally.Strike] = []
         self.recoveries = tally.Recoveries()
@@ -197,11 +203,15 @@ class Storm:
     # Faults
 
     def begin(self, begin: Start) -> None:
-        """Two workers and a gateway, with the product's own times."""
+        """Two workers, a gateway and a web process, with the product's own times."""
         self.start = begin
         self.keepers = [begin("worker", FAULTS_PACE="product") for _ in range(2)]
         begin("gateway", FAULTS_PACE="product")
-        self.workers = {keeper.pid: self._worker(keeper) for keeper in self.keepers}
+        assert self.site.actor.user is not None
+        self.pages = Web(begin, self.site.actor.user)
+        self.pages.begin()
+        for keeper in self.keepers:
+            self._worker(keeper)
         self.recoveries.start()
 
     def _worker(self, keeper: subprocess.Popen[bytes], besides: int = 0) -> int:
@@ -209,7 +219,7 @@ class Storm:
 
         def found() -> int:
             pid = int(said.read_text() or 0) if said.exists() else 0
-            return pid if pid != besides else 0
+            return pid if pid != besides and Path(f"/proc/{pid}").exists() else 0
 
         return int(machine.wait_for(found, 60, "no worker"))
 
@@ -223,7 +233,7 @@ class Storm:
             chosen = self.keepers if card == "workers" else [self.dice.choice(self.keepers)]
             ids = frozenset(pk for keeper in chosen for pk in self._kill(keeper))
         elif card == "web":
-            ids = frozenset([self._dying_web()])
+            ids = self._kill_web()
         else:
             getattr(self, f"_{card}", lambda _: self._lose(card, number // 3))(number // 3)
         self.strikes.append(tally.Strike(NAMES[card], began, timezone.now(), ids))
@@ -231,7 +241,8 @@ class Storm:
 
     def _kill(self, keeper: subprocess.Popen[bytes]) -> list[object]:
         """Stopped first, so that what it holds does not change while that is read."""
-        pid, since = self.workers[keeper.pid], time.monotonic()
+        pid = self._worker(keeper)  # one that Redis left while it began has ended by itself
+        since = time.monotonic()
         os.kill(pid, signal.SIGSTOP)
         held = list(
             Operation.objects.filter(
@@ -240,18 +251,36 @@ class Storm:
         )
         os.kill(pid, signal.SIGKILL)
         self.recoveries.watch(held, since)
-        self.workers[keeper.pid] = self._worker(keeper, besides=pid)
+        self._worker(keeper, besides=pid)
         return [pk for pk, _ in held]
 
-    def _dying_web(self) -> object:
-        wish, user = self.web.pop(), self.site.actor.user
-        assert user is not None
-        row = self.site.row(wish.name)
-        dead = self.start("accept", FAULTS_WISH=f"{user.pk} {row.pk} stop", FAULTS_PACE="product")
-        assert dead.wait(60) == 9
-        operation = Operation.objects.get(target_id=str(row.pk))
-        self._keep(wish, operation)
-        return operation.pk
+    def _kill_web(self) -> frozenset[object]:
+        """While requests are under way, some of them accepted; those that were by then.
+
+        Each is asked again with its key until there is an answer: the same operation, once.
+        """
+        chosen = [self.web.pop() for _ in range(BURST)]
+        rows = [self.site.row(wish.name) for wish in chosen]
+        mine = Operation.objects.filter(target_id__in=[str(row.pk) for row in rows])
+        with ThreadPoolExecutor(BURST) as pool:
+            asked = [
+                pool.submit(self.pages.ask, f"/containers/{row.pk}/stop/", {"timeout": 5}) for row in rows
+            ]
+            enough = self.dice.randint(1, BURST // 2)
+            machine.wait_for(lambda: mine.count() >= enough, 30, "nothing is accepted", every=0.002)
+            self.pages.kill()
+            hit = {str(operation.pk): operation for operation in mine.all()}
+            self.pages.begin()
+            ids = [found.result(120) for found in asked]
+        again = {*self.pages.lost} & {*ids}
+        self.unanswered[0] += len(again)
+        self.unanswered[1] += len(again & hit.keys())
+        assert sorted(str(operation.pk) for operation in mine.all()) == sorted(ids), (
+            "one operation for each key"
+        )
+        for wish, key in zip(chosen, ids, strict=True):
+            self._keep(wish, Operation.objects.get(pk=key))
+        return frozenset(operation.pk for operation in hit.values())
 
     def _redis(self, number: int) -> None:
         self.redis.kill()

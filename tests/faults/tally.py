@@ -16,7 +16,7 @@ from django.db import connection
 from operations.models import Operation
 from tests.faults.points import POINTS
 
-MATRIX, STORM = "faults-matrix", "faults-storm"
+MATRIX, STORM, DUEL = "faults-matrix", "faults-storm", "faults-duel"
 """Properties of a test, by which its numbers come to the end of the whole run."""
 WORKER, WEB, REDIS, ENGINE = "worker killed", "web killed", "Redis emptied", "engine restarted"
 LOST, CUT, HUNG = "answer lost", "connections cut", "engine hung"
@@ -74,7 +74,11 @@ class Recoveries(threading.Thread):
 
 
 def storm(
-    seed: int, rows: Sequence[Operation], strikes: Sequence[Strike], recovered: Sequence[float]
+    seed: int,
+    rows: Sequence[Operation],
+    strikes: Sequence[Strike],
+    recovered: Sequence[float],
+    unanswered: Sequence[int],
 ) -> dict[str, Any]:
     """The numbers of one storm, plain enough to be sent from one process to another."""
     ends = [[row.kind, row.state if row.state == "succeeded" else row.error_code] for row in rows]
@@ -87,7 +91,7 @@ def storm(
     waited = [(row.started_at - row.created_at).total_seconds() for row in rows if row.started_at]
     return {
         "seed": seed, "ends": ends, "hits": hits, "strikes": [strike.fault for strike in strikes],
-        "recovered": sorted(recovered), "waited": max(waited, default=0.0),
+        "recovered": sorted(recovered), "waited": max(waited, default=0.0), "unanswered": list(unanswered),
         "seconds": max(r.finished_at for r in rows if r.finished_at).timestamp() - rows[0].created_at.timestamp(),
     }  # fmt: skip
 
@@ -99,6 +103,10 @@ def tables(said: Iterable[tuple[str, Any]]) -> list[tuple[str, list[str]]]:
     cells = [cell for name, value in said if name == MATRIX for cell in value]
     if cells:
         found.append(("workers killed at a point: how it ended, and its effects", _matrix(cells)))
+    duels = [value for name, value in said if name == DUEL]
+    if duels:
+        head = ("wishes", "rounds", "carried out for one", "for the other", "refused with 409", "took")
+        found.append(("two people at once on one container", _table(head, duels)))
     for name, value in said:
         if name == STORM:
             found.append((f"the storm with seed {value['seed']}", _storm(value)))
@@ -142,6 +150,8 @@ def _storm(numbers: dict[str, Any]) -> list[str]:
     said = (
         f"{len(ends)} operations of {len(kinds)} kinds in {numbers['seconds']:.0f} s. {len(recovered)} were held by a"
         f" worker that was killed, and claimed again by another: {again}."
-        f" The longest in the queue: {numbers['waited']:.1f} s."
+        f" The longest in the queue: {numbers['waited']:.1f} s. Web processes were killed with"
+        f" {numbers['unanswered'][0]} requests under way, {numbers['unanswered'][1]} of which had been accepted: asked"
+        " again with the same key, each of them was one operation."
     )
     return [*_table(["kind", "operations", *FAULTS], rows), "", said]

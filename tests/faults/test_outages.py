@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.faults.conftest import Start, processes
 from tests.faults.mortal import MortalRedis, mortal_site
 from tests.faults.site import KINDS, SLEEPY, Site
 from tests.faults.test_zombies import gone
+from tests.faults.web import Web
 
 STUBBORN = ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
 SLOW = ["sh", "-c", "trap 'sleep 2; exit' TERM; while :; do sleep 0.1; done"]
@@ -85,13 +87,21 @@ def test_a_web_process_killed_between_commit_and_wake_up_loses_nothing(site: Sit
     put(site, "web", SLEEPY)
     user = site.actor.user
     assert user is not None
-    dead = start("accept", FAULTS_WISH=f"{user.pk} {site.row('web').pk} pause")
-    assert dead.wait(60) == 9
-    operation = Operation.objects.get()
-    assert (operation.state, operation.dispatched_at) == ("queued", None)
+    web = Web(start, user, pace="")
+    web.begin(FAULTS_DEAF="1")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(web.ask, f"/containers/{site.row('web').pk}/pause/", {})
+        assert web.process is not None
+        assert web.process.wait(60) == 9
+        operation = Operation.objects.get()
+        assert (operation.state, operation.dispatched_at) == ("queued", None)
+        web.begin()
+        assert asked.result(60) == str(operation.pk), "asked again with the same key: the same operation"
+    assert web.lost == [str(operation.pk)]
     start("worker")
     (ended,) = site.wait([operation])
     assert ended.state == "succeeded"
+    assert Operation.objects.count() == 1
     assert runner.UNSENT.total_seconds() + tasks.TICK <= 5, (
         "picked up within five seconds, with a worker there"
     )

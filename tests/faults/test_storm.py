@@ -51,9 +51,10 @@ def test_two_hundred_operations_of_every_kind_come_through_a_storm(
             rows = storm.settle(300)
         finally:
             storm.recoveries.stop()
-        numbers = tally.storm(SEED, rows, storm.strikes, storm.recoveries.seconds)
+        numbers = tally.storm(SEED, rows, storm.strikes, storm.recoveries.seconds, storm.unanswered)
         record_property(tally.STORM, numbers)
         assert len(rows) >= 200
+        assert storm.unanswered[0] > 0, "a web process was killed with requests under way"
         assert len({row.kind for row in rows}) >= 12
         assert {row.state for row in rows} <= {"succeeded", "failed"}
         odd = [(row.kind, row.error_code, row.error_message) for row in rows if row.state != "succeeded"]

@@ -7,20 +7,24 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from accounts.access import person
-from accounts.models import Role, Team, User
+from accounts.access import Actor, person
+from accounts.models import AuditEntry, Role, Team, User
 from containers_app import operations as containers
+from containers_app.models import Container
 from operations import services
 from operations.models import Operation, TrashItem
 from operations.services import Refused
 from tests import machine
+from tests.faults import tally
 from tests.faults.conftest import Start
 from tests.faults.site import Site
 
@@ -90,37 +94,73 @@ WISHES: list[tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]] = [
 ]
 
 
+FLEET = 20
+"""Containers that are fought over at the same time."""
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [5, pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(900)])],
+    ids="{}-rounds".format,
+)
 @pytest.mark.parametrize("wishes", WISHES, ids=lambda wishes: f"{wishes[0][0]}-{wishes[1][0]}")
 def test_of_two_people_at_once_one_wins_and_the_other_is_told_by_whom(
-    wishes: Any, site: Site, nursery: subprocess.Popen[bytes], person_of_blue: Callable[[str], User]
-) -> None:
-    rounds = [f"round-{n}" for n in range(5)]
-    site.prepare([("container.stop", name) for name in rounds])
+    wishes: Any, rounds: int, site: Site, start: Start, person_of_blue: Callable[[str], User],
+    record_property: Callable[[str, object], None],
+) -> None:  # fmt: skip
+    start("worker")
     people = [site.actor, person(person_of_blue("otto"), source="ui")]
-    winners: list[Operation] = []
-    for name in rounds:
-        row = site.row(name)
-        both = [(verb, {**params, "name": f"{name}-{params['name']}"} if "name" in params else params)
-                for verb, params in wishes]  # fmt: skip
-        got, refused = at_once(
-            [lambda who=who, wish=wish: containers.request(row, wish[0], actor=who, params=wish[1])  # noqa: B023
-             for who, wish in zip(people, both, strict=True)]
-        )  # fmt: skip
-        # The nursery may have ended the first before the second came: then both were accepted, one after the other.
-        if refused:
-            assert (len(got), len(refused)) == (1, 1)
-            assert (refused[0].status, refused[0].details["operation"]) == (409, str(got[0].pk))
-        winners += got
-    ended = site.wait(winners)
-    for row in ended:
-        expected = {"failed"} if row.error_code in ("conflict", "not_found") else {"succeeded"}
-        assert row.state in expected
-    last = {row.target_id: row for row in sorted(ended, key=lambda row: row.created_at)}
-    assert {row.actor_name for row in ended} <= {"tara", "otto"}
-    for row in last.values():
-        if row.state == "succeeded":
-            assert as_wished(site, row)
+    fleet: list[Container] = []
+    began, won = time.monotonic(), Counter[str]()
+    for first in range(0, rounds, FLEET):
+        numbers = range(first, min(first + FLEET, rounds))
+        fleet = manned(site, fleet, numbers)
+        rows = [row for row, n in zip(fleet, numbers, strict=True) for row in fight(row, n, wishes, people)]
+        ended = site.wait(rows, 120)
+        last = {
+            row.target_id: row for row in sorted(ended, key=began_at)
+        }  # of two: in the order of their leases
+        for row in ended:
+            expected = {"failed"} if row.error_code in ("conflict", "not_found") else {"succeeded"}
+            assert row.state in expected, row.error_message
+        state = on_the_engine(site)
+        assert [
+            str(row) for row in last.values() if row.state == "succeeded" and not as_wished(state, row)
+        ] == []
+        won.update(row.actor_name for row in ended)
+    told = AuditEntry.objects.filter(outcome="accepted", operation_id__isnull=False)
+    asked = dict(Operation.objects.values_list("pk", "actor_name"))
+    assert {entry.operation_id: entry.actor_name for entry in told if entry.operation_id in asked} == asked
     site.holds()
+    refused = 2 * rounds - len(asked)
+    numbers_seen = [rounds, won["tara"], won["otto"], refused, f"{time.monotonic() - began:.0f} s"]
+    record_property(tally.DUEL, [f"{wishes[0][0]}, {wishes[1][0]}", *map(str, numbers_seen)])
+
+
+def manned(site: Site, fleet: list[Container], numbers: range) -> list[Container]:
+    """A container for each of these rounds: those that are still there, and new ones."""
+    site.look()
+    here = Container.objects.select_related("engine", "team").filter(pk__in=[row.pk for row in fleet])
+    left = list(here)[: len(numbers)]
+    new = [f"round-{n}" for n in numbers[len(left) :]]
+    if new:
+        site.prepare([("container.stop", name) for name in new])
+    return left + [site.row(name) for name in new]
+
+
+def fight(row: Container, number: int, wishes: Any, people: Sequence[Actor]) -> list[Operation]:
+    """Both ask at the same moment; what was accepted. Who was refused was told for whom he would have to wait."""
+    both = [(verb, {**params, "name": f"{params['name']}-{number}"} if "name" in params else params)
+            for verb, params in wishes]  # fmt: skip
+    got, refused = at_once(
+        [lambda who=who, wish=wish: containers.request(row, wish[0], actor=who, params=wish[1])
+         for who, wish in zip(people, both, strict=True)]
+    )  # fmt: skip
+    # A worker may have ended the first before the second came: then both were accepted, one after the other.
+    if refused:
+        assert (len(got), len(refused)) == (1, 1)
+        assert (refused[0].status, refused[0].details["operation"]) == (409, str(got[0].pk))
+    return got
 
 
 def at_once(works: list[Callable[[], Operation]]) -> tuple[list[Operation], list[Refused]]:
@@ -147,19 +187,29 @@ def at_once(works: list[Callable[[], Operation]]) -> tuple[list[Operation], list
     return got, refused
 
 
-def as_wished(site: Site, row: Operation) -> bool:
+def began_at(row: Operation) -> datetime:
+    assert row.started_at is not None
+    return row.started_at
+
+
+def on_the_engine(site: Site) -> dict[str, tuple[str, str]]:
+    """State and name of all containers there, by their ids."""
+    return {
+        c["Id"]: (c["State"], c["Names"][0].removeprefix("/")) for c in site.docker.api.containers(all=True)
+    }
+
+
+def as_wished(found: Mapping[str, tuple[str, str]], row: Operation) -> bool:
     """Whether the engine is as the last of them has asked for."""
-    native_id = str(row.params["native_id"])
-    found = [c for c in site.docker.api.containers(all=True) if c["Id"] == native_id]
-    state = found[0]["State"] if found else "gone"
-    if found and found[0]["Names"][0].startswith(f"/{TrashItem.NAMES}-"):
+    state, name = found.get(str(row.params["native_id"]), ("gone", ""))
+    if name.startswith(f"{TrashItem.NAMES}-"):
         state = "gone"
     wanted = {
         "container.stop": "exited", "container.start": "running", "container.restart": "running",
         "container.kill": "exited", "container.pause": "paused", "container.remove": "gone",
     }  # fmt: skip
     if row.kind == "container.rename":
-        return bool(found) and found[0]["Names"] == [f"/{row.params['name']}"]
+        return name == row.params["name"]
     return state == wanted[row.kind]
 
 

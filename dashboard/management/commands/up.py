@@ -27,6 +27,20 @@ START_SECONDS = 60.0
 LONGEST_SOCKET = 103  # the kernel allows 107 bytes; Redis adds a few while it makes the socket
 
 
+def web_options(host: str, port: int) -> list[str]:
+    """How uvicorn serves the pages."""
+    found = ["dashboard.asgi:application"]
+    found += ["--host", host or "0.0.0.0", "--port", str(port)]  # noqa: S104 - as asked for
+    found += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"]
+    # Compression a connection costs four to six times the processor time of the rest.
+    found += ["--ws-per-message-deflate", "false", "--ws-max-size", "1048576"]
+    found += ["--timeout-graceful-shutdown", "1", "--no-access-log", "--no-server-header"]
+    found += ["--log-level", "warning", "--lifespan", "off"]
+    if settings.TRUSTED_PROXIES:
+        return [*found, "--proxy-headers", "--forwarded-allow-ips", ",".join(settings.TRUSTED_PROXIES)]
+    return [*found, "--no-proxy-headers"]
+
+
 class Command(BaseCommand):
     help = "Runs all of Slipway on this machine until Ctrl-C."
     requires_system_checks: list[str] = []  # noqa: RUF012 - Django's name; `make check` runs them
@@ -120,18 +134,9 @@ class Command(BaseCommand):
         return self._child("redis", command, grace=0.3, echo=False)
 
     def _web(self) -> Child:
-        command = [sys.executable, "-m", "uvicorn", "dashboard.asgi:application"]
-        command += ["--host", self.host or "0.0.0.0", "--port", str(self.port)]  # noqa: S104 - as asked for
-        command += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"]
-        # Compression a connection costs four to six times the processor time of the rest.
-        command += ["--ws-per-message-deflate", "false", "--ws-max-size", "1048576"]
-        command += ["--timeout-graceful-shutdown", "1", "--no-access-log", "--no-server-header"]
-        command += ["--log-level", "warning", "--lifespan", "off"]
-        if settings.TRUSTED_PROXIES:
-            command += ["--proxy-headers", "--forwarded-allow-ips", ",".join(settings.TRUSTED_PROXIES)]
-        else:
-            command += ["--no-proxy-headers"]
-        return self._child("web", command, grace=1.2)
+        return self._child(
+            "web", [sys.executable, "-m", "uvicorn", *web_options(self.host, self.port)], grace=1.2
+        )
 
     def _worker(self) -> Child:
         command = [
