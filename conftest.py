@@ -61,11 +61,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what is measured into the files it is compared with",
     )
+    parser.addoption("--bench", action="store_true", help="the measurements, and nothing else")
     parser.addoption("--faults", action="store_true", help="the long tests of faults, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks follow from what a test asks for, so that nobody forgets one."""
+    benches = [item for item in items if item.get_closest_marker("bench")]
+    others = [item for item in items if not item.get_closest_marker("bench")]
+    wanted, left = (benches, others) if config.getoption("--bench") else (others, benches)
+    config.hook.pytest_deselected(items=left)
+    items[:] = wanted
     if not config.getoption("--faults"):
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)

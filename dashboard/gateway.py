@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 WINDOW = 0.05
 """Seconds that events are gathered before the rows are looked at: a start is four events."""
 
+FIRST = 0.005
+"""The same for the first ones after a quiet moment: somebody waits to see what happened."""
+
 MOST_EVENTS = 500
 """More in one window, and comparing everything is cheaper."""
 
@@ -65,6 +69,7 @@ class Keeper:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"engine-{engine.name}")
         self._events: list[Event] = []
         self._heard = asyncio.Event()
+        self._looked = 0.0
 
     async def run(self) -> None:
         """Connects, stays connected, connects again: for ever."""
@@ -154,6 +159,7 @@ class Keeper:
                 await asyncio.sleep(1)
                 self.compare.set()
             self._started(events)
+            self._looked = time.monotonic()
 
     async def _prune(self) -> None:
         """Takes old events away, now and then."""
@@ -167,7 +173,7 @@ class Keeper:
         try:
             done, _ = await asyncio.wait({heard, asked}, timeout=COMPARE_EVERY, return_when="FIRST_COMPLETED")
             if heard in done and asked not in done:
-                await asyncio.sleep(WINDOW)
+                await asyncio.sleep(FIRST if time.monotonic() - self._looked > WINDOW else WINDOW)
         finally:
             heard.cancel()
             asked.cancel()

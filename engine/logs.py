@@ -10,6 +10,7 @@ and repeats nothing (50 random cuts of 6,030 frames: no difference; "since the l
 from __future__ import annotations
 
 import calendar
+import re
 import time
 from collections.abc import Callable, Mapping
 from struct import Struct
@@ -36,6 +37,9 @@ _LONGEST_TTY = LONGEST_LINE // _PIECE * (_PIECE + _STAMP)
 """Where a terminal's line is split: between two pieces, so that what follows begins with its time."""
 
 _LENGTH = Struct(">L").unpack_from
+_USUAL = re.compile(rb"[\x01\x02]\0\0\0....(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{9})Z ([^\n]+)\n", re.DOTALL)
+"""A frame with one whole line that is not empty, if its length says the same."""
+
 _NEWLINE = 10
 
 Cursor = Mapping[int, tuple[int, int]]
@@ -144,7 +148,7 @@ class LogParser:
         found: list[LogLine] = []
         position, size = 0, len(data)
         streams, stamp = self._streams, self._stamp
-        while position + 8 <= size:
+        while (position := self._usual(data, position, found)) + 8 <= size:
             length = _LENGTH(data, position + 4)[0]
             start, end = position + 8, position + 8 + length
             number = data[position]
@@ -172,6 +176,31 @@ class LogParser:
                 self._hold(stream, ts, data[start:end], found)
         self._rest = data[position:]
         return found
+
+    def _usual(self, data: bytes, position: int, found: list[LogLine]) -> int:
+        """Takes whole lines that are younger than all before them, and returns where something else begins.
+
+        The same as the long way says (`_line`), at two thirds of the time a line: there are millions of them.
+        """
+        match, append = _USUAL.match, found.append
+        while usual := match(data, position):
+            stream = self._streams.get(data[position])
+            end = usual.end()
+            if stream is None or stream.parts or _LENGTH(data, position + 4)[0] != end - position - 8:
+                break
+            day, nanoseconds, raw = usual.groups()
+            if day != self._day:
+                self._day, self._seconds = day, seconds_of(day) * 10**9
+            ts = self._seconds + int(nanoseconds)
+            if ts <= stream.had_ts or ts <= stream.run_ts:
+                break
+            stream.had_ts = stream.run_ts = ts
+            stream.had_n = stream.run_n = 1
+            stream.run_raw = raw
+            self.first_ns = self.first_ns or ts
+            append(LogLine(stream.number, ts, 1, raw.decode("utf-8", "replace")))
+            position = end
+        return position
 
     def _hold(self, stream: _Stream, ts: int, piece: bytes, found: list[LogLine]) -> None:
         if stream.open_size + len(piece) > LONGEST_LINE:

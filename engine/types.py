@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class ContainerState(StrEnum):
@@ -296,9 +296,10 @@ class Event:
     signal: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line of output. ``stream`` is 1 (stdout) or 2 (stderr); ``n`` counts lines with this very timestamp.
+class LogLine(NamedTuple):
+    """One line of output. A tuple, since there are millions of them: a frozen dataclass takes three times as long.
+
+    ``stream`` is 1 (stdout) or 2 (stderr); ``n`` counts lines with this very timestamp.
 
     ``(stream, ts_ns, n)`` is the cursor of the line: unique for a container, and enough to resume after it.
     ``text`` has no trailing newline; bytes that are not UTF-8 are replaced; what is longer than 1 MiB is split.

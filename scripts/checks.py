@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the checks and the tests: python3 -m scripts.checks lint | types | check | test | faults [pytest's options]
+"""Runs checks and tests: python3 -m scripts.checks lint | types | check | test | faults | bench [pytest's options]
 
-``check`` is all but the tests, ``test`` is everything but the long tests of faults, ``faults`` is all tests of faults.
+``check`` is all but the tests, ``test`` is everything but the long tests of faults, ``faults`` is all tests of faults,
+``bench`` measures.
 Standard library only; it sets up what is missing.
 """
 
@@ -77,16 +78,16 @@ def run_tests(options: list[str]) -> None:
 def main() -> None:
     verb, options = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     groups = {"lint": LINT, "types": TYPES, "check": {**TYPES, **LINT, **DJANGO}}
-    if verb not in (*groups, "test", "faults"):
+    if verb not in (*groups, "test", "faults", "bench"):
         sys.exit(__doc__)
     try:
         setup.use_supported_python()
         setup.ensure_python_packages(dev=True)
-        if verb in ("test", "faults"):
+        if verb in ("test", "faults", "bench"):
             setup.ensure_assets()
             setup.ensure_redis()
             setup.ensure_engine_program()
-        if verb == "test":
+        if verb in ("test", "bench"):
             setup.ensure_browser()
         if verb == "faults":
             setup.ensure_postgresql()
@@ -94,6 +95,9 @@ def main() -> None:
         sys.exit(str(error))
     if verb == "faults":
         run_tests(["--faults", "tests/faults", *options])
+    if verb == "bench":
+        # One after the other: two measurements at a time would measure each other.
+        run_tests(["--bench", "-n", "0", "-p", "no:randomly", "tests/bench", *options])
     if not run(groups["check" if verb == "test" else verb]):
         sys.exit(1)
     if verb == "test":

@@ -9,7 +9,7 @@
 import { $, $$ } from './dom.js'
 import { patch } from './figures.js'
 
-const GATHER = 150, APART = 600, QUIET = 25000, ANSWER = 10000, WAITS = [300, 600, 1200, 2500, 5000, 10000]
+const GATHER = 150, APART = 600, AT_ONCE = 10, QUIET = 25000, ANSWER = 10000, WAITS = [300, 600, 1200, 2500, 5000, 10000]
 const SLACK = 2000 // the page's rows were read a little before its time was written into it
 
 const seen = new Map() // topic → the number we know of; for operations the last event
@@ -121,14 +121,16 @@ function rung(topic) {
   $$('[data-live]').forEach(el => { if (el.dataset.live.split(/\s+/).includes(topic)) refresh(el) })
 }
 
-/** Once for many bells, apart from others by chance, never while hidden, never twice at the same time. */
+/** Once for many bells, apart from others by chance, never while hidden, never twice at the same time. What the page is
+ about (in <main>) is fetched at the first bell after a quiet moment, the rest of the page a moment later. */
 function refresh(el) {
   const its = refreshes.get(el) ?? { timer: 0, last: 0, dirty: false }
   refreshes.set(el, its)
   if (document.hidden) { its.dirty = true; return }
   if (its.timer) return
   its.dirty = false
-  const wait = Math.max(GATHER, its.last + APART - Date.now()) + Math.random() * GATHER
+  const rests = its.last + APART - Date.now()
+  const wait = rests <= 0 && el.closest('main') ? Math.random() * AT_ONCE : Math.max(GATHER, rests) + Math.random() * GATHER
   its.timer = setTimeout(() => {
     its.timer = 0
     if (!el.isConnected) return
