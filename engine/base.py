@@ -18,6 +18,7 @@ from engine.types import (
     DiskUsage,
     EngineInfo,
     Event,
+    FirstProcess,
     ImageInfo,
     ImageSummary,
     LogHole,
@@ -205,6 +206,9 @@ class EngineStreams(Protocol):
 
     async def stats(self, native_ids: Sequence[str], *, deadline: float = 8) -> list[StatsSample]:
         """One reading of each running container, all asked for at once (at most 50 in flight)."""
+
+    async def first_processes(self, native_ids: Sequence[str], *, deadline: float = 8) -> list[FirstProcess]:
+        """The first process of each running container, for `engine.cgroups`; one inspection each."""
 
     async def ping(self, *, deadline: float = 3) -> None: ...
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from engine import names
 from engine.base import Missing
@@ -18,16 +19,20 @@ from engine.docker_events import query as events_query
 from engine.docker_follow import LogFollower
 from engine.docker_http import Answer, get, get_bytes, get_json, parsed
 from engine.docker_map import mapping
+from engine.docker_text import number
 from engine.docker_transport import Endpoint
 from engine.errors import EngineError, Unreachable
 from engine.stats import sample
-from engine.types import Event, LogHole, LogLine, StatsSample
+from engine.types import Event, FirstProcess, LogHole, LogLine, StatsSample
 
 HEAD_WITHIN = 10.0
 """Seconds to connect and read a head. Engines send it at once, also where nothing follows (seen: 0.8 ms)."""
 
-STATS_AT_ONCE = 50
+AT_ONCE = 50
 LARGEST_STATS = 1024 * 1024
+LARGEST_INSPECTION = 16 * 1024 * 1024
+
+Found = TypeVar("Found")
 
 
 class DockerStreams:
@@ -97,12 +102,27 @@ class DockerStreams:
 
         `Unreachable` only where nothing at all could be read because the engine is not there.
         """
+        return await self._of_each(native_ids, self._stats, deadline)
+
+    async def first_processes(self, native_ids: Sequence[str], *, deadline: float = 8) -> list[FirstProcess]:
+        """The first process of each running container; left out and raised as in `stats`."""
+        return await self._of_each(native_ids, self._first_process, deadline)
+
+    async def _of_each(
+        self, native_ids: Sequence[str], ask: Callable[[str], Awaitable[Found | None]], deadline: float
+    ) -> list[Found]:
+        """What ``ask`` finds out of each, all asked at once, `AT_ONCE` in flight."""
         for native_id in native_ids:
             names.container_id(native_id)
         if not native_ids:
             return []
-        slots = asyncio.Semaphore(STATS_AT_ONCE)
-        tasks = [asyncio.create_task(self._stats(native_id, slots, deadline)) for native_id in native_ids]
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def in_turn(native_id: str) -> Found | None:
+            async with slots:
+                return await ask(native_id)
+
+        tasks = [asyncio.create_task(in_turn(native_id)) for native_id in native_ids]
         try:
             await asyncio.wait(tasks, timeout=deadline)
         finally:
@@ -117,16 +137,21 @@ class DockerStreams:
         gone = [failure for failure in failures if isinstance(failure, Unreachable)]
         if gone and len(gone) == len(tasks):
             raise gone[0]
-        samples = [task.result() for task in ended if task.exception() is None]
-        return [reading for reading in samples if reading is not None]
+        return [found for task in ended if task.exception() is None and (found := task.result()) is not None]
 
-    async def _stats(self, native_id: str, slots: asyncio.Semaphore, deadline: float) -> StatsSample | None:
-        async with (
-            slots,
-            self._get(f"/containers/{native_id}/stats", {"stream": "0", "one-shot": "1"}) as answer,
-        ):
+    async def _stats(self, native_id: str) -> StatsSample | None:
+        query = {"stream": "0", "one-shot": "1"}
+        async with self._get(f"/containers/{native_id}/stats", query) as answer:
             body = await answer.whole(LARGEST_STATS)
         return sample(native_id, mapping(parsed(body)))
+
+    async def _first_process(self, native_id: str) -> FirstProcess | None:
+        async with self._get(f"/containers/{native_id}/json", {}) as answer:
+            told = mapping(parsed(await answer.whole(LARGEST_INSPECTION)))
+        state, host = mapping(told.get("State")), mapping(told.get("HostConfig"))
+        if not state.get("Running") or told.get("Id") != native_id:
+            return None
+        return FirstProcess(native_id, number(state.get("Pid")), str(host.get("NetworkMode")) == "host")
 
     @asynccontextmanager
     async def _get(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Answer]:

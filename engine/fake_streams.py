@@ -11,7 +11,7 @@ from engine.base import Missing
 from engine.docker_logs import parameters
 from engine.errors import DeadlineExceeded, EngineError, NotFound, Unreachable
 from engine.fake_world import NANO, World
-from engine.types import ContainerState, Event, LogLine, StatsSample
+from engine.types import ContainerState, Event, FirstProcess, LogLine, StatsSample
 
 LOOK_EVERY = 0.005
 
@@ -101,6 +101,14 @@ class FakeStreams:
                 return
             await asyncio.sleep(LOOK_EVERY)
             self._require_up()
+
+    async def first_processes(self, native_ids: Sequence[str], *, deadline: float = 8) -> list[FirstProcess]:
+        for native_id in native_ids:
+            names.container_id(native_id)
+        await self._fault("streams.first_processes", deadline)
+        found = [self.world.containers.get(native_id) for native_id in native_ids]
+        # They are no processes of any host: nothing here can be proven to be theirs.
+        return [FirstProcess(one.native_id, 0) for one in found if one is not None and one.alive]
 
     async def stats(self, native_ids: Sequence[str], *, deadline: float = 8) -> list[StatsSample]:
         for native_id in native_ids:

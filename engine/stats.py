@@ -37,14 +37,15 @@ def sample(native_id: str, data: Mapping[str, Any]) -> StatsSample | None:
     if not read or not cpu:
         return None
     kinds = mapping(memory.get("stats"))
-    cache = number(kinds.get("inactive_file", kinds.get("total_inactive_file")))
+    # Version 1 has both: the total is with the cgroups below, as the usage is.
+    cache = number(kinds.get("total_inactive_file", kinds.get("inactive_file")))
     networks = mapping(data.get("networks"))
     blocks = items(mapping(data.get("blkio_stats")).get("io_service_bytes_recursive"), 4096)
     return StatsSample(
         native_id=native_id,
         time_ns=read,
         cpu_total=number(mapping(cpu.get("cpu_usage")).get("total_usage")) / 1e9,
-        memory=max(0, number(memory.get("usage")) - cache),
+        memory=used(number(memory.get("usage")), cache),
         memory_limit=number(memory.get("limit")),
         net_rx_total=sum(number(mapping(network).get("rx_bytes")) for network in networks.values()),
         net_tx_total=sum(number(mapping(network).get("tx_bytes")) for network in networks.values()),
@@ -52,6 +53,11 @@ def sample(native_id: str, data: Mapping[str, Any]) -> StatsSample | None:
         blk_write_total=_blocks(blocks, "write"),
         pids=number(mapping(data.get("pids_stats")).get("current")),
     )
+
+
+def used(usage: int, cache: int) -> int:
+    """Memory in use without the page cache that could be dropped, in bytes: the arithmetic of ``docker stats``."""
+    return usage - cache if cache < usage else usage
 
 
 def _blocks(blocks: list[Mapping[str, Any]], operation: str) -> int:

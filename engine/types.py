@@ -325,6 +325,18 @@ class LogHole:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstProcess:
+    """The process that a running container began with, by the number the engine knows it by; 0 for none.
+
+    ``host_network``: it has no network of its own.
+    """
+
+    native_id: str
+    pid: int
+    host_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StatsSample:
     """One reading. Counters (``*_total``) are since the start of the container; rates are computed in `engine.stats`.
 
