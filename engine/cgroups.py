@@ -1,4 +1,4 @@
-"""Readings of containers from this host's kernel: cgroup files of version 1 or 2, and ``/proc``. The engine does nothing.
+"""Readings of containers from this host's kernel, out of cgroup files of version 1 or 2 and ``/proc``.
 
 Only for an engine on this very host, and proven for each container anew when it starts: the engine (asked once) names
 the container's first process, that process is in a cgroup whose name holds the container's id of 256 random bits, and
