@@ -229,7 +229,10 @@ class LogsConsumer(ContainerSocket):
 
 
 class StatsConsumer(ContainerSocket):
-    """Every reading of some containers, each a frame with the fields of `streams.stats` by name."""
+    """Every reading of some containers, each a frame with the fields of `streams.stats` by name.
+
+    ``{"type": "ended", "container": id, "time_ms": t}`` where one does not run any more; it may be started again.
+    """
 
     permission = "container.read"
     FIELDS = (
@@ -244,8 +247,11 @@ class StatsConsumer(ContainerSocket):
             while True:
                 for row in await listener.next():
                     self._seq = getattr(self, "_seq", 0) + 1
+                    named = dict(zip(self.FIELDS, row, strict=True))
+                    if stats.is_end(row):
+                        named = {"container": id_, "time_ms": row[-1]}
                     await self.say(
-                        {"type": "stats", "seq": self._seq, **dict(zip(self.FIELDS, row, strict=False))}
+                        {"type": "ended" if stats.is_end(row) else "stats", "seq": self._seq, **named}
                     )
         finally:
             hub.get().unwatch_stats(listener)

@@ -1,4 +1,4 @@
-"""What the gateway reads of containers for as long as somebody looks: their logs and their figures."""
+"""What the gateway reads of containers: their logs for as long as somebody looks, their figures at all times."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ import orjson
 import redis.asyncio
 from channels.db import database_sync_to_async
 
+from containers_app.collector import Collector
 from containers_app.log_reader import LogReader, Target
 from containers_app.models import Container
 from containers_app.replay import KIND, MOST_AT_ONCE, Past, replay
 from engine.base import EngineStreams
-from engine.errors import EngineError
+from engine.cgroups import Cgroups
 from engine.holes import rotates_at
-from engine.stats import rate
-from engine.types import StatsSample
-from streams import stats
 from streams.connection import LOST
 from streams.ring import Overtaken, Writer
 
@@ -33,8 +31,6 @@ MOST_READERS = 100
 GRACE = 3.0
 """Seconds that a reader outlives the wish for it."""
 
-STATS_EVERY = 2.0
-
 
 def _targets(engine_id: UUID, ids: Collection[str]) -> list[Target]:
     rows = Container.objects.filter(engine_id=engine_id, pk__in=ids)
@@ -44,16 +40,8 @@ def _targets(engine_id: UUID, ids: Collection[str]) -> list[Target]:
     ]
 
 
-def _running(engine_id: UUID, ids: Collection[str]) -> dict[str, str]:
-    """Native id → our id of those that run."""
-    rows = Container.objects.filter(
-        engine_id=engine_id, pk__in=ids, state__in=("running", "paused", "restarting")
-    )
-    return {native: str(pk) for native, pk in rows.values_list("native_id", "pk")}
-
-
 class Watch:
-    """Everything that is read of one engine's containers because somebody looks. `tick` with what is wanted."""
+    """Everything that is read of one engine's containers. `tick` with what is wanted."""
 
     def __init__(self, engine_id: UUID, streams: EngineStreams, connection: redis.asyncio.Redis) -> None:
         self._engine_id = engine_id
@@ -62,8 +50,8 @@ class Watch:
         self._readers: dict[str, tuple[LogReader, asyncio.Task[None]]] = {}
         self._last_wanted: dict[str, float] = {}
         self._lock = asyncio.Lock()
-        self._figures: set[str] = set()
-        self._figures_task: asyncio.Task[None] | None = None
+        self._collector = Collector(engine_id, streams, connection, Cgroups(streams.endpoint))
+        self._collecting: asyncio.Task[None] | None = None
         self._pasts: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
 
@@ -81,26 +69,32 @@ class Watch:
         async with self._lock:
             await self._tick_logs(self._still(logs))
             await self._tick_pasts(pasts)
-        self._figures = figures
-        if figures and (self._figures_task is None or self._figures_task.done()):
-            self._figures_task = asyncio.create_task(self._read_figures())
+        self._collector.want(figures)
+        if self._collecting is None:
+            self._collecting = asyncio.create_task(self._collector.run())
 
     def started(self, native_ids: Collection[str] | None) -> None:
-        """These containers (``None``: any) may have been started: their logs go on."""
+        """These containers (``None``: any) may have been started: their logs go on, their figures begin."""
+        self._collector.started(native_ids)
         for reader, _ in self._readers.values():
             if native_ids is None or reader.target.native_id in native_ids:
                 reader.started.set()
+
+    def ended(self) -> None:
+        """Containers may have ended."""
+        self._collector.ended()
 
     async def close(self) -> None:
         """Ends every reader."""
         tasks = [task for _, task in self._readers.values()]
         tasks += self._pasts.values()
-        if self._figures_task:
-            tasks.append(self._figures_task)
+        if self._collecting:
+            tasks.append(self._collecting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._readers.clear()
+        await self._collector.close()
 
     def _still(self, wanted: set[str]) -> set[str]:
         """What is wanted, or was a moment ago: an emptied Redis has forgotten it until somebody says it again."""
@@ -148,35 +142,6 @@ class Watch:
         with contextlib.suppress(Overtaken, *LOST):
             await writer.open()
             await writer.say(orjson.dumps({"state": "unreachable", "detail": words}).decode())
-
-    async def _read_figures(self) -> None:
-        before: dict[str, StatsSample] = {}
-        while self._figures:
-            began = time.monotonic()
-            try:
-                running = await database_sync_to_async(_running)(self._engine_id, self._figures)
-                samples = await self._streams.stats(list(running))
-                rows = [_row(running[s.native_id], before.get(s.native_id), s) for s in samples]
-                before = {s.native_id: s for s in samples}
-                if rows:
-                    await stats.publish(self._redis, rows)
-            except (EngineError, *LOST) as error:
-                log.debug("no figures: %s", error)
-            await asyncio.sleep(max(0.2, STATS_EVERY - (time.monotonic() - began)))
-
-
-def _row(id_: str, before: StatsSample | None, now: StatsSample) -> stats.Row:
-    rates = rate(before, now) if before else None
-    return [
-        id_,
-        round(rates.cpu, 4) if rates else None,
-        now.memory,
-        now.memory_limit,
-        *((round(rates.net_rx), round(rates.net_tx)) if rates else (None, None)),
-        *((round(rates.blk_read), round(rates.blk_write)) if rates else (None, None)),
-        now.pids,
-        now.time_ns // 1_000_000,
-    ]
 
 
 def _is_id(text: str) -> bool:

@@ -17,7 +17,7 @@ from containers_app.past import EngineEvent
 from images_app.models import Image
 from operations.models import Engine, Operation
 
-__all__ = ["Container", "EngineEvent", "Mount", "Network", "PrunePlan", "Volume"]
+__all__ = ["Container", "EngineEvent", "Mount", "Network", "PrunePlan", "StatsBlock", "Volume"]
 
 
 class OutOfTrash(models.Manager["Container"]):
@@ -230,3 +230,28 @@ class PrunePlan(models.Model):
 
     def __str__(self) -> str:
         return f"{len(self.items)} things on {self.engine}"
+
+
+class StatsBlock(models.Model):
+    """Figures of a container over some time, packed; see `containers_app.blocks`.
+
+    ``subject`` is a container's id, or the engine's for the sum of its containers. It is no foreign key: what a
+    container used stays for its successors to be compared with. ``step`` and ``start`` in seconds.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="stats")
+    subject = models.UUIDField()
+    step = models.PositiveIntegerField()
+    start = models.BigIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering: ClassVar = ["subject", "step", "start"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["subject", "step", "start"], name="one_block_per_time"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["step", "start"], name="stats_block_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.step} {self.start}"

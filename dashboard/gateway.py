@@ -182,6 +182,8 @@ class Keeper:
         started = {e.native_id for e in events if e.type == "container" and e.action in ("start", "unpause")}
         if started and self.watch:
             self.watch.started(started)
+        if self.watch and any(e.type == "container" and e.action == "die" for e in events):
+            self.watch.ended()
 
     def _take(self, backend: EngineBackend, events: list[Event], compare: bool) -> None:
         """Makes the rows true and keeps the events, also where the engine gives no answer to the looks."""

@@ -206,7 +206,9 @@ class LiveConsumer(Socket):
 
     async def _figures(self, listener: hub.StatsListener) -> None:
         while True:
-            rows = [row[:3] for row in await listener.next() if row[0] in listener.ids]
+            rows = [
+                row[:3] for row in await listener.next() if row[0] in listener.ids and not stats.is_end(row)
+            ]
             if rows:
                 await self.say({"topic": "stats", "rows": rows})
 

@@ -1,11 +1,14 @@
-"""The newest figures of containers: announced to whoever watches, and kept for a moment for the first paint.
+"""The newest figures of containers: announced to whoever watches, and kept for some minutes.
 
 A row is ``[container, cpu cores, memory, memory limit, net received, net sent, read, written, processes, time]``:
-bytes, bytes a second, and milliseconds since 1970. CPU and what is a second are ``null`` after the first reading.
+bytes, bytes a second, and milliseconds since 1970. CPU and what is a second are ``null`` after the first reading. Where
+everything but the time is ``null``, the container has ended.
 """
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -15,23 +18,67 @@ import redis.asyncio
 from streams.connection import LOST, aclient, client, key
 from streams.hub import STATS
 
-LIFE = 15
-"""Seconds that a figure counts as the newest."""
+LIFE = 75
+"""Seconds that a figure counts as the newest: what nobody looks at is read once a minute at worst."""
+
+RECENT = 330
+"""Seconds for which each reading is kept as it was."""
+MOST_RECENT = 170
 
 Row = list[Any]
+Reading = tuple[int, float, float, float, float, float, float, float]
+"""``(milliseconds, cpu, memory, received, sent, read, written, processes)``; `nan` where not known."""
+
+_READING = struct.Struct("<q7f")
+_PUBLISH = """
+redis.call('PUBLISH', KEYS[1], ARGV[1])
+for i = 2, #KEYS, 2 do
+  local row = ARGV[i]
+  if row == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], row, 'EX', ARGV[#ARGV - 2]) end
+  redis.call('RPUSH', KEYS[i + 1], ARGV[i + 1])
+  redis.call('LTRIM', KEYS[i + 1], -ARGV[#ARGV], -1)
+  redis.call('EXPIRE', KEYS[i + 1], ARGV[#ARGV - 1])
+end
+"""
 
 
 def _key(container: str) -> str:
     return key("stat", container)
 
 
+def _recent_key(container: str) -> str:
+    return key("stat", "recent", container)
+
+
+def ended(container: str, time_ms: int) -> Row:
+    """The last row of a container that does not run any more."""
+    return [container, *[None] * 8, time_ms]
+
+
+def is_end(row: Row) -> bool:
+    """Whether it says that the container has ended."""
+    return row[2] is None
+
+
 async def publish(connection: redis.asyncio.Redis, rows: Sequence[Row]) -> None:
     """Tells the web processes, in one small frame, and keeps each row. Raises `LOST`."""
-    pipe = connection.pipeline(transaction=False)
-    pipe.publish(STATS, orjson.dumps(rows))
+    keys: list[str] = [STATS]
+    values: list[Any] = [orjson.dumps(rows)]
     for row in rows:
-        pipe.set(_key(row[0]), orjson.dumps(row), ex=LIFE)
-    await pipe.execute()
+        keys += [_key(row[0]), _recent_key(row[0])]
+        figures = (row[1], row[2], *row[4:9])
+        packed = _READING.pack(row[9], *(math.nan if value is None else value for value in figures))
+        values += [b"" if is_end(row) else orjson.dumps(row), packed]
+    await connection.eval(_PUBLISH, len(keys), *keys, *values, LIFE, RECENT, MOST_RECENT)
+
+
+def recent(container: object) -> list[Reading]:
+    """The readings of the last minutes, oldest first. Blocking; empty where Redis is away."""
+    try:
+        found = client().lrange(_recent_key(str(container)), 0, -1)
+    except LOST:
+        return []
+    return [_READING.unpack(one) for one in found if isinstance(one, bytes) and len(one) == _READING.size]
 
 
 def _rows(found: Iterable[Any]) -> list[Row]:
