@@ -214,10 +214,11 @@ def restore(ctx: Context) -> Mapping[str, Any]:
 
 
 def _filled(ctx: Context, item: TrashItem) -> Mapping[str, Any]:
-    ctx.emit(Progress(message="Putting back what was in it"))
-    ctx.check_fence()
-    with trash.file_of(item.path).open("rb") as data:
-        ctx.engine.write_volume(item.native_id, data, operation_id=str(ctx.operation.pk))
+    if item.path:  # else an attempt before has put all of it back, and died before it could say so
+        ctx.emit(Progress(message="Putting back what was in it"))
+        ctx.check_fence()
+        with trash.file_of(item.path).open("rb") as data:
+            ctx.engine.write_volume(item.native_id, data, operation_id=str(ctx.operation.pk))
     sync.refresh_volumes(ctx.operation.engine, ctx.engine)
     rows = Volume.objects.filter(engine=item.engine, native_id=item.native_id)
     rows.filter(team=None).update(team=item.team)

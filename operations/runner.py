@@ -236,8 +236,12 @@ def _verify(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
             found = False  # what it was about is gone
         except errors.GateFailed as error:
             return _failed(error)  # seen to its end just now: it was taken out again
-        except errors.EngineError as error:
-            log.warning("operation %s could not be verified: %s", operation.pk, error)
+        except (LeaseLost, *room.AWAY):
+            raise
+        except Exception as error:
+            # Whatever is wrong with the look itself: the operation ends, and is not looked at for ever.
+            level = logging.WARNING if isinstance(error, errors.EngineError) else logging.ERROR
+            log.log(level, "operation %s could not be verified: %r", operation.pk, error, exc_info=level > 30)
             found = None
         if found is not None and found is not False:
             return Outcome("succeeded", found if isinstance(found, Mapping) else None)

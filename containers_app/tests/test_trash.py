@@ -16,7 +16,7 @@ from containers_app.models import Container, Volume
 from containers_app.tests.test_operations import SLEEP, Bench, Carry, failed
 from engine.base import Engine as EngineBackend
 from engine.errors import EngineError
-from operations import trash
+from operations import runner, trash
 from operations.models import Engine, Operation, TrashItem
 from operations.services import Refused
 from operations.tasks import run_operation
@@ -238,6 +238,33 @@ def test_a_removed_volume_comes_back_with_what_was_in_it(
     said = said_by(docker_client, bench.image, look, volumes=["data:/data"])
     assert said == b"precious\n1234:567\n"
     assert not trash.file_of(item.path).exists()
+
+
+def test_a_volume_that_is_back_is_back_although_its_worker_died_before_it_said_so(
+    bench: Bench,
+    docker_client: docker.DockerClient,
+    tara: User,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = volume(bench, docker_client, tara)
+    removed = bench._done(operations.request_volume_remove(row, actor=person(tara, source="ui")))
+    back = trash.undo(removed, actor=person(tara, source="ui"))
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "finish", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run_operation(str(back.pk))
+    assert TrashItem.objects.get(kind="volume").state == "restored"
+    Operation.objects.filter(pk=back.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    run_operation(str(back.pk))
+    back.refresh_from_db()
+    assert back.state == "succeeded", back.error_message
+    said = said_by(docker_client, bench.image, ["cat", "/data/file"], volumes=["data:/data"])
+    assert said == b"precious\n"
 
 
 def test_a_volume_too_large_to_keep_stays_until_it_is_removed_for_good(

