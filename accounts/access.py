@@ -37,6 +37,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "container.pause": (OPERATOR, "operate"),
     "container.unpause": (OPERATOR, "operate"),
     "container.rename": (OPERATOR, "operate"),
+    "container.seen": (OPERATOR, "operate"),
     "container.remove": (OPERATOR, "write"),
     "container.recreate": (OPERATOR, "write"),
     "container.copy": (ADMIN, "write"),

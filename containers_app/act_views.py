@@ -15,19 +15,20 @@ from accounts.access import Denied, actor_of, require, requires
 from containers_app import operations, plans, present
 from containers_app.forms import KillForm, RenameForm
 from containers_app.models import Container
+from containers_app.notice import seen
 from engine.errors import EngineError
 from operations.models import Operation
 from operations.plans import preview
 from operations.services import Refused
-from operations.web import answers, submitted, toast, uuids, why
+from operations.web import answers, came_from, submitted, toast, uuids, why
 
-BULK = ("start", "stop", "restart", "pause", "unpause", "remove")
+BULK = ("start", "stop", "restart", "pause", "unpause", "remove", "seen")
 ASKED_FIRST = ("stop", "restart", "pause")
 """What is done at a click where nobody else is cut off by it."""
 MOST_AT_ONCE = 200
 _DOING = {
     "start": "Starting", "stop": "Stopping", "restart": "Restarting", "pause": "Pausing", "unpause": "Resuming",
-    "remove": "Removing",
+    "remove": "Removing", "seen": "Taken note of",
 }  # fmt: skip
 
 
@@ -40,6 +41,11 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     What would cut off others, or lose something, is asked first.
     """
     container = _get(request, pk)
+    if action == "seen":
+        seen([container], actor=actor_of(request))
+        return toast(
+            request, f"{container} needs no attention until its next incident", to=came_from(request)
+        )
     if (
         action in ASKED_FIRST
         and not request.POST.get("sure")
@@ -145,7 +151,10 @@ def _ask_each(request: HttpRequest, action: str, found: list[Container]) -> tupl
     params = {"force": True, **_ticks(request.POST)} if action == "remove" else {}
     for container in found:
         try:
-            _ask(request, container, action, params)
+            if action == "seen":
+                seen([container], actor=actor_of(request))
+            else:
+                _ask(request, container, action, params)
             done += 1
         except (Denied, Refused, EngineError) as error:
             refusals.append(f"{container.name}: {why(error)}")

@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from accounts.access import can
 from accounts.admin import admin_actor
 from containers_app import operations
-from containers_app.events import events
-from containers_app.models import Container, EngineEvent, Mount, Network, PrunePlan, Volume
+from containers_app.events import events, visible_past
+from containers_app.models import Container, EngineEvent, Incident, Mount, Network, PrunePlan, Volume
 from operations.admin import Facts, ask, confirmed
 
 
@@ -167,3 +167,19 @@ class EngineEventAdmin(Facts):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EngineEvent]:
         return events(admin_actor(request))
+
+
+@admin.register(Incident)
+class IncidentAdmin(Facts):
+    """How runs of containers ended."""
+
+    permission = "container.read"
+    owner = None
+    exclude = ("lines",)
+    list_display = ("last_at", "name", "kind", "exit_code", "oom", "asked", "actor_name", "count", "engine")
+    list_filter = ("kind", "fault", "oom", "asked", "engine")
+    search_fields = ("name", "native_id", "actor_name")
+    list_select_related = ("engine",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
+        return visible_past(admin_actor(request), Incident.objects.defer("lines"))

@@ -31,6 +31,7 @@ SOON = timedelta(minutes=2)
 
 DEADLY = (2, 3, 9, 15)
 _SIGNALS = {"SIGHUP": 1, "SIGINT": 2, "SIGQUIT": 3, "SIGKILL": 9, "SIGUSR1": 10, "SIGUSR2": 12, "SIGTERM": 15}
+_STORY = ("create", "kill", "die", "start")
 BY_ITSELF = ("oom", "health_status")
 _CLEARS = ("destroy", "delete", "untag", "remove", "prune")
 ENGINE, OUTSIDE, OPERATION = "engine", "outside", "operation"
@@ -106,14 +107,14 @@ def _stories(rows: Iterable[EngineEvent]) -> dict[UUID, list[EngineEvent]]:
     """The new rows of each container that has begun or ended, with those of the minutes before in front of them."""
     found: dict[UUID, list[EngineEvent]] = {}
     for row in rows:
-        if row.container_id and row.action in ("kill", "die", "start"):
+        if row.container_id and row.action in _STORY:
             found.setdefault(row.container_id, []).append(row)
-    told = {pk for pk, story in found.items() if any(row.action != "kill" for row in story)}
+    told = {pk for pk, story in found.items() if any(row.action in ("die", "start") for row in story)}
     if not told:
         return {}
     first = min(story[0].at for story in found.values())
     before = EngineEvent.objects.filter(
-        container_id__in=told, action__in=("kill", "die", "start"), at__gte=first - timedelta(minutes=10)
+        container_id__in=told, action__in=_STORY, at__gte=first - timedelta(minutes=10)
     ).order_by("time_ns")
     stories: dict[UUID, list[EngineEvent]] = {pk: [] for pk in told}
     for old in before:
@@ -127,6 +128,7 @@ class _Before:
 
     kill: EngineEvent | None = None
     end: EngineEvent | None = None
+    made: bool = False
 
 
 def _follow(story: Sequence[EngineEvent], thing: Thing | None) -> None:
@@ -138,6 +140,8 @@ def _follow(story: Sequence[EngineEvent], thing: Thing | None) -> None:
         if row.action == "kill":
             if row.signal is None or row.signal in deadly:
                 before.kill = row
+        elif row.action == "create":
+            before = _Before(made=True)
         elif row.action == "die":
             kill = before.kill if before.kill and row.at - before.kill.at < patience else None
             if row._state.adding:
@@ -145,13 +149,14 @@ def _follow(story: Sequence[EngineEvent], thing: Thing | None) -> None:
             before = _Before(end=row)
         else:
             if row._state.adding and row.origin == OUTSIDE:
-                row.origin = _starter(row, before.end, thing)
+                row.origin = _starter(row, before, thing)
             before = _Before()
 
 
-def _starter(start: EngineEvent, end: EngineEvent | None, thing: Thing | None) -> str:
+def _starter(start: EngineEvent, before: _Before, thing: Thing | None) -> str:
     """Who started it, where that was no operation: its policy, somebody, or one of them."""
-    if not thing or thing.restart_policy in ("", "no"):
+    end = before.end
+    if before.made or not thing or thing.restart_policy in ("", "no"):
         return OUTSIDE
     if end is None:
         return ""

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from containers_app import causes
+from containers_app import causes, incidents
 from containers_app.causes import Thing
 from containers_app.models import Container, EngineEvent, Network, Volume
 from engine.types import Event
@@ -122,6 +122,7 @@ def forgotten(containers: Collection[Any]) -> None:
     """These containers' rows are about to go: their last owner goes on owning what happened to them."""
     owner = Container.everything.filter(pk=OuterRef("container_id")).values("team")[:1]
     EngineEvent.objects.filter(container_id__in=list(containers)).update(team=Subquery(owner))
+    incidents.forgotten(containers)
 
 
 def prune(engine: Engine) -> int:
@@ -130,7 +131,7 @@ def prune(engine: Engine) -> int:
     old = timezone.now() - timedelta(days=settings.EVENT_DAYS)
     gone = _delete(mine.filter(heard_at__lt=old))
     last = mine.order_by("-id").values_list("id", flat=True)[MOST : MOST + 1].first()
-    return gone + (_delete(mine.filter(id__lte=last)) if last else 0)
+    return gone + (_delete(mine.filter(id__lte=last)) if last else 0) + incidents.prune(engine)
 
 
 def _delete(rows: Any) -> int:

@@ -7,7 +7,7 @@ import signal as _signal
 _OWN = {
     0: "finished without an error",
     1: "an error of the application",
-    2: "wrong use of a command, or an error of the application",
+    2: "an error of the application, or wrong use of a command",
     125: "the engine could not run it",
     126: "the command could not be executed",
     127: "the command was not found",
@@ -56,3 +56,20 @@ def in_words(code: int | None, *, oom: bool = False) -> str:
     if number:
         return _KILLED.get(number, f"ended by {signal_name(number)}")
     return "an error of the application"
+
+
+_SHORT = {
+    125: "could not be run",
+    126: "could not be executed",
+    127: "command not found",
+    132: "illegal instruction",
+    134: "aborted",
+    137: "killed",
+    139: "segmentation fault",
+    143: "ended by SIGTERM",
+}
+
+
+def briefly(code: int | None, *, oom: bool = False) -> str:
+    """Two words for a list, empty where the number says all there is to say."""
+    return "out of memory" if oom else _SHORT.get(code or 0, "")

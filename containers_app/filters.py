@@ -7,6 +7,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTransform
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 
 from accounts.filters import Since, Until
 from containers_app.events import TYPES
@@ -54,6 +56,23 @@ class LabelsFilter(filters.Filter):
         return qs
 
 
+class FlagField(forms.CharField):
+    """Yes or no: ``1``, ``true``, ``0`` or ``false``. Anything else is refused, since it would filter nothing."""
+
+    def clean(self, value: object) -> bool | None:
+        word = super().clean(value).lower()
+        if word not in ("", "1", "true", "0", "false"):
+            raise ValidationError("1, true, 0 or false is expected.")
+        return word in ("1", "true") if word else None
+
+
+@extend_schema_field(OpenApiTypes.BOOL)
+class FlagFilter(filters.Filter):
+    """Rows for which something is so, or is not."""
+
+    field_class = FlagField
+
+
 class TeamFilter(filters.CharFilter):
     """By slug; ``none`` for what nobody owns."""
 
@@ -77,8 +96,8 @@ class ContainerFilter(filters.FilterSet):
     name = filters.CharFilter(help_text="The whole name.")
     label = LabelsFilter()
     stack = filters.CharFilter(help_text="The compose project's name.")
-    attention = filters.BooleanFilter(
-        method="by_attention", help_text="`true`: those that a person should look at."
+    attention = FlagFilter(
+        method="by_attention", help_text="`1`: those that a person should look at, and nobody has since."
     )
     q = filters.CharFilter(
         method="by_text", help_text="In the name, the image or the stack; or a beginning of the id."
@@ -112,8 +131,8 @@ class VolumeFilter(filters.FilterSet):
     name = filters.CharFilter(field_name="native_id", help_text="The whole name.")
     label = LabelsFilter()
     driver = filters.CharFilter()
-    anonymous = filters.BooleanFilter()
-    used = filters.BooleanFilter(method="by_use", help_text="Whether any container mounts it.")
+    anonymous = FlagFilter()
+    used = FlagFilter(method="by_use", help_text="Whether any container mounts it.")
     q = filters.CharFilter(field_name="native_id", lookup_expr="icontains")
 
     class Meta:

@@ -17,7 +17,7 @@ from accounts.access import Actor, can
 from accounts.querysets import visible_teams, visible_to
 from containers_app.filters import ContainerFilter
 from containers_app.models import Container
-from containers_app.queries import VIEWS, Stack, Status, containers, status_of
+from containers_app.queries import VIEWS, Stack, Status, attention_of, containers, status_of
 from operations import registry
 from operations.models import Engine, Operation
 from streams.stats import latest_stats
@@ -188,13 +188,16 @@ def rows_of(found: Sequence[Container], actor: Actor, *, host: str) -> Iterator[
     rights: dict[UUID | None, frozenset[str]] = {}
     for container in found:
         if container.team_id not in rights:
-            rights[container.team_id] = frozenset(a for a in _WHEN if can(actor, f"container.{a}", container))
+            rights[container.team_id] = frozenset(
+                a for a in (*_WHEN, "seen") if can(actor, f"container.{a}", container)
+            )
         change = doing.get(str(container.pk))
+        seen = ("seen",) if "seen" in rights[container.team_id] and attention_of(container) else ()
         cpu, memory = figures.get(str(container.pk), (None, None))
         yield Row(
             container,
             under_way(change) if change else status_of(container),
-            () if change else actions_for(container, rights[container.team_id]),
+            seen if change else (*actions_for(container, rights[container.team_id]), *seen),
             host,
             cpu,
             memory,
@@ -203,7 +206,8 @@ def rows_of(found: Sequence[Container], actor: Actor, *, host: str) -> Iterator[
 
 def actions_for(container: Container, rights: Iterable[str]) -> tuple[str, ...]:
     """What makes sense in its state, of what may be done."""
-    return tuple(action for action, states in _WHEN.items() if action in rights and container.state in states)
+    may = set(rights)
+    return tuple(action for action, states in _WHEN.items() if action in may and container.state in states)
 
 
 def offered(container: Container, actor: Actor) -> tuple[str, ...]:

@@ -13,11 +13,13 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import Team
-from containers_app.past import EngineEvent
+from containers_app.past import EngineEvent, Incident, Setup
 from images_app.models import Image
 from operations.models import Engine, Operation
 
-__all__ = ["Container", "EngineEvent", "Mount", "Network", "PrunePlan", "StatsBlock", "Volume"]
+__all__ = [
+    "Container", "EngineEvent", "Incident", "Mount", "Network", "PrunePlan", "Setup", "StatsBlock", "Volume",
+]  # fmt: skip
 
 
 class OutOfTrash(models.Manager["Container"]):
@@ -34,6 +36,10 @@ class Container(models.Model):
     their secrets masked before they get here. ``ports`` is a list of ``{container, protocol, host, host_ip}``,
     ``networks`` of ``{name, native_id, ip, ip6, mac, aliases}``. ``stack`` is the compose project's name.
     ``objects`` leaves out what is in the trash (``trashed_at``), ``everything`` does not.
+
+    Not of the engine but of `containers_app.incidents`: ``ended``, who or what its last run ended by; ``trouble`` in
+    words, since ``trouble_at`` (our clock), which a person should look at until ``trouble_until`` although it may run
+    again. ``noted_at``: somebody has seen what was wrong by then.
     """
 
     class State(models.TextChoices):
@@ -50,6 +56,13 @@ class Container(models.Model):
         STARTING = "starting", "Starting"
         HEALTHY = "healthy", "Healthy"
         UNHEALTHY = "unhealthy", "Unhealthy"
+
+    class Ended(models.TextChoices):
+        UNKNOWN = "", "Not known"
+        DONE = "done", "It was done"
+        ASKED = "asked", "An operation"
+        OUTSIDE = "outside", "Somebody outside of Slipway"
+        FAULT = "fault", "A fault"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="containers")
@@ -100,6 +113,11 @@ class Container(models.Model):
     fingerprint = models.CharField(max_length=64, blank=True)
     seen_at = models.DateTimeField(default=timezone.now)
     trashed_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    ended = models.CharField(max_length=8, choices=Ended, blank=True, default=Ended.UNKNOWN)
+    trouble = models.CharField(max_length=120, blank=True)
+    trouble_at = models.DateTimeField(null=True, blank=True)
+    trouble_until = models.DateTimeField(null=True, blank=True)
+    noted_at = models.DateTimeField(null=True, blank=True)
 
     objects = OutOfTrash()
     everything: models.Manager[Container] = models.Manager()

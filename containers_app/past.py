@@ -5,6 +5,7 @@ They outlive the containers they tell of, so that ``container`` may point at a r
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, ClassVar
 
 from django.db import models
@@ -78,3 +79,109 @@ class EngineEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.action} {self.name or self.native_id[:12]}"
+
+
+class Incident(models.Model):
+    """How a run of a container ended, or a time in which its checks failed. Several alike in a row are one.
+
+    ``first_at`` and ``last_at`` are by the engine's clock: the ends of the first and of the last run of ``count``. Of
+    checks they are when failing was first said and when it was over (``open`` until then). ``fault``: nobody asked for
+    it and it was no success, so a person should look. ``asked`` is who asked. The rest is of the last run:
+    ``started_at``, ``oom`` (the kernel ended it for want of memory, or a child of it where ``kind`` is oom),
+    ``lines`` (``[time_ns as text, stream, text]``; ``lines_state`` why there are none), ``changed`` since it last ran
+    well (``[{path, kind, old, new}]``, null where nothing is known), which was until ``good_at``. ``figures`` are CPU
+    and memory of the ten minutes before (`containers_app.forensics`; null until they were read).
+    """
+
+    class Kind(models.TextChoices):
+        EXIT = "exit", "Ended"
+        HEALTH = "health", "Unhealthy"
+        OOM = "oom", "Out of memory"
+
+    class Asked(models.TextChoices):
+        OPERATION = "operation", "An operation"
+        OUTSIDE = "outside", "Somebody outside of Slipway"
+        ITSELF = "itself", "Nobody"
+        UNKNOWN = "unknown", "Not known"
+
+    class Lines(models.TextChoices):
+        WAITING = "", "Being read"
+        KEPT = "kept", "Kept"
+        GONE = "gone", "Gone with the container"
+        UNREADABLE = "unreadable", "Not readable"
+        LEFT = "left", "Not kept any more"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="incidents")
+    container = container_key("incidents")
+    native_id = models.CharField(max_length=64)
+    name = models.CharField(max_length=255)
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.EXIT)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(default=timezone.now)
+    count = models.PositiveIntegerField(default=1)
+    open = models.BooleanField(default=False)
+    fault = models.BooleanField(default=False)
+    exit_code = models.IntegerField(null=True, blank=True)
+    oom = models.BooleanField(default=False)
+    error = models.CharField(max_length=500, blank=True)
+    asked = models.CharField(max_length=10, choices=Asked, default=Asked.UNKNOWN)
+    operation = models.ForeignKey(
+        Operation, on_delete=models.SET_NULL, null=True, blank=True, related_name="incidents"
+    )
+    actor_name = models.CharField(max_length=150, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    restart_count = models.PositiveIntegerField(default=0)
+    lines = models.JSONField(default=list, blank=True)
+    lines_state = models.CharField(max_length=10, choices=Lines, blank=True, default=Lines.WAITING)
+    lines_at = models.DateTimeField(null=True, blank=True)
+    changed = models.JSONField(null=True, blank=True)
+    good_at = models.DateTimeField(null=True, blank=True)
+    figures = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-last_at"]
+        indexes: ClassVar = [
+            models.Index(fields=["container", "-last_at"], name="incident_by_container"),
+            models.Index(fields=["engine", "lines_state"], name="incident_without_lines"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.name}"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last run, or the time of failing checks, was; ``None`` where its beginning is not known."""
+        begun = self.first_at if self.kind == self.Kind.HEALTH else self.started_at
+        return max(0.0, (self.last_at - begun).total_seconds()) if begun else None
+
+
+class Setup(models.Model):
+    """Settings that a container was run with, so that a later fault can be held against the last good run.
+
+    ``settings`` is what `containers_app.setups` makes of its row, secrets masked; ``digest`` stands for it.
+    ``good_at``: until when a run with them is known to have gone well.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="setups")
+    container = container_key("setups")
+    name = models.CharField(max_length=255)
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    digest = models.CharField(max_length=64)
+    settings = models.JSONField(default=dict)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    good_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-last_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["container", "digest"], name="one_setup_once"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["engine", "name"], name="setup_by_name")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.digest[:12]}"

@@ -18,11 +18,9 @@ from containers_app.models import Container, Mount, Network
 from containers_app.queries import containers
 from engine.docker_text import MASK
 from operations.models import Operation
-from operations.present import Line
-from operations.queries import lines, operations
+from operations.queries import operations
 
 LABELS_SHOWN = 6
-HISTORY = 100
 USUAL_STOP = 10
 """Seconds that engines give where nobody says."""
 # Labels that tools write for themselves: they step behind those that people wrote.
@@ -73,14 +71,6 @@ class Neighbours:
     count: int
     before: Any = None
     after: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """What happened on one day, newest first. In UTC: the server does not know the reader's zone."""
-
-    date: Any
-    lines: list[Line]
 
 
 def one(actor: Actor) -> QuerySet[Container]:
@@ -175,16 +165,6 @@ def neighbours(container: Container, actor: Actor) -> Neighbours:
     return Neighbours(
         at + 1, len(ids), ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None
     )
-
-
-def history(container: Container, actor: Actor) -> list[Day]:
-    """Everything that anybody asked of it, and of those whose place it took, by day, newest first."""
-    asked = operations(actor).filter(target_type="container", target_id__in=lineage(container, actor))
-    days: dict[Any, Day] = {}
-    for line in lines(list(asked.order_by("-created_at")[:HISTORY]), actor):
-        date = line.operation.created_at.date()
-        days.setdefault(date, Day(date, [])).lines.append(line)
-    return list(days.values())
 
 
 def lineage(container: Container, actor: Actor) -> list[str]:

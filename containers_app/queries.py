@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
+from containers_app import exits
 from containers_app.models import Container, Network, Volume
 
 BY_STOP = (0, 137, 143)
 """Exit codes of a container that somebody stopped, or that was done."""
 STATE_FIELDS = (
     "state", "health", "exit_code", "oom_killed", "error", "failing_streak", "restart_count", "started_at",
-    "finished_at", "created_at",
+    "finished_at", "created_at", "ended", "trouble", "trouble_at", "trouble_until", "noted_at",
 )  # fmt: skip
 """What `status_of` reads."""
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -53,8 +55,10 @@ def status_of(container: Container, now: datetime | None = None) -> Status:
     if state == "running":
         return _running(container, now)
     if state == "restarting":
-        note = _several(container.restart_count, "restart")
-        if container.exit_code:
+        note = (
+            container.trouble if _in_trouble(container, now) else _several(container.restart_count, "restart")
+        )
+        if container.exit_code and not note.startswith("exit"):
             note = ", ".join(filter(None, [f"exit {container.exit_code}", note]))
         return Status("restarting", "Restarting", note, "warn")
     if state == "exited":
@@ -76,6 +80,9 @@ def _running(container: Container, now: datetime) -> Status:
         failed = _several(container.failing_streak, "check")
         note = f"unhealthy, {failed} failed" if failed else "unhealthy"
         return Status("unhealthy", text, note, "bad", "note", since)
+    if _in_trouble(container, now):
+        glyph = "running" if container.trouble.startswith("out of memory") else "restarting"
+        return Status(glyph, text, container.trouble, "warn", "note", since)
     if container.health == "starting":
         return Status("starting", text, "health check starting", "", "note", since)
     if container.health == "healthy":
@@ -88,26 +95,56 @@ def _exited(container: Container, now: datetime) -> Status:
     text = "Exited" if code is None else f"Exited {code}"
     ago = _ago(container.finished_at, now)
     since = container.finished_at
+    if container.ended in ("asked", "outside"):
+        word = "stopped from outside" if container.ended == "outside" else "stopped"
+        return Status("exited", text, f"{word} {ago}" if ago else word, since=since)
     if container.oom_killed and code:
         return Status("failed", text, ", ".join(filter(None, ["out of memory", ago])), "bad", since=since)
     if container.error:
         return Status("failed", text, ", ".join(filter(None, [container.error, ago])), "bad", since=since)
-    if code in BY_STOP or code is None:
+    if container.ended != "fault" and (code in BY_STOP or code is None):
         word = "stopped" if code else "finished"
         return Status("exited", text, f"{word} {ago}" if ago else "", since=since)
-    return Status("failed", text, ago, "bad", since=since)
+    return Status("failed", text, ", ".join(filter(None, [exits.briefly(code), ago])), "bad", since=since)
 
 
 def needs_attention() -> Q:
-    """Containers that a person should look at: failing checks, restarting, dead, or ended by a fault.
+    """Containers that a person should look at, and nobody has since: failing checks, restarting, dead, ended by a
+    fault, or back again after one that is not long ago.
 
-    Ended by `stop` (143, or 137 without the kernel's killer) is no fault.
+    What was asked for is no fault, whatever the code. Where nobody knows who asked, ended by `stop` (143, or 137
+    without the kernel's killer) is none.
     """
-    fault = Q(state="exited") & (
-        Q(oom_killed=True, exit_code__gt=0) | ~Q(exit_code__in=BY_STOP) | ~Q(error="")
-    )
+    code = Q(exit_code__isnull=False) & ~Q(exit_code__in=BY_STOP)
+    code |= Q(oom_killed=True, exit_code__gt=0) | ~Q(error="")
+    fault = Q(state="exited") & (Q(ended="fault") | (Q(ended="") & code))
     never = Q(state="created") & ~Q(error="")
-    return Q(health="unhealthy", state="running") | Q(state__in=("restarting", "dead")) | fault | never
+    now = Q(health="unhealthy", state="running") | Q(state__in=("restarting", "dead")) | fault | never
+    seen = Q(noted_at__isnull=False) & (Q(trouble_at__isnull=True) | Q(trouble_at__lte=F("noted_at")))
+    return (now | Q(trouble_until__gt=Now())) & ~seen
+
+
+def attention_of(container: Container, now: datetime | None = None) -> bool:
+    """The same of one container, without asking the database."""
+    now, state, code = now or timezone.now(), container.state, container.exit_code
+    noted, since = container.noted_at, container.trouble_at
+    if noted and (since is None or since <= noted):
+        return False
+    if container.trouble_until and container.trouble_until > now:
+        return True
+    if state == "exited":
+        bad = (container.oom_killed and (code or 0) > 0) or (code is not None and code not in BY_STOP)
+        return container.ended == "fault" or (not container.ended and (bad or bool(container.error)))
+    if state == "created":
+        return bool(container.error)
+    return state in ("restarting", "dead") or (state == "running" and container.health == "unhealthy")
+
+
+def _in_trouble(container: Container, now: datetime) -> bool:
+    """Whether its last fault is not long ago, and nobody has seen it since."""
+    if container.trouble_until is None or container.trouble_until <= now or not container.trouble:
+        return False
+    return not (container.noted_at and container.trouble_at and container.trouble_at <= container.noted_at)
 
 
 VIEWS: dict[str, Q] = {

@@ -183,6 +183,7 @@ def _save(
     )  # fmt: skip
     if team:
         Container.everything.filter(engine=engine, native_id__in=ids, team=None).update(team=team)
+    _another_end(rows, write)
     _out_of_trash(rows.values(), infos, seen)
     pks = dict(Container.everything.filter(engine=engine, native_id__in=ids).values_list("native_id", "pk"))
     moved = _save_mounts(engine, [info for info in infos if info.native_id in pks], pks)
@@ -191,6 +192,17 @@ def _save(
     report.changed += len(write) - len(added)
     changed = {pks[key] for key in write} | moved
     _ring(changed, images.values() if added else ())
+
+
+def _another_end(rows: Mapping[str, Container], write: Mapping[str, Mapping[str, Any]]) -> None:
+    """What is known of how they ended is of an earlier end."""
+    told = [
+        row.pk
+        for key, row in rows.items()
+        if row.ended and key in write and write[key]["finished_at"] != row.finished_at
+    ]
+    if told:
+        Container.everything.filter(pk__in=told).update(ended=Container.Ended.UNKNOWN)
 
 
 def _out_of_trash(rows: Iterable[Container], infos: Sequence[ContainerInfo], seen: datetime) -> None:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import actor_of, require, requires
 from containers_app import listing, present, queries
+from containers_app.lifeline import lifeline
 from containers_app.models import Container
 from operations.document import document
 from operations.web import leaves_when_gone
@@ -37,16 +38,17 @@ def container_list(request: HttpRequest) -> HttpResponse:
 @leaves_when_gone
 def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What one container is, and how it does."""
-    actor, container = actor_of(request), _get(request, pk)
+    actor, container = actor_of(request), of_one(request, pk)
     row = next(listing.rows_of([container], actor, host=_host(request)))
     (shown, more), checks = present.labels(container), present.checks(container)
     context = {
         "row": row, "facts": present.facts(container), "variables": present.environment(container),
         "mounts": present.mounts(container), "networks": present.networks(container, actor),
         "checks": checks, "checks_are_old": present.checks_are_old(container, checks),
+        "life": lifeline(container, actor),
         "labels": shown, "more_labels": more, "made_by": present.made_by(container, actor),
     }  # fmt: skip
-    return _tab(request, container, "overview", context, row)
+    return tab_of(request, container, "overview", context, row)
 
 
 @require_safe
@@ -54,18 +56,9 @@ def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
 @leaves_when_gone
 def logs(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What it writes. The lines come over the socket."""
-    container = _get(request, pk)
+    container = of_one(request, pk)
     require(actor_of(request), "container.logs", container)
-    return _tab(request, container, "logs", {})
-
-
-@require_safe
-@requires("container.read")
-@leaves_when_gone
-def history(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """What was asked of it, by whom, and how that ended."""
-    container = _get(request, pk)
-    return _tab(request, container, "history", {"days": present.history(container, actor_of(request))})
+    return tab_of(request, container, "logs", {})
 
 
 @require_safe
@@ -79,10 +72,10 @@ def inspect(request: HttpRequest, pk: UUID) -> HttpResponse:
         return JsonResponse(container.inspect, json_dumps_params={"indent": 2}, headers=headers)
     section, find = request.GET.get("section", ""), request.GET.get("find", "")[:100]
     found = document(container.inspect, section=section, find=find)
-    return _tab(request, container, "inspect", {"document": found, "section": section, "find": find})
+    return tab_of(request, container, "inspect", {"document": found, "section": section, "find": find})
 
 
-def _tab(
+def tab_of(
     request: HttpRequest,
     container: Container,
     tab: str,
@@ -106,7 +99,7 @@ def _tab(
     return render(request, part, context)
 
 
-def _get(request: HttpRequest, pk: UUID) -> Container:
+def of_one(request: HttpRequest, pk: UUID) -> Container:
     return get_object_or_404(present.one(actor_of(request)), pk=pk)
 
 

@@ -22,7 +22,7 @@ import redis.asyncio
 from django.db import close_old_connections
 from django.utils import timezone
 
-from containers_app import chronicle
+from containers_app import chronicle, forensics, incidents
 from containers_app import sync as containers_sync
 from containers_app.gateway import Watch
 from engine.base import Engine as EngineBackend
@@ -52,6 +52,9 @@ PING_EVERY = 10.0
 LEASES_EVERY = 3.0
 WANTED_EVERY = 2.0
 SWEEP_EVERY = 2.0
+LAST_WORDS = 0.5
+"""Seconds until an engine has written down what a container said last."""
+
 PRUNE_EVERY = 600.0
 BACK_OFF = (0.5, 1.0, 2.0, 3.0, 5.0)
 STOP_WITHIN = 2.5
@@ -67,6 +70,8 @@ class Keeper:
         self.watch: Watch | None = None
         self._redis = connection
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"engine-{engine.name}")
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix=f"lines-{engine.name}")
+        self._curious = asyncio.Event()
         self._events: list[Event] = []
         self._heard = asyncio.Event()
         self._looked = 0.0
@@ -97,7 +102,8 @@ class Keeper:
                 failures += 1
         finally:
             await self.watch.close()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            for pool in (self._thread, self._aside):
+                pool.shutdown(wait=False, cancel_futures=True)
             backend.close()
 
     async def _connected(self, streams: EngineStreams, backend: EngineBackend) -> None:
@@ -112,11 +118,17 @@ class Keeper:
             self._events.clear()
             await self._compare(backend)
             await self._do(partial(chronicle.missing, self.engine, listening, self._deaf, since=since))
+            await self._do(incidents.missed, self.engine)
+            self._curious.set()
             self._was_online = True
             if self.watch:
                 self.watch.started(None)
             await _first_to_end(
-                self._hear(events), self._ping(streams), self._look(streams, backend), self._prune()
+                self._hear(events),
+                self._ping(streams),
+                self._look(streams, backend),
+                self._prune(),
+                self._investigate(backend),
             )
 
     _was_online = False
@@ -161,6 +173,19 @@ class Keeper:
             self._started(events)
             self._looked = time.monotonic()
 
+    async def _investigate(self, backend: EngineBackend) -> None:
+        """Reads the last lines before an incident, in a thread of its own."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._curious.wait(), COMPARE_EVERY)
+            self._curious.clear()
+            await asyncio.sleep(LAST_WORDS)
+            await self._do(forensics.remember_figures, self.engine)
+            for incident in await self._do(incidents.pending, self.engine):
+                await asyncio.get_running_loop().run_in_executor(
+                    self._aside, _with_database, forensics.read, backend, incident
+                )
+
     async def _prune(self) -> None:
         """Takes old events away, now and then."""
         while True:
@@ -194,7 +219,10 @@ class Keeper:
             else:
                 self._apply(backend, _unlike(events))
         finally:
-            chronicle.keep(self.engine, events, before, heard)
+            rows = chronicle.keep(self.engine, events, before, heard)
+            noted = incidents.note(rows)
+        if noted or (not events and incidents.missed(self.engine)):
+            self._curious.set()
 
     def _apply(self, backend: EngineBackend, events: list[Event]) -> None:
         images_sync.apply(self.engine, backend, events)

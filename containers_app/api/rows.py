@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from accounts.api.base import Body, Boolean, Integer, Row, TeamSlug, Text
 from containers_app.models import Container, Mount, Network, Volume
-from containers_app.queries import status_of
+from containers_app.queries import attention_of, status_of
 
 ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "recreate", "remove")
 
@@ -68,7 +68,11 @@ class MountRow(serializers.ModelSerializer):
 
 
 class ContainerRow(Owned):
-    """A container. Memory in bytes, CPU in cores, null for no limit; ``status`` is a line for people."""
+    """A container. Memory in bytes, CPU in cores, null for no limit; ``status`` is a line for people.
+
+    ``ended`` is what its last run ended by: asked (an operation), outside, fault, done, or empty; ``attention``: a
+    person should look at it, and nobody has since the last incident (``seen_at``).
+    """
 
     address = "containers"
     status = serializers.SerializerMethodField()
@@ -79,18 +83,23 @@ class ContainerRow(Owned):
     restart_policy = serializers.SerializerMethodField()
     command = serializers.ListField(child=serializers.CharField(), read_only=True)
     entrypoint = serializers.ListField(child=serializers.CharField(), read_only=True)
+    attention = serializers.SerializerMethodField()
+    seen_at = serializers.DateTimeField(source="noted_at", read_only=True, allow_null=True)
 
     class Meta:
         model = Container
         fields: tuple[str, ...] = (
             *OWNED, "state", "status", "health", "exit_code", "oom_killed", "error", "restart_count", "image",
             "image_ref", "command", "entrypoint", "ports", "mounts", "networks", "resources", "restart_policy",
-            "stack", "started_at", "finished_at",
+            "stack", "started_at", "finished_at", "ended", "trouble", "attention", "seen_at",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
     def get_status(self, row: Container) -> str:
         return str(status_of(row))
+
+    def get_attention(self, row: Container) -> bool:
+        return attention_of(row)
 
     @extend_schema_field(_port)
     def get_ports(self, row: Container) -> list[dict[str, Any]]:

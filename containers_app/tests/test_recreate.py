@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.access import Denied, person
 from accounts.models import Team, User
-from containers_app import gate, operations, present, recreate, sync
+from containers_app import gate, operations, present, recreate, sync, timeline
 from containers_app.models import Container, Volume
 from containers_app.tests.test_operations import SLEEP, Bench, Carry, failed
 from engine.base import Engine as EngineBackend
@@ -140,8 +140,8 @@ def test_the_history_goes_on(bench: Bench, web: Container, image: Callable[[str]
     third = Container.objects.get(name="web")
     actor = person(bench.bob, source="ui")
     assert present.lineage(third, actor) == [str(third.pk), str(second.pk), str(web.pk)]
-    told = [line.operation.kind for day in present.history(third, actor) for line in day.lines]
-    assert told == ["container.recreate", "container.recreate", "container.run"]
+    told, _ = timeline.moments(third, actor, limit=10, kinds=["operation"])
+    assert [m.row.kind for m in told] == ["container.recreate", "container.recreate", "container.run"]
     assert present.made_by(third, actor) == operation
 
 

@@ -163,6 +163,8 @@ SCREENS: Mapping[str, Screen] = {
     "container-killed": Screen("/containers/{image-resizer}/"),
     "container-logs": Screen("/containers/{orders}/logs/", _log_lines),
     "container-history": Screen("/containers/{search-indexer}/history/"),
+    "container-incident": Screen("/containers/{import-customers}/history/"),
+    "container-fault": Screen("/containers/{import-customers}/"),
     "container-inspect": Screen("/containers/{orders}/inspect/"),
     "container-remove": Screen("/containers/{session-store}/", _dialog("Remove…")),
     "container-rename": Screen("/containers/{session-store}/", _dialog("Rename…")),

@@ -1,0 +1,219 @@
+"""An incident in words, for a page: what happened, who asked, what came before it, what has changed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from containers_app import exits
+from containers_app.forensics import figures_before
+from containers_app.models import Incident
+from containers_app.queries import span
+from operations import registry
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_NO_LINES = {
+    "": "The last lines are being read.",
+    "gone": "The container was gone before its last lines could be read.",
+    "unreadable": "Its output cannot be read back: its log driver keeps none, or the engine gave no answer.",
+    "left": "Its last lines are not kept any more: only those of the newest incidents are.",
+}
+_NAMES = {
+    "image": "Image", "image_id": "Image ID", "memory_limit": "Memory limit", "cpu_limit": "CPU limit",
+    "pids_limit": "Processes", "restart_policy": "Restart", "restart_max_retries": "Restarts at most",
+    "working_dir": "Working dir", "stop_signal": "Stop signal", "stop_timeout": "Stop time-out", "tty": "Terminal",
+    "log_driver": "Log driver",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One setting that is not what it was. Empty texts: there was, or is, none."""
+
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastLine:
+    """One line of output."""
+
+    text: str
+    stderr: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A figure over the ten minutes before: CPU in cores, memory in bytes. ``last`` and ``most`` of what is known."""
+
+    name: str
+    values: list[float]
+    last: float
+    most: float
+
+
+@dataclass(slots=True)
+class Card:
+    """An incident in words. ``who`` asked for it: a person (``by``), ``from outside``, ``nobody``, or empty.
+
+    ``good`` says what is known of the last good run; ``changes`` what differs from it. ``why_no_lines`` where there
+    are none. ``figures``: CPU and memory before it, empty where nobody has recorded them.
+    """
+
+    incident: Incident
+    title: str
+    note: str
+    glyph: str
+    tone: str
+    who: str
+    by: Any = None
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    good: str = ""
+    changes: list[Change] = field(default_factory=list)
+    lines: list[LastLine] = field(default_factory=list)
+    why_no_lines: str = ""
+    figures: list[Curve] = field(default_factory=list)
+
+    @property
+    def more(self) -> bool:
+        """Whether there is anything to unfold."""
+        return self.incident.kind != Incident.Kind.OOM
+
+
+def card(incident: Incident, *, lines: bool = True) -> Card:
+    """An incident in words; without ``lines`` they are a link away."""
+    who, by = _who(incident)
+    bad = incident.fault
+    made = Card(incident, _title(incident), _note(incident), _glyph(incident), "bad" if bad else "", who, by)
+    made.facts = _facts(incident)
+    if bad:
+        made.good, made.changes = _since_good(incident), [_change(one) for one in incident.changed or ()]
+    if lines:
+        made.lines = [LastLine(_ESCAPES.sub("", str(line[2])), line[1] == 2) for line in incident.lines]
+        made.why_no_lines = "" if made.lines else _NO_LINES.get(incident.lines_state, "It wrote nothing.")
+    if bad and incident.kind == Incident.Kind.EXIT:
+        kept = incident.figures
+        made.figures = _curves(
+            figures_before(incident.container_id, incident.last_at) if kept is None else kept
+        )
+    return made
+
+
+def _curves(figures: dict[str, list[float | None]] | None) -> list[Curve]:
+    found = []
+    for name in ("cpu", "memory"):
+        values = [value for value in (figures or {}).get(name, ()) if value is not None]
+        if values:
+            found.append(Curve(name, values, values[-1], max(values)))
+    return found
+
+
+def _title(incident: Incident) -> str:
+    if incident.kind == Incident.Kind.HEALTH:
+        return "Unhealthy" if incident.open else f"Unhealthy for {_span(incident.seconds)}"
+    if incident.kind == Incident.Kind.OOM:
+        return "A process in it ran out of memory"
+    return "Ended" if incident.exit_code is None else f"Exited {incident.exit_code}"
+
+
+def _note(incident: Incident) -> str:
+    """``out of memory, after 3 h, 4 times in 2 min``."""
+    if incident.kind == Incident.Kind.HEALTH:
+        return incident.error or ("its checks fail" if incident.open else "its checks failed")
+    if incident.kind == Incident.Kind.OOM:
+        return f"and it went on{_times(incident)}"
+    said = incident.error or exits.in_words(incident.exit_code, oom=incident.oom)
+    if not incident.error and not incident.oom and (number := exits.signal_of(incident.exit_code)):
+        said = f"{exits.signal_name(number)}: {said}"
+    return f"{said}{_after(incident)}{_times(incident)}"
+
+
+def _after(incident: Incident) -> str:
+    seconds = incident.seconds
+    return "" if seconds is None else f", after {_span(seconds)}" if seconds >= 1 else ", at once"
+
+
+def _times(incident: Incident) -> str:
+    return (
+        f", {incident.count} times in {span(incident.last_at - incident.first_at)}"
+        if incident.count > 1
+        else ""
+    )
+
+
+def _span(seconds: float | None) -> str:
+    return span(timedelta(seconds=seconds or 0))
+
+
+def _glyph(incident: Incident) -> str:
+    if incident.kind == Incident.Kind.HEALTH:
+        return "unhealthy"
+    if not incident.fault:
+        return "exited"
+    return "restarting" if incident.count > 1 else "failed"
+
+
+def _who(incident: Incident) -> tuple[str, Any]:
+    if incident.asked == Incident.Asked.OPERATION:
+        person = incident.operation.actor if incident.operation else None
+        return (person.display_name, person) if person else (incident.actor_name, incident.actor_name)
+    words = {"outside": "from outside", "itself": "engine" if incident.kind == "health" else "by itself"}
+    return words.get(incident.asked, ""), None
+
+
+def _facts(incident: Incident) -> list[tuple[str, str]]:
+    if incident.kind == Incident.Kind.HEALTH:
+        return []
+    code = incident.exit_code
+    found = [("Exit code", str(code) if code is not None else "not known")]
+    if number := exits.signal_of(code):
+        found.append(("Signal", f"{exits.signal_name(number)} ({number})"))
+    found.append(("Out of memory", "yes, the kernel ended it" if incident.oom else "no"))
+    found.append(("Asked by", _asked(incident)))
+    if incident.seconds is not None:
+        found.append(("Ran for", _span(incident.seconds)))
+    found.append(("Restarts", str(incident.restart_count)))
+    return found
+
+
+def _asked(incident: Incident) -> str:
+    if incident.asked == Incident.Asked.OPERATION:
+        try:
+            label = registry.get(incident.operation.kind).label if incident.operation else "an operation"
+        except LookupError:
+            label = "an operation"
+        return f"{incident.actor_name} ({label})"
+    return {
+        "outside": "somebody outside of Slipway",
+        "itself": "nobody: it ended by itself",
+        "unknown": "not known: nobody listened to the engine then",
+    }[incident.asked]
+
+
+def _since_good(incident: Incident) -> str:
+    if incident.good_at is None:
+        return "No earlier run of this name is known to have gone well."
+    return "" if incident.changed else "Nothing has changed since a run that went well."
+
+
+def _change(one: dict[str, Any]) -> Change:
+    head, _, rest = str(one.get("path", "")).partition(".")
+    name = rest if head == "environment" and rest else _NAMES.get(head, head.replace("_", " ").capitalize())
+    if rest and head != "environment":
+        name = f"{name} {rest}"
+    return Change(name, _value(head, one.get("old")), _value(head, one.get("new")))
+
+
+def _value(name: str, value: Any) -> str:
+    if value is None or value == "":
+        return ""
+    if name == "image_id":
+        return str(value).removeprefix("sha256:")[:12]
+    if name == "memory_limit":
+        return f"{int(value) / 2**20:.0f} MB" if value else "no limit"
+    if name in ("cpu_limit", "pids_limit"):
+        return f"{value:g}" if value else "no limit"
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
