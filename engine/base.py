@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import IO, Protocol, runtime_checkable
 
 from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
+from engine.terminal import Console, Program
 from engine.types import (
     ContainerInfo,
     ContainerSummary,
@@ -209,6 +210,27 @@ class EngineStreams(Protocol):
 
     async def first_processes(self, native_ids: Sequence[str], *, deadline: float = 8) -> list[FirstProcess]:
         """The first process of each running container, for `engine.cgroups`; one inspection each."""
+
+    def exec(self, native_id: str, program: Program) -> AbstractAsyncContextManager[Console]:
+        """Runs a program at a terminal in a running container. Leaving ends nothing but the connection:
+        `end_marked` ends the program.
+        """
+
+    def attach(
+        self, native_id: str, *, tty: bool, stdin: bool, columns: int = 80, rows: int = 24
+    ) -> AbstractAsyncContextManager[Console]:
+        """The container's own first process: what it writes from now on, and with ``stdin`` what it is told.
+
+        Leaving ends nothing and sends nothing; an engine closes the input of a container that was made to have it once.
+        """
+
+    async def end_marked(
+        self, native_id: str, mark: str, *, user: str = "", leader: int = 0, deadline: float = 20
+    ) -> int:
+        """Ends all processes of `Program.mark`: asks them, then kills until none is found, and returns how many are
+        left. ``user`` is who ran the program, ``leader`` its process where that is known, which is looked for from
+        outside too. 0 also where the container does not run any more; `Conflict` where it is paused.
+        """
 
     async def ping(self, *, deadline: float = 3) -> None: ...
 

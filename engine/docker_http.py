@@ -25,6 +25,8 @@ PIECE = 256 * 1024
 LARGEST_HEAD = 32 * 1024
 LARGEST_ERROR = 64 * 1024
 
+Json = Mapping[str, Any]
+
 
 class Answer:
     """An answer whose head was read. `pieces` is its body."""
@@ -86,8 +88,49 @@ async def get(
 
     The body has no deadline: that is the caller's. Leaving the context closes the connection at once.
     """
+    request = f"{_line('GET', path, query)}Connection: close\r\n\r\n"
+    async with _asked(endpoint, request.encode("ascii"), (200,), deadline) as (answer, _):
+        yield answer
+
+
+@asynccontextmanager
+async def hijacked(
+    endpoint: Endpoint, path: str, query: Mapping[str, str], body: Json, *, deadline: float
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Posts, and takes the connection over for bytes both ways. Leaving the context closes it at once."""
+    request = _post(path, query, body, "Connection: Upgrade\r\nUpgrade: tcp\r\n")
+    async with _asked(endpoint, request, (101, 200), deadline) as (_, (reader, writer)):
+        yield reader, writer
+
+
+async def post_json(
+    endpoint: Endpoint, path: str, query: Mapping[str, str], body: Json, *, deadline: float, largest: int
+) -> Any:
+    """A whole JSON answer to a POST within ``deadline`` seconds; ``None`` for an empty one."""
+    request = _post(path, query, body, "Connection: close\r\n")
+    try:
+        async with asyncio.timeout(deadline), _asked(endpoint, request, (200, 201, 204), deadline) as found:
+            said = await found[0].whole(largest) if found[0].status != 204 else b""
+            return parsed(said) if said.strip() else None
+    except TimeoutError:
+        raise DeadlineExceeded(f"The engine did not answer within {deadline:g} seconds.") from None
+
+
+def _line(method: str, path: str, query: Mapping[str, str] | None) -> str:
     target = f"{path}?{urlencode(query)}" if query else path
-    request = f"GET {target} HTTP/1.1\r\nHost: engine\r\nUser-Agent: slipway\r\nConnection: close\r\n\r\n"
+    return f"{method} {target} HTTP/1.1\r\nHost: engine\r\nUser-Agent: slipway\r\n"
+
+
+def _post(path: str, query: Mapping[str, str], body: Json, headers: str) -> bytes:
+    data = json.dumps(body).encode()
+    head = f"{_line('POST', path, query)}{headers}Content-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode("ascii") + data
+
+
+@asynccontextmanager
+async def _asked(
+    endpoint: Endpoint, request: bytes, good: tuple[int, ...], deadline: float
+) -> AsyncIterator[tuple[Answer, tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
     transport: asyncio.WriteTransport | None = None
     try:
         async with asyncio.timeout(deadline):
@@ -98,10 +141,10 @@ async def get(
                     "The engine does not answer: nothing listens at its address, or access is refused."
                 ) from None
             transport = writer.transport
-            writer.write(request.encode("ascii"))
+            writer.write(request)
             status, headers = await _head(reader)
             answer = Answer(reader, status, headers)
-            if status != 200:
+            if status not in good:
                 raise _refusal(status, await answer.whole(LARGEST_ERROR))
     except TimeoutError:
         if transport:
@@ -112,7 +155,7 @@ async def get(
             transport.abort()
         raise
     try:
-        yield answer
+        yield answer, (reader, writer)
     finally:
         transport.abort()
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 from engine import names
 from engine.base import Missing
 from engine.docker_calls import agree
+from engine.docker_console import DockerConsoles
 from engine.docker_events import EventReader
 from engine.docker_events import query as events_query
 from engine.docker_follow import LogFollower
@@ -23,6 +24,7 @@ from engine.docker_text import number
 from engine.docker_transport import Endpoint
 from engine.errors import EngineError, Unreachable
 from engine.stats import sample
+from engine.terminal import Console, Program
 from engine.types import Event, FirstProcess, LogHole, LogLine, StatsSample
 
 HEAD_WITHIN = 10.0
@@ -42,6 +44,20 @@ class DockerStreams:
         self.endpoint = endpoint.url
         self._endpoint = endpoint
         self._version = ""
+        self._consoles = DockerConsoles(endpoint, self._agreed)
+
+    def exec(self, native_id: str, program: Program) -> AbstractAsyncContextManager[Console]:
+        return self._consoles.exec(native_id, program)
+
+    def attach(
+        self, native_id: str, *, tty: bool, stdin: bool, columns: int = 80, rows: int = 24
+    ) -> AbstractAsyncContextManager[Console]:
+        return self._consoles.attach(native_id, tty=tty, stdin=stdin, columns=columns, rows=rows)
+
+    async def end_marked(
+        self, native_id: str, mark: str, *, user: str = "", leader: int = 0, deadline: float = 20
+    ) -> int:
+        return await self._consoles.end_marked(native_id, mark, user=user, leader=leader, deadline=deadline)
 
     async def ping(self, *, deadline: float = 3) -> None:
         body = await get_bytes(self._endpoint, "/_ping", deadline=deadline, largest=1024)
@@ -155,16 +171,20 @@ class DockerStreams:
 
     @asynccontextmanager
     async def _get(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Answer]:
-        if not self._version:
-            told = await get_json(self._endpoint, "/version", deadline=HEAD_WITHIN, largest=LARGEST_STATS)
-            self._version = agree(told)
+        version = await self._agreed()
         try:
-            async with get(self._endpoint, f"/v{self._version}{path}", query, deadline=HEAD_WITHIN) as answer:
+            async with get(self._endpoint, f"/v{version}{path}", query, deadline=HEAD_WITHIN) as answer:
                 yield answer
         except EngineError as error:
             if "another version" in error.message:  # the engine was replaced by another: agree anew next time
                 self._version = ""
             raise
+
+    async def _agreed(self) -> str:
+        if not self._version:
+            told = await get_json(self._endpoint, "/version", deadline=HEAD_WITHIN, largest=LARGEST_STATS)
+            self._version = agree(told)
+        return self._version
 
 
 def _nobody(_: LogHole) -> None:

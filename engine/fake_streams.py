@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 from engine import names
 from engine.base import Missing
 from engine.docker_logs import parameters
-from engine.errors import DeadlineExceeded, EngineError, NotFound, Unreachable
+from engine.errors import Conflict, DeadlineExceeded, EngineError, NotFound, Unreachable
+from engine.fake_console import FakeAttached, FakeConsole
 from engine.fake_world import NANO, World
+from engine.terminal import Console, Program, marked
 from engine.types import ContainerState, Event, FirstProcess, LogLine, StatsSample
 
 LOOK_EVERY = 0.005
@@ -132,3 +134,35 @@ class FakeStreams:
             for one in found
             if one is not None and one.state in (ContainerState.RUNNING, ContainerState.PAUSED)
         ]
+
+    @asynccontextmanager
+    async def exec(self, native_id: str, program: Program) -> AsyncIterator[Console]:
+        await self._running(native_id, "streams.exec")
+        yield FakeConsole(self.world, native_id, program)
+
+    @asynccontextmanager
+    async def attach(
+        self, native_id: str, *, tty: bool, stdin: bool, columns: int = 80, rows: int = 24
+    ) -> AsyncIterator[Console]:
+        await self._running(native_id, "streams.attach")
+        yield FakeAttached(self.world, native_id)
+
+    async def end_marked(
+        self, native_id: str, mark: str, *, user: str = "", leader: int = 0, deadline: float = 20
+    ) -> int:
+        names.container_id(native_id)
+        await self._fault("streams.end_marked", deadline)
+        container = self.world.containers.get(native_id)
+        if container and container.state == ContainerState.PAUSED:
+            raise Conflict("The container is paused: unpause it first.")
+        self.world.marks.pop(marked(mark), None)
+        return 0
+
+    async def _running(self, native_id: str, call: str) -> None:
+        names.container_id(native_id)
+        await self._fault(call)
+        container = self.world.containers.get(native_id)
+        if container is None:
+            raise NotFound("This engine has no such container.")
+        if container.state != ContainerState.RUNNING:
+            raise Conflict("The container is not running.")

@@ -105,6 +105,9 @@ class World:
         self.registry: dict[str, int] = {}
         """Reference → number of layers: what can be pulled. Empty: the registry cannot be reached."""
 
+        self.marks: dict[str, str] = {}
+        """Mark of a program at a terminal → its container."""
+
         self.events: list[Event] = []
         self.faults: list[Fault] = []
         self.up = True
