@@ -41,6 +41,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "container.remove": (OPERATOR, "write"),
     "container.recreate": (OPERATOR, "write"),
     "container.copy": (ADMIN, "write"),
+    "container.console": (ADMIN, "operate"),
     "image.read": (VIEWER, "read"),
     "image.pull": (OPERATOR, "write"),
     "image.build": (OPERATOR, "write"),
@@ -60,6 +61,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "token.own": (VIEWER, "read"),
     "account.own": (VIEWER, "read"),
 }
+# permission → (column of the membership that grants it, weakest role that can be granted it)
+GRANTS: dict[str, tuple[str, int]] = {"container.console": ("console", OPERATOR)}
 # Each scope holds those before it: who may remove may stop, and who may stop may look.
 SCOPES = ("read", "operate", "write", "admin")
 # What a view may declare instead of a permission of the table.
@@ -140,6 +143,18 @@ def best_rank(actor: Actor) -> int:
     return max((rank(actor, team_id) for team_id in _ranks(actor)), default=0)
 
 
+def granted(actor: Actor, permission: str, team_id: Any = None) -> bool:
+    """Whether the actor was given this beyond their role; without a team, in any of theirs."""
+    if permission not in GRANTS or actor.user is None:
+        return False
+    column, weakest = GRANTS[permission]
+    return any(
+        getattr(m, column) and rank(actor, m.team_id) >= weakest
+        for m in actor.user.memberships.all()
+        if team_id is None or m.team_id == team_id
+    )
+
+
 def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> str | None:
     """``None`` where it is allowed, else one sentence that names the missing role or scope.
 
@@ -156,13 +171,15 @@ def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> s
         return f"This token lacks the scope “{scope}”."
     if obj is None:
         # Anybody signed in may ask to see: `visible_to` then answers with what is theirs, perhaps nothing.
-        have = max(best_rank(actor), VIEWER)
+        team_id, have = None, max(best_rank(actor), VIEWER)
     else:
-        have = rank(actor, obj.pk if isinstance(obj, Team) else obj.team_id)
-    if have >= need:
+        team_id = obj.pk if isinstance(obj, Team) else obj.team_id
+        have = rank(actor, team_id)
+    if have >= need or ((obj is None or team_id is not None) and granted(actor, permission, team_id)):
         return None
     names = {VIEWER: "viewer", OPERATOR: "operator", ADMIN: "team admin", SITE: "site administrator"}
-    return f"This needs the role {names[need]}" + (" of the owning team." if need < SITE else ".")
+    grant = " or the grant for it" if permission in GRANTS else ""
+    return f"This needs the role {names[need]}" + (f" of the owning team{grant}." if need < SITE else ".")
 
 
 def can(actor: Actor, permission: str, obj: Owned | Team | None = None) -> bool:

@@ -21,6 +21,7 @@ LONGEST = 500
 EVENTS = (
     "auth.login", "auth.logout", "auth.locked", "auth.setup", "auth.password", "token.create", "token.revoke",
     "user.create", "user.change", "user.remove", "team.create", "team.change", "team.remove", "audit.export",
+    "console.watch", "console.end", "console.replay",
 )  # fmt: skip
 """What is recorded besides operations and denials, whose verbs are kinds and permissions."""
 

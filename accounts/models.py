@@ -61,11 +61,16 @@ class Role(models.TextChoices):
 
 
 class Membership(models.Model):
-    """The role of one person in one team."""
+    """The role of one person in one team, and what they were granted beyond it."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role, default=Role.VIEWER)
+    console = models.BooleanField(
+        "may open consoles",
+        default=False,
+        help_text="For operators: a shell in the team's containers. Team admins may anyway.",
+    )
 
     class Meta:
         constraints: ClassVar = [

@@ -12,7 +12,16 @@ from accounts.access import can
 from accounts.admin import admin_actor
 from containers_app import operations
 from containers_app.events import events, visible_past
-from containers_app.models import Container, EngineEvent, Incident, Mount, Network, PrunePlan, Volume
+from containers_app.models import (
+    ConsoleSession,
+    Container,
+    EngineEvent,
+    Incident,
+    Mount,
+    Network,
+    PrunePlan,
+    Volume,
+)
 from operations.admin import Facts, ask, confirmed
 
 
@@ -183,3 +192,18 @@ class IncidentAdmin(Facts):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
         return visible_past(admin_actor(request), Incident.objects.defer("lines"))
+
+
+@admin.register(ConsoleSession)
+class ConsoleSessionAdmin(Facts):
+    """Who had a console where, for how long, and how it ended. Nothing that was typed or shown is here."""
+
+    permission = "container.console"
+    exclude = ("sealed",)
+    list_display = (
+        "created_at", "actor_name", "container_name", "kind", "state", "exit_code", "bytes_in", "bytes_out", "left",
+        "recorded",
+    )  # fmt: skip
+    list_filter = ("state", "kind", "recorded", "engine", "team")
+    search_fields = ("actor_name", "container_name", "id", "native_id")
+    list_select_related = ("team", "engine", "container", "actor")

@@ -39,6 +39,7 @@ _WHEN: dict[str, frozenset[str]] = {
     "pause": frozenset({"running"}),
     "unpause": frozenset({"paused"}),
     "kill": _LIVE,
+    "console": frozenset({"running"}),
     "rename": _LIVE | {"created", "exited"},
     "recreate": frozenset({"running", "restarting", "created", "exited"}),
     "remove": _LIVE | {"created", "exited", "dead"},

@@ -273,3 +273,65 @@ class StatsBlock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} {self.step} {self.start}"
+
+
+class ConsoleSession(models.Model):
+    """A program at a terminal in a container, or the container's own first process, that somebody talks to.
+
+    ``command`` has its secrets masked; the real words are ``sealed`` until it is started. ``reason`` says in a sentence
+    why it ended; ``left`` is how many of its processes could not be ended, ``None`` where nobody could look yet. The
+    row outlives its container.
+    """
+
+    class Kind(models.TextChoices):
+        EXEC = "exec", "A program of its own"
+        ATTACH = "attach", "The container's first process"
+
+    class State(models.TextChoices):
+        ASKED = "asked", "Asked for"
+        OPEN = "open", "Open"
+        ENDED = "ended", "Ended"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="consoles")
+    container = models.ForeignKey(
+        Container, on_delete=models.SET_NULL, null=True, blank=True, related_name="consoles"
+    )
+    native_id = models.CharField(max_length=64)
+    container_name = models.CharField(max_length=255)
+    team = models.ForeignKey(Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="consoles")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="consoles"
+    )
+    actor_name = models.CharField(max_length=150)
+    source = models.CharField(max_length=8, default="ui")
+    ip = models.GenericIPAddressField(null=True, blank=True)
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.EXEC)
+    command = models.JSONField(default=list)
+    sealed = models.TextField(blank=True)
+    user = models.CharField(max_length=140, blank=True)
+    folder = models.CharField(max_length=500, blank=True)
+    tty = models.BooleanField(default=True)
+    stdin = models.BooleanField(default=True)
+    columns = models.PositiveSmallIntegerField(default=80)
+    rows = models.PositiveSmallIntegerField(default=24)
+    state = models.CharField(max_length=8, choices=State, default=State.ASKED, db_index=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    left = models.PositiveIntegerField(null=True, blank=True)
+    bytes_in = models.PositiveBigIntegerField(default=0)
+    bytes_out = models.PositiveBigIntegerField(default=0)
+    recorded = models.BooleanField(default=False)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        indexes: ClassVar = [
+            models.Index(fields=["container", "state", "-created_at"], name="console_by_container"),
+            models.Index(fields=["engine", "state", "left"], name="console_by_engine"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor_name} in {self.container_name}"

@@ -6,6 +6,7 @@ from django.urls import path
 
 from containers_app import (
     act_views,
+    console_views,
     copy_views,
     event_views,
     history_views,
@@ -22,6 +23,9 @@ container_urls = [
     path("run/", run_views.run, name="run"),
     path("<uuid:pk>/", views.overview, name="detail"),
     path("<uuid:pk>/logs/", views.logs, name="logs"),
+    path("<uuid:pk>/console/", console_views.console, name="console"),
+    path("<uuid:pk>/console/<uuid:session>/end/", console_views.end, name="console-end"),
+    path("<uuid:pk>/console/<uuid:session>/recording/", console_views.recording, name="recording"),
     path("<uuid:pk>/history/", history_views.history, name="history"),
     path("<uuid:pk>/inspect/", views.inspect, name="inspect"),
     path("<uuid:pk>/do/<slug:action>/", act_views.act, name="act"),

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from accounts.access import actor_of, require, requires
+from accounts.access import actor_of, can, require, requires
 from containers_app import listing, present, queries
 from containers_app.lifeline import lifeline
 from containers_app.models import Container
@@ -78,7 +78,7 @@ def inspect(request: HttpRequest, pk: UUID) -> HttpResponse:
 def tab_of(
     request: HttpRequest,
     container: Container,
-    tab: str,
+    name: str,
     context: dict[str, Any],
     row: listing.Row | None = None,
 ) -> HttpResponse:
@@ -88,13 +88,14 @@ def tab_of(
     context |= {
         "container": container,
         "row": row,
-        "tab": tab,
+        "tab": name,
+        "may_console": can(actor, "container.console", container),
         "neighbours": present.neighbours(container, actor),
     }
     if "HX-Request" not in request.headers:
-        return render(request, f"containers/{tab}.html", context)
+        return render(request, f"containers/{name}.html", context)
     part = (
-        "containers/_head.html" if request.headers.get("HX-Target") == "head" else f"containers/_{tab}.html"
+        "containers/_head.html" if request.headers.get("HX-Target") == "head" else f"containers/_{name}.html"
     )
     return render(request, part, context)
 

@@ -24,6 +24,7 @@ from django.utils import timezone
 
 from containers_app import chronicle, forensics, incidents
 from containers_app import sync as containers_sync
+from containers_app.console_gateway import Consoles
 from containers_app.gateway import Watch
 from engine.base import Engine as EngineBackend
 from engine.base import EngineStreams
@@ -68,6 +69,7 @@ class Keeper:
         self.compare = asyncio.Event()
         """Set it to have everything compared now."""
         self.watch: Watch | None = None
+        self.consoles: Consoles | None = None
         self._redis = connection
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"engine-{engine.name}")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix=f"lines-{engine.name}")
@@ -81,6 +83,7 @@ class Keeper:
         failures = 0
         streams, backend = connect_streams(self.engine.endpoint), connect(self.engine.endpoint)
         self.watch = Watch(self.engine.pk, streams, self._redis)
+        self.consoles = Consoles(self.engine.pk, streams, self._redis)
         try:
             while True:
                 try:
@@ -101,7 +104,7 @@ class Keeper:
                 await asyncio.sleep(BACK_OFF[min(failures, len(BACK_OFF) - 1)])
                 failures += 1
         finally:
-            await self.watch.close()
+            await asyncio.gather(self.watch.close(), self.consoles.close())
             for pool in (self._thread, self._aside):
                 pool.shutdown(wait=False, cancel_futures=True)
             backend.close()
@@ -123,13 +126,11 @@ class Keeper:
             self._was_online = True
             if self.watch:
                 self.watch.started(None)
-            await _first_to_end(
-                self._hear(events),
-                self._ping(streams),
-                self._look(streams, backend),
-                self._prune(),
-                self._investigate(backend),
-            )
+            works = [self._hear(events), self._ping(streams), self._look(streams, backend)]
+            works += [self._prune(), self._investigate(backend)]
+            if self.consoles:
+                works.append(self.consoles.watch())
+            await _first_to_end(*works)
 
     _was_online = False
     _deaf = "Slipway was not running."
@@ -334,6 +335,8 @@ class Gateway:
         with contextlib.suppress(*LOST):
             self._wanted = await want.wanted(self._redis)
         for keeper, _ in list(self.keepers.values()):
+            if keeper.consoles:  # first: somebody waits before an empty terminal
+                await keeper.consoles.tick(self._wanted)
             if keeper.watch:
                 await keeper.watch.tick(self._wanted)
 

@@ -34,6 +34,12 @@ API_RATE: int = env.int("SLIPWAY_API_RATE", 1200)  # requests a minute and calle
 UNDO_HOURS: float = env.float("SLIPWAY_UNDO_HOURS", 24, validate=validate.Range(min=0))
 UNDO_MB: int = env.int("SLIPWAY_UNDO_MB", 2048, validate=validate.Range(min=0))
 EVENT_DAYS: int = env.int("SLIPWAY_EVENT_DAYS", 30, validate=validate.Range(min=1))
+CONSOLE_RECORD: str = env.str(
+    "SLIPWAY_CONSOLE_RECORD", "ask", validate=validate.OneOf(["never", "ask", "always"])
+)
+CONSOLE_KEEP_DAYS: float = env.float("SLIPWAY_CONSOLE_KEEP_DAYS", 30, validate=validate.Range(min=0))
+CONSOLE_GRACE: float = env.float("SLIPWAY_CONSOLE_GRACE", 10, validate=validate.Range(min=3, max=3600))
+CONSOLE_IDLE_MINUTES: float = env.float("SLIPWAY_CONSOLE_IDLE_MINUTES", 15, validate=validate.Range(min=0.05))
 env.seal()
 
 

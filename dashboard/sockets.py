@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,16 +11,19 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from django.urls import path
 
+from containers_app.console_socket import ConsoleConsumer
 from containers_app.consumers import LogsConsumer, StatsConsumer
 from operations.consumers import LiveConsumer
 from operations.sockets import Socket
 
 consumers: dict[str, type[Socket]] = {
     "ws/live/": LiveConsumer,
+    "ws/console/<uuid:pk>/": ConsoleConsumer,
     "ws/logs/": LogsConsumer,
     "ws/stats/": StatsConsumer,
 }
 urlpatterns: list[Any] = [path(address, consumer.as_asgi()) for address, consumer in consumers.items()]  # type: ignore[arg-type]
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def origins(scheme: str, host: str) -> set[str]:
@@ -69,10 +73,11 @@ class NoSuchSocket:
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self.known = {f"/{address}" for address in consumers}
+        patterns = [re.escape(address).replace("<uuid:pk>", _UUID) for address in consumers]
+        self.known = re.compile(f"/({'|'.join(patterns)})", re.ASCII)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] in self.known:
+        if self.known.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
             return
         await receive()

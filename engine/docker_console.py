@@ -147,7 +147,9 @@ class DockerConsoles:
         for attempt in range(ROUNDS):
             signal = "KILL" if attempt else "HUP"
             told = [await self._ender(native_id, mark, one, signal) for one in users]
-            left = sum(told) if None not in told else _end_from_outside(await self._listed(native_id), mark)
+            left = sum(filter(None, told))
+            if None in told:
+                left += _end_from_outside(await self._listed(native_id), mark)
             if not left and not (left := _with_leader(await self._listed(native_id), leader)):
                 return 0
             await asyncio.sleep(POLITE if not attempt else 0.05)
@@ -193,7 +195,7 @@ class DockerConsoles:
         try:
             answer = mapping(await self._get(f"/containers/{native_id}/top", {"ps_args": "-eo pid,ppid,sid"}))
             return [(int(a), int(b), int(c)) for a, b, c in answer.get("Processes") or ()]
-        except (EngineError, ValueError, TypeError):
+        except (EngineError, ValueError, TypeError, AttributeError, IndexError):
             return []
 
     async def _create(self, native_id: str, program: Program) -> str:

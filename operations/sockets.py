@@ -171,13 +171,13 @@ class Socket(AsyncWebsocketConsumer):
                 log.exception("a socket broke")
                 await self.end(1011)
 
-    async def put(self, text: str) -> None:
+    async def put(self, frame: str | bytes) -> None:
         """Sends one frame; a browser that takes none for a minute is cut off."""
         if self._closed:
             return
         try:
             async with asyncio.timeout(SEND_WITHIN):
-                await self.send(text_data=text)
+                await (self.send(text_data=frame) if isinstance(frame, str) else self.send(bytes_data=frame))
         except TimeoutError:
             await self.end(4409)
         except Exception as error:  # noqa: BLE001 - each server has its own for a browser that left between two frames

@@ -31,6 +31,7 @@ COPIES = {
     "js/vendor/idiomorph-ext.js": "idiomorph/dist/idiomorph-ext.min.js",
     "js/vendor/uplot.js": "uplot/dist/uPlot.iife.min.js",
     "css/uplot.css": "uplot/dist/uPlot.min.css",
+    "css/xterm.css": "@xterm/xterm/css/xterm.css",
 }
 
 NAME = r"([a-z][a-z0-9-]*)"

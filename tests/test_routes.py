@@ -32,7 +32,8 @@ OPEN = {
     "/api/": "404 for what is no address",
 }
 VALUES = {
-    "<uuid:pk>": ANY, "<slug:action>": "stop", "<path:object_id>": "1", "<path:content_type_id>": "1", "<id>": "1",
+    "<uuid:pk>": ANY, "<uuid:session>": ANY, "<slug:action>": "stop",
+    "<path:object_id>": "1", "<path:content_type_id>": "1", "<id>": "1",
     "<int:content_type_id>": "1", "<app_label>": "accounts", "<path:url>": "x",
 }  # fmt: skip
 
@@ -180,7 +181,8 @@ def test_every_socket_declares_a_permission_of_the_table() -> None:
 @pytest.mark.parametrize("address", sorted(sockets.consumers))
 async def test_anonymous_sockets_are_closed(address: str, transactional_db: None) -> None:
     headers = [(b"host", b"testserver"), (b"origin", b"http://testserver")]
-    socket = WebsocketCommunicator(sockets.application, f"/{address}?container={ANY}", headers=headers)
+    path = f"/{address.replace('<uuid:pk>', ANY)}?container={ANY}"
+    socket = WebsocketCommunicator(sockets.application, path, headers=headers)
     connected, code = await socket.connect()
     if connected:
         message = await socket.receive_output()

@@ -51,6 +51,7 @@ function list() {
     for (const part of $$('[data-act]', holder)) part.hidden = !may(row, part.dataset.act)
     for (const part of $$('[data-ask]', holder)) part.hidden = !may(row, part.dataset.ask)
     for (const part of $$('[data-to]', holder)) part.href = page(row) + part.dataset.to
+    for (const part of $$('[data-needs]', holder)) part.hidden = !may(row, part.dataset.needs)
     for (const part of $$('[data-some]', holder)) part.hidden = !$$('[data-act], [data-ask]', part).some(one => !one.hidden)
   }
   const toRow = row => {
@@ -129,6 +130,7 @@ function list() {
     else if (key === 'x') { const box = $('.check', row); box.checked = !box.checked; sync() }
     else if (key === 'enter' && document.activeElement?.closest('tr') !== row) location.assign(page(row))
     else if (key === 'l') location.assign(`${page(row)}logs/`)
+    else if (key === 's' && may(row, 'console')) location.assign(`${page(row)}console/`)
     else if (key === 'r' && may(row, 'restart')) act(page(row), 'restart')
     else if (key === '.') openMenu(row, $('[data-row-more]', row))
     else return
