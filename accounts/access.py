@@ -38,6 +38,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "container.unpause": (OPERATOR, "operate"),
     "container.rename": (OPERATOR, "operate"),
     "container.seen": (OPERATOR, "operate"),
+    "container.update": (OPERATOR, "write"),
     "container.remove": (OPERATOR, "write"),
     "container.recreate": (OPERATOR, "write"),
     "container.copy": (ADMIN, "write"),

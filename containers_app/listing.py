@@ -41,6 +41,7 @@ _WHEN: dict[str, frozenset[str]] = {
     "kill": _LIVE,
     "console": frozenset({"running"}),
     "rename": _LIVE | {"created", "exited"},
+    "update": _LIVE | {"created", "exited"},
     "recreate": frozenset({"running", "restarting", "created", "exited"}),
     "remove": _LIVE | {"created", "exited", "dead"},
 }

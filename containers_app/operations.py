@@ -17,6 +17,7 @@ from accounts.access import Actor
 from accounts.models import Team
 from containers_app import (
     gate,
+    limits,
     prune,
     prune_plans,
     recreate,
@@ -36,7 +37,7 @@ from operations.masking import withhold
 from operations.models import Engine, Operation
 from operations.services import Refused, Target
 
-ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "recreate", "remove")
+ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "update", "recreate", "remove")
 STOP_TIMEOUT = 10
 """Seconds to end by itself, where neither the wish nor the container says."""
 
@@ -56,7 +57,8 @@ def request(
 
     ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force``,
     ``volumes`` (anonymous ones too) and ``forever`` (not into the trash), recreate ``image``, ``pull`` and ``gate``
-    (``timeout``, ``steady``); what is left out has its usual value.
+    (``timeout``, ``steady``); what is left out has its usual value. update ``restart_policy`` and ``resources`` as in
+    the run body; what is left out stays.
     """
     if action not in ACTIONS:
         raise SpecError({"action": [f"One of {', '.join(ACTIONS)} is expected."]})
@@ -64,9 +66,11 @@ def request(
     target = Target("container", str(container.pk), container.name, services.lock("container", container.pk))
     services.authorize(kind, actor=actor, target=target, team_id=container.team_id)
     wish = _params(container, action, params or {}, actor)
-    if action == "recreate":
-        with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
+    with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
+        if action == "recreate":
             recreate.may(container, actor=actor)
+        elif action == "update":
+            guard.check(limits.kept(wish), level=services.guard_level(actor, container.team_id))
     return services.submit(
         kind,
         actor=actor,
@@ -200,6 +204,8 @@ def _is_free(rows: QuerySet[Any], kind: str, name: str | None) -> Callable[[], N
 
 def _params(container: Container, action: str, given: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
     """What the action needs, in full; raises `SpecError`."""
+    if action == "update":
+        return limits.wanted(container, given).to_dict()
     fields = Fields(given)
     found: dict[str, Any] = {}
     if action in ("stop", "restart"):

@@ -32,6 +32,7 @@ from engine.errors import (
     PolicyDenied,
     Unreachable,
 )
+from engine.specs import UpdateSpec
 from engine.types import ContainerInfo, ContainerState, Progress
 from operations import services, trash
 from operations.context import LeaseLost
@@ -213,9 +214,9 @@ def _take_place(ctx: Context, item: TrashItem, new: ContainerInfo) -> None:
         ctx.check_fence()
         ctx.engine.rename(new.native_id, item.name)
     if new.restart_policy != item.facts["policy"]:
-        retries = int(item.facts["retries"])
+        wanted = UpdateSpec(str(item.facts["policy"]), restart_max_retries=int(item.facts["retries"]))
         ctx.check_fence()
-        ctx.engine.set_restart_policy(new.native_id, str(item.facts["policy"]), max_retries=retries)
+        ctx.engine.update(new.native_id, wanted)
 
 
 def _start(ctx: Context, new: ContainerInfo) -> None:

@@ -16,6 +16,7 @@ from containers_app import plans, sync
 from containers_app.models import Container
 from containers_app.verbs import LONGEST_STOP, after, look, must, native_id, result, until
 from engine.errors import Conflict, DeadlineExceeded, EngineError, NotFound, Unreachable
+from engine.specs import UpdateSpec
 from engine.types import ContainerInfo, ContainerState
 from operations import services, trash
 from operations.models import Operation, TrashItem
@@ -54,7 +55,7 @@ def put_aside(
         ctx.engine.stop(info.native_id, timeout=min(patience, info.stop_timeout or STOP))
     try:
         ctx.check_fence()
-        ctx.engine.set_restart_policy(info.native_id, "no")
+        ctx.engine.update(info.native_id, UpdateSpec(restart_policy="no"))
         if info.name != trash.container_name(ctx.operation.pk):
             ctx.check_fence()
             ctx.engine.rename(info.native_id, trash.container_name(ctx.operation.pk))
@@ -105,8 +106,8 @@ def start_again(ctx: Context, item: TrashItem) -> str:
 
 def _give_policy_back(ctx: Context, item: TrashItem) -> None:
     ctx.check_fence()
-    ctx.engine.set_restart_policy(
-        item.native_id, str(item.facts["policy"]), max_retries=int(item.facts["retries"])
+    ctx.engine.update(
+        item.native_id, UpdateSpec(str(item.facts["policy"]), restart_max_retries=int(item.facts["retries"]))
     )
 
 

@@ -170,14 +170,8 @@ class RunForm(Change):
         return self._words("entrypoint")
 
     def clean_memory(self) -> int:
-        """``512`` is MB; ``1.5g``, ``64k`` and ``1000b`` say their unit."""
-        typed = self.cleaned_data["memory"].strip()
-        if not typed:
-            return 0
-        found = _SIZE.fullmatch(typed)
-        if not found:
-            raise ValidationError("A size is expected, such as 512 (MB) or 1.5g.")
-        return int(float(found[1].replace(",", ".")) * _UNITS[found[2].lower() or "m"])
+        """In bytes, 0 for no limit."""
+        return bytes_of(self.cleaned_data["memory"])
 
     def _words(self, name: str) -> list[str] | None:
         typed = self.cleaned_data[name].strip()
@@ -308,6 +302,21 @@ _ARGS = {
     "retries": "retries",
     "health_interval": "--health-interval",
 }
+
+
+def bytes_of(typed: str) -> int:
+    """``512`` is MB; ``1.5g``, ``64k`` and ``1000b`` say their unit; nothing is 0. Raises `ValidationError`."""
+    if not typed.strip():
+        return 0
+    found = _SIZE.fullmatch(typed.strip())
+    if not found:
+        raise ValidationError("A size is expected, such as 512 (MB) or 1.5g.")
+    return int(float(found[1].replace(",", ".")) * _UNITS[found[2].lower() or "m"])
+
+
+def megabytes(size: int) -> str:
+    """The same back: ``512`` where whole, else with its unit; empty for 0."""
+    return "" if not size else f"{size // 1024**2}" if size % 1024**2 == 0 else f"{size}b"
 
 
 def _port(line: Line) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from accounts.access import Actor, actor_of, requires
 from accounts.querysets import visible_to
 from containers_app import operations, present
 from containers_app.models import Container, Network, Volume
-from containers_app.run_form import RunForm
+from containers_app.run_form import RunForm, megabytes
 from engine.docker_text import MASK
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
@@ -104,7 +104,7 @@ def _copy(row: Container) -> dict[str, Any]:
         "retries": row.restart_max_retries or None,
         "network": next((name for name in networks if name not in _OWN_NETWORKS), ""),
         "cpus": row.cpu_limit or None,
-        "memory": _megabytes(row.memory_limit),
+        "memory": megabytes(row.memory_limit),
         "pids": row.pids_limit if row.pids_limit > 0 else None,
         "user": "" if image.get("User", "") == row.user else row.user,
         "working_dir": "" if image.get("WorkingDir", "") == row.working_dir else row.working_dir,
@@ -127,8 +127,3 @@ def _copy(row: Container) -> dict[str, Any]:
             if not (m.volume and m.volume.anonymous)
         ],
     }
-
-
-def _megabytes(size: int) -> str:
-    """``512`` where whole, else with its unit."""
-    return "" if not size else f"{size // 1024**2}" if size % 1024**2 == 0 else f"{size}b"

@@ -10,6 +10,7 @@ from containers_app import (
     copy_views,
     event_views,
     history_views,
+    limits_views,
     prune_views,
     recreate_views,
     run_views,
@@ -35,6 +36,7 @@ container_urls = [
     path("<uuid:pk>/copy/", copy_views.copy, name="copy"),
     path("copies/<uuid:pk>/", copy_views.download, name="download"),
     path("<uuid:pk>/rename/", act_views.rename, name="rename"),
+    path("<uuid:pk>/update/", limits_views.update, name="update"),
     path("<uuid:pk>/recreate/", recreate_views.recreate, name="recreate"),
 ]
 volume_urls = [

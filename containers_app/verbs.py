@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from containers_app import plans, sync
+from containers_app import limits, plans, sync
 from engine.errors import Conflict, EngineError, NotFound
 from engine.types import ContainerInfo, ContainerState
+from operations.plans import listed
 from operations.registry import Context, operation
 
 LIVE = sync.LIVE
@@ -264,3 +265,30 @@ def rename(ctx: Context) -> Result:
     if info.name != name:
         raise EngineError("The engine accepted the name, and the container has another one.")
     return {**result(ctx, info), "name": name}
+
+
+def _is_updated(ctx: Context) -> bool | None:
+    return None if limits.differs(must(ctx), limits.kept(ctx.params)) else True
+
+
+@operation(
+    "container.update",
+    label="Change limits",
+    doing="Updating",
+    repeatable=True,
+    verify=_is_updated,
+    after=after,
+    plan=limits.updating,
+)
+def update(ctx: Context) -> Result:
+    """Gives it other limits or another restart policy, and leaves it running."""
+    spec = limits.kept(ctx.params)
+    before = must(ctx)
+    if not limits.differs(before, spec):
+        return result(ctx, before, changed=False)
+    ctx.check_fence()
+    ctx.engine.update(native_id(ctx), spec)
+    info = must(ctx)
+    if left := limits.differs(info, spec):
+        raise EngineError(f"The engine accepted it, and has left the {listed(left)} as it was.")
+    return result(ctx, info)

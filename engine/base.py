@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import IO, Protocol, runtime_checkable
 
-from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
+from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
 from engine.terminal import Console, Program
 from engine.types import (
     ContainerInfo,
@@ -95,10 +95,13 @@ class Engine(Protocol):
     def pause(self, native_id: str, *, deadline: float = 15) -> None: ...
     def unpause(self, native_id: str, *, deadline: float = 15) -> None: ...
     def rename(self, native_id: str, name: str, *, deadline: float = 10) -> None: ...
-    def set_restart_policy(
-        self, native_id: str, policy: str, *, max_retries: int = 0, deadline: float = 10
-    ) -> None:
-        """One of no, always, on-failure, unless-stopped. Running or not."""
+    def update(self, native_id: str, spec: UpdateSpec, *, deadline: float = 10) -> None:
+        """Changes its limits and its restart policy, running or not: all of it or nothing.
+
+        The swap that it may use beside its memory stays as much as it is. `Conflict`: a limit that cannot be taken
+        away (`engine.specs.STAYS`), less memory than it uses (some engines end it instead), or a restart policy for
+        one that removes itself.
+        """
 
     def remove(
         self, native_id: str, *, force: bool = False, volumes: bool = False, deadline: float = 60

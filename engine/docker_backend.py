@@ -23,6 +23,7 @@ from engine import (
     docker_logs,
     docker_map_objects,
     docker_pull,
+    docker_update,
     names,
 )
 from engine.base import Emit, ShouldStop, never
@@ -30,7 +31,7 @@ from engine.docker_map import mapping
 from engine.docker_reads import DockerReads
 from engine.docker_transport import Client
 from engine.errors import AnswerLost, Cancelled, Conflict, DeadlineExceeded, EngineError, Invalid, NotFound
-from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
+from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
 from engine.types import ContainerState, LogLine, VolumeInfo
 
 
@@ -143,13 +144,12 @@ class DockerEngine(DockerReads):
         names.container_id(native_id)
         self._do(lambda client: client.remove_container(native_id, v=volumes, force=force), deadline)
 
-    def set_restart_policy(
-        self, native_id: str, policy: str, *, max_retries: int = 0, deadline: float = 10
-    ) -> None:
-        """Running or not; the container itself goes on as it is."""
+    def update(self, native_id: str, spec: UpdateSpec, *, deadline: float = 10) -> None:
+        """Running or not; the container itself goes on as it is. See `engine.docker_update`."""
         names.container_id(native_id)
-        wanted: Any = {"Name": names.restart_policy(policy), "MaximumRetryCount": max_retries}
-        self._do(lambda client: client.update_container(native_id, restart_policy=wanted), deadline)
+        if spec.restart_policy is not None:
+            names.restart_policy(spec.restart_policy)
+        self._do(lambda client: docker_update.update(client, native_id, spec), deadline)
 
     def file_sizes(self, native_id: str, paths: Sequence[str], *, deadline: float = 2) -> Mapping[str, int]:
         names.container_id(native_id)

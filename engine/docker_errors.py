@@ -23,6 +23,7 @@ from engine.errors import (
     PortInUse,
     RegistryUnreachable,
 )
+from engine.specs import ENDS_FOR_GOOD
 
 LONGEST_MESSAGE = 500
 
@@ -67,6 +68,18 @@ def _name_in_use(text: str) -> EngineError:
     match = re.search(r'name "/?([^"]{1,255})" is already in use', text)
     name = f' "{one_line(match[1], 64)}"' if match else ""
     return NameInUse(f"The name{name} belongs to another container: choose another one.")
+
+
+def _uses_more(text: str) -> EngineError:
+    match = re.search(r"current usage: (\d{1,18})", text)
+    uses = f"{int(match[1]) / 1024**2:.0f} MB" if match else "more than that"
+    return Conflict(f"The container uses {uses} of memory now: choose a higher limit, or stop it first.")
+
+
+def _few_cores(text: str) -> EngineError:
+    match = re.search(r"there are only (\d{1,5}) CPU", text)
+    has = f"has {match[1]} CPU cores" if match else "has fewer CPU cores"
+    return Invalid(f"The engine {has}: choose from 0.01 to that many.")
 
 
 def _said(error: type[EngineError], message: str) -> Callable[[str], EngineError]:
@@ -135,6 +148,9 @@ _TEXTS: tuple[tuple[str, Callable[[str], EngineError]], ...] = (
         r"referenced in multiple repositories|image is referenced in",
         _said(InUse, "This image has several tags: remove them one by one, or force it."),
     ),
+    (r"unable to set memory limit", _uses_more),
+    (r"restart policy cannot be updated because AutoRemove", _said(Conflict, ENDS_FOR_GOOD)),
+    (r"range of CPUs is from", _few_cores),
     (
         r"cannot remove a running container|container .* is running",
         _said(Conflict, "The container is running: stop it first, or force it."),

@@ -7,7 +7,6 @@ small part of a shell (`engine.fake_program`); what goes wrong is asked for with
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import IO
 
 from engine import docker_create, fake_build, names
@@ -19,8 +18,8 @@ from engine.fake_data import FakeData
 from engine.fake_facts import FakeReads
 from engine.fake_program import exists, plan
 from engine.fake_streams import FakeStreams
-from engine.fake_world import Container, Image, Volume, World, new_world, world
-from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
+from engine.fake_world import Container, Image, Volume, World, new_world, updated, world
+from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
 from engine.types import ContainerState, LogLine, Progress, VolumeInfo
 
 
@@ -185,18 +184,17 @@ class FakeEngine(FakeClones, FakeData, FakeReads):
 
         self._do("remove", work, deadline, writes=True)
 
-    def set_restart_policy(
-        self, native_id: str, policy: str, *, max_retries: int = 0, deadline: float = 10
-    ) -> None:
+    def update(self, native_id: str, spec: UpdateSpec, *, deadline: float = 10) -> None:
         names.container_id(native_id)
-        names.restart_policy(policy)
+        if spec.restart_policy is not None:
+            names.restart_policy(spec.restart_policy)
 
         def work() -> None:
             container = self._container(native_id)
-            container.spec = replace(container.spec, restart_policy=policy, restart_max_retries=max_retries)
+            container.spec = updated(container.spec, spec)
             self.world.note("container", "update", native_id)
 
-        self._do("set_restart_policy", work, deadline, writes=True)
+        self._do("update", work, deadline, writes=True)
 
     def logs(
         self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20

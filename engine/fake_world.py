@@ -12,11 +12,12 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from engine.errors import EngineError, ImageNotFound, NameInUse, PortInUse
+from engine.errors import Conflict, EngineError, ImageNotFound, NameInUse, PortInUse
 from engine.fake_program import Program
-from engine.specs import ContainerSpec
+from engine.specs import ENDS_FOR_GOOD, STAYS, ContainerSpec, UpdateSpec
 from engine.types import ContainerState, Event, Health, LayerInfo, LogLine
 
 NANO = 10**9
@@ -267,6 +268,21 @@ class World:
         if check.test[-1] in ("true", "exit 0"):
             return Health.HEALTHY
         return Health.UNHEALTHY if rounds >= check.retries else Health.STARTING
+
+
+def updated(now: ContainerSpec, wanted: UpdateSpec) -> ContainerSpec:
+    """What a container is after an update; refuses as engines do."""
+    limits = {"memory": wanted.memory, "cpus": wanted.cpus, "pids": wanted.pids}
+    changed: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
+    for key, words in STAYS.items():
+        if changed.get(key) == 0 and getattr(now, key):
+            raise Conflict(words)
+    if wanted.restart_policy is not None:
+        if now.auto_remove and wanted.restart_policy != "no":
+            raise Conflict(ENDS_FOR_GOOD)
+        changed["restart_policy"] = wanted.restart_policy
+        changed["restart_max_retries"] = wanted.restart_max_retries
+    return replace(now, **changed)
 
 
 def _id(seed: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.errors import PolicyDenied
-from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
+from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
 from engine.types import Reach
 
 SITE = "site"
@@ -59,16 +59,20 @@ class Violation:
     message: str
 
 
-def violations(spec: ContainerSpec | BuildSpec | VolumeSpec, *, level: str) -> list[Violation]:
+Spec = ContainerSpec | UpdateSpec | BuildSpec | VolumeSpec
+
+
+def violations(spec: Spec, *, level: str) -> list[Violation]:
     """Everything in ``spec`` that ``level`` may not ask for, in the order of the fields."""
     if level not in (SITE, TEAM):
         raise ValueError(f"not a level: {level!r}")
-    if level == SITE or isinstance(spec, BuildSpec):
+    # Limits and restart policies are a normal day's, when a container is made and afterwards.
+    if level == SITE or isinstance(spec, BuildSpec | UpdateSpec):
         return []
     return list(_volume(spec) if isinstance(spec, VolumeSpec) else _container(spec))
 
 
-def check(spec: ContainerSpec | BuildSpec | VolumeSpec, *, level: str) -> None:
+def check(spec: Spec, *, level: str) -> None:
     """Raises `PolicyDenied` with ``rule`` and ``field`` of the first violation, and ``errors`` with all of them."""
     _refuse(violations(spec, level=level))
 

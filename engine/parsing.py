@@ -79,6 +79,28 @@ def container_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def update_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `UpdateSpec`, or `SpecError`; what is not in the body is not among them."""
+    given = data.get("resources")
+    if isinstance(given, Mapping):
+        data = {**data, "resources": {key: 0 if value is None else value for key, value in given.items()}}
+    f = Fields(data)
+    policy, retries = _restart(f)
+    limits = _resources(f)
+    found: dict[str, Any] = {}
+    wanted = f.data.get("restart_policy")
+    if isinstance(wanted, Mapping):
+        found |= {"restart_policy": policy, "restart_max_retries": retries}
+        if "name" not in wanted:
+            f.fail("restart_policy.name", "This field is required.")
+    if isinstance(given, Mapping):
+        found |= {key: value for key, value in limits.items() if key in given}
+    if not found:
+        f.fail("", "Name what is to change: restart_policy, or memory, cpus or pids in resources.")
+    _done(f)
+    return found
+
+
 def build_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `BuildSpec`, or `SpecError`."""
     f = Fields(data)

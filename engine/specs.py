@@ -108,6 +108,48 @@ class ContainerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateSpec:
+    """What is to be other with a container that goes on meanwhile. ``None``: as it is; 0 as a limit means none.
+
+    The retries belong to the policy and change with it.
+    """
+
+    restart_policy: str | None = None
+    restart_max_retries: int = 0
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        """From ``restart_policy`` and ``resources`` of the run body, any part of them; null as a limit is 0."""
+        from engine import parsing
+
+        return cls(**parsing.update_fields(data))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The body again: ``parse(spec.to_dict()) == spec``."""
+        body: dict[str, Any] = {}
+        if self.restart_policy is not None:
+            body["restart_policy"] = {"name": self.restart_policy, "max_retries": self.restart_max_retries}
+        limits = {"memory": self.memory, "cpus": self.cpus, "pids": self.pids}
+        given = {key: value for key, value in limits.items() if value is not None}
+        return {**body, "resources": given} if given else body
+
+
+STAYS = {
+    "memory": "An engine cannot take a memory limit from a container that exists: give it a higher one, "
+    "or run another like it without.",
+    "cpus": "An engine cannot take a CPU limit from a container that exists: give it more cores, "
+    "or run another like it without.",
+}
+"""Limits that can be changed and not taken away: engines answer "done" and leave them."""
+ENDS_FOR_GOOD = (
+    'The container removes itself when it ends, so it cannot restart: leave its restart policy at "no".'
+)
+
+
+@dataclass(frozen=True, slots=True)
 class BuildSpec:
     """A build. ``dockerfile`` is a clean relative path inside the context."""
 

@@ -45,6 +45,7 @@ WAYS: dict[str, Ask] = {
     "container.pause": _act("pause"),
     "container.unpause": _act("unpause"),
     "container.rename": _act("rename", name="other"),
+    "container.update": _act("update", resources={"pids": 50}),
     "container.remove": _act("remove", force=True),
     "container.recreate": _act("recreate", image="blue/app:2"),
     "container.copy": lambda things, actor: containers.request_copy(things.container, actor=actor),

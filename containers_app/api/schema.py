@@ -83,3 +83,19 @@ RUN: dict[str, Any] = _object(
     auto_remove=FLAG,
     start={"type": "boolean", "default": True},
 )
+
+_RESTART = RUN["properties"]["restart_policy"]
+_LIMITS: dict[str, Any] = {
+    "memory": {
+        "type": ["integer", "null"],
+        "description": "Bytes. One that is there can be changed, not taken away.",
+    },
+    "cpus": {
+        "type": ["number", "null"],
+        "description": "Cores. One that is there can be changed, not taken away.",
+    },
+    "pids": {"type": ["integer", "null"], "description": "Processes; 0 or null for no limit."},
+}
+UPDATE: dict[str, Any] = _object(
+    restart_policy={**_RESTART, "required": ["name"]}, resources=_object(**_LIMITS)
+)

@@ -19,7 +19,7 @@ from accounts.querysets import visible_to
 from containers_app import operations
 from containers_app.api.figures import newest
 from containers_app.api.rows import BODIES, Bulk, ContainerFullRow, ContainerRow, Removal
-from containers_app.api.schema import RUN
+from containers_app.api.schema import RUN, UPDATE
 from containers_app.filters import ContainerFilter
 from containers_app.models import Container
 from engine.errors import EngineError
@@ -78,15 +78,30 @@ class ContainerList(Previews, Listing):
 
 
 class ContainerDetail(Previews):
-    """One container. ``DELETE`` removes it, with ``?force=1`` while it runs, ``?volumes=1`` with anonymous volumes."""
+    """One container. ``DELETE`` removes it, with ``?force=1`` while it runs, ``?volumes=1`` with anonymous volumes.
 
-    permission = {"GET": "container.read", "DELETE": "container.remove"}
-    writes_take = frozenset({"force", "volumes", "forever"})
+    ``PATCH`` changes its limits or its restart policy while it runs.
+    """
+
+    permission = {"GET": "container.read", "PATCH": "container.update", "DELETE": "container.remove"}
+    http_method_names = ["get", "patch", "delete", "head"]
+    removal_takes: ClassVar = frozenset({"force", "volumes", "forever"})
+
+    @property
+    def writes_take(self) -> frozenset[str]:  # type: ignore[override]
+        return self.removal_takes if self.request.method == "DELETE" else frozenset()
 
     @extend_schema(responses=ContainerFullRow)
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_containers(request), pk)
         return Response(ContainerFullRow(found, context={"request": request, "stats": newest(found)}).data)
+
+    @extend_schema(request={"application/json": UPDATE}, responses=ACCEPTED, parameters=CHANGE)
+    def patch(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_containers(request).select_related("engine"), pk)
+        if not isinstance(request.data, dict):
+            raise ValidationError({"": ["A JSON object is expected."]})
+        return accepted(request, _ask(self, found, "update", dict(request.data)))
 
     @extend_schema(
         responses=ACCEPTED,

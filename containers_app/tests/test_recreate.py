@@ -346,7 +346,7 @@ class Deadly:
         self, backend: EngineBackend, monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool
     ) -> None:
         self.calls = 0
-        for name in ("create_like", "stop", "set_restart_policy", "rename", "start", "remove"):
+        for name in ("create_like", "stop", "update", "rename", "start", "remove"):
             monkeypatch.setattr(type(backend), name, self._deadly(getattr(type(backend), name), at, after))
 
     def _deadly(self, call: Any, at: int, after: bool) -> Any:

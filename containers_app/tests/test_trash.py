@@ -16,6 +16,7 @@ from containers_app.models import Container, Volume
 from containers_app.tests.test_operations import SLEEP, Bench, Carry, failed
 from engine.base import Engine as EngineBackend
 from engine.errors import EngineError
+from engine.specs import UpdateSpec
 from operations import runner, trash
 from operations.models import Engine, Operation, TrashItem
 from operations.services import Refused
@@ -131,7 +132,7 @@ def test_the_trash_believes_what_happens_outside(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("step", ["set_restart_policy", "rename"])
+@pytest.mark.parametrize("step", ["update", "rename"])
 def test_a_removal_that_the_engine_refuses_half_way_leaves_it_running_as_it_was(
     bench: Bench, engine_backend: EngineBackend, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -139,7 +140,7 @@ def test_a_removal_that_the_engine_refuses_half_way_leaves_it_running_as_it_was(
     real = getattr(type(engine_backend), step)
 
     def refuses(self: Any, native_id: str, *args: Any, **options: Any) -> None:
-        if args[0] == "no" or str(args[0]).startswith(TrashItem.NAMES):
+        if args[0] == UpdateSpec("no") or str(args[0]).startswith(TrashItem.NAMES):
             raise EngineError("Not today.")
         real(self, native_id, *args, **options)
 
@@ -150,7 +151,7 @@ def test_a_removal_that_the_engine_refuses_half_way_leaves_it_running_as_it_was(
     assert not TrashItem.objects.exists()
 
 
-STEPS = ("stop", "set_restart_policy", "rename")
+STEPS = ("stop", "update", "rename")
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -181,7 +182,7 @@ def test_a_worker_that_dies_at_any_step_of_a_removal_is_followed(
     assert [one.name for one in docker_client.containers.list(all=True)] == ["web"]
 
 
-@pytest.mark.parametrize("step", ["rename", "set_restart_policy", "start"])
+@pytest.mark.parametrize("step", ["rename", "update", "start"])
 def test_a_worker_that_dies_while_taking_back_is_followed(
     bench: Bench, engine_backend: EngineBackend, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

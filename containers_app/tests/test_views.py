@@ -143,8 +143,17 @@ def test_a_row_offers_what_its_state_and_the_readers_role_allow(
             r'data-name="(\w+)" data-can="([^"]*)"', client_for(bob).get("/containers/").content.decode()
         )
     )
-    assert offers["web"].split() == ["stop", "restart", "pause", "kill", "rename", "recreate", "remove"]
-    assert offers["off"].split() == ["start", "rename", "recreate", "remove"]
+    assert offers["web"].split() == [
+        "stop",
+        "restart",
+        "pause",
+        "kill",
+        "rename",
+        "update",
+        "recreate",
+        "remove",
+    ]
+    assert offers["off"].split() == ["start", "rename", "update", "recreate", "remove"]
     assert 'data-can=""' in client_for(vic).get("/containers/").content.decode()
 
 

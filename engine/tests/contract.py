@@ -270,17 +270,6 @@ def test_pause_and_unpause(engine: Engine, run: Create) -> None:
         engine.unpause(native_id)
 
 
-def test_a_restart_policy_is_changed_while_it_runs(engine: Engine, run: Create) -> None:
-    native_id = run(ENDS, restart_policy={"name": "always"})
-    engine.set_restart_policy(native_id, "on-failure", max_retries=3)
-    info = engine.container(native_id)
-    assert (info.restart_policy, info.restart_max_retries, info.state) == ("on-failure", 3, "running")
-    engine.set_restart_policy(native_id, "no")
-    assert engine.container(native_id).restart_policy == "no"
-    with pytest.raises(Invalid):
-        engine.set_restart_policy(native_id, "sometimes")
-
-
 def test_kill_and_restart(engine: Engine, run: Create) -> None:
     native_id = run(ENDS)
     before = engine.container(native_id).started_at

@@ -87,6 +87,27 @@ ID = "492f1f25896b1664b2ec0726410eb6d43b10ab9ac061d866bb8c49a66af1012b"
         (409, f"Container {ID} is not running", errors.Conflict, "not running"),
         (409, f"Container {ID} is already paused", errors.Conflict, "paused already"),
         (500, f"Container {ID} is not paused", errors.Conflict, "not paused"),
+        (
+            500,
+            (
+                "runc did not terminate successfully: exit status 1: unable to set "
+                "memory limit to 16777216 (current usage: 60694528, peak usage: 120922112)"
+            ),
+            errors.Conflict,
+            "uses 58 MB of memory now",
+        ),
+        (
+            409,
+            f"Cannot update container {ID}: Restart policy cannot be updated because AutoRemove is enabled",
+            errors.Conflict,
+            "removes itself",
+        ),
+        (
+            400,
+            "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
+            errors.Invalid,
+            "has 2 CPU cores",
+        ),
         (409, "removal of container web is already in progress", errors.Conflict, "being removed"),
         (403, "error while removing network: network front has active endpoints", errors.InUse, "network"),
         (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import docker_create
-from engine.specs import BuildSpec, ContainerSpec, SpecError, VolumeSpec
+from engine.specs import BuildSpec, ContainerSpec, SpecError, UpdateSpec, VolumeSpec
 
 OPERATION = "11111111-2222-3333-4444-555555555555"
 
@@ -316,3 +316,47 @@ def test_a_volume_goes_in_and_comes_out() -> None:
     with pytest.raises(SpecError) as caught:
         VolumeSpec.parse({"name": "../data", "driver": "../x", "opts": {}})
     assert set(caught.value.errors) == {"name", "driver", "opts"}
+
+
+# Changes in place
+
+
+@pytest.mark.parametrize(
+    ("body", "spec"),
+    [
+        ({"resources": {"memory": 67108864}}, UpdateSpec(memory=67108864)),
+        ({"resources": {"memory": None, "cpus": 0, "pids": None}}, UpdateSpec(memory=0, cpus=0, pids=0)),
+        ({"restart_policy": {"name": "no"}, "resources": None}, UpdateSpec("no")),
+        (
+            {"restart_policy": {"name": "on-failure", "max_retries": 3}, "resources": {"cpus": 0.5}},
+            UpdateSpec("on-failure", 3, cpus=0.5),
+        ),
+    ],
+)
+def test_an_update_names_what_is_to_change_alone(body: dict[str, Any], spec: UpdateSpec) -> None:
+    assert UpdateSpec.parse(body) == spec
+    assert UpdateSpec.parse(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "body"),
+        ({"resources": {}}, "body"),
+        ({"resources": {"memory": 4 * 1024**2}}, "resources.memory"),
+        ({"resources": {"memory": True}}, "resources.memory"),
+        ({"resources": {"cpus": 0.001}}, "resources.cpus"),
+        ({"resources": {"pids": -1}}, "resources.pids"),
+        ({"resources": {"swap": 1}}, "resources.swap"),
+        ({"resources": [1]}, "resources"),
+        ({"restart_policy": "always"}, "restart_policy"),
+        ({"restart_policy": {"max_retries": 3}}, "restart_policy.name"),
+        ({"restart_policy": {"name": "always", "max_retries": 3}}, "restart_policy.max_retries"),
+        ({"restart_policy": {"name": "sometimes"}}, "restart_policy.name"),
+        ({"image": "nginx:1", "resources": {"pids": 1}}, "image"),
+    ],
+)
+def test_an_update_has_the_bounds_of_a_run(body: dict[str, Any], field: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        UpdateSpec.parse(body)
+    assert field in caught.value.errors

@@ -46,6 +46,22 @@ def _dialog(name: str) -> Act:
     return act
 
 
+def _limits(page: Page) -> None:
+    _dialog("Change limits…")(page)
+    page.get_by_label("Memory").fill("8")
+    page.get_by_label("Processes").fill("200")
+    page.get_by_label("Restart", exact=True).select_option("always")
+    page.locator("dialog[open] .fate.changed").wait_for()
+
+
+def _limits_with_faults(page: Page) -> None:
+    page.get_by_label("Memory").fill("2")
+    page.get_by_label("CPU cores").fill("4000")
+    page.get_by_label("Restart", exact=True).select_option("on-failure")
+    page.get_by_role("button", name="Change limits").click()
+    page.locator(".field.err").first.wait_for()
+
+
 def _run_dialog(page: Page) -> None:
     page.locator("main").get_by_role("link", name=re.compile("^Run( container)?$")).click()
     page.locator("dialog[open]").wait_for()
@@ -168,6 +184,9 @@ SCREENS: Mapping[str, Screen] = {
     "container-inspect": Screen("/containers/{orders}/inspect/"),
     "container-remove": Screen("/containers/{session-store}/", _dialog("Remove…")),
     "container-rename": Screen("/containers/{session-store}/", _dialog("Rename…")),
+    "container-limits": Screen("/containers/{session-store}/", _limits),
+    "container-limits-faults": Screen("/containers/{session-store}/update/", _limits_with_faults),
+    "container-limits-page": Screen("/containers/{shop-web-1}/update/"),
     "container-recreate": Screen("/containers/{session-store}/", _dialog("Recreate…")),
     "container-recreate-page": Screen("/containers/{shop-web-1}/recreate/"),
     "operation-gate": Screen("/operations/{gate}/", _gate_log),

@@ -30,8 +30,8 @@ from operations.models import Operation
 
 POINTS = ("claimed", "before-call", "after-call", "before-finish", "in-finish", "after-commit")
 CHANGES = {
-    "create", "start", "stop", "restart", "kill", "pause", "unpause", "rename", "remove", "pull", "build", "tag",
-    "untag", "remove_image", "create_volume", "remove_volume",
+    "create", "start", "stop", "restart", "kill", "pause", "unpause", "rename", "update", "remove", "pull", "build",
+    "tag", "untag", "remove_image", "create_volume", "remove_volume",
 }  # fmt: skip
 Hook = Callable[[str, Operation], None]
 

@@ -37,7 +37,8 @@ AGAIN = {"container.restart", "container.kill"}
 """Kinds that are not begun again after a worker was lost."""
 KINDS = (
     "container.run", "container.start", "container.stop", "container.restart", "container.kill", "container.pause",
-    "container.rename", "container.remove", "volume.create", "volume.remove", "image.tag", "image.build",
+    "container.rename", "container.update", "container.remove", "volume.create", "volume.remove", "image.tag",
+    "image.build",
 )  # fmt: skip
 CALLS = {
     "container.run": r"POST \S*/containers/create\?\S*name={name}\b",
@@ -47,6 +48,7 @@ CALLS = {
     "container.kill": r"POST \S*/{id}/kill",
     "container.pause": r"POST \S*/{id}/pause",
     "container.rename": r"POST \S*/{id}/rename",
+    "container.update": r"POST \S*/{id}/update",
     "container.remove": r"POST \S*/containers/{id}/rename",  # into the trash
     "volume.create": r"POST \S*/volumes/create",
     "volume.remove": r"DELETE \S*/volumes/{name}\b",
@@ -122,7 +124,12 @@ class Site:
         if kind == "image.build":
             text = params.pop("dockerfile", f"FROM {BUSYBOX}\nLABEL name={name}\n")
             return images.request_build(tags=[f"faults/{name}:1"], dockerfile=text, **here, **params)
-        usual = {"rename": {"name": f"{name}-2"}, "stop": {"timeout": 5}, "restart": {"timeout": 1}}
+        usual = {
+            "rename": {"name": f"{name}-2"},
+            "stop": {"timeout": 5},
+            "restart": {"timeout": 1},
+            "update": {"resources": {"pids": 50}},
+        }
         params = {**usual.get(verb, {}), **params}
         return containers.request(self.row(name), verb, actor=self.actor, params=params)
 

@@ -46,11 +46,11 @@ from tests.faults import points
 IMAGE = "machine/app:1"
 NAMES = ("red", "green")
 COMMAND = ["sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"]
-ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "remove")
+ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "update", "remove")
 FAULTS = ("lose_answer", "late", "refuse", "hang")
 EFFECTS = {
     "container.rename": ("container", "rename"), "container.pause": ("container", "pause"),
-    "container.unpause": ("container", "unpause"),
+    "container.unpause": ("container", "unpause"), "container.update": ("container", "update"),
     "volume.create": ("volume", "create"), "volume.remove": ("volume", "destroy"),
 }  # fmt: skip
 ACTS = ("", "die", "fall_asleep", "lose_the_engine")
@@ -133,6 +133,7 @@ class Lifecycle(RuleBasedStateMachine):
             other = {"red": "green", "green": "red"}.get(row.name, "red")
             params: dict[str, Any] = {
                 "rename": {"name": other},
+                "update": {"resources": {"pids": row.pids_limit + 1}},
                 "remove": {"force": True, "forever": True},
             }.get(action, {})
             self.wish(
