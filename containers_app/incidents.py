@@ -37,6 +37,7 @@ GOOD, GOOD_IF_ASKED = timedelta(minutes=10), timedelta(minutes=1)
 SAME = timedelta(seconds=2)
 """An event and an inspection that are nearer than this tell of the same end."""
 
+KILLED_BEFORE = timedelta(minutes=1)
 OOM_BEFORE = timedelta(seconds=10)
 LINES_AGAIN = timedelta(minutes=1)
 MOST = 100
@@ -139,6 +140,7 @@ def _unheard(container: Container) -> None:
     off = container.state in _OFF
     code = container.exit_code if off else None
     work = _work_on(container, at)
+    asked = "operation" if work else "outside" if _was_killed(container, at) else "unknown"
     ended = Incident(
         engine_id=container.engine_id,
         container=container,
@@ -150,19 +152,26 @@ def _unheard(container: Container) -> None:
         exit_code=code,
         oom=off and container.oom_killed and bool(code),
         error=container.error if off else "",
-        asked="operation" if work else "unknown",
+        asked=asked,
         operation=work,
         actor_name=work.actor_name if work else "",
         started_at=_begun(container, at),
         restart_count=container.restart_count,
     )
-    ended.fault = not work and bool(ended.oom or ended.error or code not in (*BY_STOP, None))
+    ended.fault = asked == "unknown" and bool(ended.oom or ended.error or code not in (*BY_STOP, None))
     _checks_are_over(container, at)
     _write(ended, container)
 
 
 def _begun(container: Container, before: datetime) -> datetime | None:
     return container.started_at if container.started_at and container.started_at < before else None
+
+
+def _was_killed(container: Container, at: datetime) -> bool:
+    """Whether the last thing that was heard of it was somebody's kill: an engine that ends tells that, and no more."""
+    near = EngineEvent.objects.filter(container=container, at__gt=at - KILLED_BEFORE, at__lte=at + SAME)
+    last = near.filter(action__in=("kill", "start", "die")).order_by("-time_ns").first()
+    return last is not None and last.action == "kill" and last.origin == EngineEvent.Origin.OUTSIDE
 
 
 def _work_on(container: Container, at: datetime) -> Operation | None:

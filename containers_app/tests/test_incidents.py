@@ -235,6 +235,15 @@ def test_an_end_in_a_blind_time_is_found_by_the_row(web: Container, vic: User) -
     assert attention(vic) == {"web"}
 
 
+def test_an_end_after_a_kill_that_was_heard_was_asked_for(web: Container, vic: User) -> None:
+    happened(web, "kill", 55, signal=15)
+    Container.objects.update(state="exited", exit_code=2, finished_at=at(60))
+    incidents.missed(web.engine)
+    found = web.incidents.get()
+    assert (found.exit_code, found.asked, found.fault) == (2, "outside", False)
+    assert attention(vic) == set()
+
+
 def test_what_ended_before_slipway_came_is_no_incident(web: Container) -> None:
     Container.objects.update(state="exited", exit_code=3, finished_at=START - timedelta(days=2))
     assert not incidents.missed(web.engine)
