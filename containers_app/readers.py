@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -15,36 +14,7 @@ from operations import registry
 from operations.models import Engine
 from operations.reads import reader
 
-MOST_LINES = 10_000
-MOST_BYTES = 4_000_000
-
 registry.target("engine", lambda pk: Engine.objects.filter(pk=pk).first())
-
-
-@reader("container.logs", target="container", permission="container.logs")
-def logs(engine: EngineBackend, row: Container, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Lines, oldest first: ``{"lines": [[stream, ts_ns, text], …], "cut": bool}``.
-
-    ``params``: ``tail`` (lines, at most 10,000), ``since_ns`` and ``until_ns`` (0 for none). ``stream`` is 1 or 2;
-    ``ts_ns`` a string, since JavaScript's numbers are too small for it. ``cut``: there was more than 10,000 lines
-    or 4 MB of it; the newest are kept.
-    """
-    tail = min(int(params.get("tail") or MOST_LINES), MOST_LINES)
-    found = engine.logs(
-        row.native_id,
-        tail=tail,
-        since_ns=int(params.get("since_ns") or 0),
-        until_ns=int(params.get("until_ns") or 0),
-    )
-    kept: deque[list[Any]] = deque()
-    size, cut = 0, False
-    for line in found:
-        kept.append([line.stream, str(line.ts_ns), line.text])
-        size += _bytes(line.text)
-        while size > MOST_BYTES or len(kept) > tail:
-            size -= _bytes(kept.popleft()[2])
-            cut = True
-    return {"lines": list(kept), "cut": cut}
 
 
 @reader("container.processes", target="container", permission="container.read")
@@ -78,8 +48,3 @@ def volume_sizes(engine: EngineBackend, row: Engine, params: Mapping[str, Any]) 
 def disk_usage(engine: EngineBackend, row: Engine, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """What everything takes, as `engine.types.DiskUsage` has it; ``params``: ``deadline`` in seconds."""
     return asdict(engine.disk_usage(deadline=float(params["deadline"])))
-
-
-def _bytes(text: str) -> int:
-    """What a line costs in the answer, brackets and time included."""
-    return len(text.encode()) + 32

@@ -11,6 +11,7 @@ from containers_app import (
     event_views,
     history_views,
     limits_views,
+    log_views,
     prune_views,
     recreate_views,
     run_views,
@@ -46,6 +47,7 @@ volume_urls = [
     path("<uuid:pk>/ask/<slug:action>/", act_views.ask, name="ask"),
     path("<uuid:pk>/remove/", volume_views.volume_remove, name="remove"),
 ]
+log_urls = [path("", log_views.many, name="many")]
 network_urls = [path("", volume_views.network_list, name="list")]
 event_urls = [path("", event_views.event_list, name="list")]
 prune_urls = [path("", prune_views.prune, name="prune")]

@@ -58,7 +58,7 @@ def logs(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What it writes. The lines come over the socket."""
     container = of_one(request, pk)
     require(actor_of(request), "container.logs", container)
-    return tab_of(request, container, "logs", {})
+    return tab_of(request, container, "logs", {"files": [container]})
 
 
 @require_safe

@@ -86,6 +86,7 @@ urlpatterns = [
     path("containers/<uuid:pk>/timeline/", events.ContainerTimeline.as_view(), name="container-timeline"),
     path("containers/<uuid:pk>/seen/", events.ContainerSeen.as_view(), name="container-seen"),
     path("containers/<uuid:pk>/logs/", logs.ContainerLogs.as_view(), name="container-logs"),
+    path("containers/<uuid:pk>/logs/search/", logs.ContainerLogSearch.as_view(), name="container-log-search"),
     path("containers/<uuid:pk>/stats/", reads.ContainerStats.as_view(), name="container-stats"),
     path("volumes/", things.VolumeList.as_view(), name="volumes"),
     path("volumes/<uuid:pk>/", things.VolumeDetail.as_view(), name="volume"),

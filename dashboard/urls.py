@@ -7,7 +7,7 @@ from django.urls import include, path
 
 from accounts import views as accounts
 from accounts.urls import account_urls
-from containers_app.urls import container_urls, event_urls, network_urls, prune_urls, volume_urls
+from containers_app.urls import container_urls, event_urls, log_urls, network_urls, prune_urls, volume_urls
 from dashboard import api, health, home
 from images_app.urls import build_urls, image_urls, tag_urls
 from operations.urls import operation_urls, trash_urls
@@ -20,6 +20,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("", include((account_urls, "accounts"))),
     path("containers/", include((container_urls, "containers"))),
+    path("logs/", include((log_urls, "logs"))),
     path("volumes/", include((volume_urls, "volumes"))),
     path("networks/", include((network_urls, "networks"))),
     path("images/", include((image_urls, "images"))),

@@ -128,9 +128,18 @@ class Engine(Protocol):
         """Writes a tar of exactly these paths, and returns the bytes of files in it. `TooLarge` beyond ``most``."""
 
     def logs(
-        self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20
+        self,
+        native_id: str,
+        *,
+        tail: int | None = 1000,
+        since_ns: int = 0,
+        until_ns: int = 0,
+        deadline: float = 20,
     ) -> Iterator[LogLine]:
-        """The last ``tail`` lines (at most 500,000, and 16 MiB) between two times, oldest first; 0 is no bound."""
+        """The last ``tail`` lines (at most 500,000, and 16 MiB), those of them between two times; oldest first.
+
+        A time of 0 is no bound. Without a ``tail`` (``None``) it is all that the engine holds: who asks stops in time.
+        """
 
     # Images
     def pull(

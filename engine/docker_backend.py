@@ -171,9 +171,15 @@ class DockerEngine(DockerReads):
         )
 
     def logs(
-        self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20
+        self,
+        native_id: str,
+        *,
+        tail: int | None = 1000,
+        since_ns: int = 0,
+        until_ns: int = 0,
+        deadline: float = 20,
     ) -> Iterator[LogLine]:
-        """The last ``tail`` lines between two times (0: no bound), oldest first, at most 16 MiB of them."""
+        """See `engine.base.Engine.logs`."""
         names.container_id(native_id)
         return docker_logs.read(
             self._calls, native_id, tail=tail, since_ns=since_ns, until_ns=until_ns, deadline=deadline

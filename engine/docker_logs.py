@@ -17,11 +17,14 @@ LARGEST_READ = 16 * 1024 * 1024
 MOST_LINES = 500_000
 
 
-def parameters(tail: int, since_ns: int = 0, until_ns: int = 0) -> dict[str, str]:
-    """The query of ``/logs``. ``tail`` always goes along: ``since`` alone reads a log from its very beginning."""
-    if not 0 <= tail <= MOST_LINES or since_ns < 0 or until_ns < 0:
+def parameters(tail: int | None, since_ns: int = 0, until_ns: int = 0) -> dict[str, str]:
+    """The query of ``/logs``. ``tail`` always goes along: ``since`` alone reads a log from its very beginning.
+
+    Engines count the tail first and look at the times then: they never give more than the last ``tail`` lines.
+    """
+    if (tail is not None and not 0 <= tail <= MOST_LINES) or since_ns < 0 or until_ns < 0:
         raise Invalid(f"The number of lines is from 0 to {MOST_LINES}, and times are not negative.")
-    query = {"stdout": "1", "stderr": "1", "timestamps": "1", "tail": str(tail)}
+    query = {"stdout": "1", "stderr": "1", "timestamps": "1", "tail": "all" if tail is None else str(tail)}
     if since_ns:
         query["since"] = since_text(since_ns)
     if until_ns:
@@ -30,7 +33,7 @@ def parameters(tail: int, since_ns: int = 0, until_ns: int = 0) -> dict[str, str
 
 
 def read(
-    calls: Calls, native_id: str, *, tail: int, since_ns: int, until_ns: int, deadline: float
+    calls: Calls, native_id: str, *, tail: int | None, since_ns: int, until_ns: int, deadline: float
 ) -> Iterator[LogLine]:
     """The lines, oldest first. Errors come when the first line is asked for."""
     query = parameters(tail, since_ns, until_ns)
@@ -42,7 +45,7 @@ def read(
         for piece in client.open_stream("GET", f"/containers/{native_id}/logs", query):
             yield parser.feed(piece)
             size += len(piece)
-            if size > LARGEST_READ:
+            if tail is not None and size > LARGEST_READ:
                 return
         yield parser.finish()
 

@@ -197,7 +197,13 @@ class FakeEngine(FakeClones, FakeData, FakeReads):
         self._do("update", work, deadline, writes=True)
 
     def logs(
-        self, native_id: str, *, tail: int = 1000, since_ns: int = 0, until_ns: int = 0, deadline: float = 20
+        self,
+        native_id: str,
+        *,
+        tail: int | None = 1000,
+        since_ns: int = 0,
+        until_ns: int = 0,
+        deadline: float = 20,
     ) -> Iterator[LogLine]:
         names.container_id(native_id)
         parameters(tail, since_ns, until_ns)
@@ -205,7 +211,8 @@ class FakeEngine(FakeClones, FakeData, FakeReads):
         def work() -> list[LogLine]:
             log = self._container(native_id).log
             bound = until_ns or 2**63
-            return [line for line in log[-tail:] if since_ns <= line.ts_ns <= bound] if tail else []
+            last = log if tail is None else log[-tail:] if tail else []
+            return [line for line in last if since_ns <= line.ts_ns <= bound]
 
         def lines() -> Iterator[LogLine]:
             yield from self._do("logs", work, deadline)

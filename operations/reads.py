@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from secrets import token_urlsafe
 from typing import Any
@@ -37,8 +37,8 @@ KEEP = 30
 """Seconds that an answer waits to be fetched."""
 
 
-Look = Callable[[EngineBackend, Any, Mapping[str, Any]], Mapping[str, Any]]
-"""``look(engine, row, params)`` gives JSON."""
+Look = Callable[[EngineBackend, Any, Mapping[str, Any]], Mapping[str, Any] | Iterator[Mapping[str, Any]]]
+"""``look(engine, row, params)`` gives JSON, at once or in pieces (`operations.longreads`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,13 @@ def read(
     Raises `accounts.access.Denied` or Http404 (rights), and `engine.errors.EngineError`: what the engine
     said, ``Unreachable`` where no worker can be asked, ``DeadlineExceeded`` where none answered in time.
     """
+    return unpacked(_fetch(ask(kind, obj, actor=actor, params=params, deadline=deadline), deadline))
+
+
+def ask(
+    kind: str, obj: Any, *, actor: Actor, params: Mapping[str, Any] | None = None, deadline: float = 10
+) -> str:
+    """Asks without waiting, and returns where the answer will lie. Raises as `read` does."""
     known = _readers[kind]
     require(actor, known.permission, _owned(obj))
     reply = key("read", token_urlsafe(16))
@@ -92,7 +99,7 @@ def read(
     except Exception as error:
         log.warning("no worker to ask for %s: %s", kind, error)
         raise errors.Unreachable("Slipway's own queue is away; it is back by itself soon.") from error
-    return _unpacked(_fetch(reply, deadline))
+    return reply
 
 
 def answer(question: str, engine_at: Callable[[str], EngineBackend]) -> None:
@@ -104,9 +111,15 @@ def answer(question: str, engine_at: Callable[[str], EngineBackend]) -> None:
         return
     if time.time() > asked["until"]:
         return
-    body = json.dumps(_answered(asked, engine_at), separators=(",", ":"))
+    found = _answered(asked, engine_at)
+    if isinstance(found.get("answer"), Iterator):
+        from operations import longreads  # it needs this module
+
+        longreads.pour(asked["reply"], found["answer"])
+        return
+    body = json.dumps(found, separators=(",", ":"))
     if len(body) > MOST:
-        body = json.dumps(_error(errors.EngineError("The answer is too large.")))
+        body = json.dumps(problem(errors.EngineError("The answer is too large.")))
     try:
         with client().pipeline() as pipe:
             pipe.lpush(asked["reply"], body)
@@ -130,14 +143,14 @@ def _answered(asked: Mapping[str, Any], engine_at: Callable[[str], EngineBackend
         engine = row if known.target == "engine" else row.engine
         return {"answer": known.look(engine_at(engine.endpoint), row, asked["params"])}
     except Http404 as error:
-        return _error(errors.NotFound(str(error)))
+        return problem(errors.NotFound(str(error)))
     except Denied as error:
         return {"error": {"code": "denied", "message": str(error), "details": {}}}
     except errors.EngineError as error:
-        return _error(error)
+        return problem(error)
     except Exception:
         log.exception("could not read %s", asked["kind"])
-        return _error(errors.EngineError("Slipway made a mistake; its log has the details."))
+        return problem(errors.EngineError("Slipway made a mistake; its log has the details."))
 
 
 def _fetch(reply: str, deadline: float) -> bytes:
@@ -156,7 +169,8 @@ def _fetch(reply: str, deadline: float) -> bytes:
     return body
 
 
-def _unpacked(body: bytes) -> dict[str, Any]:
+def unpacked(body: bytes) -> dict[str, Any]:
+    """An answer as it lay there. Raises what stands in it."""
     found = json.loads(body)
     if "error" not in found:
         answer_: dict[str, Any] = found["answer"]
@@ -167,7 +181,8 @@ def _unpacked(body: bytes) -> dict[str, Any]:
     raise _error_class(error["code"])(error["message"], **error["details"])
 
 
-def _error(error: errors.EngineError) -> dict[str, Any]:
+def problem(error: errors.EngineError) -> dict[str, Any]:
+    """What a caller is told of it."""
     return {"error": {"code": error.code, "message": error.message, "details": error.details}}
 
 

@@ -1,22 +1,30 @@
-// What came over the socket, as lines: numbered, without repetition, with a level, and what makes up one row.
-import { isSpecial, nodes, parse } from './ansi.js'
+// What came over the socket or was asked for, as lines: numbered, without repetition, with a level and a place in time.
+import { isSpecial, parse } from './ansi.js'
+import { Trace } from './traces.js'
 
 const LEVEL = /\b(?:(FATAL|PANIC|CRITICAL|CRIT|EMERG|ALERT|ERROR|ERR|SEVERE)|(WARNING|WARN|WRN)|(INFO|INF|NOTICE)|(DEBUG|DBG|TRACE|TRC))\b/
-const NAMED = /(?:"?(?:level|lvl|severity)"?\s*[=:]\s*"?|\[)(?:(fatal|panic|critical|crit|emerg|alert|error|err)|(warning|warn)|(info|notice)|(debug|trace))\b/i
-const FIRST = /^\W*(?:(error|fatal|panic|traceback|exception|uncaught|unhandled)|(warning|warn))\b[: (]/i
+const NAMED = /(?:"?(?:level|lvl|severity|log\.level|levelname)"?\s*[=:]\s*"?|\[)(?:(fatal|panic|critical|crit|emerg|alert|error|err)|(warning|warn)|(info|information|notice)|(debug|trace|verbose))\b/i
+const NUMBERED = /"level":\s?(?:([56]0)|(40)|(30)|([12]0))\b/
+const FIRST = /^\W*(?:(error|fatal|panic|traceback|exception|uncaught|unhandled|(?:[\w$]+\.)*[A-Z]\w*(?:Error|Exception))|(warning|warn)|(info|notice|log)|(debug))\b[: (]/i
 const LEVELS = ['err', 'wrn', 'inf', 'dbg']
-const KEYS = /([A-Za-z_][\w.-]{0,40}=(?=\S)|"[\w.-]{1,40}":)/
 export const WORDS = { err: 'ERR', wrn: 'WRN', inf: 'INF', dbg: 'DBG' }
+/** Characters of a line that the page keeps; the whole of it is asked for. As the socket cuts. */
+export const LONGEST = 16384
+const CUT = /… \((\d+) more characters\)$/
+const GROUPED = 1000 // milliseconds after an error in which lines count as part of it
 
 /** err, wrn, inf, dbg, or empty where a line does not say. */
 export function levelOf(text) {
-  const head = text.slice(0, 240)
-  for (const pattern of [NAMED, LEVEL, FIRST]) {
+  const head = text.length > 240 ? text.slice(0, 240) : text
+  for (const pattern of [NAMED, NUMBERED, LEVEL, FIRST]) {
     const found = pattern.exec(head)
     if (found) return LEVELS[found.slice(1).findIndex(Boolean)]
   }
   return ''
 }
+
+/** Nanoseconds as text → milliseconds with a fraction: what lines are ordered by. */
+export const moment = ns => Number(ns) / 1e6
 
 /** One container's lines: takes frames, gives items. */
 export class Source {
@@ -29,8 +37,8 @@ export class Source {
     this.seq = 0
     this.marks = {} // stream → {ns, n}: the time of its last line, and how many had exactly that
     this.resuming = null
-    this.styles = {} // stream → the colours that its next line begins with
-    this.before = {} // stream → its last line, for lines that belong to an error before them
+    this.streams = {} // stream → the colours its next line begins with, its last place in time, its trace
+    this.last = 0
     this.state = ''
     this.detail = ''
   }
@@ -49,14 +57,14 @@ export class Source {
       if (stream === 0) { items.push({ ...note(text, this), quiet: false }); continue }
       if (this.resuming && this.had(stream, ns)) { this.resuming.overlap = true; continue }
       if (this.resuming) {
-        if (!this.resuming.overlap && Object.keys(this.resuming.marks).length) items.push(gap(null, this))
+        if (!this.resuming.overlap && Object.keys(this.resuming.marks).length) items.push(gap({ lines: null, cause: 'restart' }, this))
         this.resuming.overlap = true
         delete this.resuming.marks[stream]
         if (!Object.keys(this.resuming.marks).length) this.resuming = null
       }
-      const mark = this.marks[stream]
-      this.marks[stream] = { ns, n: mark?.ns === ns ? mark.n + 1 : 1 }
-      items.push(this.item(ns, stream, text))
+      const mark = this.marks[stream], n = mark?.ns === ns ? mark.n + 1 : 1
+      this.marks[stream] = { ns, n }
+      items.push(this.item(ns, stream, text, n))
     }
     return items
   }
@@ -68,60 +76,82 @@ export class Source {
     return ns === mark.ns && mark.n-- > 0
   }
 
-  item(ns, stream, text) {
-    const style = this.styles[stream], special = style || isSpecial(text)
-    let plain = text
-    if (special) {
-      const parsed = parse(text, style)
-      plain = parsed.runs.map(run => run.text).join('')
-      this.styles[stream] = parsed.style.fg === null && parsed.style.bg === null && !parsed.style.flags ? undefined : parsed.style
-    }
-    const before = this.before[stream], level = levelOf(plain)
-    // A stack trace is indented: it belongs to the error it follows.
-    const cont = !level && /^\s+\S|^Caused by:/.test(plain) && (before?.level === 'err')
-    const line = { text: plain, raw: special ? text : null, style, ms: Number(ns.slice(0, -6)), ns, stream, level: cont ? 'err' : level, cont, source: this, h: 0 }
-    this.before[stream] = line
+  item(ns, stream, text, n) {
+    const was = this.streams[stream] ??= { style: undefined, at: 0, trace: new Trace() }
+    const line = lineOf(this, ns, stream, text, n, was)
+    this.last = Math.max(this.last, line.at)
     return line
+  }
+
+  /** Lines of the past, `[stream, ns, text]` in their order: a reading of its own, beside the one that goes on. */
+  past(rows) {
+    const streams = {}, counted = {}
+    return rows.map(([stream, ns, text]) => {
+      const was = streams[stream] ??= { style: undefined, at: 0, trace: new Trace() }, seen = counted[stream]
+      counted[stream] = { ns, n: seen?.ns === ns ? seen.n + 1 : 1 }
+      return lineOf(this, ns, stream, text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length - LONGEST} more characters)` : text, counted[stream].n, was)
+    })
   }
 }
 
-/** A row that says what is missing. */
-export const gap = (lines, source) => ({ gap: true, source, h: 0, text: lines === null
-  ? 'Lines may be missing here: the log was read anew'
-  : `${lines.toLocaleString('en').replaceAll(',', ' ')} ${lines === 1 ? 'line' : 'lines'} skipped, load` })
+function lineOf(source, ns, stream, text, n, was) {
+  const style = was.style, special = style || isSpecial(text)
+  let plain = text
+  if (special) {
+    const parsed = parse(text, style), next = parsed.style
+    plain = parsed.runs.map(run => run.text).join('')
+    was.style = next.fg === null && next.bg === null && !next.flags ? undefined : next
+  }
+  const ms = Number(ns.slice(0, -6))
+  const line = {
+    text: plain, raw: special ? text : null, style, ms, ns, n, at: moment(ns), stream, level: levelOf(plain), cut: CUT.test(text), head: null,
+    parts: 0, folded: false, open: false, whole: null, source, h: 0, era: 0, round: 0, hit: false, gone: false, gap: false,
+  }
+  const head = was.trace.join(line)
+  if (head) {
+    // A trace without a word of its level is one of an error all the same.
+    if (!head.level) head.level = 'err'
+    line.head = head
+    line.level = head.level
+    head.parts++
+  }
+  // No line stands before one that its stream has written earlier, even where the engine's clock was set back;
+  // and those of one trace stay together, though another container writes in the same millisecond.
+  line.at = Math.max(line.at, was.at)
+  if (head && line.at - head.at < GROUPED) line.at = head.at
+  else was.at = line.at
+  return line
+}
+
+/** The part of a container's log that a permanent address names. */
+export const anchor = item => `#${item.source.id}:${item.ns}:${item.n}`
+export function anchored(hash) {
+  const found = /^#([0-9a-f-]{36}):(\d{1,19}):(\d{1,6})$/.exec(hash)
+  return found && { id: found[1], ns: found[2], n: Number(found[3]) }
+}
+
+const grouped = n => n.toLocaleString('en').replaceAll(',', '\u202f')
+export const many = (n, one, more = `${one}s`) => `${grouped(n)} ${n === 1 ? one : more}`
+const CAUSES = { load: 'faster than it could be sent', rotation: 'the log file was rotated before they were read' }
+
+const mark = (text, source, at, more) => ({ gap: true, quiet: false, text, source, at, ms: NaN, h: 0, era: 0, gone: false, head: null, ...more })
+
+/** A row that says what is missing, and why; at its place in time where that is known. */
+export function gap({ lines, cause, from }, source) {
+  const at = from ? moment(from) : source.last
+  if (cause === 'restart') return mark('Lines may be missing here: the log was read anew', source, at)
+  const who = source.alone ? '' : ` of ${source.name}`, how = typeof lines === 'number' ? many(lines, 'line') : 'Lines'
+  return mark(`${how} skipped${who}: ${CAUSES[cause] ?? cause ?? 'not known why'}`, source, at)
+}
 
 /** A row that says what happened to the container or the connection. */
-export const note = (text, source = null) => ({ gap: true, quiet: true, source, text, h: 0 })
+export const note = (text, source = null) => mark(text, source, source?.last ?? Infinity, { quiet: true })
+
+/** A row between lines that were asked for and those that follow much later; a click asks for more. */
+export const hole = (source, last) => mark(`What ${source.alone ? 'it' : source.name} wrote after this is not in the page`, source, last.at, { quiet: true, hole: last })
 
 const pad = (n, width = 2) => String(n).padStart(width, '0')
 export function clock(ms) {
   const at = new Date(ms)
   return `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}.${pad(at.getMilliseconds(), 3)}`
-}
-
-function element(name, className, ...inside) {
-  const el = document.createElement(name)
-  if (className) el.className = className
-  el.append(...inside)
-  return el
-}
-
-/** Names of values step back, so that the values are read first. */
-function message(text) {
-  // Every second piece is what the pattern has caught.
-  return text.split(KEYS).map((piece, i) => i % 2 ? element('span', 'k', piece) : new Text(piece))
-}
-
-/** The row of an item. */
-export function row(item) {
-  if (item.gap) return element('div', `ln gap${item.quiet ? ' quiet' : ''}`, element('span', 'msg', item.text))
-  const { source, stream, level } = item, err = stream === 2
-  const time = element('time', '', clock(item.ms))
-  time.dateTime = new Date(item.ms).toISOString()
-  const name = source.alone ? (err ? 'stderr' : 'stdout') : source.name
-  const gutter = element('span', 'gut', element('i'), element('b', '', name))
-  const text = item.raw === null ? message(item.text) : nodes(item.raw, item.style)
-  const colour = source.alone ? (err ? 's3' : 's1') : source.colour
-  return element('div', `ln ${level || 'inf'} ${colour}${item.cont ? ' cont' : ''}${err ? ' se' : ''}`,
-    time, gutter, element('span', 'lvl', item.cont ? '' : WORDS[level] ?? ''), element('span', 'msg', ...text))
 }

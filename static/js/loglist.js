@@ -1,7 +1,9 @@
 // A list of any number of lines with a constant number of rows in the page: those in view and a few around them.
 //
-// Rows are as high as one line while nothing wraps; when lines wrap, heights are guessed and then measured, and
-// what the reader looks at stays where it is.
+// Rows are as high as one line while nothing wraps and none is open; otherwise heights are guessed and then measured,
+// and what the reader looks at stays where it is.
+import { Heights } from './heights.js'
+
 const AROUND = 12, END = 24
 
 export class LogList {
@@ -17,67 +19,123 @@ export class LogList {
     this.rows.className = 'rows'
     this.el.replaceChildren(this.rows)
     this.shown = new Map() // item → row
+    this.heights = new Heights()
+    this.known = 0 // of how many items the heights are summed up; -1: none
     this.height = 20
-    this.varying = false
+    this.era = 1 // heights that were measured in another one count no more
+    this.wraps = false
+    this.open = 0 // rows that are higher than one line because the reader has opened them
     this.own = -1
     this.due = 0
     this.el.addEventListener('scroll', () => this.scrolled(), { passive: true })
-    new ResizeObserver(() => this.remeasure()).observe(this.el)
+    new ResizeObserver(() => this.resized()).observe(this.el)
   }
 
-  /** Shows these items instead. */
-  set(items) { this.items = items; this.forget(); this.draw() }
+  get varying() { return this.wraps || this.open > 0 }
 
-  /** Items were added behind, or taken away in front (`gone` of them). */
-  changedBy(gone) {
-    if (gone && !this.following) {
-      const above = this.top(gone, this.before)
-      this.jump(this.el.scrollTop - above)
-    }
+  /** Shows these items instead, with what the reader looks at in its place. */
+  set(items) {
+    const place = this.place()
+    this.items = items
+    this.known = -1
+    this.restore(place)
     this.draw()
   }
 
-  /** Call it before items are taken away: heights of those in front are needed to keep the reader's place. */
-  remember() { this.before = this.varying ? this.items.slice(0, 4000) : null }
+  /** Items were added at the end, and nothing else has changed. */
+  grown() { this.draw() }
+
+  /** Where the reader is: to be asked before items move, and handed to `moved` after. */
+  place() {
+    if (this.following || !this.items.length) return null
+    const index = Math.min(this.items.length - 1, this.at(this.el.scrollTop))
+    return { near: this.items.slice(index, index + 200), index, off: this.el.scrollTop - this.top(index) }
+  }
+
+  /** Items were put in between or taken away. */
+  moved(place) {
+    this.known = -1
+    this.restore(place)
+    this.draw()
+  }
+
+  restore(place) {
+    if (!place) return
+    for (const item of place.near) {
+      const index = this.items.indexOf(item)
+      if (index < 0) continue
+      this.stretch(index, index)
+      this.jump(this.top(index) + (item === place.near[0] ? place.off : 0))
+      return
+    }
+  }
 
   draw() { this.due ||= requestAnimationFrame(() => { this.due = 0; this.paint() }) }
 
   toEnd() { this.following = true; this.changed(true); this.draw() }
 
-  /** Brings an item into the middle of the view. */
+  /** Brings the item at that place into the middle of the view. */
   reveal(index) {
     this.following = false
     this.changed(false)
-    this.jump(Math.max(0, this.top(index) - this.el.clientHeight / 2))
-    this.paint()
     // Heights around it may have been guesses.
-    if (this.varying) { this.jump(Math.max(0, this.top(index) - this.el.clientHeight / 2)); this.paint() }
+    for (let tries = 0; tries < (this.varying ? 3 : 1); tries++) {
+      const to = Math.max(0, this.top(index) - this.el.clientHeight / 2)
+      this.stretch(Math.max(0, index - 1), index)
+      this.jump(to)
+      this.paint()
+    }
   }
+
+  /** The item looks different now: its row is made again. */
+  again(item) {
+    this.shown.get(item)?.remove()
+    this.shown.delete(item)
+    item.era = 0
+    this.known = -1
+    this.draw()
+  }
+
+  /** The list may have become wider or narrower, or a hidden one shown. */
+  resized() { if (this.el.clientWidth !== this.width) this.remeasure(); else this.draw() }
 
   /** Makes every row again: they look different now. */
   remeasure() {
+    const style = getComputedStyle(this.el), phone = matchMedia('(max-width: 720px)').matches, place = this.place()
+    this.width = this.el.clientWidth
     this.forget()
-    const style = getComputedStyle(this.el), phone = matchMedia('(max-width: 720px)').matches
-    this.varying = phone || this.el.classList.contains('wrap')
+    this.wraps = phone || this.el.classList.contains('wrap')
     this.height = phone ? 42 : parseFloat(style.lineHeight) || 20
-    this.columns = Math.max(20, Math.floor((this.el.clientWidth - 320) / (parseFloat(style.fontSize) * 0.6)))
-    for (const item of this.items) item.h = 0
+    this.columns = Math.max(20, Math.floor((this.el.clientWidth - (phone ? 40 : 320)) / (parseFloat(style.fontSize) * 0.6)))
+    this.era++
+    this.known = -1
+    this.restore(place)
     this.draw()
   }
 
   forget() { for (const row of this.shown.values()) row.remove(); this.shown.clear() }
 
-  guess(item) { return this.height * Math.max(1, Math.ceil((item.text?.length ?? 0) / this.columns)) }
+  guess(item) { return this.wraps ? this.height * Math.max(1, Math.ceil(Math.min(2000, item.text.length) / this.columns)) : this.height }
 
-  of(item) { return item.h ||= this.varying ? this.guess(item) : this.height }
+  of(item) {
+    if (item.era !== this.era) { item.era = this.era; item.h = this.guess(item) }
+    return item.h
+  }
+
+  /** Brings the sums up to date. */
+  sums() {
+    const n = this.items.length
+    if (this.known < 0 || this.known > n) this.heights.fill(this.items, item => this.of(item))
+    else for (let i = this.known; i < n; i++) this.heights.push(this.of(this.items[i]))
+    this.known = n
+    return this.heights
+  }
 
   /** How far down the item at this place begins. */
-  top(index, items = null) {
-    if (!this.varying) return index * this.height
-    let sum = 0
-    for (let i = 0, all = items ?? this.items; i < index && i < all.length; i++) sum += this.of(all[i])
-    return sum
-  }
+  top(index) { return this.varying ? this.sums().top(index) : index * this.height }
+
+  /** The place of what is so far down. */
+  at(y) { return this.varying ? this.sums().at(y) : Math.floor(Math.max(0, y) / this.height) }
 
   jump(y) { this.el.scrollTop = y; this.own = this.el.scrollTop }
 
@@ -91,20 +149,13 @@ export class LogList {
   /** First and last place of what is in view, and some around it. */
   range() {
     const view = this.el.clientHeight, from = this.following ? Math.max(0, this.top(this.items.length) - view) : this.el.scrollTop
-    const to = from + view
-    if (!this.varying) return [Math.floor(from / this.height) - AROUND, Math.ceil(to / this.height) + AROUND]
-    let first = -1, y = 0, i = 0
-    for (; i < this.items.length && y <= to; i++) {
-      y += this.of(this.items[i])
-      if (first < 0 && y > from) first = i
-    }
-    return [(first < 0 ? i : first) - AROUND, i + AROUND]
+    return [this.at(from) - AROUND, this.at(from + view) + 1 + AROUND]
   }
 
   paint() {
     for (let tries = 0; tries < 3; tries++) {
       const [a, b] = this.range(), last = Math.min(this.items.length, b), first = Math.max(0, Math.min(a, last))
-      this.place(first, last)
+      this.put(first, last)
       this.stretch(first, last)
       if (!this.varying || !this.measure(first, last)) break
     }
@@ -118,7 +169,7 @@ export class LogList {
     this.rows.style.paddingBottom = `${this.top(this.items.length) - this.top(last)}px`
   }
 
-  place(first, last) {
+  put(first, last) {
     const wanted = this.items.slice(first, last), keep = new Set(wanted)
     for (const [item, row] of this.shown) if (!keep.has(item)) { row.remove(); this.shown.delete(item) }
     let next = this.rows.firstChild
@@ -132,14 +183,16 @@ export class LogList {
   /** True where a guess was wrong; what is above the view must not push it down. */
   measure(first, last) {
     let wrong = false, above = 0
-    const view = this.el.scrollTop
+    const view = this.el.scrollTop, tall = []
+    for (let i = first; i < last; i++) tall.push(this.shown.get(this.items[i]).offsetHeight)
     let y = this.top(first)
     for (let i = first; i < last; i++) {
-      const item = this.items[i], is = this.shown.get(item).offsetHeight, was = this.of(item)
+      const item = this.items[i], is = tall[i - first], was = this.of(item)
       if (is && is !== was) {
         wrong = true
         if (y + was <= view) above += is - was
         item.h = is
+        this.heights.grow(i, is - was)
       }
       y += was
     }

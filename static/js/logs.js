@@ -1,9 +1,32 @@
-// A view of what containers write: the socket, the lines held, what of them is shown, and the search.
+// A view of what containers write: the lines held, in the order of time, what of them is shown, and the search.
+//
+// It holds at most `MOST` lines, and no step of it takes longer than a frame: what looks at all of them goes in slices.
 import { LogList } from './loglist.js'
-import { Source, gap, note, row } from './loglines.js'
+import { Source, gap, hole, many, note } from './loglines.js'
+import { row } from './logrow.js'
+import { LogSocket } from './logsocket.js'
+import { PatternError, pieces, searching } from './pattern.js'
 
-export const MOST = 20000
-const SPARE = 1000, WAITS = [300, 600, 1200, 2500, 5000, 10000], TAIL = 5000
+export const MOST = 100000
+const SPARE = 2000, HELD = 50000, SLICE = 10
+
+/** Puts `more` into `items`, both in the order of `at`. True where all of it stands at the end. */
+function merge(items, more) {
+  const first = more[0].at
+  if (!items.length || items.at(-1).at <= first) { for (const item of more) items.push(item); return true }
+  let low = 0, high = items.length
+  while (low < high) { const middle = (low + high) >> 1; if (items[middle].at <= first) low = middle + 1; else high = middle }
+  const tail = items.splice(low)
+  let i = 0
+  for (const item of more) {
+    while (i < tail.length && tail[i].at <= item.at) items.push(tail[i++])
+    items.push(item)
+  }
+  while (i < tail.length) items.push(tail[i++])
+  return false
+}
+
+const dropped = items => { let n = 0; while (n < items.length && items[n].gone) n++; return n }
 
 export class LogView {
   /** `sources`: `[{id, name}]`. `told(view)` is called when anything beside the lines has changed. */
@@ -12,66 +35,46 @@ export class LogView {
     this.sources = new Map(sources.map(({ id, name }, i) => [id, new Source(id, name, i, sources.length === 1)]))
     this.all = []
     this.held = [] // came while paused
+    this.lost = 0 // of those, how many were too many
     this.fresh = 0 // came behind what the reader looks at
     this.paused = false
     this.off = new Set() // what is not shown: levels, streams, containers
+    this.range = null // from and to, milliseconds: nothing else is shown
     this.counts = { err: 0, wrn: 0, inf: 0, dbg: 0, 1: 0, 2: 0 }
-    this.term = ''
+    this.wanted = null // what is searched for
+    this.mode = 'mark' // matches are marked; 'only' they are shown, or everything but them ('not')
+    this.wrong = '' // what is wrong with the pattern
+    this.round = 0
     this.hits = []
-    this.hit = -1
-    this.connected = false
-    this.gone = false
-    this.lastWord = Date.now()
-    this.failures = 0
+    this.hit = null
+    this.at = null // the line that an address or the reader has picked
+    this.job = null
+    this.late = []
     this.list = new LogList(scroller, row, following => { if (following) this.fresh = 0; this.tell() }, rows => this.mark(rows))
     this.list.remeasure()
-    this.connect()
-    addEventListener('online', () => this.again(0))
-    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.again(0) })
+    this.line = new LogSocket([...this.sources.values()], {
+      frame: frame => this.take(frame), change: () => this.tell(), over: words => this.add([note(words)]),
+    })
   }
 
-  // The socket
-
-  connect() {
-    const query = new URLSearchParams([...this.sources.keys()].map(id => ['container', id])), cursors = [...this.sources.values()].map(s => s.cursor)
-    cursors.filter(Boolean).forEach(cursor => query.append('after', cursor))
-    query.append('tail', TAIL)
-    const it = this.socket = new WebSocket(`${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/ws/logs/?${query}`)
-    it.onopen = () => { if (it === this.socket) { this.connected = true; this.failures = 0; this.lastWord = Date.now(); this.tell() } }
-    it.onmessage = event => { if (it === this.socket) { this.lastWord = Date.now(); this.take(JSON.parse(event.data)) } }
-    it.onclose = event => { if (it === this.socket) this.lost(event.code) }
-  }
-
-  lost(code) {
-    this.socket = null
-    this.connected = false
-    if (code === 4401 || code === 4408) { location.reload(); return }
-    this.gone = code === 4404 || code === 4410 || code === 4403
-    if (this.gone) { this.add([note('The container was removed: this is what it said.')]); this.tell(); return }
-    const wait = code === 4429 ? 30000 : WAITS[Math.min(this.failures++, WAITS.length - 1)]
-    this.again(wait * (0.7 + Math.random() * 0.6))
-    this.tell()
-  }
-
-  again(wait) {
-    clearTimeout(this.timer)
-    if (!this.socket && !this.gone) this.timer = setTimeout(() => { if (!this.socket) this.connect() }, wait)
-  }
+  get connected() { return this.line.connected }
+  get gone() { return this.line.over }
+  get alone() { return this.sources.size === 1 }
 
   take(frame) {
     const source = this.sources.get(frame.container)
     if (!source) return
     if (frame.type === 'lines') this.add(source.take(frame))
     else if (frame.type === 'gap' && frame.cause === 'restart') source.restarted()
-    else if (frame.type === 'gap') this.add([gap(frame.lines, source)])
+    else if (frame.type === 'gap') this.add([gap(frame, source)])
     else if (frame.type === 'state') this.state(source, frame)
-    else if (frame.type === 'error') this.add([note(`${source.name}: ${frame.detail}`, source)])
+    else if (frame.type === 'error') { source.state = 'gone'; this.add([note(`${source.name}: ${frame.detail ?? 'it can be read no longer'}`, source)]) }
   }
 
   state(source, { state, detail }) {
     const before = source.state
     source.state = state
-    source.detail = detail
+    source.detail = detail ?? ''
     if (state === 'ended' && before && before !== 'ended') this.add([note(detail || `${source.name} has ended`, source)])
     if (state === 'following' && before === 'ended') this.add([note(`${source.name} was started again`, source)])
     this.tell()
@@ -82,24 +85,37 @@ export class LogView {
   add(items) {
     if (!items.length) return
     if (this.paused) {
-      this.held.push(...items)
-      if (this.held.length > MOST + SPARE) this.held.splice(0, this.held.length - MOST)
+      for (const item of items) this.held.push(item)
+      const over = this.held.length - HELD
+      if (over > SPARE) { this.held.splice(0, over); this.lost += over }
       this.tell()
-      return
-    }
-    const before = this.list.items.length
-    for (const item of items) {
-      item.low = null
-      this.count(item, 1)
-      this.all.push(item)
-      if (!this.shows(item)) continue
-      this.list.items.push(item)
-      if (this.term && this.matches(item)) this.hits.push(item)
-    }
+    } else this.put(items, true)
+  }
+
+  /** Takes lines in at their place in time; `fresh` ones are news to the reader. */
+  put(items, fresh) {
+    const end = this.all.at(-1)?.at ?? Date.now()
+    for (const item of items) { if (item.at === Infinity) item.at = end; this.count(item, 1) }
+    items.sort((a, b) => a.at - b.at)
+    merge(this.all, items)
     if (this.list.following && this.selecting()) this.list.following = false
-    if (!this.list.following) this.fresh += this.list.items.length - before
-    this.list.changedBy(this.all.length > MOST + SPARE ? this.dropOldest() : 0)
+    if (this.job) for (const item of items) this.late.push(item)
+    else {
+      const shown = this.show(items)
+      if (fresh && !this.list.following) this.fresh += shown
+    }
+    if (this.all.length > MOST + SPARE) this.drop(this.all.length - MOST)
     this.tell()
+  }
+
+  show(items) {
+    const shown = items.filter(item => this.shows(item))
+    if (!shown.length) return 0
+    const { list } = this, first = shown[0].at, place = list.items.at(-1)?.at > first ? list.place() : null
+    if (merge(list.items, shown)) list.grown(); else list.moved(place)
+    const hits = this.wanted && this.mode !== 'not' ? shown.filter(item => this.finds(item)) : []
+    if (hits.length) merge(this.hits, hits)
+    return shown.length
   }
 
   /** Somebody marks text in it: the text must not run away. */
@@ -108,91 +124,216 @@ export class LogView {
     return selection && !selection.isCollapsed && this.list.el.contains(selection.anchorNode)
   }
 
-  dropOldest() {
-    const gone = new Set(this.all.splice(0, this.all.length - MOST)), items = this.list.items
-    for (const item of gone) this.count(item, -1)
-    this.list.remember()
-    let shown = 0
-    while (shown < items.length && gone.has(items[shown])) shown++
-    items.splice(0, shown)
-    const hit = this.hits[this.hit]
-    this.hits = this.hits.filter(item => !gone.has(item))
-    this.hit = this.hits.indexOf(hit)
-    return shown
+  /** The oldest go: it is a window on a stream. */
+  drop(n) {
+    const { list } = this, gone = this.all.splice(0, n)
+    for (const item of gone) { item.gone = true; this.count(item, -1) }
+    const shown = dropped(list.items)
+    if (shown) { const place = list.place(); list.items.splice(0, shown); list.moved(place) }
+    this.hits.splice(0, dropped(this.hits))
+    if (this.hit?.gone) this.hit = null
   }
 
   count(item, by) {
     if (item.gap) return
-    this.counts[item.level || 'inf'] += by
+    // An error may be known as one by the trace that follows it.
+    if (by > 0 && item.head?.as && item.head.as !== item.head.level && !item.head.gone) { this.count(item.head, -1); this.count(item.head, 1); this.list.again(item.head) }
+    if (by > 0) item.as = item.level || 'inf'
+    this.counts[item.as] += by
     this.counts[item.stream] += by
   }
 
   shows(item) {
+    if (item.source && this.off.has(item.source.id)) return false
+    if (this.range && !(item.at >= this.range[0] && item.at <= this.range[1])) return false
     if (item.gap) return true
-    return !this.off.has(item.level || 'inf') && !this.off.has(String(item.stream)) && !this.off.has(item.source.id)
+    if (this.off.has(item.level || 'inf') || this.off.has(item.stream === 2 ? '2' : '1') || item.head?.folded) return false
+    return !this.wanted || this.mode === 'mark' || this.finds(item) === (this.mode === 'only')
   }
+
+  finds(item) {
+    if (item.gap || !this.wanted) return false
+    if (item.round !== this.round) { item.round = this.round; item.hit = this.wanted.test(item.text) }
+    return item.hit
+  }
+
+  /** Looks at every line anew, a slice at a time, and shows what is to be shown. */
+  apply(done = null) {
+    this.job = { at: 0, all: this.all.slice(), items: [], hits: [], done }
+    this.late = []
+    this.work(this.job)
+  }
+
+  work(job) {
+    if (job !== this.job) return
+    const until = performance.now() + SLICE, { all } = job, hits = this.wanted && this.mode !== 'not'
+    while (job.at < all.length) {
+      const item = all[job.at++]
+      if (!item.gone && this.shows(item)) {
+        job.items.push(item)
+        if (hits && this.finds(item)) job.hits.push(item)
+      }
+      if (job.at % 16 === 0 && performance.now() > until) { this.tell(); setTimeout(() => this.work(job)); return }
+    }
+    this.job = null
+    job.items.splice(0, dropped(job.items))
+    job.hits.splice(0, dropped(job.hits))
+    this.hits = job.hits
+    this.list.set(job.items)
+    this.show(this.late.filter(item => !item.gone))
+    this.late = []
+    job.done?.()
+    this.tell()
+  }
+
+  /** How much of the search is done, from 0 to 1. */
+  get progress() { return this.job ? this.job.at / (this.job.all.length || 1) : 1 }
 
   /** Shows or hides a level, a stream or a container. */
   toggle(name) {
     if (!this.off.delete(name)) this.off.add(name)
-    this.list.set(this.all.filter(item => this.shows(item)))
-    this.search(this.term)
+    this.apply()
+  }
+
+  within(range) { this.range = range; this.apply() }
+
+  fold(item, folded = !item.folded) {
+    item.folded = folded
+    this.list.again(item)
+    this.apply()
+  }
+
+  foldAll(folded) {
+    for (const item of this.all) if (item.parts) { item.folded = folded; if (this.list.shown.has(item)) this.list.again(item) }
+    this.apply()
+  }
+
+  /** Opens or closes a line: then it is as high as what it holds. */
+  turn(item, open = !item.open) {
+    if (item.open !== open) this.list.open += open ? 1 : -1
+    item.open = open
+    this.list.again(item)
   }
 
   pause(paused = !this.paused) {
     this.paused = paused
-    if (!paused) { const held = this.held; this.held = []; this.add(held); this.list.toEnd() }
+    if (!paused) {
+      const { held, lost } = this
+      this.held = []
+      this.lost = 0
+      if (lost) this.put([{ ...note(`${many(lost, 'line')} skipped: more came while paused than the page keeps`), at: held[0].at, quiet: false }], false)
+      if (held.length) this.put(held, true)
+      this.list.toEnd()
+    }
     this.tell()
   }
 
   toEnd() { if (this.paused) this.pause(false); this.fresh = 0; this.list.toEnd(); this.tell() }
 
-  /** What is shown, as text. */
-  text() {
-    return this.list.items.map(item => item.gap ? `--- ${item.text} ---` : `${new Date(item.ms).toISOString()} ${item.text}`).join('\n') + '\n'
+  /** Takes in lines of the past, `[stream, ns, text]`, and says where something is left out between them and others. */
+  past(source, rows) {
+    if (!rows.length) return []
+    const key = item => `${item.stream}:${item.ns}:${item.n}`, items = source.past(rows)
+    const from = items[0].at, to = items.at(-1).at, mine = this.all.filter(item => item.source === source && !item.gap)
+    const had = new Set(mine.filter(item => item.at >= from - 1 && item.at <= to + 1).map(key)), fresh = items.filter(item => !had.has(key(item)))
+    const before = mine.findLast(item => item.at < from), after = mine.some(item => item.at > to)
+    if (fresh.length && this.all.length + fresh.length > MOST) this.drop(MOST / 2)
+    if (fresh.length) this.put(fresh, false)
+    const holes = []
+    if (before && !before.gone && !had.has(key(items[0]))) holes.push(hole(source, before))
+    if (after && !had.has(key(items.at(-1)))) holes.push(hole(source, items.at(-1)))
+    if (holes.length) this.put(holes, false)
+    return items.map(item => had.has(key(item)) ? mine.find(one => key(one) === key(item)) : item)
+  }
+
+  /** Takes one row away. */
+  remove(item) {
+    item.gone = true
+    for (const items of [this.all, this.list.items]) {
+      const at = items.indexOf(item), place = items === this.list.items && at >= 0 ? this.list.place() : null
+      if (at >= 0) items.splice(at, 1)
+      if (items === this.list.items && at >= 0) this.list.moved(place)
+    }
+  }
+
+  /** Brings a line into view and marks it. False where it is not shown. */
+  goTo(item) {
+    const index = this.list.items.indexOf(item)
+    if (index < 0) return false
+    this.at = item
+    this.list.reveal(index)
+    this.tell()
+    return true
+  }
+
+  /** Lines as text, as they are copied and downloaded. */
+  text(items = this.list.items) {
+    return items.map(item => item.gap ? `--- ${item.text} ---\n` : `${new Date(item.ms).toISOString()} ${this.alone ? '' : `${item.source.name} `}${item.text}\n`).join('')
   }
 
   tell() { this.due ||= requestAnimationFrame(() => { this.due = 0; this.told(this) }) }
 
   // The search
 
-  matches(item) { return !item.gap && (item.low ??= item.text.toLowerCase()).includes(this.term) }
-
-  search(term) {
-    this.term = term.toLowerCase()
-    this.hits = this.term ? this.list.items.filter(item => this.matches(item)) : []
-    this.hit = -1
-    this.list.el.classList.toggle('searching', Boolean(this.term))
-    if (this.hits.length) this.step(-1, this.hits.length)
-    else { this.list.draw(); this.tell() }
+  /** `options`: regex, cased, whole. */
+  search(source, options = {}) {
+    this.wrong = ''
+    try { this.wanted = searching(source, options) } catch (error) {
+      if (!(error instanceof PatternError)) throw error
+      this.wanted = null
+      this.wrong = error.message
+    }
+    this.round++
+    this.hit = null
+    this.list.el.classList.toggle('searching', Boolean(this.wanted) && this.mode === 'mark')
+    this.apply(() => { if (this.hits.length && this.mode === 'mark') this.step(-1) })
   }
 
-  /** Goes to the next match (1) or the one before (-1), from the last one at first. */
-  step(by, from = this.hit) {
+  as(mode) {
+    this.mode = mode
+    this.list.el.classList.toggle('searching', Boolean(this.wanted) && mode === 'mark')
+    this.apply()
+  }
+
+  /** Goes to the next match (1) or the one before (-1), to the last one at first. */
+  step(by) {
     if (!this.hits.length) return
-    this.hit = (from + by + this.hits.length) % this.hits.length
-    this.list.reveal(this.list.items.indexOf(this.hits[this.hit]))
+    const at = this.hit ? this.hits.indexOf(this.hit) : by < 0 ? 0 : -1
+    this.hit = this.hits[(at + by + this.hits.length) % this.hits.length]
+    this.at = null
+    const index = this.list.items.indexOf(this.hit)
+    if (index >= 0) this.list.reveal(index)
     this.tell()
   }
 
   /** Paints the matches in view through the Highlight API: the rows' nodes stay as they are. */
   mark(rows) {
-    const ranges = []
+    const ranges = [], wanted = this.mode === 'not' ? null : this.wanted
     for (const [item, el] of rows) {
-      const hit = Boolean(this.term) && this.matches(item)
+      const hit = Boolean(wanted) && this.finds(item)
       el.classList.toggle('hit', hit)
-      el.classList.toggle('at', hit && item === this.hits[this.hit])
-      if (!hit) continue
-      const walker = document.createTreeWalker(el.lastChild, NodeFilter.SHOW_TEXT)
-      for (let node; (node = walker.nextNode());) {
-        for (let at = -1, low = node.data.toLowerCase(); (at = low.indexOf(this.term, at + 1)) >= 0;) {
-          const range = new Range()
-          range.setStart(node, at)
-          range.setEnd(node, Math.min(node.length, at + this.term.length))
-          ranges.push(range)
-        }
-      }
+      el.classList.toggle('at', item === (this.at ?? this.hit))
+      if (hit) rangesIn(el.querySelector('.msg'), pieces(wanted, item.text.slice(0, 4000)), ranges)
     }
     if (ranges.length) CSS.highlights?.set('hit', new Highlight(...ranges)); else CSS.highlights?.delete('hit')
+  }
+}
+
+/** Pieces of a text, as ranges of the nodes that show it. */
+function rangesIn(el, found, ranges) {
+  const walker = document.createTreeWalker(el, NodeFilter.SHOW_TEXT)
+  let start = 0, node = walker.nextNode()
+  const point = at => {
+    while (node && start + node.length < at) { start += node.length; node = walker.nextNode() }
+    return node && at - start
+  }
+  for (const [from, to] of found) {
+    const range = new Range(), a = point(from)
+    if (a === null) return
+    range.setStart(node, a)
+    const b = point(to)
+    if (b === null) return
+    range.setEnd(node, b)
+    ranges.push(range)
   }
 }

@@ -10,11 +10,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import docker
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.visitor import Visitor
-from tests.machine import PASSWORD, LiveApp
+from tests.machine import PASSWORD, LiveApp, wait_for
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Its own sandbox does not work for root; the rest keeps it from talking to anybody but us.
@@ -70,3 +71,50 @@ def signed_in(chromium: Browser, live_app: LiveApp) -> Any:
     state = context.storage_state()
     context.close()
     return state
+
+
+@pytest.fixture
+def id_of(live_app: LiveApp) -> Callable[[str], str]:
+    """``id_of(name)``: under which id Slipway knows a container, once it does."""
+    token = live_app.token("admin", "read")
+
+    def find(name: str) -> str:
+        def row() -> Any:
+            _, found = live_app.api(token, "GET", f"/api/v1/containers/?name={name}")
+            return found["results"][0]["id"] if found["results"] else None
+
+        return str(wait_for(row, 10, f"{name} did not show up"))
+
+    return find
+
+
+@pytest.fixture
+def writes(docker_client: docker.DockerClient, busybox: str) -> Callable[..., None]:
+    """``writes(name, command)``: runs it elsewhere, as a container of that name."""
+
+    def make(name: str, command: str, **options: Any) -> None:
+        docker_client.containers.run(
+            busybox, ["sh", "-c", command], name=name, detach=True, network_mode="none", **options
+        )
+
+    return make
+
+
+@pytest.fixture
+def logs_of(
+    live_app: LiveApp,
+    visit: Callable[..., Visitor],
+    signed_in: Any,
+    writes: Callable[..., None],
+    id_of: Callable[[str], str],
+) -> Callable[..., Visitor]:
+    """``logs_of(name, command)``: runs it elsewhere and opens the page of its logs."""
+
+    def make(name: str, command: str, **options: Any) -> Visitor:
+        writes(name, command)
+        id_ = id_of(name)
+        visitor = visit(live_app, storage_state=signed_in, **options)
+        visitor.go(f"/containers/{id_}/logs/")
+        return visitor
+
+    return make

@@ -3,74 +3,18 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import docker
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests import machine
+from tests.browser.logs import COUNTER, number, shown, state, until
 from tests.browser.visitor import Visitor
 from tests.processes import killed
 
 ANSI = machine.ROOT / "static/js/ansi.js"
-COUNTER = "trap 'exit 0' TERM; n=0; while :; do n=$((n+1)); echo \"INFO line $n\"; {} sleep {}; done"
-
-
-@pytest.fixture
-def logs_of(
-    live_app: machine.LiveApp,
-    visit: Callable[..., Visitor],
-    signed_in: Any,
-    docker_client: docker.DockerClient,
-    busybox: str,
-) -> Callable[..., Visitor]:
-    """``logs_of(name, command)``: runs it elsewhere and opens the page of its logs."""
-    token = live_app.token("admin", "read")
-
-    def row(name: str) -> str | None:
-        _, found = live_app.api(token, "GET", f"/api/v1/containers/?name={name}")
-        return found["results"][0]["id"] if found["results"] else None
-
-    def make(name: str, command: str, **options: Any) -> Visitor:
-        docker_client.containers.run(
-            busybox, ["sh", "-c", command], name=name, detach=True, network_mode="none"
-        )
-        id_ = machine.wait_for(lambda: row(name), 10, f"{name} did not show up")
-        visitor = visit(live_app, storage_state=signed_in, **options)
-        visitor.go(f"/containers/{id_}/logs/")
-        return visitor
-
-    return make
-
-
-def state(page: Page, wanted: str) -> None:
-    page.locator(f'[data-log-state="{wanted}"]').wait_for(timeout=15_000)
-
-
-def last(page: Page) -> str:
-    return page.evaluate("[...document.querySelectorAll('#log .msg')].at(-1)?.textContent ?? ''")
-
-
-def number(page: Page) -> int:
-    found = re.search(r"line (\d+)", last(page))
-    return int(found[1]) if found else 0
-
-
-def shown(page: Page) -> list[str]:
-    return page.evaluate(
-        "[...document.querySelectorAll('#log .ln')].map(el => el.querySelector('.msg').textContent)"
-    )
-
-
-def until(page: Page, look: Callable[[], Any], seconds: float = 10) -> Any:
-    began = time.monotonic()
-    while not (found := look()):
-        assert time.monotonic() - began < seconds, page.inner_text("main")[-1500:]
-        page.wait_for_timeout(50)
-    return found
 
 
 def test_lines_come_live_and_the_page_stays_small(logs_of: Callable[..., Visitor]) -> None:
@@ -204,6 +148,7 @@ def test_a_web_process_that_dies_costs_no_line(
     before = number(page)
     until(page, lambda: number(page) > before + 10)
     page.evaluate("navigator.clipboard.writeText = text => { window.copied = text }")
+    page.click(".log-do")
     page.click("[data-copy-log]")
     numbers = [int(found) for found in re.findall(r"line (\d+)", page.evaluate("window.copied"))]
     assert numbers == list(range(1, len(numbers) + 1))

@@ -44,6 +44,10 @@ function list() {
     const ids = new URLSearchParams(boxes().filter(box => box.checked).map(box => ['ids', box.value]))
     openFrom(`${$('#bulk').getAttribute('action')}?action=remove&${ids}`)
   })
+  onClick('[data-bulk-logs]', button => {
+    const chosen = boxes().filter(box => box.checked), one = chosen.length === 1 && chosen[0].closest('tr')
+    location.assign(one ? `${page(one)}logs/` : `${button.dataset.bulkLogs}?${new URLSearchParams(chosen.map(box => ['container', box.value]))}`)
+  })
   document.addEventListener('slipway:toast', event => { if (event.detail.tone !== 'bad') clear() })
 
   // The row at hand: one strip for all, in the cell of the owner

@@ -1,27 +1,39 @@
-// The page of logs: its buttons and keys, and what it says about itself.
+// The page of logs: its buttons and keys, its address, and what it says about itself.
 import { $, $$, onClick } from '../dom.js'
-import { draw } from '../histogram.js'
-import { LogView } from '../logs.js'
+import { Histogram, short } from '../histogram.js'
+import { around, before, whole } from '../logengine.js'
+import { Found } from '../logfound.js'
+import { anchor, anchored, clock, many } from '../loglines.js'
+import { LogView, MOST } from '../logs.js'
 import { toast } from '../toasts.js'
 
-const box = $('#log')
+const box = $('#log'), EARLIER = 1000, CONTEXT = 300
 
 function start() {
   const live = $('[data-log-state]'), words = $('[data-log-text]'), jump = $('[data-jump]'), spoken = $('[data-log-spoken]')
-  const q = $('input[name=q]'), hits = $('[data-hits]'), steps = $('[data-steps]'), figure = $('[data-histogram]'), empty = $('[data-log-empty]')
-  const many = (n, one) => `${n.toLocaleString('en').replaceAll(',', ' ')} ${one}${n === 1 ? '' : 's'}`
-  let at = null, drawn = 0, told = 0
+  const q = $('input[name=q]'), hits = $('[data-hits]'), steps = $('[data-steps]'), modes = $('[data-modes]'), wrong = $('[data-log-wrong]')
+  const empty = $('[data-log-empty]'), nothing = $('[data-log-nothing]'), figure = $('[data-histogram]'), rangeBox = $('[data-range]')
+  const chips = $$('[data-source]')
+  chips.forEach((chip, i) => chip.classList.add(`s${i % 6 + 1}`))
+  const sources = chips.length ? chips.map(chip => ({ id: chip.dataset.source, name: chip.dataset.name })) : [{ id: box.dataset.container, name: box.dataset.name }]
+  const options = { cased: false, whole: false, regex: false }
+  let drawn = 0, told = 0, busy = false, ended = false
 
-  const view = new LogView(box, [{ id: box.dataset.container, name: box.dataset.name }], show)
+  const view = new LogView(box, sources, show)
+  const histogram = new Histogram(figure, ms => {
+    const index = view.list.items.findIndex(item => item.at >= ms)
+    if (index >= 0) view.list.reveal(index)
+  }, (from, to) => within([from, to]))
 
   function state() {
-    const sources = [...view.sources.values()], away = sources.find(s => s.state === 'unreachable')
+    const all = [...view.sources.values()], away = all.find(s => s.state === 'unreachable')
     if (view.gone) return ['ended', 'Removed']
-    if (!view.connected) return Date.now() - view.lastWord > 1500 ? ['reconnecting', `Reconnecting, last seen ${Math.round((Date.now() - view.lastWord) / 1000)} s ago`] : null
+    if (!view.connected) { const last = view.line.lastWord; return Date.now() - last > 1500 ? ['reconnecting', `Reconnecting, last seen ${Math.round((Date.now() - last) / 1000)} s ago`] : null }
     if (away) return ['unreachable', away.detail || 'Unreachable']
+    if (busy) return ['reading', 'Reading the log']
     if (view.paused) return ['paused', 'Paused']
-    if (sources.every(s => s.state === 'ended')) return ['ended', 'Ended']
-    return sources.some(s => s.state) ? ['live', view.list.following ? 'Following' : 'Not following'] : ['connecting', 'Connecting']
+    if (all.every(s => s.state === 'ended' || s.state === 'gone')) return ['ended', 'Ended']
+    return all.some(s => s.state) ? ['live', view.list.following ? 'Following' : 'Not following'] : ['connecting', 'Connecting']
   }
 
   function show() {
@@ -31,33 +43,87 @@ function start() {
       live.title = now[1]
       if (words.textContent !== now[1]) words.textContent = now[1]
     }
-    const fresh = view.paused ? view.held.length : view.fresh
+    const fresh = view.paused ? view.held.length + view.lost : view.fresh
     jump.hidden = !fresh || (view.list.following && !view.paused)
     $('span', jump).textContent = many(fresh, 'new line')
     if (!jump.hidden && Date.now() - told > 5000) { told = Date.now(); spoken.textContent = many(fresh, 'new line') }
-    $$('[data-count]').forEach(el => { el.textContent = view.counts[el.dataset.count].toLocaleString('en').replaceAll(',', ' ') })
+    $$('[data-count]').forEach(el => { el.textContent = many(view.counts[el.dataset.count], '', '').trim() })
     const pause = $('[data-pause]')
     pause.setAttribute('aria-pressed', view.paused)
     $('span', pause).textContent = view.paused ? 'Resume' : 'Pause'
-    hits.textContent = !view.term ? '' : view.hits.length ? `${view.hit + 1} of ${view.hits.length}` : 'None'
-    steps.hidden = !view.hits.length
+    found()
     empty.hidden = view.all.length > 0 || !now || now[0] === 'connecting'
-    if (Date.now() - drawn > 1000) histogram()
+    nothing.hidden = !view.all.length || view.list.items.length > 0 || view.progress < 1
+    if (Date.now() - drawn > 1000) draw()
   }
 
-  function histogram() {
+  function found() {
+    const { wanted, job } = view, at = view.hit ? view.hits.indexOf(view.hit) + 1 : 0
+    hits.textContent = job && wanted && view.progress < 1 ? `${Math.floor(view.progress * 100)} %` : !wanted ? ''
+      : view.mode === 'not' ? '' : view.hits.length ? view.mode === 'mark' ? `${at || '–'} of ${many(view.hits.length, '', '').trim()}` : many(view.hits.length, '', '').trim() : 'None'
+    steps.hidden = !view.hits.length || !wanted
+    modes.hidden = !wanted
+    wrong.hidden = !view.wrong
+    wrong.textContent = view.wrong
+    $('[data-search-field]').classList.toggle('err', Boolean(view.wrong))
+  }
+
+  function draw() {
     drawn = Date.now()
-    at = draw(figure, view.all)
+    histogram.draw(view.all, view.range)
   }
 
-  setInterval(() => { if (!document.hidden) { show(); histogram() } }, 2000)
+  setInterval(() => { if (!document.hidden) { show(); draw() } }, 2000)
+
+  // The address carries what is looked at
+
+  function address() {
+    const now = new URLSearchParams(location.search), put = (name, value) => { if (value) now.set(name, value); else now.delete(name) }
+    put('q', q.value)
+    for (const name of Object.keys(options)) put(name, options[name] ? '1' : '')
+    put('show', view.mode === 'mark' ? '' : view.mode)
+    put('off', [...view.off].filter(name => name.length < 4).join(','))
+    put('hide', [...view.off].filter(name => name.length > 4).join(','))
+    history.replaceState(history.state, '', `${location.pathname}${now.size ? `?${now}` : ''}${location.hash}`)
+  }
+
+  function fromAddress() {
+    const now = new URLSearchParams(location.search)
+    q.value = now.get('q') ?? ''
+    for (const name of Object.keys(options)) options[name] = now.get(name) === '1'
+    if (['only', 'not'].includes(now.get('show'))) view.mode = now.get('show')
+    for (const name of [...(now.get('off') ?? '').split(','), ...(now.get('hide') ?? '').split(',')]) if ($(`[data-off="${CSS.escape(name)}"]`)) view.off.add(name)
+    pressed()
+    if (q.value) search(); else if (view.off.size) view.apply()
+    if (anchored(location.hash)) link()
+  }
+
+  function pressed() {
+    $$('[data-off]').forEach(el => el.setAttribute('aria-pressed', !view.off.has(el.dataset.off)))
+    $$('[data-option]').forEach(el => el.setAttribute('aria-pressed', options[el.dataset.option]))
+    $$('[data-mode]').forEach(el => el.setAttribute('aria-pressed', view.mode === el.dataset.mode))
+  }
+
+  /** What is asked for: `/regex/` in the field is a pattern too. */
+  function asked() {
+    const text = q.value.trim(), slashes = /^\/(.+)\/(i?)$/.exec(text)
+    return slashes ? [slashes[1], { ...options, regex: true }] : [text, options]
+  }
+  function search() { view.search(...asked()); address() }
+  function within(range) {
+    view.within(range)
+    rangeBox.hidden = !range
+    if (range) $('[data-range-text]').textContent = `${short(range[0])} – ${short(range[1])}`
+    draw()
+  }
 
   // Buttons
 
-  onClick('[data-off]', button => {
-    view.toggle(button.dataset.off)
-    button.setAttribute('aria-pressed', !view.off.has(button.dataset.off))
-  })
+  onClick('[data-off]', button => { view.toggle(button.dataset.off); pressed(); address() })
+  onClick('[data-option]', button => { options[button.dataset.option] = !options[button.dataset.option]; pressed(); search(); q.focus() })
+  onClick('[data-mode]', button => { view.as(button.dataset.mode); pressed(); address() })
+  onClick('[data-show-all]', () => { view.off.clear(); q.value = ''; view.mode = 'mark'; within(null); pressed(); search() })
+  onClick('[data-range-off]', () => within(null))
   const toggles = { times: 't', wrap: 'w' }
   const toggle = (name, on) => {
     box.classList.toggle(name, on)
@@ -73,23 +139,114 @@ function start() {
   onClick('[data-pause]', () => view.pause())
   onClick('[data-jump]', () => view.toEnd())
   onClick('[data-step]', button => view.step(Number(button.dataset.step)))
-  onClick('[data-copy-log]', async () => {
-    try { await navigator.clipboard.writeText(view.text()); toast(`Copied ${many(view.list.items.length, 'line')}`) } catch { toast('The browser does not let this page copy', 'bad') }
+  const closeMenu = () => $('#log-do').hidePopover()
+  const copy = async (text, said) => { try { await navigator.clipboard.writeText(text); toast(said) } catch { toast('The browser does not let this page copy', 'bad') } }
+  onClick('[data-copy-log]', () => { closeMenu(); copy(view.text(), `Copied ${many(view.list.items.length, 'line')}`) })
+  onClick('[data-download-shown]', () => {
+    closeMenu()
+    const link = document.createElement('a')
+    link.href = URL.createObjectURL(new Blob([view.text()], { type: 'text/plain' }))
+    link.download = `${sources.length === 1 ? sources[0].name : 'logs'}-shown.log`
+    link.click()
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000)
   })
-  figure.addEventListener('click', event => {
-    const svg = $('svg', figure).getBoundingClientRect()
-    if (!at || event.clientY > svg.bottom) return
-    const ms = at((event.clientX - svg.left) / svg.width), index = view.list.items.findIndex(item => item.ms >= ms)
-    if (index >= 0) view.list.reveal(index)
+  onClick('[data-fold-all]', button => {
+    const folded = button.getAttribute('aria-pressed') !== 'true'
+    button.setAttribute('aria-pressed', folded)
+    closeMenu()
+    view.foldAll(folded)
   })
+  onClick('[data-search-all]', closeMenu)
+  const finder = new Found(view, () => { const [text, how] = asked(); return text && !view.wrong ? { q: text, ...Object.fromEntries(Object.entries(how).filter(([, on]) => on).map(([name]) => [name, '1'])) } : null },
+    (source, [stream, ns]) => context(source, ns, item => item.ns === ns && item.stream === stream))
+
+  // Lines and what hangs on them
+
+  const itemAt = el => { const row = el.closest('.ln'); for (const [item, shown] of view.list.shown) if (shown === row) return item; return null }
+  box.addEventListener('click', async event => {
+    const what = event.target.closest('[data-line]'), item = itemAt(event.target)
+    if (!item) return
+    if (what?.dataset.line === 'fold') view.fold(item)
+    else if (what?.dataset.line === 'open') view.turn(item)
+    else if (what?.dataset.line === 'more') { view.remove(item); await context(item.source, item.hole.ns, null) }
+    else if (what?.dataset.line === 'whole') {
+      try { item.whole = await whole(item) ?? item.text; view.turn(item, true); view.list.again(item) } catch (error) { toast(error.message, 'bad') }
+    } else if (event.target.closest('time') && !item.gap) { view.at = item; history.replaceState(history.state, '', anchor(item)); view.list.draw(); copy(location.href, 'Copied a link to this line') }
+  })
+  // What is copied is lines: without gutters, and as long as they are.
+  box.addEventListener('copy', event => {
+    const selection = getSelection(), rows = [...view.list.shown].filter(([, row]) => selection.containsNode(row, true))
+    if (rows.length < 2) return
+    event.preventDefault()
+    rows.sort(([, a], [, b]) => a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1)
+    event.clipboardData.setData('text/plain', rows.map(([item]) => item.text).join('\n'))
+  })
+
+  /** Loads the lines around a time and goes to the one that `is` says, else to the first from that time on. */
+  async function context(source, ns, is) {
+    busy = true
+    show()
+    try {
+      const items = view.past(source, await around(source.id, ns, CONTEXT))
+      if (is) { view.list.following = false; if (!view.paused) view.pause(true) }
+      const item = is ? items.find(is) ?? items.find(one => one.ns >= ns) ?? items.at(-1) : null
+      if (item && !view.goTo(item)) { view.off.clear(); view.range = null; rangeBox.hidden = true; view.mode = 'mark'; pressed(); view.apply(() => view.goTo(item)) }
+      if (!items.length) toast(`The engine holds nothing of ${source.name} there`)
+      return item
+    } catch (error) { toast(error.message, 'bad') } finally { busy = false; show() }
+    return null
+  }
+
+  async function link() {
+    const wanted = anchored(location.hash), source = wanted && view.sources.get(wanted.id)
+    if (!source) return
+    const is = item => !item.gap && item.source === source && item.ns === wanted.ns && item.n === wanted.n, here = view.all.find(is)
+    if (here && view.goTo(here)) return
+    const item = await context(source, wanted.ns, is)
+    if (item && item.ns !== wanted.ns) toast('The engine holds this line no longer: this is what stood next to it')
+  }
+  addEventListener('hashchange', link)
+
+  $('[data-goto]').addEventListener('submit', async event => {
+    event.preventDefault()
+    const ms = new Date($('#log-at').value).getTime(), first = view.all.find(item => !item.gap)
+    closeMenu()
+    if (!Number.isFinite(ms)) return
+    const index = view.list.items.findIndex(item => !item.gap && item.at >= ms)
+    if (first && first.at <= ms && index >= 0) { view.goTo(view.list.items[index]); return }
+    const shown = [...view.sources.values()].filter(source => !view.off.has(source.id)), ns = `${ms}000000`
+    for (const source of shown) await context(source, ns, source === shown.at(-1) ? item => item.at >= ms : null)
+  })
+  $('#log-do').addEventListener('toggle', event => {
+    const at = view.list.items.find(item => !item.gap && item.at >= (histogram.from || 0))
+    if (event.newState === 'open' && !$('#log-at').value && at) { const day = new Date(at.ms); $('#log-at').value = new Date(day - day.getTimezoneOffset() * 60000).toISOString().slice(0, 19) }
+  })
+
+  // Earlier lines come when the reader arrives at the beginning
+  box.addEventListener('scroll', async () => {
+    if (box.scrollTop > 200 || busy || ended || view.list.following || !view.all.length) return
+    if (view.all.length + EARLIER * sources.length > MOST) { ended = true; toast(`The page holds ${many(MOST, 'line')}: go to a time for earlier ones`); return }
+    busy = true
+    show()
+    let came = 0
+    try {
+      for (const source of view.sources.values()) {
+        const first = view.all.find(item => item.source === source && !item.gap), had = view.all.length
+        if (first) view.past(source, await before(source.id, first.ns, EARLIER))
+        came += view.all.length - had
+      }
+    } catch { /* asked again at the next scroll */ }
+    ended = !came
+    setTimeout(() => { busy = false; show() }, 300)
+  }, { passive: true })
 
   // Search and keys
 
   let typing = 0
-  q.addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(() => view.search(q.value.trim()), 80) })
+  q.addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(search, 80) })
   q.form.addEventListener('submit', event => { event.preventDefault(); view.step(-1) })
   q.addEventListener('keydown', event => {
-    if (event.key === 'Escape') { q.value = ''; view.search(''); box.focus() }
+    if (event.key === 'Escape') { q.value = ''; search(); box.focus() }
     if (event.key === 'Enter') { event.preventDefault(); view.step(event.shiftKey ? 1 : -1) }
   })
   document.addEventListener('keydown', event => {
@@ -98,12 +255,25 @@ function start() {
     const onButton = event.target.closest('button, a, summary'), key = event.key.toLowerCase()
     if (key === ' ' && !onButton) { event.preventDefault(); view.pause(); return }
     if (localStorage.getItem('letters') === 'off') return
+    const marked = view.at ?? view.hit
     if (key === 'n') view.step(event.shiftKey ? -1 : 1)
     else if (key === 't' || key === 'w') { const name = key === 't' ? 'times' : 'wrap'; toggle(name, !box.classList.contains(name)) }
-    else if (key === '/' && box.contains(event.target)) { event.preventDefault(); q.focus(); q.select() }
-    else if (key === 'end' && box.contains(event.target)) view.toEnd()
+    else if (!box.contains(event.target)) return
+    else if (key === '/') { event.preventDefault(); q.focus(); q.select() }
+    else if (key === 'end') view.toEnd()
+    else if (event.shiftKey && (key === 'arrowdown' || key === 'arrowup')) { event.preventDefault(); walk(key === 'arrowup' ? -1 : 1) }
+    else if (key === 'y' && marked) { history.replaceState(history.state, '', anchor(marked)); copy(location.href, 'Copied a link to this line') }
+    else if (key === 'enter' && marked && !onButton) { event.preventDefault(); if (marked.parts) view.fold(marked); else view.turn(marked) }
   })
-  if (q.value) view.search(q.value.trim())
+  /** The line that the keyboard is at. */
+  function walk(by) {
+    const { items } = view.list, at = items.indexOf(view.at ?? view.hit)
+    for (let i = at < 0 ? view.list.at(box.scrollTop) : at + by; i >= 0 && i < items.length; i += by) if (!items[i].gap) { view.goTo(items[i]); spoken.textContent = `${clock(items[i].ms)} ${items[i].text.slice(0, 300)}`; return }
+  }
+  // For measurements and tests: what the page holds.
+  box.view = view
+  box.finder = finder
+  fromAddress()
 }
 
 if (box) start()

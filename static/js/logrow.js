@@ -1,0 +1,96 @@
+// One item as a row of the page. Text nodes only: what a program writes is never markup.
+import { nodes } from './ansi.js'
+import { WORDS, clock, many } from './loglines.js'
+
+const KEYS = /([A-Za-z_][\w.-]{0,40}=(?=\S)|"[\w.-]{1,40}":)/
+/** Characters of a line that are shown before somebody asks for the rest. */
+const FOLD = 2000
+/** Characters of one line that are shown at most: what is longer is downloaded. */
+const MOST = 262144
+
+function element(name, className, ...inside) {
+  const el = document.createElement(name)
+  if (className) el.className = className
+  el.append(...inside)
+  return el
+}
+
+function button(act, words, label) {
+  const el = element('button', `ln-${act}`, words)
+  el.type = 'button'
+  el.dataset.line = act
+  if (label) el.setAttribute('aria-label', label)
+  return el
+}
+
+/** Names of values step back, so that the values are read first. */
+function message(text) {
+  // Every second piece is what the pattern has caught.
+  return text.split(KEYS).map((piece, i) => i % 2 ? element('span', 'k', piece) : new Text(piece))
+}
+
+/** JSON in a line, from its first brace on; undefined where there is none. */
+export function json(text) {
+  const at = text.search(/[[{]/)
+  if (at < 0 || text.length - at < 2 || text.length > MOST) return undefined
+  try { const found = JSON.parse(text.slice(at)); return typeof found === 'object' && found !== null ? found : undefined } catch { return undefined }
+}
+
+/** Whether a line may hold JSON: looked at for every row, so without reading it. */
+const looksJson = text => { const last = text.charCodeAt(text.length - 1); return (last === 125 || last === 93) && /[[{]\s*(?:"|\{|\[|[\d\]}])/.test(text.slice(0, 400)) }
+
+const STRING = /("(?:[^"\\]|\\.)*"(?=:))/
+function pretty(value) {
+  const text = JSON.stringify(value, null, 2)
+  return element('pre', 'ln-json', ...text.split(STRING).map((piece, i) => i % 2 ? element('span', 'k', piece) : new Text(piece)))
+}
+
+/** What stands below an open line. */
+function opened(item) {
+  const found = json(item.whole ?? item.text)
+  return found === undefined ? null : pretty(found)
+}
+
+function text(item) {
+  if (item.whole !== null) return nodes(item.whole.slice(0, MOST))
+  if (item.text.length > FOLD && !item.open) return [new Text(item.text.slice(0, FOLD)), '… ']
+  return item.raw === null ? message(item.text) : nodes(item.raw, item.style)
+}
+
+/** What a line too long to be shown offers. */
+function more(item) {
+  if (item.whole !== null) return item.whole.length > MOST ? element('span', 'ln-note', `… ${many(item.whole.length - MOST, 'character')} more: download the log for them`) : ''
+  if (item.text.length > FOLD && !item.open) return button('open', `Show ${many(item.text.length - FOLD, 'more character', 'more characters')}`)
+  return item.cut ? button('whole', 'Show the whole line') : ''
+}
+
+function gapRow(item) {
+  const row = element('div', `ln gap${item.quiet ? ' quiet' : ''}`, element('span', 'msg', item.text))
+  if (item.hole) row.firstChild.append(' ', button('more', 'Load more'))
+  return row
+}
+
+/** The row of an item. */
+export function row(item) {
+  if (item.gap) return gapRow(item)
+  const { source, stream, level } = item, err = stream === 2, cont = item.head !== null
+  const time = element('time', '', clock(item.ms))
+  time.dateTime = new Date(item.ms).toISOString()
+  const name = source.alone ? (err ? 'stderr' : 'stdout') : source.name
+  const gutter = element('span', 'gut', element('i'), element('b', '', name))
+  const colour = source.alone ? (err ? 's3' : 's1') : source.colour
+  const inside = element('span', 'msg', ...text(item), more(item))
+  const word = element('span', 'lvl', cont ? '' : WORDS[level] ?? '')
+  const el = element('div', `ln ${level || 'inf'} ${colour}${cont ? ' cont' : ''}${err ? ' se' : ''}`, time, gutter, word, inside)
+  const opens = looksJson(item.text)
+  if (item.parts || opens) {
+    const open = item.parts ? !item.folded : item.open
+    const fold = button(item.parts ? 'fold' : 'open', '', item.parts ? `Lines of this trace: ${item.parts}` : 'Formatted')
+    fold.classList.add('ln-turn')
+    fold.setAttribute('aria-expanded', open)
+    word.append(fold)
+    if (item.folded) inside.append(element('span', 'ln-note', ` + ${many(item.parts, 'line')}`))
+  }
+  if (item.open && opens) { const below = opened(item); if (below) el.append(below) }
+  return el
+}
