@@ -182,9 +182,8 @@ def start(directory: Path, *, bound: bool = False) -> str:
     _remove_stale_links()
     _remove_links([bridge])
     address, pool = _free_networks()
-    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    subprocess.run(["ip", "link", "add", bridge, "up", "type", "bridge"], check=True)
     subprocess.run(["ip", "address", "add", address, "dev", bridge], check=True)
-    subprocess.run(["ip", "link", "set", bridge, "alias", str(directory), "up"], check=True)
     (directory / "daemon.json").write_text(json.dumps(_settings(directory)))
     # A resolver that refuses at once: without a network, a missing image else takes 20 to 30 s to fail.
     (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
@@ -203,6 +202,8 @@ def start(directory: Path, *, bound: bool = False) -> str:
     command += ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--shutdown-timeout", "2"]
     command += ["--insecure-registry", "127.0.0.0/8"]
     _spawn_and_wait(command, url, directory / "log", bound_to(os.getpid()) if bound else None)
+    # Only now: whoever starts an engine at the same time would take the bridge for one that was left behind.
+    subprocess.run(["ip", "link", "set", bridge, "alias", str(directory)], check=True)
     return url
 
 
@@ -286,9 +287,8 @@ def stop(directory: Path, *, purge: bool = False) -> None:
 
 def _bridges() -> dict[str, str]:
     """Every bridge of this machine, with the directory that its engine noted on it."""
-    said = subprocess.run(
-        ["ip", "-j", "link", "show", "type", "bridge"], capture_output=True, text=True
-    ).stdout
+    command = ["ip", "-j", "link", "show", "type", "bridge"]
+    said = subprocess.run(command, capture_output=True, text=True).stdout
     return {
         link["ifname"]: link.get("ifalias", "") for link in json.loads(said or "[]") if link.get("ifname")
     }
