@@ -58,9 +58,12 @@ def note(rows: Sequence[EngineEvent]) -> bool:
     found = Container.everything.filter(pk__in=wanted).prefetch_related("mounts").in_bulk()
     noted = False
     for row in told:
-        if row.container_id and (container := found.get(row.container_id)):
-            with transaction.atomic():
+        container = found.get(row.container_id) if row.container_id else None
+        with transaction.atomic():
+            if container:
                 noted |= _TELLERS[row.action](row, container)
+            elif row.action == "die":
+                _gone(row)
     return noted
 
 
@@ -106,7 +109,7 @@ def _died(event: EngineEvent, container: Container) -> bool:
     oom = bool(code) and (
         recent.filter(action="oom", at__gte=event.at - OOM_BEFORE).exists() or (off and container.oom_killed)
     )
-    begun = recent.filter(action="start", time_ns__lt=event.time_ns).order_by("-time_ns").first()
+    begun = recent.filter(action="start", at__lt=event.at).order_by("-at").first()
     ended = Incident(
         engine_id=event.engine_id,
         container=container,
@@ -131,6 +134,23 @@ def _died(event: EngineEvent, container: Container) -> bool:
     _checks_are_over(container, event.at)
     _write(ended, container)
     return True
+
+
+def _gone(event: EngineEvent) -> None:
+    """The end of a container that was removed at once, as a compose file does with what it makes anew."""
+    starts = EngineEvent.objects.filter(container=event.container_id, action="start", at__lt=event.at)
+    begun = starts.order_by("-at").first()
+    ended = Incident(
+        engine_id=event.engine_id, container_id=event.container_id, native_id=event.native_id[:64], name=event.name,
+        team_id=event.team_id, first_at=event.at, last_at=event.at, exit_code=event.exit_code,
+        asked=_ASKED[event.origin], operation=event.operation,
+        actor_name=event.operation.actor_name if event.operation else "",
+        started_at=begun.at if begun else None, lines_state=Incident.Lines.GONE,
+    )  # fmt: skip
+    ended.fault = ended.asked == "itself" and bool(ended.exit_code)
+    ended.save(force_insert=True)
+    if _went_well(ended):
+        setups.went_well(event.container_id, event.at)
 
 
 def _unheard(container: Container) -> None:
@@ -208,7 +228,10 @@ def _write(ended: Incident, container: Container) -> None:
 
 
 def _went_well(ended: Incident) -> bool:
-    """Whether later faults can be held against this run: it was long, or ended as it should."""
+    """Whether later faults can be held against this run: it was long, or ended as it should, and its checks passed."""
+    checks = Incident.objects.filter(container=ended.container_id, kind=Incident.Kind.HEALTH)
+    if checks.filter(last_at__gte=ended.last_at - SAME).exists():
+        return False
     length = ended.last_at - ended.started_at if ended.started_at else timedelta()
     if ended.asked in ("operation", "outside"):
         return length >= GOOD_IF_ASKED

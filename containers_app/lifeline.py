@@ -37,7 +37,7 @@ _TELLS = ("start", "die", "destroy", "pause", "unpause", "health_status")
 _WORST = ("bad", "off", "blind", "start", "paused", "up", "none")
 _LIVE = ("bad", "start", "up", "paused")
 _NEAR = timedelta(seconds=2)
-_DEPLOYS = {"container.run": "Run", "container.recreate": "Recreated", "container.update": "Updated"}
+_DEPLOYS = {"container.run": "Run", "container.recreate": "Recreated", "container.update": "Limits changed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something that happened: a deploy, or trouble (``kind`` bad). Without room for words ``side`` is empty."""
+    """Something that happened: ``kind`` is deploy, change or bad. Without room for words ``side`` is empty."""
 
     at: datetime
     x: float
@@ -114,7 +114,7 @@ def _facts(
     container: Container, actor: Actor, ids: Sequence[str], start: datetime, now: datetime
 ) -> list[_Fact]:
     """What began and ended what, in order; what no event has told of is taken from the container's own row."""
-    rows = events(actor).filter(container_id__in=ids, action__in=_TELLS).order_by("-time_ns")
+    rows = events(actor).filter(container_id__in=ids, action__in=_TELLS).order_by("-at", "-pk")
     told = [*rows.filter(at__gte=start, at__lte=now)[:MOST], *rows.filter(at__lt=start)[:EARLIER]]
     found = [_Fact(row.at, row.container_id, row.action, row.detail) for row in told]
 
@@ -208,13 +208,17 @@ def _deploys(actor: Actor, ids: Sequence[str], start: datetime) -> list[Mark]:
         Mark(
             work.finished_at,
             0,
-            "deploy",
+            _kind(work),
             _deploy(work),
             work.actor.display_name if work.actor else work.actor_name,
         )
         for work in rows.filter(finished_at__gte=start)[:50]
         if work.finished_at
     ]
+
+
+def _kind(work: Operation) -> str:
+    return "change" if work.kind == "container.update" else "deploy"
 
 
 def _deploy(work: Operation) -> str:

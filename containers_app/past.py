@@ -74,6 +74,7 @@ class EngineEvent(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["container", "time_ns"], name="event_by_container"),
+            models.Index(fields=["container", "at"], name="event_in_timeline"),
             models.Index(fields=["time_ns"], name="event_by_time"),
         ]
 

@@ -79,6 +79,13 @@ def note(row: Container, at: datetime, *, good: bool = False, name: str = "") ->
     return found
 
 
+def went_well(container_id: Any, at: datetime) -> None:
+    """The last run of a container whose row is gone went well."""
+    last = Setup.objects.filter(container_id=container_id).order_by("-last_at").first()
+    if last:
+        Setup.objects.filter(pk=last.pk).update(good_at=at, last_at=at)
+
+
 def renamed(container_id: Any, name: str) -> None:
     """It goes by another name from now on. What goes into the trash keeps the name that it was known by."""
     if name and not trash.is_container_name(name):

@@ -98,25 +98,24 @@ def moments(
     short: bool = False,
     lines: bool = False,
 ) -> tuple[list[Moment], Cursor | None]:
-    """A page of the past, newest first, and where the next one begins. Three queries and those of `lineage`.
+    """A page of the past, newest first, and where the next one begins. Four queries and those of `lineage`.
 
     ``short``: without what incidents and operations tell already, for people. ``lines``: with the last lines.
     """
-    sources = {
-        "event": ("at", lambda ids: _events(container, actor, ids, short=short)),
-        "incident": ("last_at", lambda ids: incidents(actor, ids, lines=lines)),
-        "operation": ("created_at", lambda ids: _asked(actor, ids)),
-    }
     ids = lineage(container, actor)
+    sources: list[tuple[str, str, QuerySet[Any]]] = [
+        ("event", "at", _events(actor, ids, short=short)),
+        ("incident", "last_at", incidents(actor, ids, lines=lines)),
+        ("operation", "created_at", _asked(actor, ids)),
+    ]
+    if short:
+        sources.append(("event", "at", _holes(container, actor)))
     found: list[Moment] = []
-    for kind, (column, rows_of) in sources.items():
-        if kind not in kinds:
-            continue
-        rows = rows_of(ids)
-        if after:
-            rows = rows.filter(after.before(kind, column))
-        page = rows.order_by(f"-{column}", "-pk")[: limit + 1]
-        found += [Moment(getattr(row, column), kind, row) for row in page]
+    for kind, column, rows in sources:
+        if kind in kinds:
+            asked = rows.filter(after.before(kind, column)) if after else rows
+            page = asked.order_by(f"-{column}", "-pk")[: limit + 1]
+            found += [Moment(getattr(row, column), kind, row) for row in page]
     found.sort(key=lambda moment: moment.key, reverse=True)
     page_ = found[:limit]
     return page_, Cursor.of(page_[-1]) if len(found) > limit else None
@@ -133,12 +132,13 @@ def _asked(actor: Actor, ids: Sequence[str]) -> QuerySet[Operation]:
     return operations(actor).filter(target_type="container", target_id__in=ids)
 
 
-def _events(container: Container, actor: Actor, ids: Sequence[str], *, short: bool) -> QuerySet[EngineEvent]:
-    rows = events(actor)
-    own = Q(container_id__in=ids)
-    if not short:
-        return rows.filter(own)
-    blind = Q(type=EngineEvent.OWN, engine_id=container.engine_id, blind_since__lt=F("at") - BLIND)
-    if container.created_at:
-        blind &= Q(at__gte=container.created_at)
-    return rows.filter((own & ~_TOLD_ELSEWHERE & ~_BY_OTHERS) | blind)
+def _events(actor: Actor, ids: Sequence[str], *, short: bool) -> QuerySet[EngineEvent]:
+    rows = events(actor).filter(container_id__in=ids)
+    return rows.exclude(_TOLD_ELSEWHERE).exclude(_BY_OTHERS) if short else rows
+
+
+def _holes(container: Container, actor: Actor) -> QuerySet[EngineEvent]:
+    """When nobody listened to its engine. Asked for by itself: the other events are found by their container."""
+    rows = events(actor).filter(type=EngineEvent.OWN, engine_id=container.engine_id)
+    rows = rows.filter(blind_since__lt=F("at") - BLIND)
+    return rows.filter(at__gte=container.created_at) if container.created_at else rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from containers_app.models import Container, Incident
@@ -146,3 +148,19 @@ async def test_an_output_that_nobody_keeps_cannot_be_read_and_that_is_said(gatew
     made = await run("mute", "echo nobody hears; exit 4", log_config={"Type": "none"})
     found = await incident(made.id, lines_state="unreadable")
     assert (found.exit_code, found.fault, found.lines) == (4, True, [])
+
+
+async def test_a_container_made_anew_by_hand_is_held_against_the_one_before(gateway, run, monkeypatch):
+    from containers_app import incidents
+
+    monkeypatch.setattr(incidents, "GOOD_IF_ASKED", timedelta(0))
+    await online()
+    first = await run("anew", environment={"MODE": "safe", "TOKEN": "canary-1"})
+    await until(row("anew"))
+    await aside(first.remove, force=True)
+    await incident(first.id, asked="outside")
+    second = await run("anew", "exit 1", environment={"MODE": "fast", "TOKEN": "canary-2"})
+    found = await incident(second.id)
+    changed = {one["path"]: (one["old"], one["new"]) for one in found.changed}
+    assert changed["environment.MODE"] == ("safe", "fast")
+    assert "canary" not in repr(changed)

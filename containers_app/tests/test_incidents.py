@@ -312,6 +312,14 @@ def test_without_a_good_run_nothing_is_known(web: Container) -> None:
     assert web.incidents.get().changed is None
 
 
+def test_a_run_whose_checks_failed_until_it_was_stopped_was_no_good_one(web: Container) -> None:
+    happened(web, "start", 0)
+    happened(web, "health_status", 100, health="unhealthy")
+    happened(web, "kill", 700, signal=15)
+    happened(web, "die", 701, exit_code=0)
+    assert Setup.objects.get().good_at is None
+
+
 def test_a_name_that_another_team_has_used_tells_nothing(web: Container, other_team: Team) -> None:
     happened(web, "die", 700, exit_code=0)
     red = make_container(web.engine, other_team, environment={"PORT": "90"})
