@@ -56,9 +56,9 @@ Values = Sequence[float]
 
 @dataclass(slots=True)
 class Slot:
-    """What was seen in a slot: averages, and the most of each."""
+    """What was seen in a slot: averages, and the most of each. ``at``: the second in which it begins."""
 
-    at: int
+    at: float
     average: Values
     most: Values
 
@@ -74,7 +74,7 @@ class Block:
 
     def put(self, slot: Slot) -> None:
         """Writes a slot that lies in this block."""
-        index = (slot.at - self.start) // self.step
+        index = int(slot.at - self.start) // self.step
         for column, value in zip(self.columns, (*slot.average, *slot.most), strict=True):
             column[index] = value
 
@@ -127,7 +127,7 @@ def _little(column: array[float]) -> array[float]:
 class Gathering:
     """A slot that is not over yet. Everything added counts by its weight, whatever it was an average of."""
 
-    at: int
+    at: float
     sums: list[float] = field(default_factory=lambda: [0.0] * WIDTH)
     weights: list[float] = field(default_factory=lambda: [0.0] * WIDTH)
     most: list[float] = field(default_factory=lambda: [-math.inf] * WIDTH)

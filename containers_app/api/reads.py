@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
@@ -14,11 +15,12 @@ from rest_framework.response import Response
 from accounts.api.base import View
 from containers_app.api.figures import NAMES, newest
 from containers_app.api.views import visible_containers
+from containers_app.blocks import FIELDS
+from containers_app.plots import RANGES, columns, points
+from containers_app.present import lineage
 from operations import reads
 
 SECONDS = 10.0
-RANGES = ["5m", "1h", "24h", "7d"]
-_array = serializers.ListField(child=serializers.FloatField(allow_null=True))
 
 
 class ContainerInspect(View):
@@ -97,19 +99,45 @@ class ContainerHealth(View):
         )
 
 
+_ranges = sorted(RANGES, key=lambda name: RANGES[name].seconds)
+_arrays: dict[str, serializers.Field] = {
+    "t": serializers.ListField(child=serializers.DateTimeField()),
+    **{
+        name: serializers.ListField(child=serializers.FloatField(allow_null=True))
+        for name in (*NAMES, *(f"{name}_max" for name in FIELDS))
+    },
+}
+
+
 class ContainerStats(View):
-    """The newest figures as arrays, empty ones where none come in time. Of the past nothing is kept yet."""
+    """Figures over time, as arrays of the same length; empty ones where none come in time.
+
+    ``5m`` has readings as they were; the others the averages of slots of 15 s, 1 min, 15 min and 1 h, which begin at
+    ``t``, and the most of each in ``…_max``. Where nothing was read for longer, one ``null`` says so. What is known of
+    the containers that this one was recreated from comes before.
+    """
 
     permission = "container.read"
     takes = frozenset({"range"})
 
     @extend_schema(
-        parameters=[OpenApiParameter("range", OpenApiTypes.STR, enum=RANGES)],
-        responses=inline_serializer("Stats", dict.fromkeys(("t", *NAMES), _array)),
+        parameters=[OpenApiParameter("range", OpenApiTypes.STR, enum=_ranges)],
+        responses=inline_serializer("Stats", _arrays),
     )
     def get(self, request: Request, pk: UUID) -> Response:
         row = self.object(visible_containers(request), pk)
-        if request.query_params.get("range", RANGES[0]) not in RANGES:
-            raise ValidationError({"range": [f"One of {', '.join(RANGES)} is expected."]})
+        wanted = RANGES.get(request.query_params.get("range", _ranges[0]))
+        if wanted is None:
+            raise ValidationError({"range": [f"One of {', '.join(_ranges)} is expected."]})
+        found = points(lineage(row, self.actor), wanted)
+        if found:
+            arrays = {"t": [_time(point.at) for point in found], **columns(found)}
+            limit = row.memory_limit or None
+            return Response(arrays | {"memory_limit": [None if p.gap else limit for p in found]})
         figures = newest(row, wait=True)
-        return Response({name: [figures[name]] if figures else [] for name in ("t", *NAMES)})
+        arrays = {name: [figures[name]] if figures else [] for name in ("t", *NAMES)}
+        return Response(arrays | {f"{name}_max": arrays[name] for name in FIELDS})
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
