@@ -163,16 +163,22 @@ class Collector:
         await self._gone({native: id_ for native, id_ in self._running.items() if native not in running})
         self._running = running
         seen = {native for native, id_ in running.items() if id_ in self._wanted}
-        now = time.monotonic()
+        watched, now = bool(seen), time.monotonic()
         last = {native: self._last.get(native, -math.inf) for native in running}
         await self._prove([native for native in running if native not in self._cgroups])
         cheap = {native for native in running if native in self._cgroups}
-        chosen = due(last, seen, cheap, now, watched=bool(seen))
+        chosen = due(last, seen | self._rateless(cheap), cheap, now, watched=watched)
         self._last = last | dict.fromkeys((*chosen.cheap, *chosen.asked), now)
         await self._take(await self._in_thread(self._cgroups.read, chosen.cheap))
         await self._take(await self._ask(chosen.asked))
         self._total()
-        return max(0.1, chosen.again - (time.monotonic() - now))
+        again = min(chosen.again, SEEN) if self._rateless(cheap) else chosen.again
+        return max(0.1, again - (time.monotonic() - now))
+
+    def _rateless(self, native_ids: Collection[str]) -> set[str]:
+        """Those read once: a rate takes two readings, and the beginning of a container is worth one."""
+        rows = {native_id: self._rows.get(self._running[native_id]) for native_id in native_ids}
+        return {native_id for native_id, row in rows.items() if row and row[1] is None}
 
     async def _prove(self, unknown: list[str]) -> None:
         """Finds out which of these can be read from here."""

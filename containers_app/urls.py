@@ -25,6 +25,7 @@ container_urls = [
     path("run/", run_views.run, name="run"),
     path("<uuid:pk>/", views.overview, name="detail"),
     path("<uuid:pk>/logs/", views.logs, name="logs"),
+    path("<uuid:pk>/stats/", views.stats, name="stats"),
     path("<uuid:pk>/console/", console_views.console, name="console"),
     path("<uuid:pk>/console/<uuid:session>/end/", console_views.end, name="console-end"),
     path("<uuid:pk>/console/<uuid:session>/recording/", console_views.recording, name="recording"),

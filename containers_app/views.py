@@ -11,9 +11,10 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from accounts.access import actor_of, can, require, requires
-from containers_app import listing, present, queries
+from containers_app import listing, present, queries, stats_page
 from containers_app.lifeline import lifeline
 from containers_app.models import Container
+from containers_app.plots import RANGES
 from operations.document import document
 from operations.web import leaves_when_gone
 
@@ -59,6 +60,20 @@ def logs(request: HttpRequest, pk: UUID) -> HttpResponse:
     container = of_one(request, pk)
     require(actor_of(request), "container.logs", container)
     return tab_of(request, container, "logs", {"files": [container]})
+
+
+@require_safe
+@requires("container.read")
+@leaves_when_gone
+def stats(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What it used over a time, and uses now; ``?format=csv`` as a file."""
+    container, wanted = of_one(request, pk), request.GET.get("range", "")
+    if request.GET.get("format") == "csv":
+        headers = {"Content-Disposition": f'attachment; filename="{container.short_id}-stats.csv"'}
+        text = stats_page.as_csv(container, actor_of(request), wanted)
+        return HttpResponse(text, content_type="text/csv; charset=utf-8", headers=headers)
+    found = stats_page.page(container, actor_of(request), wanted)
+    return tab_of(request, container, "stats", {"stats": found, "ranges": RANGES.values()})
 
 
 @require_safe

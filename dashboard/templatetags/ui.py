@@ -176,6 +176,12 @@ def memory(size: float | None) -> str:
 
 
 @register.filter
+def rate(size: float | None) -> str:
+    """Bytes a second, by thousands: ``1.8 MB/s``; ``–`` where unknown."""
+    return "–" if size is None else f"{filesize_dec(size)}/s"
+
+
+@register.filter
 def cpu_pct(cores: float | None) -> str:
     """Cores in use as percent of one core, like ``docker stats``: ``12.4``; ``–`` where unknown."""
     return "–" if cores is None else f"{cores * 100:.1f}"

@@ -106,6 +106,11 @@ def _figures(page: Page) -> None:
     page.locator("[data-cpu] .spark .line[d*='L']").first.wait_for(state="attached", timeout=15_000)
 
 
+def _plots(page: Page) -> None:
+    page.wait_for_function("() => document.querySelectorAll('.plot canvas').length === 4")
+    page.get_by_text("Every 2 s").wait_for(timeout=15_000)
+
+
 def _entries_in_full(page: Page) -> None:
     page.get_by_label("Outcome", exact=True).select_option("accepted")
     page.locator("#audit-export[href*='outcome=accepted']").wait_for()
@@ -178,6 +183,8 @@ SCREENS: Mapping[str, Screen] = {
     "container-unhealthy": Screen("/containers/{status-page}/"),
     "container-killed": Screen("/containers/{image-resizer}/"),
     "container-logs": Screen("/containers/{orders}/logs/", _log_lines),
+    "container-stats": Screen("/containers/{shop-web-1}/stats/", _plots),
+    "container-stats-ended": Screen("/containers/{image-resizer}/stats/?range=5m"),
     "container-history": Screen("/containers/{search-indexer}/history/"),
     "container-incident": Screen("/containers/{import-customers}/history/"),
     "container-fault": Screen("/containers/{import-customers}/"),
