@@ -29,6 +29,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "engine.prune": (SITE, "admin"),
     "container.read": (VIEWER, "read"),
     "container.logs": (VIEWER, "read"),
+    "logs.keep": (OPERATOR, "operate"),
+    "logs.keep_team": (ADMIN, "write"),
     "container.run": (OPERATOR, "write"),
     "container.start": (OPERATOR, "operate"),
     "container.stop": (OPERATOR, "operate"),

@@ -17,6 +17,10 @@ from containers_app.models import (
     Container,
     EngineEvent,
     Incident,
+    KeptLog,
+    LogBlock,
+    LogGap,
+    LogRule,
     Mount,
     Network,
     PrunePlan,
@@ -207,3 +211,52 @@ class ConsoleSessionAdmin(Facts):
     list_filter = ("state", "kind", "recorded", "engine", "team")
     search_fields = ("actor_name", "container_name", "id", "native_id")
     list_select_related = ("team", "engine", "container", "actor")
+
+
+@admin.register(LogRule)
+class LogRuleAdmin(Facts):
+    """Which logs are kept."""
+
+    permission = "container.logs"
+    list_display = ("name", "team", "engine", "created_at")
+    list_filter = ("engine", "team")
+    search_fields = ("name",)
+    list_select_related = ("team", "engine")
+
+
+@admin.register(KeptLog)
+class KeptLogAdmin(Facts):
+    """What is kept of the logs of containers."""
+
+    permission = "container.logs"
+    list_display = ("name", "team", "engine", "lines", "size", "open", "created_at")
+    list_filter = ("engine", "team", "open")
+    search_fields = ("name", "native_id", "id")
+    list_select_related = ("team", "engine")
+
+
+@admin.register(LogBlock)
+class LogBlockAdmin(Facts):
+    """Packed lines."""
+
+    permission = "container.logs"
+    owner = "log__team"
+    fields = ("log", "first_ns", "last_ns", "lines", "size")
+    list_display = ("log", "first_ns", "last_ns", "lines", "size")
+    search_fields = ("log__name",)
+    list_select_related = ("log",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LogBlock]:
+        return super().get_queryset(request).defer("data", "words")
+
+
+@admin.register(LogGap)
+class LogGapAdmin(Facts):
+    """What is missing in kept logs."""
+
+    permission = "container.logs"
+    owner = "log__team"
+    list_display = ("log", "from_ns", "to_ns", "lines", "cause")
+    list_filter = ("cause",)
+    search_fields = ("log__name",)
+    list_select_related = ("log",)

@@ -12,8 +12,10 @@ from uuid import UUID
 import orjson
 import redis.asyncio
 from channels.db import database_sync_to_async
+from django.db import DatabaseError
 
 from containers_app.collector import Collector
+from containers_app.keeping import Keeping
 from containers_app.log_reader import LogReader, Target
 from containers_app.models import Container
 from containers_app.replay import KIND, MOST_AT_ONCE, Past, replay
@@ -54,12 +56,16 @@ class Watch:
         self._collecting: asyncio.Task[None] | None = None
         self._pasts: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._keeping = Keeping(engine_id)
+        self._names: set[str] = set()
+        self._again: asyncio.Task[None] | None = None
 
     async def tick(self, wanted: Iterable[str]) -> None:
         """``wanted``: names such as ``logs:<id>`` and ``stats:<id>``. Starts and ends readers by it."""
         kinds: dict[str, set[str]] = {"logs": set(), "stats": set()}
         pasts: set[str] = set()
-        for name in wanted:
+        self._names = set(wanted)
+        for name in self._names:
             kind, _, id_ = name.partition(":")
             if kind == KIND:
                 pasts.add(name)
@@ -67,7 +73,7 @@ class Watch:
                 kinds[kind].add(id_)
         logs, figures = kinds["logs"], kinds["stats"]
         async with self._lock:
-            await self._tick_logs(self._still(logs))
+            await self._tick_logs(self._still(logs), await self._keeping.wanted())
             await self._tick_pasts(pasts)
         self._collector.want(figures)
         if self._collecting is None:
@@ -79,6 +85,10 @@ class Watch:
         for reader, _ in self._readers.values():
             if native_ids is None or reader.target.native_id in native_ids:
                 reader.started.set()
+        self._keeping.look_again()
+        if self._keeping.used and (self._again is None or self._again.done()):
+            # What lives for a moment only is not there any more at the next usual look.
+            self._again = asyncio.create_task(self.tick(self._names))
 
     def ended(self) -> None:
         """Containers may have ended."""
@@ -88,12 +98,14 @@ class Watch:
         """Ends every reader."""
         tasks = [task for _, task in self._readers.values()]
         tasks += self._pasts.values()
+        tasks += [self._again] if self._again else []
         if self._collecting:
             tasks.append(self._collecting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._readers.clear()
+        await self._keeping.close()
         await self._collector.close()
 
     def _still(self, wanted: set[str]) -> set[str]:
@@ -103,22 +115,39 @@ class Watch:
         self._last_wanted = {id_: at for id_, at in self._last_wanted.items() if now - at < GRACE}
         return wanted | (self._last_wanted.keys() & self._readers.keys())
 
-    async def _tick_logs(self, wanted: set[str]) -> None:
-        for id_ in [i for i, (_, task) in self._readers.items() if i not in wanted or task.done()]:
-            _, task = self._readers.pop(id_)
+    async def _tick_logs(self, looked_at: set[str], kept: dict[str, Container]) -> None:
+        """One reader for each log, whether people look at it, it is kept, or both."""
+        wanted = looked_at | kept.keys()
+        for id_, (reader, task) in list(self._readers.items()):
+            if id_ in wanted and not task.done() and (id_ in kept) is (reader.observer is not None):
+                continue
+            del self._readers[id_]
             task.cancel()
-            if task.done() and not task.cancelled() and (error := task.exception()):
+            # The next one goes on where this one has stopped.
+            (error,) = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(error, Exception):
                 log.error("the log of container %s broke", id_, exc_info=error)
+            self._keeping.untap(id_, off=id_ not in kept)
         fresh = wanted - self._readers.keys()
         free = MOST_READERS - len(self._readers)
-        for target in await database_sync_to_async(_targets)(self._engine_id, fresh) if fresh else ():
+        targets = await database_sync_to_async(_targets)(self._engine_id, fresh) if fresh else []
+        # Those first for whom somebody waits.
+        for target in sorted(targets, key=lambda target: target.id in kept):
             if free <= 0:
                 await self._too_many(target)
                 continue
             free -= 1
-            reader = LogReader(self._streams, self._redis, target)
-            self._readers[target.id] = reader, asyncio.create_task(reader.run())
+            await self._begin_reader(target, kept.get(target.id))
         await asyncio.gather(*(reader.keep() for reader, _ in self._readers.values()))
+
+    async def _begin_reader(self, target: Target, kept: Container | None) -> None:
+        try:
+            tap = await self._keeping.tap(kept) if kept else None
+        except DatabaseError as error:
+            log.warning("the log of %s cannot be kept: %s", kept, error)
+            return
+        reader = LogReader(self._streams, self._redis, target, tap)
+        self._readers[target.id] = reader, asyncio.create_task(reader.run())
 
     async def _tick_pasts(self, wanted: set[str]) -> None:
         """Each is read once: its name stays known for as long as it is wanted."""

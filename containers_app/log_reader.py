@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import redis.asyncio
@@ -29,6 +29,9 @@ TAIL = 5000
 
 TOO_OLD = 5
 """Seconds that the newest line may be old while more keep coming; then the rest is skipped."""
+
+TOO_OLD_TO_KEEP = 120
+"""The same where the lines are kept: what was written while nobody read is read first."""
 
 TAIL_BEHIND = 1000
 
@@ -58,17 +61,42 @@ class Target:
     rotates_at: int = 0
 
 
-class LogReader:
-    """Engine → ring, for one container, until it is cancelled."""
+class Observer(Protocol):
+    """Who gets the lines too, all of them: what comes too fast for those who look is skipped for them alone.
 
-    def __init__(self, streams: EngineStreams, connection: redis.asyncio.Redis, target: Target) -> None:
+    ``cursor`` is that of the last line it has, as the engine's reader takes it. Nothing of it blocks.
+    """
+
+    cursor: dict[int, tuple[int, int]]
+
+    def lines(self, lines: Sequence[LogLine]) -> None: ...
+    def hole(self, hole: LogHole) -> None: ...
+    def opened(self) -> None: ...
+    def ended(self) -> None: ...
+    def removed(self) -> None: ...
+
+
+class LogReader:
+    """Engine → ring, for one container, until it is cancelled. With an observer it begins where that one is."""
+
+    def __init__(
+        self,
+        streams: EngineStreams,
+        connection: redis.asyncio.Redis,
+        target: Target,
+        observer: Observer | None = None,
+    ) -> None:
         self.target = target
+        self.observer = observer
         self.started = asyncio.Event()
         """Set it when the container may have been started again."""
         self._streams = streams
         self._writer = Writer(connection, f"logs:{target.id}")
         self._waiting: list[LogLine | LogHole] = []
-        self._newest: dict[int, int] = {}
+        self._at: dict[int, tuple[int, int]] = {}
+        """The last lines that were taken."""
+        self._shown: dict[int, tuple[int, int]] = {}
+        """The last lines that the ring had at the beginning, while older ones are read for the observer."""
         self._skipped = 0
         self._live = False
         self._fresh = asyncio.Event()
@@ -77,7 +105,7 @@ class LogReader:
     async def run(self) -> None:
         """Opens the ring, reads, waits for the container to be started again, reads on."""
         await self._open()
-        cursor = _cursor(self._writer.mark)
+        cursor = await self._begin()
         flusher = asyncio.create_task(self._flush_for_ever())
         failures = 0
         try:
@@ -86,9 +114,13 @@ class LogReader:
                 try:
                     await self._follow(cursor)
                     failures = 0
+                    if self.observer:
+                        self.observer.ended()
                     await self._say("ended")
                     await self._wait(flusher, None)
                 except NotFound:
+                    if self.observer:
+                        self.observer.removed()
                     await self._say("ended", "The container was removed.")
                     await self._wait(flusher, None)
                 except EngineError as error:
@@ -96,11 +128,35 @@ class LogReader:
                     await self._wait(flusher, _BACK_OFF[min(failures, len(_BACK_OFF) - 1)])
                     failures += 1
                 await self._drained()
-                cursor = _cursor(self._writer.mark) or cursor
+                cursor = self._at or cursor
         finally:
             flusher.cancel()
             with contextlib.suppress(asyncio.CancelledError, Overtaken):
                 await flusher
+
+    async def _begin(self) -> dict[int, tuple[int, int]]:
+        """Where to read on: behind what the ring has, or where an observer has less, behind what that one has."""
+        shown = cursor = _cursor(self._writer.mark)
+        if self.observer:
+            kept = self.observer.cursor
+            if kept and not shown:
+                shown = await self._fill()
+            self._shown = shown
+            cursor = {stream: min(at, shown.get(stream, at)) for stream, at in kept.items()}
+        self._at = dict(cursor)
+        return cursor
+
+    async def _fill(self) -> dict[int, tuple[int, int]]:
+        """The past for those who look: what the observer lacks may be much less. Returns its last lines."""
+        found: dict[int, tuple[int, int]] = {}
+        with contextlib.suppress(EngineError):
+            async with self._streams.logs(
+                self.target.native_id, tty=self.target.tty, tail=TAIL, cursor=None, follow=False
+            ) as batches:
+                async for lines in batches:
+                    self._wait_with(lines)
+                    found |= {line.stream: (line.ts_ns, line.n) for line in lines}
+        return found
 
     async def keep(self) -> None:
         """Lengthens the ring's life, and fills it again where Redis was emptied. Called every few seconds."""
@@ -134,7 +190,8 @@ class LogReader:
     async def _read(self, cursor: dict[int, tuple[int, int]], tail: int) -> bool:
         """One stream to its end; true where it was left because it is too far behind."""
         opened, began = time.monotonic(), time.time_ns()
-        had = dict(self._newest) if tail == TAIL_BEHIND else {}
+        had = dict(self._at) if tail == TAIL_BEHIND else {}
+        late = TOO_OLD_TO_KEEP if self.observer else TOO_OLD
         async with self._streams.logs(
             self.target.native_id,
             tty=self.target.tty,
@@ -145,19 +202,25 @@ class LogReader:
             missing=self._miss,
         ) as batches:
             self._live = False
+            if self.observer:
+                self.observer.opened()
             live = asyncio.create_task(self._announce())
             try:
                 async for some in batches:
-                    lines = [line for line in some if line.ts_ns > had.get(line.stream, 0)] if had else some
+                    lines = (
+                        [line for line in some if line.ts_ns > had.get(line.stream, (0, 0))[0]]
+                        if had
+                        else some
+                    )
                     if not lines:
                         continue
                     if had:
-                        self._miss(LogHole(max(had.values()), lines[0].ts_ns, None, BEHIND))
+                        self._miss(LogHole(max(had.values())[0], lines[0].ts_ns, None, BEHIND))
                         had = {}
                     self._take(lines)
                     newest = lines[-1].ts_ns
                     self._live = self._live or newest >= began
-                    if time.monotonic() - opened > TOO_OLD and time.time_ns() - newest > TOO_OLD * 10**9:
+                    if time.monotonic() - opened > late and time.time_ns() - newest > late * 10**9:
                         return True
             finally:
                 live.cancel()
@@ -181,11 +244,21 @@ class LogReader:
                 await self._writer.say(text)
 
     def _take(self, lines: Sequence[LogLine]) -> None:
-        self._newest |= {line.stream: line.ts_ns for line in lines}
-        self._wait_with(lines)
+        self._at |= {line.stream: (line.ts_ns, line.n) for line in lines}
+        if self.observer:
+            self.observer.lines(lines)
+        if self._shown:
+            lines = [line for line in lines if (line.ts_ns, line.n) > self._shown.get(line.stream, (0, 0))]
+            if lines and all(self._at.get(stream, (0, 0)) > at for stream, at in self._shown.items()):
+                self._shown = {}
+        if lines:
+            self._wait_with(lines)
 
     def _miss(self, hole: LogHole) -> None:
-        self._wait_with([hole])
+        if self.observer:
+            self.observer.hole(hole)
+        if not self._shown or hole.to_ns > max(self._shown.values())[0]:
+            self._wait_with([hole])
 
     def _wait_with(self, some: Sequence[LogLine | LogHole]) -> None:
         self._waiting.extend(some)

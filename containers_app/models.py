@@ -13,12 +13,14 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import Team
+from containers_app.kept import KeptLog, LogBlock, LogGap, LogRule
 from containers_app.past import EngineEvent, Incident, Setup
 from images_app.models import Image
 from operations.models import Engine, Operation
 
 __all__ = [
-    "Container", "EngineEvent", "Incident", "Mount", "Network", "PrunePlan", "Setup", "StatsBlock", "Volume",
+    "Container", "EngineEvent", "Incident", "KeptLog", "LogBlock", "LogGap", "LogRule", "Mount", "Network",
+    "PrunePlan", "Setup", "StatsBlock", "Volume",
 ]  # fmt: skip
 
 

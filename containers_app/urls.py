@@ -10,6 +10,7 @@ from containers_app import (
     copy_views,
     event_views,
     history_views,
+    kept_views,
     limits_views,
     log_views,
     prune_views,
@@ -51,4 +52,10 @@ volume_urls = [
 log_urls = [path("", log_views.many, name="many")]
 network_urls = [path("", volume_views.network_list, name="list")]
 event_urls = [path("", event_views.event_list, name="list")]
+log_history_urls = [
+    path("", kept_views.search_page, name="search"),
+    path("kept/", kept_views.kept_page, name="kept"),
+    path("switch/", kept_views.switch, name="switch"),
+    path("<uuid:pk>/", kept_views.around_page, name="around"),
+]
 prune_urls = [path("", prune_views.prune, name="prune")]

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from accounts.access import actor_of, can, require, requires
-from containers_app import listing, present, queries, stats_page
+from containers_app import keep_rules, listing, present, queries, stats_page
 from containers_app.lifeline import lifeline
 from containers_app.models import Container
 from containers_app.plots import RANGES
@@ -59,7 +59,8 @@ def logs(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What it writes. The lines come over the socket."""
     container = of_one(request, pk)
     require(actor_of(request), "container.logs", container)
-    return tab_of(request, container, "logs", {"files": [container]})
+    kept = keep_rules.kept_of(container, actor_of(request))
+    return tab_of(request, container, "logs", {"files": [container], "kept": kept})
 
 
 @require_safe

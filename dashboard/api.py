@@ -13,7 +13,7 @@ from rest_framework.exceptions import NotAuthenticated
 
 from accounts.access import PUBLIC, SIGNED_IN
 from accounts.api import views as accounts
-from containers_app.api import events, logs, prune, reads, things
+from containers_app.api import events, kept, logs, prune, reads, things
 from containers_app.api import views as containers
 from containers_app.api.rows import ACTIONS
 from dashboard.problems import plain
@@ -114,6 +114,11 @@ urlpatterns = [
     path("operations/<uuid:pk>/log/", operations.OperationLog.as_view(), name="operation-log"),
     path("operations/<uuid:pk>/cancel/", operations.OperationCancel.as_view(), name="operation-cancel"),
     path("operations/<uuid:pk>/retry/", operations.OperationRetry.as_view(), name="operation-retry"),
+    path("log-history/", kept.KeptLogList.as_view(), name="log-history"),
+    path("log-history/search/", kept.LogSearch.as_view(), name="log-history-search"),
+    path("log-history/rules/", kept.LogRuleList.as_view(), name="log-rules"),
+    path("log-history/rules/<uuid:pk>/", kept.LogRuleDetail.as_view(), name="log-rule"),
+    path("log-history/<uuid:pk>/lines/", kept.KeptLogLines.as_view(), name="log-history-lines"),
     path("events/", events.EventList.as_view(), name="events"),
     path("prune/", prune.Prune.as_view(), name="prune"),
     path("audit/", accounts.AuditList.as_view(), name="audit"),

@@ -40,6 +40,8 @@ CONSOLE_RECORD: str = env.str(
 CONSOLE_KEEP_DAYS: float = env.float("SLIPWAY_CONSOLE_KEEP_DAYS", 30, validate=validate.Range(min=0))
 CONSOLE_GRACE: float = env.float("SLIPWAY_CONSOLE_GRACE", 10, validate=validate.Range(min=3, max=3600))
 CONSOLE_IDLE_MINUTES: float = env.float("SLIPWAY_CONSOLE_IDLE_MINUTES", 15, validate=validate.Range(min=0.05))
+LOG_HISTORY_DAYS: int = env.int("SLIPWAY_LOG_HISTORY_DAYS", 7, validate=validate.Range(min=1))
+LOG_HISTORY_MB: int = env.int("SLIPWAY_LOG_HISTORY_MB", 1024, validate=validate.Range(min=1))
 env.seal()
 
 

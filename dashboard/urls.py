@@ -7,7 +7,15 @@ from django.urls import include, path
 
 from accounts import views as accounts
 from accounts.urls import account_urls
-from containers_app.urls import container_urls, event_urls, log_urls, network_urls, prune_urls, volume_urls
+from containers_app.urls import (
+    container_urls,
+    event_urls,
+    log_history_urls,
+    log_urls,
+    network_urls,
+    prune_urls,
+    volume_urls,
+)
 from dashboard import api, health, home
 from images_app.urls import build_urls, image_urls, tag_urls
 from operations.urls import operation_urls, trash_urls
@@ -28,6 +36,7 @@ urlpatterns = [
     path("builds/", include((build_urls, "builds"))),
     path("operations/", include((operation_urls, "operations"))),
     path("events/", include((event_urls, "events"))),
+    path("log-history/", include((log_history_urls, "loghistory"))),
     path("trash/", include((trash_urls, "trash"))),
     path("prune/", include((prune_urls, "prune"))),
     # The admin's own doors know neither our limiter nor our audit trail.

@@ -216,6 +216,14 @@ def at(when: datetime | None) -> SafeString:
 
 
 @register.filter
+def line_at(when: datetime | None) -> SafeString:
+    """Date and time to the millisecond, as lines of a log bear it; the page turns it into the reader's own zone."""
+    return (
+        _time(when, f"{when:%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03}", "line") if when else _NOTHING
+    )
+
+
+@register.filter
 def clock(when: datetime | None) -> SafeString:
     """The time of day alone, for lists under a date; the page turns it into the reader's own zone."""
     return _time(when, f"{when:%H:%M}", "clock") if when else _NOTHING
@@ -283,9 +291,10 @@ def without(context: template.Context, key: str) -> str:
 
 
 def _time(when: datetime, text: str, kind: str) -> SafeString:
+    exact = "milliseconds" if kind == "line" else "seconds"
     return format_html(
         '<time datetime="{}" data-time="{}" title="{} UTC">{}</time>',
-        when.isoformat(timespec="seconds"), kind, f"{when:%Y-%m-%d %H:%M:%S}", text,
+        when.isoformat(timespec=exact), kind, f"{when:%Y-%m-%d %H:%M:%S}", text,
     )  # fmt: skip
 
 

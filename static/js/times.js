@@ -15,6 +15,7 @@ const minute = at => `${pad(at.getHours())}:${pad(at.getMinutes())}`
 const WORDS = {
   ago: (at, age) => age < -5 ? `in ${span(5 - age)}` : age < 5 ? 'just now' : `${span(age)} ago`,
   for: (at, age) => span(age),
+  line: at => `${day(at)} ${minute(at)}:${pad(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, '0')}`,
   at: at => `${day(at)} ${minute(at)}`,
   clock: at => day(at) === day(new Date()) ? minute(at) : `${day(at)} ${minute(at)}`,
 }

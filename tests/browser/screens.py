@@ -222,6 +222,8 @@ SCREENS: Mapping[str, Screen] = {
     ),
     "prune-nothing": Screen("/prune/?chosen=1&kinds=volumes"),
     "operations": Screen("/operations/"),
+    "log-history": Screen("/log-history/"),
+    "log-history-kept": Screen("/log-history/kept/"),
     "events": Screen("/events/"),
     "events-none": Screen("/events/?q=nothing-is-called-so"),
     "operation-failed": Screen("/operations/{failed operation}/"),
