@@ -90,7 +90,13 @@ def card(incident: Incident, *, lines: bool = True) -> Card:
     made = Card(incident, _title(incident), _note(incident), _glyph(incident), "bad" if bad else "", who, by)
     made.facts = _facts(incident)
     if bad:
-        made.good, made.changes = _since_good(incident), [_change(one) for one in incident.changed or ()]
+        made.good, made.changes = (
+            _since_good(incident),
+            [
+                _change(one)
+                for one in sorted(incident.changed or (), key=lambda one: not one["path"].startswith("image"))
+            ],
+        )
     if lines:
         made.lines = [LastLine(_ESCAPES.sub("", str(line[2])), line[1] == 2) for line in incident.lines]
         made.why_no_lines = "" if made.lines else _NO_LINES.get(incident.lines_state, "It wrote nothing.")
