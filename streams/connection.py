@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import Any
 
@@ -45,3 +46,14 @@ def aclient(**options: Any) -> redis.asyncio.Redis:
     """A new client for the running event loop; the caller closes it. Raises `LOST`."""
     options = {"socket_timeout": WAIT, "socket_connect_timeout": WAIT, **options}
     return redis.asyncio.Redis.from_url(settings.REDIS_URL, retry=AsyncRetry(NoBackoff(), 0), **options)
+
+
+def heed() -> None:
+    """Ends a task that was told to end while it waited for Redis: call it after that, in whatever goes on for ever.
+
+    The client waits by `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that comes together with
+    the answer; and a loop that has not heard it goes on.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

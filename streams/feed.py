@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import redis.asyncio
 
+from streams.connection import heed
 from streams.ring import MOST_BYTES, MOST_LINES, Cursor, Entry, read
 
 AWAY = '{"state":"away"}'
@@ -41,6 +42,7 @@ class Feed:
             last = self.entries[-1] if self.entries else None
             after = Cursor(last.epoch, last.last) if last else None
             page = await read(connection, self.name, after)
+            heed()
             for entry in page.entries:
                 self._add(entry)
             if len(page.entries) < 500:
@@ -54,13 +56,21 @@ class Feed:
         self._now(AWAY)
         self.loaded.set()
 
-    def announced(self, epoch: int) -> None:
-        """There is more to read. An epoch before ours (a clock was set back) would never be found after ours."""
+    def announced(self, epoch: int, entry: Entry | None = None) -> None:
+        """There is more: to be read, but for an entry that came along and is what follows here.
+
+        An epoch before ours (a clock was set back) would never be found after ours.
+        """
         if self.entries and epoch < self.entries[-1].epoch:
             self.start = self.end
             self.entries.clear()
             self._bytes = 0
-        self.wake.set()
+        last = self.entries[-1] if self.entries else None
+        if entry and last and (last.epoch, last.last + 1) == (entry.epoch, entry.first):
+            self._add(entry)
+            self._now(self.state)
+        else:
+            self.wake.set()
 
     def _now(self, state: str) -> None:
         self.state = state
@@ -68,6 +78,9 @@ class Feed:
             follower.wake()
 
     def _add(self, entry: Entry) -> None:
+        last = self.entries[-1] if self.entries else None
+        if last and (entry.epoch, entry.last) <= (last.epoch, last.last):
+            return  # announced while the ring was being read
         self.entries.append(entry)
         self._bytes += len(entry.frame)
         while len(self.entries) > 1 and (

@@ -22,7 +22,7 @@ import redis.asyncio
 from streams import bell, want
 from streams.connection import LOST, aclient, key
 from streams.feed import Feed, Follower
-from streams.ring import Cursor, ring_key
+from streams.ring import Cursor, announcement, ring_key
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +250,7 @@ class Hub:
             for viewer in self._stats:
                 viewer.put(rows)
         elif found := self._feeds.get(channel.removeprefix(ring_key(""))):
-            found[0].announced(int(data.partition(b":")[0]))
+            found[0].announced(*announcement(data))
 
     def _everything(self) -> None:
         """Bells may have been missed: every page reads again."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis.asyncio
 
-from streams.connection import LOST, client, key
+from streams.connection import LOST, client, heed, key
 
 DATA, SIZE, HERE, END = b"d", b"s", b"h", b"e"
 
@@ -38,7 +38,9 @@ def inlet_key(name: str) -> str:
 
 async def put(connection: redis.asyncio.Redis, name: str, kind: bytes, data: bytes = b"") -> bool:
     """False where too much waits already. Raises `streams.connection.LOST`."""
-    return bool(await connection.eval(_PUT, 1, inlet_key(name), str(MOST), str(LIFE), kind, data))
+    taken = await connection.eval(_PUT, 1, inlet_key(name), str(MOST), str(LIFE), kind, data)
+    heed()
+    return bool(taken)
 
 
 def tell(name: str, kind: bytes, data: bytes = b"") -> bool:
@@ -65,6 +67,7 @@ class Outlet:
             pipe.xdel(self._key, *self._had)
         pipe.xread({self._key: self._after}, block=_WAIT_MS, count=MOST)
         answer: Any = (await pipe.execute())[-1]
+        heed()
         if not answer:
             self._had = []
             return []

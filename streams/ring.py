@@ -20,10 +20,13 @@ from typing import Any
 
 import redis.asyncio
 
-from streams.connection import LOST, key
+from streams.connection import LOST, heed, key
 
 LIFE = 60
 """Seconds that a ring outlives its writer, so that the next writer can go on where it stopped."""
+
+ALONG = 4096
+"""Bytes of a frame that go along with its announcement: whoever has all before it need not read the ring."""
 
 MOST_LINES = 10_000
 MOST_BYTES = 2 * 1024 * 1024
@@ -79,6 +82,13 @@ class _Kept:
     frame: bytes
     mark: str
     note: str = ""
+
+
+def announcement(data: bytes) -> tuple[int, Entry | None]:
+    """The epoch that is announced to grow, and the entry that came along."""
+    head, _, frame = data.partition(b"\n")
+    epoch, last, *first = map(int, head.split(b":"))
+    return epoch, Entry(epoch, first[0], last, frame.decode()) if first else None
 
 
 class Overtaken(Exception):
@@ -190,6 +200,7 @@ class Writer:
                     await self._write()
             except LOST:
                 self._unsure = True
+            heed()
 
     def _keep(self, entry: _Kept) -> None:
         self._kept.append(entry)
@@ -234,7 +245,10 @@ class Writer:
         pipe.expire(ring, LIFE)
         pipe.set(state, said, ex=LIFE)
         if fresh or self._written == 0 or said != self._said:
-            pipe.publish(ring, f"{self.epoch}:{sent}")
+            told = f"{self.epoch}:{sent}".encode()
+            if len(fresh) == 1 and said == self._said and len(fresh[0].frame) <= ALONG and not fresh[0].note:
+                told += b":%d\n" % fresh[0].first + fresh[0].frame
+            pipe.publish(ring, told)
         answers = await pipe.execute()
         if self._written and not answers[len(fresh)]:
             return False

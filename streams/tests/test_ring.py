@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 import pytest
 
@@ -160,3 +161,39 @@ async def test_writes_that_overlap_lose_nothing(connection):
             await asyncio.sleep(0)
     await asyncio.gather(*work)
     assert numbers(await read(connection, "logs:1")) == [(n, n) for n in range(1, 301)]
+
+
+async def test_a_cancellation_that_the_client_swallows_is_heeded(connection):
+    """Before Python 3.12 `asyncio.wait_for`, by which the client waits, loses one that comes with the answer."""
+
+    class Swallows:
+        def __init__(self, pipe):
+            self._pipe = pipe
+
+        def __getattr__(self, name):
+            return getattr(self._pipe, name)
+
+        async def execute(self):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.2)
+            return await self._pipe.execute()
+
+    class Client:
+        def __getattr__(self, name):
+            return getattr(connection, name)
+
+        def pipeline(self, **options):
+            return Swallows(connection.pipeline(**options))
+
+    writer = ring.Writer(Client(), "logs:9")
+
+    async def for_ever():
+        while True:
+            await writer.append(b"x", 1)
+
+    task = asyncio.create_task(for_ever())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=2)
+    assert done
+    assert task.cancelled()
