@@ -28,7 +28,7 @@ from engine.base import EngineStreams
 from engine.errors import EngineError, Unreachable
 from engine.terminal import Console, Program, size
 from streams import inlet
-from streams.connection import LOST, aclient
+from streams.connection import LOST, aclient, heed
 from streams.ring import Overtaken, Writer
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,9 @@ MOST_TYPED = 1024 * 1024
 RESIZE_EVERY = 0.05
 LOOK_EVERY = 0.25
 KEEP_EVERY = 5.0
+PUT_AWAY = 3.0
+"""Seconds that parts of a session have for their end. What is to be ended in the container does not wait for more."""
+
 WARN_BEFORE = 60.0
 """Seconds before an idle console is closed."""
 
@@ -94,10 +97,12 @@ class Session:
         leader, code = 0, None
         try:
             async with self._opened() as console:
-                leader = console.leader
                 self._state = "open"
                 await self._say()
-                await self._talk(console)
+                try:
+                    await self._talk(console)
+                finally:
+                    leader = console.leader
                 if not self._reason:
                     code = await self._how_it_ended(console)
         except EngineError as error:
@@ -140,14 +145,14 @@ class Session:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=PUT_AWAY)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     while self._waiting:
                         self._drained.clear()
                         await self._drained.wait()
             flusher.cancel()
-            await asyncio.gather(flusher, return_exceptions=True)
+            await asyncio.wait([flusher], timeout=PUT_AWAY)
 
     # --- Out -----------------------------------------------------------------------------------------------
 
@@ -211,6 +216,7 @@ class Session:
                 try:
                     entries = await outlet.take()
                 except LOST:
+                    heed()
                     # Nobody can be heard now: that is not their absence.
                     self._heard = time.monotonic()
                     await asyncio.sleep(0.3)

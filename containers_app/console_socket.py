@@ -34,7 +34,7 @@ from containers_app.models import ConsoleSession, Container
 from engine.errors import EngineError, Invalid
 from operations.sockets import Malformed, Socket
 from streams import hub, inlet
-from streams.connection import LOST, aclient
+from streams.connection import LOST, aclient, heed
 from streams.feed import AWAY, Step
 
 KNOWN = {"session", "cmd", "user", "folder", "cols", "rows", "record", "attach"}
@@ -223,6 +223,7 @@ class ConsoleConsumer(Socket):
                 if await inlet.put(self._redis, ring_name(self._row.pk), kind, data):
                     return True
             except LOST:
+                heed()
                 return False
             if time.monotonic() > ends:
                 return False
@@ -252,7 +253,7 @@ class ConsoleConsumer(Socket):
             await asyncio.sleep(RESIZE_EVERY)
 
     async def _beat(self) -> None:
-        while True:
+        while not self._closed:
             await self._tell(inlet.HERE)
             await asyncio.sleep(BEAT)
 
@@ -277,6 +278,7 @@ class ConsoleConsumer(Socket):
         await super().end(code)
 
     async def left(self) -> None:
+        self._closed = True
         if connection := getattr(self, "_redis", None):
             with contextlib.suppress(*LOST):
                 await connection.aclose()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from csp.constants import NONCE
 from csp.decorators import csp_update
 from django.conf import settings
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Denied, actor_of, require, requires
 from containers_app import consoles, present, views
 from containers_app.console_session import ring_name
 from containers_app.models import ConsoleSession, Container
+from containers_app.queries import span
 from containers_app.recording import recording_of
 from operations.web import answers, leaves_when_gone, toast, uuids
 from streams import inlet
@@ -70,7 +73,7 @@ def end(request: HttpRequest, pk: UUID, session: UUID) -> HttpResponse:
 
 @require_safe
 @requires("container.console")
-def recording(request: HttpRequest, pk: UUID, session: UUID) -> HttpResponseBase:
+def recording(request: HttpRequest, pk: UUID, session: UUID) -> HttpResponse:
     """The asciicast of a session; ``?download=1`` to keep it. Who takes it is written down."""
     actor, container = _container(request, pk)
     found = _recorded(container, actor, session)
@@ -79,9 +82,8 @@ def recording(request: HttpRequest, pk: UUID, session: UUID) -> HttpResponseBase
         consoles.note(found, actor, "console.replay")
     name = f"{found.container_name}-{found.created_at:%Y%m%d-%H%M%S}.cast"
     keep = bool(request.GET.get("download"))
-    return FileResponse(
-        path.open("rb"), as_attachment=keep, filename=name, content_type="application/x-asciicast"
-    )
+    headers = {"Content-Disposition": content_disposition_header(keep, name) or "inline"}
+    return HttpResponse(path.read_bytes(), content_type="application/x-asciicast", headers=headers)
 
 
 def _container(request: HttpRequest, pk: UUID) -> tuple[Actor, Container]:
@@ -107,6 +109,7 @@ def _line(session: ConsoleSession, actor: Actor) -> dict[str, Any]:
         "command": shlex.join(session.command),
         "mine": consoles.is_owner(session, actor),
         "may_end": consoles.may_end(session, actor),
-        "seconds": consoles.seconds(session),
+        "lasted": span(timedelta(seconds=consoles.seconds(session))),
+        "reason": session.reason.removesuffix("."),
         "recording": session.recorded and recording_of(session.pk).exists(),
     }

@@ -49,6 +49,7 @@ class HijackedConsole:
         demultiplexer: Demultiplexer | None = None,
     ) -> None:
         self.leader = 0
+        self.size: tuple[int, int] | None = None
         self._reader, self._writer = reader, writer
         self._resize, self._exit_code = resize, exit_code
         self._demultiplexer = demultiplexer
@@ -70,7 +71,8 @@ class HijackedConsole:
             await self._writer.drain()
 
     async def resize(self, columns: int, rows: int) -> None:
-        await self._resize(*size(columns, rows))
+        self.size = size(columns, rows)
+        await self._resize(*self.size)
 
     async def exit_code(self) -> int | None:
         return await self._exit_code()
@@ -100,8 +102,13 @@ class DockerConsoles:
                 lambda columns, rows: self._resize_exec(exec_id, columns, rows),
                 lambda: self._exec_code(exec_id),
             )
-            console.leader = await self._resized_first(exec_id, program)
-            yield console
+            # Beside the reading: what it writes first waits for nothing.
+            begin = asyncio.create_task(self._begin(console, exec_id, program))
+            try:
+                yield console
+            finally:
+                begin.cancel()
+                await asyncio.gather(begin, return_exceptions=True)
 
     @asynccontextmanager
     async def attach(
@@ -213,15 +220,15 @@ class DockerConsoles:
         created = mapping(await self._post(f"/containers/{native_id}/exec", {}, body))
         return names.container_id(created.get("Id"))
 
-    async def _resized_first(self, exec_id: str, program: Program) -> int:
-        """Gives the size to what may not run yet, and returns its process."""
+    async def _begin(self, console: HijackedConsole, exec_id: str, program: Program) -> None:
+        """Gives the size to what may not run yet, and notes its process."""
         for attempt in range(RESIZE_TRIES):
             found = mapping(await self._get(f"/exec/{exec_id}/json"))
             if found.get("Pid") or found.get("ExitCode") is not None:  # it says that it runs before it does
                 break
             await asyncio.sleep(min(0.005 * (attempt + 1), 0.05))
-        await self._resize_exec(exec_id, program.columns, program.rows)
-        return number(found.get("Pid"))
+        await console.resize(*(console.size or (program.columns, program.rows)))
+        console.leader = number(found.get("Pid"))
 
     async def _resize_exec(self, exec_id: str, columns: int, rows: int) -> None:
         # It may have ended, or not have begun: neither is worth an error.

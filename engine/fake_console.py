@@ -63,15 +63,17 @@ class FakeConsole:
         return there and self._code is None and self._mark in self._world.marks
 
     def _run(self, line: str) -> None:
-        words = shlex.split(line)
-        if words[:1] == ["exit"]:
-            return self._end(int(words[1]) if words[1:] else 0)
-        if words == ["stty", "size"]:
-            said = [f"{self._size[1]} {self._size[0]}"]
-        else:
-            said = [one.text for one in fake_program.plan(words).output] if words else []
+        said: list[str] = []
+        for command in line.split(";"):
+            words = shlex.split(command)
+            if words[:1] == ["exit"]:
+                self._end(int(words[1]) if words[1:] else 0)
+                return
+            if words == ["stty", "size"]:
+                said.append(f"{self._size[1]} {self._size[0]}")
+            elif words:
+                said += [one.text for one in fake_program.plan(words).output]
         self._output.put_nowait("".join(f"{one}\r\n" for one in said).encode() + PROMPT)
-        return None
 
     def _end(self, code: int) -> None:
         self._code = code

@@ -109,7 +109,7 @@ async def test_a_shell_answers_is_joined_again_and_is_gone_at_its_end(open_termi
     terminal, about = await open_terminal(granted, cmd="sh", cols=101, rows=33)
     assert (about["writable"], about["command"], about["recorded"]) == (True, ["sh"], False)
     await terminal.hears(type="state", state="open")
-    await terminal.type(b"stty size; echo one$((1+1))\r")
+    await terminal.type(b"sleep 0.5; stty size; echo one$((1+1))\r")
     await terminal.shows(b"33 101")
     await terminal.shows(b"one2\r\n")
     await terminal.send_to(text_data=json.dumps({"resize": [90, 20]}))
@@ -196,6 +196,92 @@ async def test_what_the_image_has_not_is_said_in_the_engines_words_with_a_hint(o
     state = await terminal.hears(state="ended")
     assert b"executable file not found" in terminal.screen
     assert "Try sh" in state["hint"]
+
+
+async def test_a_flood_neither_stops_the_container_from_stopping_nor_the_gateway(
+    open_terminal, native, granted
+):
+    terminal, about = await open_terminal(granted, cmd="yes 0123456789012345678901234567890123456789")
+    await terminal.hears(state="open")
+    await asyncio.sleep(2)  # nobody reads this socket meanwhile
+    began = time.monotonic()
+    await aside(native.stop, timeout=5)
+    assert time.monotonic() - began < 8
+    row = await ended(about["id"], 15)
+    assert row.reason == "The container stopped."
+    assert row.bytes_out > 1_000_000
+
+
+async def test_a_storm_of_sizes_ends_with_the_last_one(open_terminal, granted):
+    terminal, _ = await open_terminal(granted, cmd="sh")
+    await terminal.hears(state="open")
+    for n in range(80):
+        await terminal.send_to(text_data=json.dumps({"resize": [40 + n, 10 + n % 30]}))
+    await terminal.hears(type="size", size=[119, 29])
+    told = [frame for frame in terminal.said if frame.get("type") == "size"]
+    assert len(told) < 20
+    await terminal.type(b"stty size\r")
+    await terminal.shows(b"29 119")
+    assert not terminal.code
+
+
+async def test_a_console_outlives_a_redis_that_forgets(open_terminal, granted, settings):
+    settings.CONSOLE_GRACE = 3
+    terminal, about = await open_terminal(granted, cmd="sh")
+    await terminal.type(b"echo before$((1+1))\r")
+    await terminal.shows(b"before2")
+    import redis.asyncio
+
+    connection = redis.asyncio.Redis.from_url(settings.REDIS_URL)
+    await connection.flushall()
+    await connection.aclose()
+    await asyncio.sleep(4)
+    await terminal.type(b"echo after$((1+1))\r")
+    await terminal.shows(b"after2")
+    assert (await ConsoleSession.objects.aget(pk=about["id"])).state == "open"
+
+
+async def test_attached_to_a_container_one_talks_to_its_own_program_and_leaves_it_alone(
+    gateway, docker_client, busybox, client_for, granted, team
+):
+    def start():
+        return docker_client.containers.run(
+            busybox, ["sh", "-c", "while read -r word; do echo heard $word; done; sleep 100"], name="listener",
+            detach=True, network_mode="none", tty=True, stdin_open=True,
+        )  # fmt: skip
+
+    container = await aside(start)
+    row = await until(Container.objects.filter(name="listener", state="running").afirst)
+    await Container.objects.filter(pk=row.pk).aupdate(team=team)
+    terminal = Terminal(row.pk, await sync_to_async(client_for)(granted), attach=1, cols=90, rows=20)
+    about = await terminal.start()
+    assert (about["kind"], about["writable"]) == ("attach", True)
+    await terminal.hears(state="open")
+    await terminal.type(b"hello\r")
+    await terminal.shows(b"heard hello")
+    await terminal.send_to(text_data=json.dumps({"end": True}))
+    assert (await ended(about["id"])).left == 0
+    await aside(container.reload)
+    assert container.status == "running"
+    again = Terminal(row.pk, await sync_to_async(client_for)(granted), attach=1)
+    await again.start()
+    await again.hears(state="open")
+    await again.type(b"still there\r")
+    await again.shows(b"heard still there")
+    await aside(container.kill)
+    assert (await again.hears(state="ended"))["detail"] == "The container stopped."
+
+
+async def test_a_container_without_an_input_is_only_listened_to(open_terminal, granted, native):
+    terminal, about = await open_terminal(granted, attach=1)
+    assert (about["stdin"], about["writable"], about["owner"]) == (False, False, True)
+    await terminal.hears(state="open")
+    await terminal.type(b"anything\r")
+    await terminal.send_to(text_data=json.dumps({"end": True}))
+    row = await ended(about["id"])
+    assert row.bytes_in == 0
+    await aside(native.reload)
+    assert native.status == "running"
 
 
 # --- Others --------------------------------------------------------------------------------------------

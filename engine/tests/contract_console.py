@@ -28,6 +28,15 @@ async def rest(console: Console, seconds: float = 5) -> bytes:
     return await heard(console, b"never written by anybody", seconds)
 
 
+async def has_size(console: Console, wanted: bytes) -> None:
+    """An older engine gives the size to what runs already: the first look may see another one."""
+    for n in range(50):
+        await console.write(f"stty size; echo look {n}\r".encode())
+        if wanted in await heard(console, f"\nlook {n}\r\n".encode()):
+            return
+    raise AssertionError(f"it never had the size {wanted!r}")
+
+
 def shell(**options: object) -> Program:
     return Program.of(["sh"], str(uuid.uuid4()), **options)  # type: ignore[arg-type]
 
@@ -35,11 +44,9 @@ def shell(**options: object) -> Program:
 async def test_a_shell_echoes_answers_and_says_how_it_ended(streams: EngineStreams, run: Create) -> None:
     native_id, program = run(ENDS), shell(columns=101, rows=33)
     async with streams.exec(native_id, program) as console:
-        await console.write(b"stty size\r")
-        assert b"33 101\r\n" in await heard(console, b"33 101\r\n")
+        await has_size(console, b"33 101")
         await console.resize(90, 20)
-        await console.write(b"stty size\r")
-        assert b"20 90\r\n" in await heard(console, b"20 90\r\n")
+        await has_size(console, b"20 90")
         await console.write(b"exit 7\r")
         await rest(console)
         assert await console.exit_code() == 7
