@@ -270,14 +270,13 @@ def stop(directory: Path, *, purge: bool = False) -> None:
     if pid := _running(directory):
         os.kill(pid, signal.SIGTERM)
         started = time.monotonic()
-        while (
-            Path(f"/proc/{pid}").exists() and _state(pid) != "Z" and time.monotonic() < started + STOP_SECONDS
-        ):
+        while _state(pid) != "Z" and time.monotonic() < started + STOP_SECONDS:
             time.sleep(0.05)
             if time.monotonic() > started + POLITE_SECONDS:
                 # A container's first process ignores SIGTERM unless it asks for it: 10 s each.
                 _kill(_container_processes(directory))
     _kill(_left_processes(directory))
+    _started[:] = [process for process in _started if process.poll() is None]
     _remove_links(_links_of(directory))
     for name in ("pid", "docker.sock"):
         (directory / name).unlink(missing_ok=True)
