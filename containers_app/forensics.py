@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from containers_app.blocks import RESOLUTIONS, Block, Resolution, Slot
-from containers_app.models import Incident, StatsBlock
+from containers_app.models import EngineEvent, Incident, StatsBlock
 from engine.base import Engine as EngineBackend
 from engine.docker_text import text
 from engine.errors import EngineError, NotFound
@@ -28,7 +28,7 @@ ROOM = 32 * 1024
 """Characters of all lines of one incident."""
 
 WITHIN = 5.0
-AROUND = timedelta(milliseconds=100)
+AROUND, LATE = timedelta(milliseconds=100), timedelta(seconds=2)
 
 
 def read(backend: EngineBackend, incident: Incident) -> None:
@@ -48,7 +48,7 @@ def read(backend: EngineBackend, incident: Incident) -> None:
 
 def _last_lines(backend: EngineBackend, incident: Incident) -> list[list[Any]]:
     since = incident.started_at - AROUND if incident.started_at else None
-    until = None if incident.open else incident.last_at + AROUND
+    until = None if incident.open else _until(incident)
     found = backend.logs(
         incident.native_id,
         tail=LINES,
@@ -57,6 +57,16 @@ def _last_lines(backend: EngineBackend, incident: Incident) -> list[list[Any]]:
         deadline=WITHIN,
     )
     return [[str(line.ts_ns), line.stream, text(line.text, LONGEST)] for line in found]
+
+
+def _until(incident: Incident) -> datetime:
+    """A busy engine stamps the last lines after the end that they led to; the next run's are not asked for."""
+    late = incident.last_at + LATE
+    starts = EngineEvent.objects.filter(
+        container=incident.container_id, action="start", at__gt=incident.last_at, at__lte=late
+    )
+    again = starts.order_by("at").values_list("at", flat=True).first()
+    return again or late
 
 
 def _bounded(lines: list[list[Any]]) -> list[list[Any]]:

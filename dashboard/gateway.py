@@ -53,7 +53,7 @@ PING_EVERY = 10.0
 LEASES_EVERY = 3.0
 WANTED_EVERY = 2.0
 SWEEP_EVERY = 2.0
-LAST_WORDS = 0.5
+LAST_WORDS = 1.0
 """Seconds until an engine has written down what a container said last."""
 
 PRUNE_EVERY = 600.0

@@ -366,8 +366,13 @@ def test_the_last_lines_are_those_of_the_run_and_bounded(web: Container) -> None
     forensics.read(Told(logs), web.incidents.get())  # type: ignore[arg-type]
     found = web.incidents.get()
     assert datetime.fromtimestamp(asked["since_ns"] / 10**9, UTC) == at(29.9)
-    assert datetime.fromtimestamp(asked["until_ns"] / 10**9, UTC) == at(60.1)
+    assert datetime.fromtimestamp(asked["until_ns"] / 10**9, UTC) == at(62)
     assert found.lines_state == "kept"
+    happened(web, "start", 61)
+    forensics.read(Told(logs), web.incidents.get())  # type: ignore[arg-type]
+    assert datetime.fromtimestamp(asked["until_ns"] / 10**9, UTC) == at(61), (
+        "the next run's lines are not its own"
+    )
     assert found.lines[-1][2].startswith("99 \ufffd\ufffd x")
     assert sum(len(line[2]) for line in found.lines) <= forensics.ROOM
     assert list(incidents.pending(web.engine)) == []
