@@ -113,6 +113,18 @@ def unpack(data: bytes) -> list[Line]:
     return lines
 
 
+def text_of(data: bytes) -> bytes:
+    """All texts of a block in one, a newline between two. Raises `ValueError`."""
+    if not data or data[0] != VERSION:
+        raise ValueError("not a block of this version")
+    try:
+        body = zlib.decompress(data[1:])
+        count, _ = _HEAD.unpack_from(body)
+    except (zlib.error, struct.error) as error:
+        raise ValueError("not a block") from error
+    return body[_HEAD.size + 8 * (count - 1) + count :]
+
+
 def _mark(bits: bytearray, text: str) -> None:
     low = text.casefold()
     for three in set(map("".join, zip(low, low[1:], low[2:], strict=False))):

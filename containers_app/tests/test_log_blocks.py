@@ -162,6 +162,28 @@ def test_a_search_without_time_still_comes_to_an_end(put) -> None:
     assert steps > 3
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^two$",
+        "two$",
+        "^t",
+        r"\Atwo",
+        r"two\z",
+        r"\btwo\b",
+        "(?i)TWO",
+        "t(?:w|x)o",
+        "(?P<a>t)wo",
+        r"\Qtwo",
+        r"\Btwo|two\B|^two",
+    ],
+)
+def test_a_pattern_means_each_line_and_not_the_block(put, pattern) -> None:
+    put("web", {1: "one", 2: "two", 3: "three"}, per_block=3)
+    assert "two" in found(text=pattern, regex=True)
+    assert found(text="one\\stwo|one[^x]two", regex=True) == []
+
+
 def test_a_pattern_that_would_backtrack_for_ever_does_not(put) -> None:
     put("web", {1: "a" * 5000 + "!"})
     began = time.monotonic()

@@ -18,6 +18,11 @@ SCRIPT = (
     '[ $((i % 90)) = 0 ] && sleep 0.1 && echo "ERROR <b>payment</b> of order $i declined" >&2 && sleep 0.1; '
     "done; sleep 600"
 )
+GAP = (
+    "from containers_app.models import KeptLog; log = KeptLog.objects.get(name='history-shop'); "
+    "from containers_app.log_blocks import unpack; line = unpack(bytes(log.blocks.first().data))[100]; "
+    "log.gaps.create(from_ns=line.ts_ns, to_ns=line.ts_ns + 10**6, lines=12, cause='rotation')"
+)
 
 
 @pytest.fixture
@@ -43,6 +48,23 @@ def looked_at(visitor: Visitor, page: Page, name: str) -> None:
         assert sideways <= 0, (name, size)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.emulate_media(color_scheme="light")
+
+
+def gap_is_shown(visitor: Visitor, page: Page) -> None:
+    """Among the lines, with how many and why."""
+    visitor.app.manage("shell", "-c", GAP)
+    page.reload()
+    expect(page.locator(".hl-gap")).to_contain_text("12 lines missing · the engine had given them up")
+    page.locator(".hl-gap").scroll_into_view_if_needed()
+    looked_at(visitor, page, "log-history-gap")
+
+
+def refused(visitor: Visitor) -> None:
+    """What cannot be asked and what is not there are said."""
+    page = visitor.go("/log-history/?q=order+(&regex=1")
+    expect(page.get_by_text(re.compile("no regular expression"))).to_be_visible()
+    page = visitor.go("/log-history/?q=nothing-like-this")
+    expect(page.get_by_role("heading", name="No line matches")).to_be_visible()
 
 
 def test_a_log_is_kept_found_and_read(
@@ -86,10 +108,8 @@ def test_a_log_is_kept_found_and_read(
     page.get_by_role("link", name="Older").click()
     expect(page.locator(".hl-line").first).to_contain_text("order 64 accepted")
     looked_at(visitor, page, "log-history-around")
-    page = visitor.go("/log-history/?q=order+(&regex=1")
-    expect(page.get_by_text(re.compile("no regular expression"))).to_be_visible()
-    page = visitor.go("/log-history/?q=nothing-like-this")
-    expect(page.get_by_role("heading", name="No line matches")).to_be_visible()
+    gap_is_shown(visitor, page)
+    refused(visitor)
     page = visitor.go("/log-history/kept/")
     expect(page.get_by_role("row").filter(has_text="history-shop")).to_contain_text("404")
     looked_at(visitor, page, "log-history-kept")
