@@ -171,7 +171,7 @@ class Collector:
         self._last = last | dict.fromkeys((*chosen.cheap, *chosen.asked), now)
         await self._take(await self._in_thread(self._cgroups.read, chosen.cheap))
         await self._take(await self._ask(chosen.asked))
-        self._total()
+        await self._total()
         again = min(chosen.again, SEEN) if self._rateless(cheap) else chosen.again
         return max(0.1, again - (time.monotonic() - now))
 
@@ -246,16 +246,18 @@ class Collector:
         with contextlib.suppress(*LOST):
             await stats.publish(self._redis, rows)
 
-    def _total(self) -> None:
-        """What all containers use together, from the newest reading of each."""
+    async def _total(self) -> None:
+        """What all containers use together, from the newest reading of each: kept and told under the engine's id."""
         now = time.time()
-        if now - self._totalled < TOTAL_EVERY or not self._rows:
+        if now - self._totalled < TOTAL_EVERY:
             return
-        self._totalled = now
         rows = [row for row in self._rows.values() if now - row[9] / 1000 < stats.LIFE and row[1] is not None]
-        if rows:
+        if rows or not self._running:
+            self._totalled = now
             sums = [sum(row[index] for row in rows) for index in (1, 2, 4, 5, 6, 7, 8)]
-            self.history.add_values(str(self._engine_id), now, sums)
+            id_ = str(self._engine_id)
+            self.history.add_values(id_, now, sums)
+            await self._tell([[id_, round(sums[0], 4), sums[1], 0, *sums[2:], int(now * 1000)]])
 
     async def _flush(self, *, everything: bool = False) -> None:
         taken = self.history.take(everything=everything)

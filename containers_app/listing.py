@@ -20,9 +20,11 @@ from containers_app.models import Container
 from containers_app.queries import VIEWS, Stack, Status, attention_of, containers, status_of
 from operations import registry
 from operations.models import Engine, Operation
-from streams.stats import latest_stats
+from streams.stats import latest_stats, recent_sparks
 
 PAGE = 100
+SPARK = 20
+"""Readings that a spark begins with."""
 ORDERINGS = {
     "name": ("name",),
     "image": ("image_ref", "name"),
@@ -100,6 +102,9 @@ class Row:
     host: str = ""
     cpu: float | None = None
     memory: int | None = None
+    cpus: Sequence[float] = ()
+    memories: Sequence[float] = ()
+    """The last readings, oldest first, for a spark."""
 
     @property
     def up(self) -> bool:
@@ -186,7 +191,7 @@ def listing(actor: Actor, wanted: Wanted, *, host: str) -> Listing:
 def rows_of(found: Sequence[Container], actor: Actor, *, host: str) -> Iterator[Row]:
     """Containers as rows, with what is being done to them and their newest figures."""
     ids = [str(one.pk) for one in found]
-    figures, doing = latest_stats(ids), changes_of(ids)
+    figures, doing, sparks = latest_stats(ids), changes_of(ids), recent_sparks(ids, SPARK)
     rights: dict[UUID | None, frozenset[str]] = {}
     for container in found:
         if container.team_id not in rights:
@@ -203,6 +208,7 @@ def rows_of(found: Sequence[Container], actor: Actor, *, host: str) -> Iterator[
             host,
             cpu,
             memory,
+            *sparks.get(str(container.pk), ((), ())),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,7 @@ from images_app.models import Image
 from operations import tray as trays
 from operations import undoable
 from operations.models import Engine, Operation
+from streams.stats import latest
 
 STACKS = 30
 FOUND = 8
@@ -43,6 +45,25 @@ class Abilities(Mapping[str, bool]):
         return len(_DECLARED)
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the containers of an engine use: cores, and bytes of memory."""
+
+    engine: Engine
+    cores: float
+    memory: float
+
+    @property
+    def cpu_pct(self) -> float:
+        """Of all cores."""
+        return min(100.0, 100 * self.cores / self.engine.cpus)
+
+    @property
+    def memory_pct(self) -> float:
+        """Of all memory."""
+        return min(100.0, 100 * self.memory / self.engine.memory)
+
+
 class Frame:
     """The sidebar's facts. Each part is read when a template asks for it, once a request."""
 
@@ -63,6 +84,17 @@ class Frame:
     def engine(self) -> Engine | None:
         """The one at hand: the first that answers, else the first."""
         return next((e for e in self.engines if e.status == "online"), next(iter(self.engines), None))
+
+    @cached_property
+    def load(self) -> Load | None:
+        """What all containers of the engine at hand use together; ``None`` where that is not known."""
+        engine = self.engine
+        if engine is None or engine.status != "online" or not can(self.actor, "engine.read"):
+            return None
+        found = next(iter(latest([engine.pk])), None)
+        if not found or found[1] is None or not engine.cpus or not engine.memory:
+            return None
+        return Load(engine, found[1], found[2])
 
     @property
     def down(self) -> list[Engine]:

@@ -17,10 +17,10 @@ from channels.db import database_sync_to_async
 from django.apps import apps
 
 from accounts import audit
-from accounts.access import SIGNED_IN, Actor, rank, why_not
+from accounts.access import SIGNED_IN, Actor, can, rank, why_not
 from accounts.querysets import visible_to
 from operations import registry
-from operations.models import Operation, OperationEvent
+from operations.models import Engine, Operation, OperationEvent
 from operations.queries import event_dict
 from operations.sockets import Malformed, Socket
 from streams import hub, stats
@@ -85,10 +85,13 @@ def refusals(actor: Actor, topics: list[str]) -> dict[str, tuple[str, str] | Non
 
 
 def visible_containers(actor: Actor, rows: set[str] | None) -> set[str]:
-    """Of these containers, or of all that run, those whose figures this actor may see. Blocking."""
+    """Of these containers and engines, or of all that run, those whose figures this actor may see. Blocking."""
     found = visible_to(actor, apps.get_model("containers", "Container").objects.all())
     found = found.filter(pk__in=rows) if rows is not None else found.filter(state="running")
-    return {str(pk) for pk in found.values_list("pk", flat=True)[:MOST_ROWS]}
+    ids = {str(pk) for pk in found.values_list("pk", flat=True)[:MOST_ROWS]}
+    if rows and can(actor, "engine.read"):
+        ids |= {str(pk) for pk in Engine.objects.filter(pk__in=rows).values_list("pk", flat=True)}
+    return ids
 
 
 def events_after(operation_id: str, seq: int) -> list[dict[str, Any]]:

@@ -81,6 +81,24 @@ def recent(container: object) -> list[Reading]:
     return [_READING.unpack(one) for one in found if isinstance(one, bytes) and len(one) == _READING.size]
 
 
+def recent_sparks(containers: Collection[object], most: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Container → its last readings of CPU (cores) and of memory (bytes), oldest first. Blocking; see `recent`."""
+    pipe = client().pipeline(transaction=False)
+    for one in containers:
+        pipe.lrange(_recent_key(str(one)), -most, -1)
+    try:
+        answers = pipe.execute() if containers else []
+    except LOST:
+        return {}
+    found = {}
+    for one, packed in zip(containers, answers, strict=True):
+        readings = [_READING.unpack(each) for each in packed if len(each) == _READING.size]
+        columns = ([reading[index] for reading in readings] for index in (1, 2))
+        cpu, memory = ([value for value in column if not math.isnan(value)] for column in columns)
+        found[str(one)] = cpu, memory
+    return found
+
+
 def _rows(found: Iterable[Any]) -> list[Row]:
     return [orjson.loads(one) for one in found if one]
 

@@ -305,12 +305,18 @@ async def test_figures_come_for_what_is_visible_alone(live, bob, blue, other_tea
     )
     connection = aclient()
     await publish(connection, [[str(blue.pk), 0.25, 1000, 0, None, None, None, None, 3, 1]])
-    await live.say({"subscribe": ["stats"], "rows": [str(blue.pk), str(foreign.pk)]})
+    rows = [str(blue.pk), str(foreign.pk), str(blue.engine_id)]
+    await live.say({"subscribe": ["stats"], "rows": rows})
     assert "subscribed" in await live.frame()
     assert await live.frame() == {"topic": "stats", "rows": [[str(blue.pk), 0.25, 1000]]}
     both = [[str(pk), 0.5, 2000, 0, None, None, None, None, 3, 2] for pk in (foreign.pk, blue.pk)]
     await publish(connection, both)
     assert await live.frame() == {"topic": "stats", "rows": [[str(blue.pk), 0.5, 2000]]}
+    # What an engine's containers use together is known to whoever may know of engines.
+    await publish(connection, [[str(blue.engine_id), 1.5, 9000, 0, 1, 1, 1, 1, 3, 3]])
+    assert await live.frame() == {"topic": "stats", "rows": [[str(blue.engine_id), 1.5, 9000]]}
+    await publish(connection, [[str(blue.pk), *[None] * 8, 4]])  # it has ended: no figure
+    assert await live.receive_nothing(0.2)
     await bob.memberships.all().adelete()
     await asyncio.sleep(0.8)
     await live.frames(0.05)

@@ -96,19 +96,27 @@ def spark(
 
 @register.simple_tag
 def live_spark(
-    container: Any, width: int = 56, height: int = 18, figure: str = "cpu", tone: str = ""
+    container: Any,
+    values: Iterable[float] = (),
+    width: int = 56,
+    height: int = 18,
+    tone: str = "",
+    *,
+    figure: str = "cpu",
 ) -> SafeString:
-    """A spark that the page draws from the figures as they come; it outlives a fresh copy of its row."""
+    """A spark that the page draws from these values and from the figures as they come; it outlives a fresh row."""
+    begun = " ".join(f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values)
     return format_html(
         '<svg class="{}" viewBox="0 0 {} {}" width="{}" height="{}" preserveAspectRatio="none" aria-hidden="true" '
-        'id="spark-{}-{}" data-keep><path class="fill"/><path class="line"/></svg>',
+        'id="spark-{}-{}" data-keep{}><path class="fill"/><path class="line"/></svg>',
         _classes("spark", tone), width, height, width, height, figure, container,
+        format_html(' data-values="{}"', begun) if begun else _NOTHING,
     )  # fmt: skip
 
 
 @register.simple_tag
 def mem_bar(pct: float | None, width: int | None = 48) -> SafeString:
-    """Memory against its limit; the page keeps it true as figures come."""
+    """Memory against its limit, or a load; the page keeps it true as figures come."""
     part = pct or 0
     tone = "bad" if part > 90 else "warn" if part > 78 else ""
     size = format_html(' width="{}"', width) if width else _NOTHING

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import re
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +14,8 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
+from streams import stats
+from streams.connection import aclient
 from tests.rows import make_container, make_engine, make_image, make_operation
 
 if TYPE_CHECKING:
@@ -43,6 +48,41 @@ def test_the_sidebar_counts_what_one_may_see(
     assert "<span>shop</span>" in html
     assert '1<span class="vh"> running' in html
     assert "shop" not in client_for(charlie).get("/frame/").content.decode()
+
+
+def keep(row: list[object]) -> None:
+    """A newest figure, as the gateway tells it."""
+
+    async def tell() -> None:
+        connection = aclient()
+        await stats.publish(connection, [row])
+        await connection.aclose()
+
+    asyncio.run(tell())
+
+
+def test_the_sidebar_says_what_all_containers_use(client_for: ClientFor, bob: User) -> None:
+    engine = make_engine(cpus=4, memory=8_000)
+    assert "gauges" not in client_for(bob).get("/containers/").content.decode()
+    keep([str(engine.pk), 1.0, 6_000, 0, 1, 1, 1, 1, 9, int(time.time() * 1000)])
+    html = client_for(bob).get("/containers/").content.decode()
+    assert f'data-load="{engine.pk}" data-cores="4" data-bytes="8000"' in html
+    assert "<span>25 %</span>" in html
+    assert "<span>75 %</span>" in html
+    type(engine).objects.update(status="unreachable")
+    assert "gauges" not in client_for(bob).get("/containers/").content.decode()
+
+
+def test_a_spark_begins_with_what_is_known(client_for: ClientFor, bob: User, team: Team) -> None:
+    made = make_container(make_engine(), team, "web")
+    for cpu in (None, 0.25, 0.5):
+        keep([str(made.pk), cpu, 6_000, 0, 1, 1, 1, 1, 9, int(time.time() * 1000)])
+    for path, values in (
+        ("/containers/", ["0.25 0.5"]),
+        (f"/containers/{made.pk}/", ["0.25 0.5", "6000 6000 6000"]),
+    ):
+        html = client_for(bob).get(path).content.decode()
+        assert re.findall(r'data-values="([^"]*)"', html) == values
 
 
 def test_an_engine_that_is_away_is_told_with_since_and_why(client_for: ClientFor, bob: User) -> None:

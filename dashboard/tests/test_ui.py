@@ -67,6 +67,8 @@ def test_geometry_stands_in_attributes() -> None:
     assert 'd="M0 17L28 1L56 9"' in ui.spark([0, 2, 1], 56, 18)
     assert "style=" not in ui.bar(62) + ui.spark([1, 2]) + ui.live_spark("x") + ui.mem_bar(95)
     assert "bar bad" in ui.mem_bar(95)
+    assert 'data-values="0.25 0.001 52428800"' in ui.live_spark("x", [0.25, 0.001, 52428800])
+    assert "data-values" not in ui.live_spark("x")
 
 
 def test_a_person_has_the_same_colour_everywhere() -> None:

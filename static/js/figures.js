@@ -67,9 +67,33 @@ function memory(cell, bytes, values) {
   $('.v', bar)?.setAttribute('width', `${part.toFixed(1)}%`)
 }
 
-/** Rows of [container, cores or null, bytes]. */
+/** Sparks that came with the page, drawn from what the server knew already. */
+export function begin() {
+  for (const spark of $$('svg.spark[data-values]')) {
+    const cell = spark.closest('[data-cpu], [data-mem]'), id = cell?.dataset.cpu ?? cell?.dataset.mem, history = cell?.dataset.cpu ? cpus : memories
+    const values = spark.dataset.values.split(' ').map(Number)
+    spark.removeAttribute('data-values')
+    if (!id) continue
+    if (!history.has(id)) history.set(id, values)
+    const known = history.get(id)
+    draw(cell, known, history === cpus ? 0.1 : Number(cell.dataset.limit || 0) || known.at(-1) * 1.6)
+  }
+}
+
+/** What all containers of an engine use together, of all it has. */
+function load(gauges, cores, bytes) {
+  for (const [name, part] of [['cpu', cores / gauges.dataset.cores], ['memory', bytes / gauges.dataset.bytes]]) {
+    const place = $(`[data-gauge="${name}"]`, gauges), percent = Math.min(100, 100 * part), text = $('span', place)
+    $('.v', place)?.setAttribute('width', `${percent.toFixed(1)}%`)
+    if (text) text.textContent = `${percent.toFixed(0)} %`
+  }
+}
+
+/** Rows of [container or engine, cores or null, bytes]. */
 export function patch(rows) {
   for (const [id, cores, bytes] of rows) {
+    const gauges = $(`[data-load="${CSS.escape(id)}"]`)
+    if (gauges) { load(gauges, cores, bytes); continue }
     const name = CSS.escape(id), memoryNow = keep(memories, id, bytes)
     if (cores !== null) {
       const now = keep(cpus, id, cores)

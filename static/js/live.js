@@ -4,10 +4,11 @@
 // data-live="containers container:<id>"  the element hears these topics: it gets the event `changed` (htmx fetches it)
 // data-operation="<id>" data-seq="n"     every event after n comes as `slipway:operation` {id, events} on document
 // data-cpu="<id>", data-mem="<id>"       figures of that container: its .v, its .spark, its .bar (data-limit: bytes)
+// data-load="<id>"                       the sum of an engine's containers
 // data-live-state                        "live" or "reconnecting", with words in its [data-live-text]
 // <body data-made="seconds">             when the server made the page: what changed since then is told at once
 import { $, $$ } from './dom.js'
-import { patch } from './figures.js'
+import { begin, patch } from './figures.js'
 
 const GATHER = 150, APART = 600, AT_ONCE = 10, QUIET = 25000, ANSWER = 10000, WAITS = [300, 600, 1200, 2500, 5000, 10000]
 const SLACK = 2000 // the page's rows were read a little before its time was written into it
@@ -20,8 +21,9 @@ let socket = null, open = false, failures = 0, lastWord = Date.now(), lostAt = 0
 /** Starts, where the page has anything that lives. */
 export function keepLive() {
   if (!$('[data-live], [data-operation], [data-cpu], [data-mem]')) return
+  begin()
   connect()
-  document.addEventListener('htmx:afterSettle', () => { if (open) subscribe() })
+  document.addEventListener('htmx:afterSettle', () => { begin(); if (open) subscribe() })
   document.addEventListener('visibilitychange', () => {
     hiddenAt = document.hidden ? Date.now() : 0
     if (document.hidden) { setTimeout(() => { if (document.hidden && open) subscribe() }, 10000); return }
@@ -82,7 +84,7 @@ function subscribe(first = false) {
     wanted.add(topic)
     if (!seen.has(topic)) seen.set(topic, Number(el.dataset.seq) || 0)
   })
-  const rows = [...new Set($$('[data-cpu], [data-mem]').map(el => el.dataset.cpu || el.dataset.mem))].slice(0, 1000)
+  const rows = [...new Set($$('[data-load], [data-cpu], [data-mem]').map(el => el.dataset.load || el.dataset.cpu || el.dataset.mem))].slice(0, 1000)
   if (rows.length && !(document.hidden && Date.now() - hiddenAt > 9000)) wanted.add('stats')
   const fresh = [...wanted].filter(topic => !heard.has(topic)).slice(0, 200), gone = [...heard].filter(topic => !wanted.has(topic))
   for (const topic of fresh) {
