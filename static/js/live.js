@@ -106,7 +106,7 @@ function take(frame) {
     for (const [topic, number] of Object.entries(frame.subscribed)) {
       if (!topic.startsWith('operation:') && !seen.has(topic)) seen.set(topic, Math.max(number, Number(document.body.dataset.made || 0) * 1000 - SLACK))
     }
-  } else if (frame.topic === 'stats') patch(frame.rows)
+  } else if (frame.topic === 'stats') { if (frame.rows) patch(frame.rows) } // a bell without: Redis is back
   else if (frame.events) {
     const id = frame.topic.slice('operation:'.length)
     seen.set(frame.topic, frame.seq)
