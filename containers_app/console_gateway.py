@@ -8,14 +8,17 @@ import logging
 from collections.abc import Iterable
 from uuid import UUID
 
+import orjson
 import redis.asyncio
 from channels.db import database_sync_to_async
 from django.conf import settings
 
 from containers_app import consoles, recording
-from containers_app.console_session import Session, end_processes
+from containers_app.console_session import Session, end_processes, ring_name
 from containers_app.models import ConsoleSession
 from engine.base import EngineStreams
+from streams.connection import LOST
+from streams.ring import Overtaken, Writer
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,11 @@ class Consoles:
             return
         reason = "Nobody has opened it." if asked else "Slipway's gateway was started again."
         await database_sync_to_async(consoles.finish)(row.pk, outcome="failed", reason=reason, left=left)
+        # Whoever still looks at it hears nothing from the one that has gone.
+        writer, state = Writer(self._redis, ring_name(row.pk)), {"state": "ended", "detail": reason}
+        with contextlib.suppress(Overtaken, *LOST):
+            await writer.open()
+            await writer.say(orjson.dumps(state).decode())
 
     async def close(self) -> None:
         """Ends all of them."""

@@ -95,7 +95,7 @@ def _container(request: HttpRequest, pk: UUID) -> tuple[Actor, Container]:
 
 
 def _recorded(container: Container, actor: Actor, session: UUID) -> ConsoleSession:
-    rows = consoles.sessions(actor).filter(container=container, recorded=True, state="ended")
+    rows = consoles.sessions_of(container, actor).filter(recorded=True, state="ended")
     found = get_object_or_404(rows, pk=session)
     if not recording_of(found.pk).exists():
         raise Http404("This recording is gone: it was kept for a while.")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts import audit
@@ -132,11 +132,17 @@ def sessions(actor: Actor) -> QuerySet[ConsoleSession]:
     return visible_to(actor, ConsoleSession.objects.select_related("team", "actor", "engine"))
 
 
+def sessions_of(container: Container, actor: Actor) -> QuerySet[ConsoleSession]:
+    """Those in this container, and in those of its name that are gone: it was made anew, and they are its past."""
+    before = Q(container=None, engine_id=container.engine_id, team_id=container.team_id)
+    return sessions(actor).filter(Q(container=container) | (before & Q(container_name=container.name)))
+
+
 def of_container(container: Container, actor: Actor) -> dict[str, list[ConsoleSession]]:
     """``{"open": […], "finished": […]}`` of this container, the newest first; nothing for who may have none."""
     if not can(actor, PERMISSION, container):
         return {"open": [], "finished": []}
-    rows = sessions(actor).filter(container=container)
+    rows = sessions_of(container, actor)
     return {
         "open": list(rows.exclude(state=ConsoleSession.State.ENDED)),
         "finished": list(rows.filter(state=ConsoleSession.State.ENDED)[:FINISHED_SHOWN]),

@@ -67,6 +67,7 @@ async def native(gateway, docker_client, busybox):
 async def container(native, team):
     row = await until(Container.objects.filter(name="blue-web", state="running").afirst)
     await Container.objects.filter(pk=row.pk).aupdate(team=team)
+    row.team = team
     return row
 
 
@@ -398,7 +399,9 @@ async def test_a_recording_holds_what_was_shown_and_not_what_was_typed(open_term
     assert [at for at, *_ in events] == sorted(at for at, *_ in events)
 
 
-async def test_what_a_killed_gateway_left_is_ended_by_the_next(gateway, native, container, granted):
+async def test_what_a_killed_gateway_left_is_ended_by_the_next(
+    gateway, native, container, granted, open_terminal
+):
     """A row that is open and that nobody holds: as after kill -9."""
     row = await ConsoleSession.objects.acreate(
         engine_id=container.engine_id, container=container, native_id=native.id, container_name="blue-web",
@@ -407,9 +410,13 @@ async def test_what_a_killed_gateway_left_is_ended_by_the_next(gateway, native, 
     mark = {"SLIPWAY_CONSOLE": str(row.pk)}
     await aside(native.exec_run, ["sleep", "4321"], environment=mark, detach=True)
     assert await inside(native) == ["sleep 4321"]
+    terminal, about = await open_terminal(granted, session=row.pk)
+    assert about["writable"]
     keeper = next(iter(gateway.keepers.values()))[0]
     watching = asyncio.create_task(keeper.consoles.watch())
     row = await ended(row.pk)
     watching.cancel()
+    assert "started again" in (await terminal.hears(state="ended"))["detail"]
+    assert await terminal.is_closed() == 1000
     assert row.left == 0
     assert await inside(native) == []

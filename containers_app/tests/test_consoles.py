@@ -251,6 +251,25 @@ def test_a_recording_is_read_by_who_may_have_a_console_and_that_is_written_down(
     assert client_for(alice).get(path).status_code == 404
 
 
+def test_recordings_outlive_their_container_where_another_has_its_name(
+    recorded: ConsoleSession, container: Container, client_for: Any, tara: Any, other_team: Any
+) -> None:
+    engine, team = container.engine, container.team
+    container.delete()
+    found = {
+        owner: Container.objects.create(
+            engine=engine, native_id=digit * 64, name="blue-web", team=owner, state="running"
+        )
+        for owner, digit in ((team, "c"), (other_team, "d"))
+    }
+    answer = client_for(tara).get(page(found[team]))
+    assert f"?replay={recorded.pk}" in answer.content.decode()
+    assert client_for(tara).get(page(found[team], f"{recorded.pk}/recording/")).status_code == 200
+    Membership.objects.create(user=tara, team=other_team, role="admin")
+    assert str(recorded.pk) not in client_for(tara).get(page(found[other_team])).content.decode()
+    assert client_for(tara).get(page(found[other_team], f"{recorded.pk}/recording/")).status_code == 404
+
+
 def test_only_its_opener_and_team_admins_end_a_session(
     container: Container, client_for: Any, tara: Any, bob: Any, person: Any, team: Any
 ) -> None:

@@ -46,13 +46,16 @@ async def echoes(send: Send, read: Read, keys: int = KEYS) -> list[float]:
 async def _raw(client: docker.DockerClient, native_id: str) -> list[float]:
     """The engine's own connection, read as plainly as one can."""
     made = client.api.exec_create(native_id, ["cat"], tty=True, stdin=True)
-    wire = client.api.exec_start(made["Id"], tty=True, socket=True)._sock
+    stream = client.api.exec_start(made["Id"], tty=True, socket=True)
+    wire = stream._sock
     wire.setblocking(False)
     loop = asyncio.get_running_loop()
     try:
         return await echoes(lambda data: loop.sock_sendall(wire, data), lambda: loop.sock_recv(wire, 65536))
     finally:
         await loop.sock_sendall(wire, b"\x15\x04")
+        stream._response.close()
+        stream.close()
         wire.close()
 
 

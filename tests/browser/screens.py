@@ -164,6 +164,25 @@ def _dismiss(page: Page) -> None:
 _SLOW = _build("sleep 300", "running")
 
 
+def _console(command: str, text: str) -> Act:
+    """Connects, and has something on the screen."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("button", name="Connect").click()
+        page.locator("[data-console-state=open]").wait_for(timeout=15_000)
+        page.keyboard.type(f"{command}\n")
+        page.wait_for_function(
+            "text => document.querySelector('.xterm-rows')?.innerText.includes(text)", arg=text
+        )
+
+    return act
+
+
+def _console_end(page: Page) -> None:
+    page.get_by_role("button", name="End", exact=True).click()
+    page.locator("[data-console-state=ended]").wait_for(timeout=15_000)
+
+
 SCREENS: Mapping[str, Screen] = {
     "login": Screen("/login/", signed_in=False),
     "login-wrong": Screen("/login/", _wrong_password, signed_in=False),
@@ -188,6 +207,11 @@ SCREENS: Mapping[str, Screen] = {
     "container-history": Screen("/containers/{search-indexer}/history/"),
     "container-incident": Screen("/containers/{import-customers}/history/"),
     "container-fault": Screen("/containers/{import-customers}/"),
+    "container-console": Screen("/containers/{orders}/console/"),
+    "container-console-open": Screen(
+        "/containers/{orders}/console/", _console("ls -la /; echo $((40 + 2))", "42"), after=_console_end
+    ),
+    "container-console-stopped": Screen("/containers/{import-customers}/console/"),
     "container-inspect": Screen("/containers/{orders}/inspect/"),
     "container-remove": Screen("/containers/{session-store}/", _dialog("Remove…")),
     "container-rename": Screen("/containers/{session-store}/", _dialog("Rename…")),
