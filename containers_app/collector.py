@@ -199,8 +199,9 @@ class Collector:
                 if first.pid:
                     await self._in_thread(self._cgroups.adopt, first)
             except Refused as error:
+                if str(error) not in self._refused.values():
+                    log.info("figures of %s are asked of its engine: %s", first.native_id[:12], error)
                 self._refused[first.native_id] = str(error)
-                log.debug("%s is asked for: %s", first.native_id[:12], error)
 
     async def _ask(self, native_ids: list[str]) -> list[StatsSample]:
         if not native_ids or time.monotonic() < self._quiet_until:

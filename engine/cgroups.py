@@ -46,8 +46,8 @@ class Cgroups:
         """False where no container of this engine can ever be read here: it is not worth asking."""
         self._unified = (tree / "cgroup.controllers").exists()
         self._readings: dict[str, _Reading] = {}
-        # Half of what this process may open is for others: sockets of people who look at logs.
-        self._files = _Files(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        # The rest of what this process may open is for others: sockets of engines, other engines' files.
+        self._files = _Files(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 
     def __contains__(self, native_id: object) -> bool:
         return native_id in self._readings

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+MOST_FILES = 65_536
+
 
 class Command(BaseCommand):
-    help = "Reads the engines: events, and the logs and figures that somebody looks at. Ends on SIGTERM."
+    help = "Reads the engines: events, figures, and the logs that somebody looks at. Ends on SIGTERM."
     requires_system_checks: Any = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
         import uvloop
 
+        # Seven files of the kernel stay open for each container whose figures are read.
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        enough = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, enough), hard))
         uvloop.run(_run())
         # A thread may still wait for an engine that does not answer; the end must not wait for it.
         sys.stdout.flush()
