@@ -324,13 +324,12 @@ class Session:
                 "The container stopped." if code is not None else "The engine ended the connection."
             )
             return code
-        if code in (None, 137, 143):
-            # Killed from outside, or with its container: its row knows within a moment.
-            for _ in range(8):
-                if await database_sync_to_async(consoles.stands)(self.row) != "running":
-                    self._reason = "The container stopped."
-                    break
-                await asyncio.sleep(0.15)
+        # Killed from outside, or with its container, which is said to run for a moment longer.
+        for _ in range(10 if code is None or code >= 128 else 2):
+            if not await _is_up(console):
+                self._reason = "The container stopped."
+                break
+            await asyncio.sleep(0.05)
         return code
 
     async def _put_away(self, leader: int, code: int | None) -> None:
@@ -350,6 +349,13 @@ class Session:
         if self.row.kind == ConsoleSession.Kind.ATTACH:
             return 0
         return await end_processes(self._streams, self.row, leader)
+
+
+async def _is_up(console: Console) -> bool:
+    try:
+        return await console.is_up()
+    except EngineError:
+        return True
 
 
 async def end_processes(streams: EngineStreams, row: ConsoleSession, leader: int = 0) -> int | None:

@@ -261,10 +261,3 @@ def orphans(engine_id: UUID, mine: Sequence[str]) -> list[ConsoleSession]:
         *rows.filter(state=ConsoleSession.State.ASKED, created_at__lt=old),
         *ended.exclude(started_at=None)[:50],
     ]
-
-
-def stands(session: ConsoleSession) -> str:
-    """``running``, another state of its container, or ``gone``."""
-    found = Container.everything.filter(engine_id=session.engine_id, native_id=session.native_id)
-    state = found.values_list("state", flat=True).first()
-    return str(state) if state else "gone"

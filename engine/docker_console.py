@@ -46,12 +46,14 @@ class HijackedConsole:
         writer: asyncio.StreamWriter,
         resize: Callable[[int, int], Awaitable[None]],
         exit_code: Callable[[], Awaitable[int | None]],
+        is_up: Callable[[], Awaitable[bool]],
+        *,
         demultiplexer: Demultiplexer | None = None,
     ) -> None:
         self.leader = 0
         self.size: tuple[int, int] | None = None
         self._reader, self._writer = reader, writer
-        self._resize, self._exit_code = resize, exit_code
+        self._resize, self._exit_code, self._is_up = resize, exit_code, is_up
         self._demultiplexer = demultiplexer
 
     async def read(self) -> bytes:
@@ -77,6 +79,9 @@ class HijackedConsole:
     async def exit_code(self) -> int | None:
         return await self._exit_code()
 
+    async def is_up(self) -> bool:
+        return await self._is_up()
+
 
 class DockerConsoles:
     """What `engine.docker_streams` knows of consoles. ``version`` gives the agreed one."""
@@ -101,6 +106,7 @@ class DockerConsoles:
                 writer,
                 lambda columns, rows: self._resize_exec(exec_id, columns, rows),
                 lambda: self._exec_code(exec_id),
+                lambda: self._is_up(native_id),
             )
             # Beside the reading: what it writes first waits for nothing.
             begin = asyncio.create_task(self._begin(console, exec_id, program))
@@ -133,7 +139,14 @@ class DockerConsoles:
         connection = hijacked(self._endpoint, f"{path}/attach", query, {}, deadline=START_WITHIN)
         async with connection as (reader, writer):
             await resize(*size(columns, rows))
-            yield HijackedConsole(reader, writer, resize, exit_code, None if tty else Demultiplexer())
+            yield HijackedConsole(
+                reader,
+                writer,
+                resize,
+                exit_code,
+                lambda: self._is_up(native_id),
+                demultiplexer=None if tty else Demultiplexer(),
+            )
 
     async def end_marked(
         self, native_id: str, mark: str, *, user: str = "", leader: int = 0, deadline: float = 20

@@ -57,6 +57,10 @@ class FakeConsole:
             raise Unreachable("The engine does not answer.")
         return self._code if self._code is not None or self._runs() else 137
 
+    async def is_up(self) -> bool:
+        container = self._world.containers.get(self._native_id)
+        return container is not None and container.alive
+
     def _runs(self) -> bool:
         container = self._world.containers.get(self._native_id)
         there = self._world.up and container is not None and container.alive
@@ -106,3 +110,6 @@ class FakeAttached:
 
     async def exit_code(self) -> int | None:
         return self._world.containers[self._native_id].exit_code
+
+    async def is_up(self) -> bool:
+        return self._world.containers[self._native_id].alive

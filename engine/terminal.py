@@ -137,6 +137,9 @@ class Console(Protocol):
     async def exit_code(self) -> int | None:
         """After the end: how it ended; ``None`` where it has not, or the engine does not say."""
 
+    async def is_up(self) -> bool:
+        """Whether its container runs. One that stops is said to run for a moment after its programs have ended."""
+
 
 class Demultiplexer:
     """Output of a container without a terminal, as a terminal takes it: both streams, and lines that return."""

@@ -188,7 +188,8 @@ async def test_a_container_that_stops_ends_its_consoles_with_a_clear_word(open_t
     terminal, about = await open_terminal(granted, cmd="sh")
     await terminal.hears(state="open")
     await aside(native.kill)
-    assert (await terminal.hears(state="ended"))["detail"] == "The container stopped."
+    state = await terminal.hears(state="ended")
+    assert state["detail"] == "The container stopped.", state
     assert (await ended(about["id"])).left == 0
 
 

@@ -50,6 +50,7 @@ async def test_a_shell_echoes_answers_and_says_how_it_ended(streams: EngineStrea
         await console.write(b"exit 7\r")
         await rest(console)
         assert await console.exit_code() == 7
+        assert await console.is_up()
     assert await streams.end_marked(native_id, program.mark) == 0
 
 
@@ -98,6 +99,7 @@ async def test_a_container_is_heard_and_left_as_it_was(
     async with streams.attach(native_id, tty=False, stdin=False) as console:
         assert await rest(console, 10) == b"hello\r\n"
         assert await console.exit_code() == 3
+        assert not await console.is_up()
     native_id = run(ENDS)
     async with streams.attach(native_id, tty=False, stdin=False):
         pass
