@@ -43,10 +43,17 @@ class Consoles:
         for id_ in named - self._open.keys() - self._refused:
             # Whatever happens: one look is enough. Ended ones are wanted for as long as somebody reads their end.
             self._refused.add(id_)
-            with contextlib.suppress(ValueError):
-                if found := await database_sync_to_async(consoles.claim)(UUID(id_), self._engine_id):
-                    session = Session(self._streams, self._redis, *found)
-                    self._open[id_] = session, asyncio.create_task(self._run(id_, session))
+            try:
+                found = await database_sync_to_async(consoles.claim)(UUID(id_), self._engine_id)
+            except ValueError:
+                continue
+            except Exception:
+                # A database that is away, a key that was changed: `watch` ends what nobody could open.
+                log.exception("console %s could not be opened", id_)
+                continue
+            if found:
+                session = Session(self._streams, self._redis, *found)
+                self._open[id_] = session, asyncio.create_task(self._run(id_, session))
 
     async def _run(self, id_: str, session: Session) -> None:
         try:
@@ -59,10 +66,14 @@ class Consoles:
     async def watch(self) -> None:
         """Ends what nobody holds, now and every few seconds; takes old recordings away."""
         while True:
-            mine = list(self._open)
-            for row in await database_sync_to_async(consoles.orphans)(self._engine_id, mine):
-                await self._end(row)
-            await asyncio.to_thread(recording.forget_old, settings.CONSOLE_KEEP_DAYS)
+            try:
+                mine = list(self._open)
+                for row in await database_sync_to_async(consoles.orphans)(self._engine_id, mine):
+                    await self._end(row)
+                await asyncio.to_thread(recording.forget_old, settings.CONSOLE_KEEP_DAYS)
+            except Exception:
+                # What cannot be written now is no reason to leave the engine.
+                log.exception("could not look after consoles that nobody holds")
             await asyncio.sleep(SWEEP_EVERY)
 
     async def _end(self, row: ConsoleSession) -> None:

@@ -20,6 +20,7 @@ import orjson
 import redis.asyncio
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.db import DatabaseError
 
 from containers_app import consoles
 from containers_app.models import ConsoleSession
@@ -51,6 +52,9 @@ PUT_AWAY = 3.0
 
 WARN_BEFORE = 60.0
 """Seconds before an idle console is closed."""
+
+WRITE_AGAIN = (0.5, 2, 5, 15, 30)
+"""Seconds between tries to write down its end. After the last one it is found as one that nobody holds."""
 
 NO_SUCH_PROGRAM = (126, 127)
 
@@ -339,11 +343,24 @@ class Session:
         self._state, self._code = "ended", code
         reason = self._detail = self._reason or "The program ended."
         outcome = "failed" if self._refused else "succeeded"
-        await database_sync_to_async(consoles.finish)(
-            self.row.pk, outcome=outcome, reason=reason, exit_code=code, left=left,
-            bytes_in=self._in, bytes_out=self._out,
-        )  # fmt: skip
+        written = await self._write_down(outcome, reason, left)
         await self._say()
+        for seconds in () if written else WRITE_AGAIN:
+            await asyncio.sleep(seconds)
+            if await self._write_down(outcome, reason, left):
+                break
+
+    async def _write_down(self, outcome: str, reason: str, left: int | None) -> bool:
+        """False where the database does not take it now."""
+        try:
+            await database_sync_to_async(consoles.finish)(
+                self.row.pk, outcome=outcome, reason=reason, exit_code=self._code, left=left,
+                bytes_in=self._in, bytes_out=self._out,
+            )  # fmt: skip
+        except DatabaseError as error:
+            log.warning("the end of console %s is not written yet: %s", self.row.pk, error)
+            return False
+        return True
 
     async def _end_processes(self, leader: int) -> int | None:
         if self.row.kind == ConsoleSession.Kind.ATTACH:

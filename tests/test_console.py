@@ -421,3 +421,28 @@ async def test_what_a_killed_gateway_left_is_ended_by_the_next(
     assert await terminal.is_closed() == 1000
     assert row.left == 0
     assert await inside(native) == []
+
+
+async def test_an_end_that_cannot_be_written_at_once_is_written_later(
+    open_terminal, granted, native, monkeypatch
+):
+    from django.db import OperationalError
+
+    from containers_app import console_session, consoles
+
+    monkeypatch.setattr(console_session, "WRITE_AGAIN", (0.1, 0.1, 0.1))
+    finish, failures = consoles.finish, [2]
+
+    def moody(*arguments, **options):
+        if failures[0]:
+            failures[0] -= 1
+            raise OperationalError("database is locked")
+        return finish(*arguments, **options)
+
+    monkeypatch.setattr(consoles, "finish", moody)
+    terminal, about = await open_terminal(granted, cmd="sh")
+    await terminal.type(b"exit 5\r")
+    await terminal.hears(state="ended")
+    row = await ended(about["id"])
+    assert (row.exit_code, row.reason, failures) == (5, "The program ended.", [0])
+    assert await inside(native) == []
