@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from engine.cgroups import Cgroups, Refused
+from engine.cgroups import TREE, Cgroups, Refused
 from engine.connect import connect_streams
 from engine.types import FirstProcess, StatsSample
 
@@ -202,6 +203,7 @@ def test_half_a_tree_is_refused_and_nothing_stays_open(host: Host) -> None:
 # --- The real kernel, and the real engine --------------------------------------------------------------
 
 Run = Callable[..., FirstProcess]
+PARENT = "slipway-test-parent"
 BUSY = (
     "trap 'exit 0' TERM; dd if=/dev/zero of=/filled bs=1M count=24 2>/dev/null; sync;"
     " while :; do i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; done"
@@ -222,6 +224,10 @@ def run(docker_client: docker.DockerClient, busybox: str) -> Iterator[Run]:
     yield start
     for container in made:
         container.remove(force=True)
+    # An engine leaves a parent that it made.
+    for left in (*TREE.glob(PARENT), *TREE.glob(f"*/{PARENT}")):
+        with contextlib.suppress(OSError):
+            left.rmdir()
 
 
 @pytest.fixture
@@ -233,7 +239,7 @@ def cgroups(engine_url: str) -> Iterator[Cgroups]:
 
 async def test_both_ways_say_the_same(engine_url: str, run: Run, cgroups: Cgroups) -> None:
     busy = run(BUSY, mem_limit="256m", nano_cpus=400_000_000)
-    idle = run("sleep 60", cgroup_parent="/slipway-test-parent")
+    idle = run("sleep 60", cgroup_parent=f"/{PARENT}")
     lonely = run("sleep 60", network_mode="none")
     streams = connect_streams(engine_url)
     processes = await streams.first_processes([busy.native_id, idle.native_id, lonely.native_id])
