@@ -22,7 +22,14 @@ from tests.rows import (
 )
 
 DOCUMENT = json.loads(Path(__file__).with_name("openapi.json").read_text())
-ENGINE_NEEDED = ("processes/", "changes/", "logs/", "stats/", "sync/")  # they would wait for a worker
+ENGINE_NEEDED = (
+    "processes/",
+    "changes/",
+    "logs/",
+    "logs/search/",
+    "stats/",
+    "sync/",
+)  # they would wait for a worker
 VALUES = [
     "",
     "-1",
