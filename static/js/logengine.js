@@ -37,8 +37,8 @@ async function rows(url) {
 /** So many lines before a time and as many from it on. */
 export const around = (id, ns, context) => rows(address(id, '', { at: seconds(ns), context }))
 
-/** The last so many lines up to a time. */
-export const before = (id, ns, tail) => rows(address(id, '', { until: seconds(ns), tail }))
+/** The last so many lines before one of that time, and it. */
+export const before = (id, ns, tail) => rows(address(id, '', { until: seconds(ns), tail: tail + 1 }))
 
 /** The nth line of exactly that time, whole. */
 export async function whole({ source, ns, stream, n }) {

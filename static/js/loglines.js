@@ -54,7 +54,6 @@ export class Source {
     for (const [seq, , ns, stream, text] of frame.lines) {
       if (seq <= this.seq) continue
       this.seq = seq
-      if (stream === 0) { items.push({ ...note(text, this), quiet: false }); continue }
       if (this.resuming && this.had(stream, ns)) { this.resuming.overlap = true; continue }
       if (this.resuming) {
         if (!this.resuming.overlap && Object.keys(this.resuming.marks).length) items.push(gap({ lines: null, cause: 'restart' }, this))
@@ -67,6 +66,12 @@ export class Source {
       items.push(this.item(ns, stream, text, n))
     }
     return items
+  }
+
+  /** Lines that the socket sends before those that are kept for everybody; they come in many frames. */
+  replayed(frame) {
+    this.replay ??= { streams: {}, counted: {} }
+    return this.past(frame.lines.map(([, , ns, stream, text]) => [stream, ns, text]), this.replay)
   }
 
   had(stream, ns) {
@@ -84,8 +89,7 @@ export class Source {
   }
 
   /** Lines of the past, `[stream, ns, text]` in their order: a reading of its own, beside the one that goes on. */
-  past(rows) {
-    const streams = {}, counted = {}
+  past(rows, { streams, counted } = { streams: {}, counted: {} }) {
     return rows.map(([stream, ns, text]) => {
       const was = streams[stream] ??= { style: undefined, at: 0, trace: new Trace() }, seen = counted[stream]
       counted[stream] = { ns, n: seen?.ns === ns ? seen.n + 1 : 1 }
@@ -132,7 +136,7 @@ export function anchored(hash) {
 
 const grouped = n => n.toLocaleString('en').replaceAll(',', '\u202f')
 export const many = (n, one, more = `${one}s`) => `${grouped(n)} ${n === 1 ? one : more}`
-const CAUSES = { load: 'faster than it could be sent', rotation: 'the log file was rotated before they were read' }
+const CAUSES = { load: 'faster than they could be sent', rotation: 'the log file was rotated before they were read', behind: 'faster than the engine hands them out' }
 
 const mark = (text, source, at, more) => ({ gap: true, quiet: false, text, source, at, ms: NaN, h: 0, era: 0, gone: false, head: null, ...more })
 

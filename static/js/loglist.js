@@ -7,7 +7,7 @@ import { Heights } from './heights.js'
 const AROUND = 12, END = 24
 
 export class LogList {
-  /** `make(item)` gives the row of an item; `changed(following)` is told when the reader leaves or reaches the end. */
+  /** `make(item, row)` gives the row of an item, perhaps that one written anew; `changed(following)` is told when the reader leaves or reaches the end. */
   constructor(scroller, make, changed, painted) {
     this.el = scroller
     this.make = make
@@ -171,6 +171,7 @@ export class LogList {
 
   put(first, last) {
     const wanted = this.items.slice(first, last), keep = new Set(wanted)
+    if (!wanted.some(item => this.shown.has(item))) { this.overwrite(wanted); return }
     for (const [item, row] of this.shown) if (!keep.has(item)) { row.remove(); this.shown.delete(item) }
     let next = this.rows.firstChild
     for (const item of wanted) {
@@ -178,6 +179,18 @@ export class LogList {
       if (!row) this.shown.set(item, row = this.make(item))
       if (row === next) next = next.nextSibling; else this.rows.insertBefore(row, next)
     }
+  }
+
+  /** Nothing of what is shown stays: rows are written anew where they stand, which costs a browser much less. */
+  overwrite(wanted) {
+    const old = [...this.rows.children]
+    this.shown.clear()
+    wanted.forEach((item, i) => {
+      const was = old[i], row = this.make(item, was)
+      this.shown.set(item, row)
+      if (!was) this.rows.append(row); else if (row !== was) was.replaceWith(row)
+    })
+    for (const row of old.slice(wanted.length)) row.remove()
   }
 
   /** True where a guess was wrong; what is above the view must not push it down. */

@@ -2,7 +2,8 @@
 import { nodes } from './ansi.js'
 import { WORDS, clock, many } from './loglines.js'
 
-const KEYS = /([A-Za-z_][\w.-]{0,40}=(?=\S)|"[\w.-]{1,40}":)/
+const KEYS = /[A-Za-z_][\w.-]{0,40}=(?=\S)|"[\w.-]{1,40}":/g
+const MOST_KEYS = 40
 /** Characters of a line that are shown before somebody asks for the rest. */
 const FOLD = 2000
 /** Characters of one line that are shown at most: what is longer is downloaded. */
@@ -21,12 +22,6 @@ function button(act, words, label) {
   el.dataset.line = act
   if (label) el.setAttribute('aria-label', label)
   return el
-}
-
-/** Names of values step back, so that the values are read first. */
-function message(text) {
-  // Every second piece is what the pattern has caught.
-  return text.split(KEYS).map((piece, i) => i % 2 ? element('span', 'k', piece) : new Text(piece))
 }
 
 /** JSON in a line, from its first brace on; undefined where there is none. */
@@ -54,7 +49,7 @@ function opened(item) {
 function text(item) {
   if (item.whole !== null) return nodes(item.whole.slice(0, MOST))
   if (item.text.length > FOLD && !item.open) return [new Text(item.text.slice(0, FOLD)), '… ']
-  return item.raw === null ? message(item.text) : nodes(item.raw, item.style)
+  return item.raw === null ? [new Text(item.text)] : nodes(item.raw, item.style)
 }
 
 /** What a line too long to be shown offers. */
@@ -70,27 +65,49 @@ function gapRow(item) {
   return row
 }
 
-/** The row of an item. */
-export function row(item) {
+/** A line that is nothing but one: its row can be written over that of another such line. */
+const isPlain = item => item.raw === null && !item.parts && item.text.length <= FOLD && item.whole === null && !item.cut && !looksJson(item.text)
+
+const BLANK = document.createElement('template')
+BLANK.content.append(element('div', 'ln', element('time'), element('span', 'gut', element('i'), element('b', '', ' ')), element('span', 'lvl'), element('span', 'msg', ' ')))
+
+/** The row of an item: `old` written anew where both are plain. */
+export function row(item, old = null) {
   if (item.gap) return gapRow(item)
-  const { source, stream, level } = item, err = stream === 2, cont = item.head !== null
-  const time = element('time', '', clock(item.ms))
-  time.dateTime = new Date(item.ms).toISOString()
-  const name = source.alone ? (err ? 'stderr' : 'stdout') : source.name
-  const gutter = element('span', 'gut', element('i'), element('b', '', name))
-  const colour = source.alone ? (err ? 's3' : 's1') : source.colour
-  const inside = element('span', 'msg', ...text(item), more(item))
-  const word = element('span', 'lvl', cont ? '' : WORDS[level] ?? '')
-  const el = element('div', `ln ${level || 'inf'} ${colour}${cont ? ' cont' : ''}${err ? ' se' : ''}`, time, gutter, word, inside)
+  const plain = isPlain(item), el = plain && old?.plain ? old : BLANK.content.firstChild.cloneNode(true)
+  const [time, gutter, word, inside] = el.children, { source, stream, level } = item, err = stream === 2, cont = item.head !== null
+  const colour = source.alone ? (err ? 's3' : 's1') : source.colour, name = `ln ${level || 'inf'} ${colour}${cont ? ' cont' : ''}${err ? ' se' : ''}`
+  if (el.className !== name) el.className = name
+  el.plain = plain
+  time.textContent = clock(item.ms)
+  gutter.lastChild.firstChild.data = source.alone ? (err ? 'stderr' : 'stdout') : source.name
+  word.textContent = cont ? '' : WORDS[level] ?? ''
+  if (plain) inside.firstChild.data = item.text
+  else { inside.replaceChildren(...text(item), more(item)); finish(el, item, word, inside) }
+  el.keys = null
+  return el
+}
+
+/** What hangs on some lines: a fold, a formatted copy. */
+function finish(el, item, word, inside) {
   const opens = looksJson(item.text)
   if (item.parts || opens) {
-    const open = item.parts ? !item.folded : item.open
     const fold = button(item.parts ? 'fold' : 'open', '', item.parts ? `Lines of this trace: ${item.parts}` : 'Formatted')
     fold.classList.add('ln-turn')
-    fold.setAttribute('aria-expanded', open)
+    fold.setAttribute('aria-expanded', item.parts ? !item.folded : item.open)
     word.append(fold)
     if (item.folded) inside.append(element('span', 'ln-note', ` + ${many(item.parts, 'line')}`))
   }
   if (item.open && opens) { const below = opened(item); if (below) el.append(below) }
-  return el
+}
+
+/** Names of values in a row: they step back, so that the values are read first. Painted, and no elements of their own. */
+export function keysOf(item, el) {
+  if (item.gap || item.raw !== null) return []
+  if (el.keys) return el.keys
+  const node = el.children[3].firstChild, found = []
+  for (const match of node?.data?.matchAll(KEYS) ?? []) {
+    if (found.push(new StaticRange({ startContainer: node, startOffset: match.index, endContainer: node, endOffset: match.index + match[0].length })) === MOST_KEYS) break
+  }
+  return el.keys = found
 }

@@ -3,7 +3,7 @@
 // It holds at most `MOST` lines, and no step of it takes longer than a frame: what looks at all of them goes in slices.
 import { LogList } from './loglist.js'
 import { Source, gap, hole, many, note } from './loglines.js'
-import { row } from './logrow.js'
+import { keysOf, row } from './logrow.js'
 import { LogSocket } from './logsocket.js'
 import { PatternError, pieces, searching } from './pattern.js'
 
@@ -65,8 +65,13 @@ export class LogView {
     const source = this.sources.get(frame.container)
     if (!source) return
     if (frame.type === 'lines') this.add(source.take(frame))
+    else if (frame.type === 'past') this.add(source.replayed(frame))
     else if (frame.type === 'gap' && frame.cause === 'restart') source.restarted()
-    else if (frame.type === 'gap') this.add([gap(frame, source)])
+    else if (frame.type === 'gap') {
+      // What the engine has left out has a number of its own, among those of the lines.
+      if (frame.from) source.seq = Math.max(source.seq, frame.seq ?? 0)
+      this.add([gap(frame, source)])
+    }
     else if (frame.type === 'state') this.state(source, frame)
     else if (frame.type === 'error') { source.state = 'gone'; this.add([note(`${source.name}: ${frame.detail ?? 'it can be read no longer'}`, source)]) }
   }
@@ -308,15 +313,22 @@ export class LogView {
 
   /** Paints the matches in view through the Highlight API: the rows' nodes stay as they are. */
   mark(rows) {
-    const ranges = [], wanted = this.mode === 'not' ? null : this.wanted
+    const ranges = [], keys = [], wanted = this.mode === 'not' ? null : this.wanted
     for (const [item, el] of rows) {
       const hit = Boolean(wanted) && this.finds(item)
+      keys.push(...keysOf(item, el))
       el.classList.toggle('hit', hit)
       el.classList.toggle('at', item === (this.at ?? this.hit))
       if (hit) rangesIn(el.querySelector('.msg'), pieces(wanted, item.text.slice(0, 4000)), ranges)
     }
-    if (ranges.length) CSS.highlights?.set('hit', new Highlight(...ranges)); else CSS.highlights?.delete('hit')
+    paint('key', keys, 0)
+    paint('hit', ranges, 1)
   }
+}
+
+function paint(name, ranges, priority) {
+  if (!ranges.length || !window.Highlight) { CSS.highlights?.delete(name); return }
+  CSS.highlights.set(name, Object.assign(new Highlight(...ranges), { priority }))
 }
 
 /** Pieces of a text, as ranges of the nodes that show it. */

@@ -1,6 +1,12 @@
 // The socket of a view of logs: it comes back by itself, and goes on behind the last line that was had.
-const WAITS = [300, 600, 1200, 2500, 5000, 10000], TAIL = 5000
+const WAITS = [300, 600, 1200, 2500, 5000, 10000], TAIL = 5000, MOST = 100000
 const OVER = { 4403: 'You may not read these logs.', 4404: 'The container was removed: this is what it said.', 4410: 'The container was removed: this is what it said.' }
+
+/** `?tail=` in the address of the page: lines of the past to begin with. */
+function wanted() {
+  const asked = Number(new URLSearchParams(location.search).get('tail'))
+  return Number.isInteger(asked) && asked > 0 ? Math.min(asked, MOST) : TAIL
+}
 
 export class LogSocket {
   /** `sources` are asked for where they stand; `on.frame`, `on.over(words)` and `on.change()` are called back. */
@@ -19,7 +25,7 @@ export class LogSocket {
   connect() {
     const query = new URLSearchParams(this.sources.map(source => ['container', source.id]))
     this.sources.map(source => source.cursor).filter(Boolean).forEach(cursor => query.append('after', cursor))
-    query.append('tail', TAIL)
+    query.append('tail', wanted())
     const it = this.socket = new WebSocket(`${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/ws/logs/?${query}`)
     it.onopen = () => { if (it === this.socket) { this.connected = true; this.failures = 0; this.lastWord = Date.now(); this.on.change() } }
     it.onmessage = event => { if (it === this.socket) { this.lastWord = Date.now(); this.on.frame(JSON.parse(event.data)) } }

@@ -117,7 +117,7 @@ def test_what_is_missing_stands_where_it_is_missing_and_says_why(many: Callable[
     page.wait_for_timeout(100)
     rows = [row.replace("\u202f", " ") for row in texts(page)]
     assert rows == [
-        "3 lines skipped of shop-worker: faster than it could be sent", "first",
+        "3 lines skipped of shop-worker: faster than they could be sent", "first",
         "1 252 lines skipped of shop-web: the log file was rotated before they were read",
         "Lines skipped of shop-web: the log file was rotated before they were read", "last",
     ]  # fmt: skip
