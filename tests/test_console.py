@@ -155,8 +155,10 @@ async def test_a_screenful_editor_saves_what_was_typed(open_terminal, native, gr
     await terminal.shows(b"\x1b[6n")
     await terminal.type(b"\x1b[24;80R")  # it asks how large the terminal is, and a terminal answers
     await terminal.shows(b"/note.txt 1/1")
-    await terminal.type(b"ihello from vi\x1b")
+    await terminal.type(b"ihello from vi")
     await terminal.shows(b"hello from vi")
+    await terminal.type(b"\x1b")
+    await terminal.shows(b"- /note.txt [Modified")  # it waits for a moment whether more belongs to an Escape
     await terminal.type(b":wq\r")
     assert (await terminal.hears(state="ended"))["exit_code"] == 0
     found = await aside(native.exec_run, ["cat", "/note.txt"])
