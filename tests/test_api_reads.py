@@ -139,7 +139,21 @@ def test_a_log_query_that_is_not_valid_is_refused(
     assert api_for(vic).get(f"/api/v1/containers/{web.pk}/logs/?{query}").status_code == 400
 
 
-@pytest.mark.parametrize("part", ["", "inspect/", "health/", "logs/", "changes/", "processes/", "stats/"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "",
+        "inspect/",
+        "health/",
+        "logs/",
+        "logs/?q=a",
+        "logs/?all=1",
+        "logs/search/?q=a",
+        "changes/",
+        "processes/",
+        "stats/",
+    ],
+)
 def test_a_stranger_finds_nothing(
     api_for: ApiFor, charlie: User, web: Container, worker: Worker, part: str
 ) -> None:

@@ -39,6 +39,7 @@ MOST_CONTEXT = 2000
 LOOK = 4.0
 """Seconds between two looks whether who searches still may."""
 STREAMS = {"all": (1, 2), "stdout": (1,), "stderr": (2,)}
+_SECONDS = re.compile(r"([^.]*)(?:\.([0-9]{1,9}))?(.*)", re.ASCII | re.DOTALL)
 _AGO = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -273,13 +274,15 @@ def moment(request: Request, name: str) -> int:
     if re.fullmatch(r"[0-9]{1,11}(\.[0-9]{1,9})?", text, re.ASCII):
         seconds, _, fraction = text.partition(".")
         return int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
+    # A plus sign in an address means a blank: 2026-01-01T00:00:00+01:00 arrives without it.
+    whole, fraction, zone = _SECONDS.match(text).groups()  # type: ignore[union-attr]
     try:
-        # A plus sign in an address means a blank: 2026-01-01T00:00:00+01:00 arrives without it.
-        then_ = parse_datetime(text.replace(" ", "+") if "T" in text else text)
+        then_ = parse_datetime(whole + (zone or "").replace(" ", "+") if "T" in text else text)
     except ValueError:
         then_ = None
     if then_ is None:
         raise ValidationError(
             {name: ["A time such as 2026-01-31T12:00:00Z, or ago such as 10m, is expected."]}
         )
-    return int((then_ if then_.tzinfo else then_.replace(tzinfo=UTC)).timestamp() * 10**6) * 1000
+    since = int((then_ if then_.tzinfo else then_.replace(tzinfo=UTC)).timestamp())
+    return since * 10**9 + int((fraction or "").ljust(9, "0"))

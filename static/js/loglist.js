@@ -159,8 +159,9 @@ export class LogList {
       this.stretch(first, last)
       if (!this.varying || !this.measure(first, last)) break
     }
-    if (this.following) this.jump(this.el.scrollHeight)
+    // First all that changes how it looks, then what makes the browser look: it does so once.
     this.painted?.(this.shown)
+    if (this.following) this.jump(this.el.scrollHeight)
   }
 
   /** The space of the rows that are not in the page. */

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from tests.bench.conftest import Tell
 from tests.bench.figures import percentile
 from tests.bench.site import Site
 from tests.browser.visitor import Visitor
-from tests.machine import PASSWORD
+from tests.machine import PASSWORD, wait_for
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 
@@ -101,8 +104,30 @@ def longest(tasks: list[float]) -> float:
     return max(tasks, default=0)
 
 
+@contextmanager
+def traced(page: Page) -> Iterator[list[float]]:
+    """Milliseconds of processor that the page's longest task takes: on a busy machine it lasts longer than that."""
+    browser, found = page.context.browser, list[float]()
+    assert browser
+    browser.start_tracing(
+        page=page, categories=["-*", "devtools.timeline", "disabled-by-default-devtools.timeline"]
+    )
+    yield found
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    busy = Counter(event["pid"] for event in events if event["name"] == "FireAnimationFrame")
+    ours = busy.most_common(1)[0][0]
+    tasks = [event.get("tdur", 0) for event in events if event["name"] == "RunTask" and event["pid"] == ours]
+    found.append(max(tasks) / 1000)
+
+
+def in_words(wall: float, processor: list[float]) -> str:
+    return f"longest task {wall:.0f} ms ({processor[0]:.0f} ms of processor)"
+
+
 def test_a_hundred_thousand_lines_are_scrolled(site: Site, run: Run, tell: Tell, reader: Page) -> None:
-    run("bench-many", MANY)
+    made = run("bench-many", MANY)
+    last = f"path=/products/{HELD + 5000} ".encode()
+    wait_for(lambda: last in made.logs(tail=1), 60, "it goes on writing", every=0.5)
     session = devtools(reader)
     reader.goto(f"{site.app.url}/containers/{site.row('bench-many')['id']}/logs/?tail={HELD}")
     until(reader, lambda: held(reader) >= HELD, 120)
@@ -113,16 +138,12 @@ def test_a_hundred_thousand_lines_are_scrolled(site: Site, run: Run, tell: Tell,
         if wrapped:
             reader.click("[data-toggle=wrap]")
             reader.wait_for_timeout(500)
-        found = reader.evaluate(_SCROLL, 300)
+        with traced(reader) as processor:
+            found = reader.evaluate(_SCROLL, 300)
         slow, usual = longest(found["tasks"]), percentile(found["took"], 0.5)
         what = f"page with {held(reader):,} lines{', wrapped' if wrapped else ''}: scrolled through all"
-        tell(
-            what,
-            f"longest task {slow:.0f} ms, frame {usual:.1f} ms",
-            "",
-            f"< {LONGEST_TASK} ms",
-            slow < LONGEST_TASK,
-        )
+        how = f"{in_words(slow, processor)}, frame {usual:.1f} ms"
+        tell(what, how, "", f"< {LONGEST_TASK} ms", slow < LONGEST_TASK)
     found = reader.evaluate(_SEARCH)
     slow = longest(found["tasks"])
     said = f"{found['took']:.0f} ms, longest task {slow:.0f} ms"
@@ -142,19 +163,18 @@ def test_a_flood_is_shown_and_the_page_goes_on(site: Site, run: Run, tell: Tell,
     reader.goto(f"{site.app.url}/containers/{site.row('bench-flood')['id']}/logs/")
     until(reader, lambda: held(reader) > 5000, 60)
     reader.evaluate("tasks.length = 0")
-    first, sizes = held(reader), []
-    for _ in range(5):
-        reader.wait_for_timeout(4000)
-        sizes.append(heap(session))
-    rate = (held(reader) - first) / 20
+    first = held(reader)
+    with traced(reader) as processor:
+        reader.wait_for_timeout(10_000)
+    rate = (held(reader) - first) / 10
     slow = longest(reader.evaluate("tasks"))
     what = f"page: {rate:,.0f} lines a second come"
-    tell(what, f"longest task {slow:.0f} ms", "", f"< {LONGEST_TASK} ms", slow < LONGEST_TASK)
+    tell(what, in_words(slow, processor), "", f"< {LONGEST_TASK} ms", slow < LONGEST_TASK)
     until(reader, lambda: held(reader) >= HELD, 300)
     before = heap(session)
     reader.wait_for_timeout(10_000)
     after = heap(session)
-    said = f"{before:.0f}, {after:.0f} MB"
-    tell("page: heap when full, and after 10 s more of it", said, "", "no growth", after < before * 1.1)
+    size = f"{before:.0f}, {after:.0f} MB"
+    tell("page: heap when full, and after 10 s more of it", size, "", "no growth", after < before * 1.1)
     assert held(reader) <= HELD + 2000
     assert after < before * 1.25
