@@ -82,6 +82,7 @@ def test_a_log_is_kept_found_and_read(
     expect(page.get_by_role("heading", name="No log is kept yet")).to_be_visible()
     looked_at(visitor, page, "log-history-empty")
     page = visitor.go(f"/containers/{id_}/logs/")
+    page.get_by_role("button", name="More of the log").click()
     page.get_by_role("button", name="Keep what this container writes").click()
     expect(page.get_by_text("History is kept")).to_be_visible()
 
