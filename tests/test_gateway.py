@@ -424,7 +424,9 @@ async def test_a_browser_that_reads_nothing_never_holds_up_the_container(viewer,
     await reading.until(lambda r: r.states and r.states[-1] == "ended", 30)
     had = [line[0] for line in reading.lines]
     assert had == sorted(set(had))
-    assert had[-1] - had[0] + 1 - len(had) == sum(gap["lines"] for gap in reading.gaps)
+    # What the engine itself left out has a number of its own, and no count.
+    missing = sum(gap["lines"] if gap["cause"] == "load" else 1 for gap in reading.gaps)
+    assert had[-1] - had[0] + 1 - len(had) == missing
     for one in (slow, quick):
         await one.disconnect()
 

@@ -29,9 +29,7 @@ def texts(found):
 
 async def test_an_error_of_the_application_with_its_last_lines(gateway, run):
     await online()
-    many = (
-        "i=0; while [ $i -lt 250 ]; do echo line $i; i=$((i+1)); done; echo '<b>cannot go on</b>' >&2; exit 3"
-    )
+    many = "i=0; while [ $i -lt 250 ]; do echo line $i; i=$((i+1)); done; echo '<b>cannot go on</b>' >&2; sleep 1; exit 3"
     made = await run("ended", many)
     found = await incident(made.id, lines_state="kept")
     assert (found.exit_code, found.asked, found.fault, found.oom, found.count) == (

@@ -68,7 +68,7 @@ def test_what_the_switches_show_goes(
             lambda: page.reload() and page.get_by_text("Succeeded").count(), 20, "it did not end"
         )
     expect(page.get_by_text("Succeeded", exact=True)).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("Removed 3 of 3, freed 3000 bytes")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Removed 3 of 3, freed 3000 bytes").first).to_be_visible(timeout=PATIENCE)
     visitor.shot(f"prune-done-{'with' if scripts else 'without'}-scripts")
     assert docker_client.containers.list(all=True) == []
     assert {volume.name for volume in docker_client.volumes.list()} == {"kept", "left-data"}

@@ -83,7 +83,7 @@ def test_a_log_is_kept_found_and_read(
     looked_at(visitor, page, "log-history-empty")
     page = visitor.go(f"/containers/{id_}/logs/")
     page.get_by_role("button", name="More of the log").click()
-    page.get_by_role("button", name="Keep what this container writes").click()
+    page.get_by_role("button", name="Keep history").click()
     expect(page.get_by_text("History is kept")).to_be_visible()
 
     def kept() -> bool:
