@@ -30,6 +30,7 @@ from engine.errors import EngineError, Unreachable
 from engine.terminal import Console, Program, size
 from streams import inlet
 from streams.connection import LOST, aclient, heed
+from streams.credit import Credit
 from streams.ring import Overtaken, Writer
 
 log = logging.getLogger(__name__)
@@ -170,7 +171,7 @@ class Session:
                 await self._room.wait()
 
     async def _flush_for_ever(self) -> None:
-        credit, credited, flushed = float(BURST), time.monotonic(), 0.0
+        credit, flushed = Credit(RATE, BURST), 0.0
         while True:
             await self._fresh.wait()
             self._fresh.clear()
@@ -185,10 +186,7 @@ class Session:
                 if self._recorder:
                     self._recorder.output(data)
                 await self._writer.append(data.decode("latin-1").encode(), 1)
-                now = time.monotonic()
-                credit, credited = min(BURST, credit + (now - credited) * RATE) - len(data), now
-                if credit < 0:
-                    await asyncio.sleep(-credit / RATE)
+                await credit.spend(len(data))
             flushed = time.monotonic()
             self._drained.set()
 

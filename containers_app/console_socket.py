@@ -35,6 +35,7 @@ from engine.errors import EngineError, Invalid
 from operations.sockets import Malformed, Socket
 from streams import hub, inlet
 from streams.connection import LOST, aclient, heed
+from streams.credit import Credit
 from streams.feed import AWAY, Step
 
 KNOWN = {"session", "cmd", "user", "folder", "cols", "rows", "record", "attach"}
@@ -60,11 +61,12 @@ class ConsoleConsumer(Socket):
     _row: ConsoleSession
     _joined = _writable = _answered = False
     _size: tuple[int, int] | None = None
-    _typed_credit, _typed_at, _typed_frames, _typed_since = float(TYPED_BURST), 0.0, 0, 0.0
+    _typed_frames, _typed_since = 0, 0.0
 
     async def opened(self) -> None:
         self._redis = aclient()
         self._sized = asyncio.Event()
+        self._typed = Credit(TYPED_RATE, TYPED_BURST)
         self._container = str(self.scope["url_route"]["kwargs"]["pk"])
         refused = await database_sync_to_async(refusal)(self.actor, self._container, self.permission)
         if refused:
@@ -136,7 +138,7 @@ class ConsoleConsumer(Socket):
         old = entries[-1].last if entries else 0
         if not old:
             await self.say({"type": "replayed"})
-        credit, credited = float(BURST), time.monotonic()
+        credit = Credit(RATE, BURST)
         try:
             while True:
                 step = await follower.next()
@@ -147,10 +149,7 @@ class ConsoleConsumer(Socket):
                 if old and step.entries[-1].last >= old:
                     old = 0
                     await self.say({"type": "replayed"})
-                now = time.monotonic()
-                credit, credited = min(BURST, credit + (now - credited) * RATE) - size, now
-                if credit < 0:
-                    await asyncio.sleep(-credit / RATE)
+                await credit.spend(size)
         finally:
             await hub.get().unfollow(follower)
 
@@ -206,10 +205,7 @@ class ConsoleConsumer(Socket):
         if self._typed_frames > MOST_TYPED_FRAMES:
             await self.end(4429)
             return
-        credit = min(TYPED_BURST, self._typed_credit + (now - self._typed_at) * TYPED_RATE) - len(data)
-        self._typed_credit, self._typed_at = credit, now
-        if credit < 0:  # not read meanwhile, which slows the sender
-            await asyncio.sleep(-credit / TYPED_RATE)
+        await self._typed.spend(len(data))  # not read meanwhile, which slows the sender
         for start in range(0, len(data), inlet.PIECE):
             if not await self._tell(inlet.DATA, data[start : start + inlet.PIECE]):
                 await self.error("lost", "What was typed did not arrive.")

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -44,6 +43,7 @@ from containers_app.replay import Past
 from operations.sockets import Malformed, Socket
 from streams import hub, stats
 from streams.connection import LOST
+from streams.credit import Credit
 from streams.feed import AWAY, Step
 from streams.pipe import Broken, receive
 from streams.ring import MOST_LINES, Cursor, Entry
@@ -140,7 +140,7 @@ class LogsConsumer(ContainerSocket):
         self._since = _since(_one(query, "since"))
         self._after = _after(query.get("after", []), ids)
         self._deep = bool(self._since) or self._tail > MOST_LINES
-        self._credit, self._credited = float(BURST), time.monotonic()
+        self._credit = Credit(RATE, BURST)
 
     async def watch(self, id_: str) -> None:
         after = self._after.get(id_)
@@ -183,11 +183,7 @@ class LogsConsumer(ContainerSocket):
             f'{{"type":"lines","container":"{id_}","epoch":{last.epoch},"seq":{last.last},"lines":[{body}]}}'
         )
         await self.put(frame)
-        now = time.monotonic()
-        self._credit = min(BURST, self._credit + (now - self._credited) * RATE) - len(frame)
-        self._credited = now
-        if self._credit < 0:
-            await asyncio.sleep(-self._credit / RATE)
+        await self._credit.spend(len(frame))
 
     async def _past(self, id_: str, entry: Entry) -> None:
         """What is older than the ring, read for this viewer alone."""

@@ -22,6 +22,7 @@ from engine.errors import EngineError, NotFound
 from engine.holes import BEHIND
 from engine.types import LogHole, LogLine
 from streams.connection import LOST
+from streams.credit import Credit
 from streams.ring import Overtaken, Writer
 
 TAIL = 5000
@@ -280,7 +281,7 @@ class LogReader:
 
     async def _flush_for_ever(self) -> None:
         """The first line after a quiet moment at once, then a batch each 50 ms or 64 KiB."""
-        credit, credited, flushed = float(BURST), time.monotonic(), 0.0
+        credit, flushed = Credit(RATE, BURST), 0.0
         while True:
             await self._fresh.wait()
             self._fresh.clear()
@@ -288,11 +289,7 @@ class LogReader:
             if early > 0:
                 await asyncio.sleep(early)
             while self._waiting:
-                size = await self._flush()
-                now = time.monotonic()
-                credit, credited = min(BURST, credit + (now - credited) * RATE) - size, now
-                if credit < 0:
-                    await asyncio.sleep(-credit / RATE)
+                await credit.spend(await self._flush())
             flushed = time.monotonic()
             self._written.set()
 
