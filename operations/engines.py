@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from engine.types import EngineInfo
+from operations import leases
 from operations.models import Engine
 from streams import bell
 
@@ -88,15 +89,7 @@ def release(me: str) -> None:
 def _dead(other: str) -> bool:
     """Whether that owner was a process of this machine that is no more: after a crash nobody waits for its lease."""
     host, _, pid = other.rpartition(":")
-    if host != socket.gethostname()[:60] or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return host == socket.gethostname()[:60] and pid.isdecimal() and leases.is_gone(int(pid))
 
 
 def mark_online(engine: Engine, info: EngineInfo) -> Engine:

@@ -69,10 +69,13 @@ def where() -> str:
 def is_dead(owner: str) -> bool:
     """Whether the process that holds this lease is known to have ended, with all its threads. Never a guess."""
     *_, pid, _, place = ["", "", *owner.split(":")]
-    if not where() or place != where() or not pid.isdecimal():
-        return False
+    return bool(where()) and place == where() and pid.isdecimal() and is_gone(int(pid))
+
+
+def is_gone(pid: int) -> bool:
+    """Whether this machine has no such process."""
     try:
-        os.kill(int(pid), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except OSError:
