@@ -10,7 +10,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
@@ -19,6 +18,7 @@ from containers_app.queries import containers
 from engine.docker_text import MASK
 from operations.models import Operation
 from operations.queries import operations
+from operations.remains import moment
 
 LABELS_SHOWN = 6
 USUAL_STOP = 10
@@ -203,17 +203,9 @@ def holders(actor: Actor, engine_id: Any) -> dict[int, str]:
 
 def _checks(container: Container) -> Iterator[Check]:
     for entry in container.health_log:
-        start, end = _moment(entry.get("start")), _moment(entry.get("end"))
+        start, end = moment(entry.get("start")), moment(entry.get("end"))
         seconds = (end - start).total_seconds() if start and end else 0.0
         yield Check(entry.get("exit_code") == 0, max(0.0, seconds), end, str(entry.get("output", "")).strip())
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        found = parse_datetime(str(text or ""))
-    except ValueError:
-        return None
-    return found if found and timezone.is_aware(found) else None
 
 
 def _restart(container: Container) -> str:

@@ -99,7 +99,7 @@ class Remains:
         return [_check(entry) for entry in reversed(self.said.get("checks") or [])]
 
     def _ran(self) -> str:
-        began, ended = _moment(self.said.get("started_at")), _moment(self.said.get("finished_at"))
+        began, ended = moment(self.said.get("started_at")), moment(self.said.get("finished_at"))
         if began is None:
             return "never"
         if ended is None or ended < began:
@@ -138,13 +138,14 @@ def _code(code: int) -> str:
 
 
 def _check(entry: Mapping[str, Any]) -> Check:
-    began, ended = _moment(entry.get("start")), _moment(entry.get("end"))
+    began, ended = moment(entry.get("start")), moment(entry.get("end"))
     took = max(0.0, (ended - began).total_seconds()) if began and ended else 0.0
     code = int(entry.get("exit_code") or 0)
     return Check(code == 0, code, str(entry.get("output") or "").strip(), took, ended)
 
 
-def _moment(text: Any) -> datetime | None:
+def moment(text: Any) -> datetime | None:
+    """A time of an engine, as text; ``None`` where it is none."""
     try:
         found = parse_datetime(str(text or ""))
     except ValueError:
