@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-import re2
 from django.db.models import QuerySet
 
 from containers_app.log_blocks import Line, literals, may_hold, places, text_of, unpack
 from containers_app.models import KeptLog, LogBlock, LogGap
+from containers_app.patterns import Unsearchable, compiled
 
 LONGEST = 500
 """Characters of what is looked for."""
@@ -198,15 +198,10 @@ def _matcher(wish: Wish) -> tuple[Callable[[bytes], bool], frozenset[int]]:
 
 
 def _compiled(wish: Wish) -> Any:
-    """Takes bytes and text alike. Never backtracks, whatever the pattern."""
-    options = re2.Options()
-    options.case_sensitive, options.log_errors, options.max_mem = wish.case, False, 8 << 20
     try:
-        return re2.compile(wish.text, options)
-    except re2.error as error:
-        said = error.args[0] if error.args else ""
-        said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        raise BadPattern(f"This is no regular expression: {said}.") from None
+        return compiled(wish.text, cased=wish.case)
+    except Unsearchable as error:
+        raise BadPattern(f"This is no regular expression: {error}.") from None
 
 
 @dataclass(frozen=True, slots=True)

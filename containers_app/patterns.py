@@ -57,20 +57,25 @@ class Search:
         return lambda text: low in text.lower()
 
 
-def _pattern(source: str, search: Search) -> Callable[[str], bool]:
+def compiled(source: str, *, cased: bool) -> Any:
+    """RE2's own pattern, for bytes and text alike. Never backtracks. Raises `Unsearchable` with RE2's words."""
     options = re2.Options()
     options.max_mem = MEMORY
     options.log_errors = False
     # Without groups to fill, RE2 walks a table: one step a byte.
     options.never_capture = True
-    options.case_sensitive = search.cased
+    options.case_sensitive = cased
     try:
-        found = re2.compile(rf"\b(?:{source})\b" if search.whole else source, options)
+        return re2.compile(source, options)
     except re2.error as error:
-        raise Unsearchable(f"This is no pattern of RE2: {_said(error)}.") from None
+        said = error.args[0] if error.args else "not understood"
+        said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        raise Unsearchable(said) from None
+
+
+def _pattern(source: str, search: Search) -> Callable[[str], bool]:
+    try:
+        found = compiled(rf"\b(?:{source})\b" if search.whole else source, cased=search.cased)
+    except Unsearchable as error:
+        raise Unsearchable(f"This is no pattern of RE2: {error}.") from None
     return lambda text: found.search(text[:LONGEST_LINE]) is not None
-
-
-def _said(error: Exception) -> str:
-    said = error.args[0] if error.args else "not understood"
-    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
