@@ -212,9 +212,9 @@ def test_json_opens_and_long_lines_are_shown_in_steps(logs_of: Callable[..., Vis
     until(page, lambda: page.evaluate(tall) == 20)
     row = "[...document.querySelectorAll('#log .msg')][2].textContent.length"
     assert page.evaluate(row) < 2100
-    page.press(".ln-open:not(.ln-turn)", "Enter")
+    page.click(".ln-open:not(.ln-turn)")
     until(page, lambda: 16384 < page.evaluate(row) < 16500)
-    page.press(".ln-whole", "Enter")
+    page.click(".ln-whole")
     until(page, lambda: 262144 < page.evaluate(row) < 262300, 20)
     assert "737,864" in page.inner_text("#log .ln-note").replace("\u202f", ",")
 
