@@ -206,7 +206,8 @@ class Keeping:
         purged = looked = 0.0
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), EVERY)
+                async with asyncio.timeout(EVERY):
+                    await self._stop.wait()
             try:
                 await self._flush()
                 now = time.monotonic()

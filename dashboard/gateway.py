@@ -178,7 +178,8 @@ class Keeper:
         """Reads the last lines before an incident, in a thread of its own."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._curious.wait(), COMPARE_EVERY)
+                async with asyncio.timeout(COMPARE_EVERY):
+                    await self._curious.wait()
             self._curious.clear()
             await asyncio.sleep(LAST_WORDS)
             await self._do(forensics.remember_figures, self.engine)

@@ -82,7 +82,8 @@ async def _rows(row: Container, caller: Caller, wish: Wish) -> AsyncGenerator[li
         while True:
             step: Step | None = None
             with contextlib.suppress(TimeoutError):
-                step = await asyncio.wait_for(follower.next(), RECHECK)
+                async with asyncio.timeout(RECHECK):
+                    step = await follower.next()
             if time.monotonic() - looked >= RECHECK:
                 if not await database_sync_to_async(caller.may_still)(row):
                     return
