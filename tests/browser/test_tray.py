@@ -52,7 +52,7 @@ def tray_row(page: Page, name: str) -> Locator:
 @pytest.mark.parametrize("visitor", SIZES, indirect=True)
 def test_a_build_goes_along_to_the_next_page_and_is_cancelled_there(visitor: Visitor, busybox: str) -> None:
     page = visitor.page
-    build(page, "slow:1", "RUN echo one", "RUN sleep 300", base=busybox)
+    build(page, "slow:1", "RUN sleep 300", "RUN echo one", base=busybox)
     expect(tray_row(page, "slow:1")).to_be_hidden()  # the page itself shows it
     visitor.go("/images/")
     row = tray_row(page, "slow:1")
