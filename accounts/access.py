@@ -45,6 +45,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "container.recreate": (OPERATOR, "write"),
     "container.copy": (ADMIN, "write"),
     "container.console": (ADMIN, "operate"),
+    "container.files": (ADMIN, "operate"),
+    "container.write": (ADMIN, "write"),
     "image.read": (VIEWER, "read"),
     "image.pull": (OPERATOR, "write"),
     "image.build": (OPERATOR, "write"),
@@ -54,6 +56,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "volume.read": (VIEWER, "read"),
     "volume.create": (ADMIN, "write"),
     "volume.remove": (ADMIN, "write"),
+    "volume.files": (ADMIN, "operate"),
+    "volume.write": (ADMIN, "write"),
     "network.read": (VIEWER, "read"),
     "operation.read": (VIEWER, "read"),
     "operation.cancel": (OPERATOR, "operate"),
@@ -65,7 +69,13 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "account.own": (VIEWER, "read"),
 }
 # permission → (column of the membership that grants it, weakest role that can be granted it)
-GRANTS: dict[str, tuple[str, int]] = {"container.console": ("console", OPERATOR)}
+GRANTS: dict[str, tuple[str, int]] = {
+    "container.console": ("console", OPERATOR),
+    "container.files": ("files", OPERATOR),
+    "container.write": ("files", OPERATOR),
+    "volume.files": ("files", OPERATOR),
+    "volume.write": ("files", OPERATOR),
+}
 # Each scope holds those before it: who may remove may stop, and who may stop may look.
 SCOPES = ("read", "operate", "write", "admin")
 # What a view may declare instead of a permission of the table.

@@ -71,6 +71,11 @@ class Membership(models.Model):
         default=False,
         help_text="For operators: a shell in the team's containers. Team admins may anyway.",
     )
+    files = models.BooleanField(
+        "may see and change files",
+        default=False,
+        help_text="For operators: files in the team's containers and volumes. Team admins may anyway.",
+    )
 
     class Meta:
         constraints: ClassVar = [

@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from accounts.access import Actor
 from accounts.models import Team
 from containers_app import (
+    file_changes,
     gate,
     limits,
     prune,
@@ -242,6 +243,6 @@ def _recreation(container: Container, fields: Fields, actor: Actor) -> dict[str,
 
 
 __all__ = [
-    "ACTIONS", "prune", "recreate", "removal", "request", "request_copy", "request_prune", "request_run",
-    "request_volume_create", "request_volume_remove", "run", "verbs", "volumes", "written",
+    "ACTIONS", "file_changes", "prune", "recreate", "removal", "request", "request_copy", "request_prune",
+    "request_run", "request_volume_create", "request_volume_remove", "run", "verbs", "volumes", "written",
 ]  # fmt: skip

@@ -36,12 +36,16 @@ _TOOLS = (
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One variable of the environment. ``origin``: image, compose or run. The value of a ``hidden`` one is not here."""
+    """One variable of the environment. ``origin``: image, compose or run. The value of a ``hidden`` one is not here.
+
+    ``replaces``: the image has another value for it.
+    """
 
     name: str
     value: str
     hidden: bool
     origin: str
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,11 @@ def environment(container: Container) -> list[Variable]:
     """Its variables by name; those that the image brought along last."""
     brought = _of_image(container)
     given = "compose" if container.stack else "run"
-    found = [
-        Variable(name, value, value == MASK, "image" if brought.get(name) == value else given)
-        for name, value in container.environment.items()
-    ]
+    found = []
+    for name, value in container.environment.items():
+        of_image = brought.get(name) == value
+        origin = "image" if of_image else given
+        found.append(Variable(name, value, value == MASK, origin, name in brought and not of_image))
     return sorted(found, key=lambda variable: (variable.origin == "image", variable.name))
 
 

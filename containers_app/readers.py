@@ -8,11 +8,14 @@ from typing import Any
 
 from containers_app import sync
 from containers_app.models import Container
-from containers_app.written import written_files
+from containers_app.written import SIZES_WITHIN, told_changes, written_files
 from engine.base import Engine as EngineBackend
 from operations import registry
 from operations.models import Engine
 from operations.reads import reader
+
+CHANGES_WITHIN = 4.0
+"""Seconds for asking how large changed files are."""
 
 registry.target("engine", lambda pk: Engine.objects.filter(pk=pk).first())
 
@@ -26,14 +29,23 @@ def processes(engine: EngineBackend, row: Container, params: Mapping[str, Any]) 
 
 @reader("container.changes", target="container", permission="container.read")
 def changes(engine: EngineBackend, row: Container, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The writable layer against the image: ``{"changes": [{"kind", "path"}, …]}``."""
-    return {"changes": [{"kind": kind, "path": path} for kind, path in engine.changes(row.native_id)]}
+    """The writable layer against the image: ``{"changes": [{"path", "kind", "size", "modified_at", "lost"}, …]}``."""
+    mounts = [mount.target for mount in row.mounts.all()]
+    return {"changes": told_changes(engine, row.native_id, mounts, within=CHANGES_WITHIN)}
 
 
 @reader("container.written", target="container", permission="container.read")
 def written(engine: EngineBackend, row: Container, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What would be lost with the writable layer; see `containers_app.written`."""
-    return written_files(engine, row.native_id, [mount.target for mount in row.mounts.all()])
+    """What would be lost with the writable layer, see `containers_app.written`; ``params``: ``within`` in seconds."""
+    within = float(params.get("within", SIZES_WITHIN))
+    return written_files(engine, row.native_id, [mount.target for mount in row.mounts.all()], within=within)
+
+
+@reader("container.health", target="container", permission="container.read")
+def health(engine: EngineBackend, row: Container, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Looks at it again, so that its row has the latest results: ``{"looked": true}``."""
+    sync.refresh(row.engine, engine, row.native_id)
+    return {"looked": True}
 
 
 @reader("volume.sizes", target="engine", permission="volume.read")

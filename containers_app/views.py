@@ -1,4 +1,4 @@
-"""Pages of containers to read: the list, and one container in four tabs."""
+"""Pages of containers to read: the list, and one container in its tabs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from accounts.access import actor_of, can, require, requires
-from containers_app import keep_rules, listing, present, queries, stats_page
+from containers_app import bounds, keep_rules, listing, present, queries, stats_page
 from containers_app.lifeline import lifeline
 from containers_app.models import Container
 from containers_app.plots import RANGES
@@ -46,6 +46,7 @@ def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
         "row": row, "facts": present.facts(container), "variables": present.environment(container),
         "mounts": present.mounts(container), "networks": present.networks(container, actor),
         "checks": checks, "checks_are_old": present.checks_are_old(container, checks),
+        "more_limits": bounds.more(container), "limits_in_words": bounds.in_words(container),
         "life": lifeline(container, actor),
         "labels": shown, "more_labels": more, "made_by": present.made_by(container, actor),
     }  # fmt: skip
@@ -97,23 +98,26 @@ def tab_of(
     name: str,
     context: dict[str, Any],
     row: listing.Row | None = None,
+    *,
+    tab: str = "",
+    part: str = "",
 ) -> HttpResponse:
-    """One tab of a container's page; for htmx its head, or what the tab itself holds."""
+    """One tab of a container's page; for htmx its head, or what the tab itself holds (``part``)."""
     actor = actor_of(request)
     row = row or next(listing.rows_of([container], actor, host=_host(request)))
     context |= {
         "container": container,
         "row": row,
-        "tab": name,
+        "tab": tab or name,
         "may_console": can(actor, "container.console", container),
+        "may_files": can(actor, "container.files", container),
         "neighbours": present.neighbours(container, actor),
     }
     if "HX-Request" not in request.headers:
         return render(request, f"containers/{name}.html", context)
-    part = (
-        "containers/_head.html" if request.headers.get("HX-Target") == "head" else f"containers/_{name}.html"
-    )
-    return render(request, part, context)
+    if request.headers.get("HX-Target") == "head":
+        part = "containers/_head.html"
+    return render(request, part or f"containers/_{name}.html", context)
 
 
 def of_one(request: HttpRequest, pk: UUID) -> Container:

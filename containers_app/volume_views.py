@@ -66,7 +66,8 @@ def volume_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {
         "volume": volume, "used_by": [(rows[m.container_id], m) for m in mounts if m.container_id in rows],
         "hidden": max(0, volume.used - len({m.container_id for m in mounts})),
-        "removable": can(actor, "volume.remove", volume),
+        "removable": can(actor, "volume.remove", volume), "tab": "overview",
+        "may_files": can(actor, "volume.files", volume),
     }  # fmt: skip
     template = "volumes/_detail.html" if "HX-Request" in request.headers else "volumes/detail.html"
     return render(request, template, context)

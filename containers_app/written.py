@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 
 from engine.base import Engine as EngineBackend
+from engine.files import FileInfo, FileKind
 from operations import trash
 from operations.registry import Context, leaving, operation
 
@@ -29,33 +30,72 @@ _NOISE = re.compile(
 
 def changed_files(changes: Iterable[tuple[str, str]], mounts: Iterable[str]) -> list[tuple[str, str]]:
     """``(kind, path)`` of added and modified entries without mounts, noise, and folders that only hold such."""
-    below = tuple(f"{mount.rstrip('/')}/" for mount in mounts)
-    found = [
-        (kind, path)
-        for kind, path in changes
-        if kind != "deleted" and not _NOISE.fullmatch(path) and not f"{path}/".startswith(below or ("\0",))
-    ]
+    found = [(kind, path) for kind, path in _own(changes, mounts) if kind != "deleted"]
     parents = {path.rpartition("/")[0] for _, path in found}
     above = {mount.rpartition("/")[0] for mount in mounts}
     return [(kind, path) for kind, path in found if path not in parents and path not in above]
 
 
-def written_files(engine: EngineBackend, native_id: str, mounts: Iterable[str]) -> Mapping[str, Any]:
-    """``{"files": [{"path", "kind", "size"}], "total", "bytes", "complete"}``; ``complete``: each size is known."""
-    found = changed_files(engine.changes(native_id), list(mounts))
+def _own(changes: Iterable[tuple[str, str]], mounts: Iterable[str]) -> list[tuple[str, str]]:
+    """Without what lies in mounts, and without what is made anew at each start or stands for nothing."""
+    below = tuple(f"{mount.rstrip('/')}/" for mount in mounts)
+    return [
+        (kind, path)
+        for kind, path in changes
+        if not _NOISE.fullmatch(path) and not f"{path}/".startswith(below or ("\0",))
+    ]
+
+
+def written_files(
+    engine: EngineBackend, native_id: str, mounts: Iterable[str], *, within: float = SIZES_WITHIN
+) -> Mapping[str, Any]:
+    """What is lost with the writable layer.
+
+    ``{"files": [{"path", "kind", "size", "modified"}], "total", "bytes", "complete", "deleted": [paths]}``.
+    ``complete``: each size is known, for which there were ``within`` seconds. ``deleted`` is what the image has and it
+    has not, which another container from that image has again.
+    """
+    changes, mounts = engine.changes(native_id), list(mounts)
+    found = changed_files(changes, mounts)
     asked = [path for _, path in found[:MOST]]
-    sizes = engine.file_sizes(native_id, asked, deadline=SIZES_WITHIN) if asked else {}
+    told = engine.file_stats(native_id, asked, deadline=within) if asked else {}
     files = [
-        {"path": path, "kind": kind, "size": sizes.get(path)}
+        {"path": path, "kind": kind, **_told(told.get(path))}
         for kind, path in found[:MOST]
-        if sizes.get(path) != -1
+        if path not in told or told[path].kind is not FileKind.FOLDER
     ]
     return {
         "files": files,
         "total": len(files) + max(0, len(found) - MOST),
-        "bytes": sum(size for size in sizes.values() if size > 0),
-        "complete": len(found) <= MOST and len(sizes) == len(asked),
+        "bytes": sum(info.size for info in told.values()),
+        "complete": len(found) <= MOST and len(told) == len(asked),
+        "deleted": [path for kind, path in _own(changes, mounts) if kind == "deleted"][:MOST],
     }
+
+
+def told_changes(
+    engine: EngineBackend, native_id: str, mounts: Iterable[str], *, within: float
+) -> list[dict[str, Any]]:
+    """All of the writable layer against the image, each with ``size``, ``modified_at`` and whether it is ``lost``."""
+    changes, mounts = engine.changes(native_id), list(mounts)
+    lost = {path for _, path in changed_files(changes, mounts)}
+    there = [path for kind, path in changes if kind != "deleted"]
+    told = engine.file_stats(native_id, there[:MOST], deadline=within)
+    found = []
+    for kind, path in changes:
+        info = told.get(path)
+        size_and_time = _told(info)
+        found.append({
+            "path": path, "kind": kind, "size": size_and_time["size"], "modified_at": size_and_time["modified"],
+            "lost": path in lost and not (kind == "modified" and info and info.kind is FileKind.FOLDER),
+        })  # fmt: skip
+    return found
+
+
+def _told(info: FileInfo | None) -> dict[str, Any]:
+    if info is None:
+        return {"size": None, "modified": None}
+    return {"size": info.size, "modified": info.modified.isoformat() if info.modified else None}
 
 
 def copy_of(operation_id: object) -> Path:
@@ -79,10 +119,12 @@ def copy(ctx: Context) -> Mapping[str, Any]:
     native_id = str(ctx.params["native_id"])
     info = ctx.engine.container(native_id)
     found = changed_files(ctx.engine.changes(native_id), [mount.target for mount in info.mounts])
-    sizes = ctx.engine.file_sizes(
-        native_id, [path for kind, path in found if kind == "modified"], deadline=10
-    )
-    paths = [path for kind, path in found if kind == "added" or sizes.get(path, -1) != -1]
+    told = ctx.engine.file_stats(native_id, [path for kind, path in found if kind == "modified"], deadline=10)
+    paths = [
+        path
+        for kind, path in found
+        if kind == "added" or (path in told and told[path].kind is not FileKind.FOLDER)
+    ]
     target = copy_of(ctx.operation.pk)
     forget_old_copies()
     try:

@@ -13,7 +13,7 @@ from rest_framework.exceptions import NotAuthenticated
 
 from accounts.access import PUBLIC, SIGNED_IN
 from accounts.api import views as accounts
-from containers_app.api import events, kept, logs, prune, reads, things
+from containers_app.api import events, files, kept, logs, prune, reads, things
 from containers_app.api import views as containers
 from containers_app.api.rows import ACTIONS
 from dashboard.problems import plain
@@ -83,6 +83,7 @@ urlpatterns = [
     path("containers/<uuid:pk>/changes/", reads.ContainerChanges.as_view(), name="container-changes"),
     path("containers/<uuid:pk>/processes/", reads.ContainerProcesses.as_view(), name="container-processes"),
     path("containers/<uuid:pk>/health/", reads.ContainerHealth.as_view(), name="container-health"),
+    path("containers/<uuid:pk>/files/", files.ContainerFiles.as_view(), name="container-files"),
     path("containers/<uuid:pk>/timeline/", events.ContainerTimeline.as_view(), name="container-timeline"),
     path("containers/<uuid:pk>/seen/", events.ContainerSeen.as_view(), name="container-seen"),
     path("containers/<uuid:pk>/logs/", logs.ContainerLogs.as_view(), name="container-logs"),
@@ -90,6 +91,7 @@ urlpatterns = [
     path("containers/<uuid:pk>/stats/", reads.ContainerStats.as_view(), name="container-stats"),
     path("volumes/", things.VolumeList.as_view(), name="volumes"),
     path("volumes/<uuid:pk>/", things.VolumeDetail.as_view(), name="volume"),
+    path("volumes/<uuid:pk>/files/", files.VolumeFiles.as_view(), name="volume-files"),
     path("networks/", things.NetworkList.as_view(), name="networks"),
     path("networks/<uuid:pk>/", things.NetworkDetail.as_view(), name="network"),
     path("images/", images.ImageList.as_view(), name="images"),

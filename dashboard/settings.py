@@ -32,6 +32,7 @@ SESSION_HOURS: int = env.int("SLIPWAY_SESSION_HOURS", 12)
 IDLE_MINUTES: int = env.int("SLIPWAY_IDLE_MINUTES", 30)
 API_RATE: int = env.int("SLIPWAY_API_RATE", 1200)  # requests a minute and caller, 0 for no limit
 UNDO_HOURS: float = env.float("SLIPWAY_UNDO_HOURS", 24, validate=validate.Range(min=0))
+FILES_MB: int = env.int("SLIPWAY_FILES_MB", 1024, validate=validate.Range(min=1))
 UNDO_MB: int = env.int("SLIPWAY_UNDO_MB", 2048, validate=validate.Range(min=0))
 EVENT_DAYS: int = env.int("SLIPWAY_EVENT_DAYS", 30, validate=validate.Range(min=1))
 CONSOLE_RECORD: str = env.str(

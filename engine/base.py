@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import IO, Protocol, runtime_checkable
 
+from engine.files import FileInfo, Listing, Place
 from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
 from engine.terminal import Console, Program
 from engine.types import (
@@ -112,8 +113,49 @@ class Engine(Protocol):
     def changes(self, native_id: str, *, deadline: float = 10) -> list[tuple[str, str]]:
         """``(kind, path)`` of the writable layer; kind is added, modified or deleted."""
 
-    def file_sizes(self, native_id: str, paths: Sequence[str], *, deadline: float = 2) -> Mapping[str, int]:
-        """Bytes of those paths that are files, -1 for folders; what could not be told in time is left out."""
+    def file_stats(
+        self, native_id: str, paths: Sequence[str], *, deadline: float = 2
+    ) -> Mapping[str, FileInfo]:
+        """What stands at these paths, links not followed; what could not be told in time is left out."""
+
+    # Files, of containers that run or do not, and of volumes. Paths are absolute within the place; a path that leads
+    # out of it, or to what is closed, is `PolicyDenied`; what is not there, `NotFound`; of another kind, `Conflict`.
+
+    def files(
+        self, place: Place, path: str, *, most: int = 5000, hints: Sequence[str] = (), deadline: float = 4
+    ) -> Listing:
+        """What lies in a folder; at most ``most`` entries, and no longer than ``deadline`` seconds plus a few.
+
+        Engines send all that lies below, so that a listing may not come to its end: then it asks after ``hints``.
+        """
+
+    def peek(self, place: Place, path: str, *, most: int, deadline: float = 8) -> tuple[FileInfo, bytes]:
+        """A file, and its first ``most`` bytes."""
+
+    def fetch(
+        self,
+        place: Place,
+        path: str,
+        out: IO[bytes],
+        *,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 600,
+    ) -> FileInfo:
+        """Writes a file, or a folder as a tar. `TooLarge` beyond ``most`` bytes."""
+
+    def put_file(
+        self, place: Place, path: str, data: IO[bytes], *, size: int, replace: bool, deadline: float = 600
+    ) -> None:
+        """Writes a file of ``size`` bytes. One that is there keeps owner and mode (without its set-id bits); a new one
+        belongs to the owner of its folder. `NameInUse` where it is there and shall not be replaced."""
+
+    def remove_file(self, place: Place, path: str, *, deadline: float = 120) -> None:
+        """Removes a file, a link, or a folder with all that is in it; for good. `Conflict` where something is mounted
+        in it."""
+
+    def rename_file(self, place: Place, path: str, name: str, *, deadline: float = 30) -> None:
+        """Gives a file or a link another name in its folder. `NameInUse` where that is taken; folders are refused."""
 
     def copy_out(
         self,

@@ -20,6 +20,8 @@ from engine import (
     docker_clone,
     docker_create,
     docker_data,
+    docker_file_changes,
+    docker_files,
     docker_logs,
     docker_map_objects,
     docker_pull,
@@ -31,6 +33,7 @@ from engine.docker_map import mapping
 from engine.docker_reads import DockerReads
 from engine.docker_transport import Client
 from engine.errors import AnswerLost, Cancelled, Conflict, DeadlineExceeded, EngineError, Invalid, NotFound
+from engine.files import FileInfo, Listing, Place
 from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
 from engine.types import ContainerState, LogLine, VolumeInfo
 
@@ -151,9 +154,46 @@ class DockerEngine(DockerReads):
             names.restart_policy(spec.restart_policy)
         self._do(lambda client: docker_update.update(client, native_id, spec), deadline)
 
-    def file_sizes(self, native_id: str, paths: Sequence[str], *, deadline: float = 2) -> Mapping[str, int]:
+    def file_stats(
+        self, native_id: str, paths: Sequence[str], *, deadline: float = 2
+    ) -> Mapping[str, FileInfo]:
         names.container_id(native_id)
-        return docker_data.sizes(self._calls, native_id, paths, deadline)
+        return docker_files.stats(self._calls, native_id, paths, deadline)
+
+    # Files: see `engine.base.Engine`
+
+    def files(
+        self, place: Place, path: str, *, most: int = 5000, hints: Sequence[str] = (), deadline: float = 4
+    ) -> Listing:
+        return docker_files.listing(self._calls, place, path, most=most, hints=hints, deadline=deadline)
+
+    def peek(self, place: Place, path: str, *, most: int, deadline: float = 8) -> tuple[FileInfo, bytes]:
+        return docker_files.peek(self._calls, place, path, most=most, deadline=deadline)
+
+    def fetch(
+        self,
+        place: Place,
+        path: str,
+        out: IO[bytes],
+        *,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 600,
+    ) -> FileInfo:
+        return docker_files.fetch(
+            self._calls, place, path, out, most=most, should_stop=should_stop, deadline=deadline
+        )
+
+    def put_file(
+        self, place: Place, path: str, data: IO[bytes], *, size: int, replace: bool, deadline: float = 600
+    ) -> None:
+        docker_file_changes.put(self._calls, place, path, data, size=size, replace=replace, deadline=deadline)
+
+    def remove_file(self, place: Place, path: str, *, deadline: float = 120) -> None:
+        docker_file_changes.remove(self._calls, place, path, deadline=deadline)
+
+    def rename_file(self, place: Place, path: str, name: str, *, deadline: float = 30) -> None:
+        docker_file_changes.rename(self._calls, place, path, name, deadline=deadline)
 
     def copy_out(
         self,

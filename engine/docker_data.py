@@ -7,8 +7,6 @@ nothing: both are gone afterwards.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import json
 import tarfile
@@ -22,45 +20,14 @@ from engine import names
 from engine.base import ShouldStop
 from engine.docker_calls import Calls
 from engine.docker_map import mapping
-from engine.docker_text import number
 from engine.docker_transport import Client
 from engine.errors import EngineError, Invalid, TooLarge
 
 AT = "/volume"
 """Where the container that never starts has the volume."""
-_DIRECTORY = 1 << 31
-"""The bit of a folder in the mode that engines tell."""
 _TAR = {"Content-Type": "application/x-tar"}
 _PLAIN = {"Accept-Encoding": "identity"}
 """Engines compress archives for whoever says that they take that."""
-
-
-def sizes(calls: Calls, native_id: str, paths: Sequence[str], deadline: float) -> dict[str, int]:
-    """Bytes of those paths that are files, -1 for folders; as many as the time allows."""
-    found: dict[str, int] = {}
-
-    def work(client: Client) -> Iterator[tuple[str, int]]:
-        for path in paths:
-            size = _size(client, native_id, path)
-            if size is not None:
-                yield path, size
-
-    with suppress(EngineError), calls.stream(work, deadline=deadline) as results:
-        for result in results:
-            if result is not None:
-                found[result[0]] = result[1]
-    return found
-
-
-def _size(client: Client, native_id: str, path: str) -> int | None:
-    url = f"{client.base_url}/v{client.api_version}/containers/{native_id}/archive"
-    answer = client.head(url, params={"path": path})
-    try:
-        stat = json.loads(base64.b64decode(answer.headers.get("X-Docker-Container-Path-Stat", "")))
-    except (ValueError, binascii.Error, RecursionError):
-        return None
-    stat = mapping(stat)
-    return -1 if number(stat.get("mode")) & _DIRECTORY else number(stat.get("size"))
 
 
 def copy_out(
@@ -81,8 +48,8 @@ def copy_out(
     wanted, total = {path.strip("/") for path in paths}, 0
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as written:
         for root in _roots(paths):
-            with _archive(calls, native_id, root, should_stop, deadline) as pieces:
-                source = io.BufferedReader(_Pieces(pieces), 65536)
+            with archive(calls, native_id, root, should_stop, deadline) as pieces:
+                source = io.BufferedReader(Pieces(pieces), 65536)
                 above = root.strip("/").rpartition("/")[0]
                 for name, member, data in _members(source, above):
                     if name not in wanted:
@@ -117,7 +84,7 @@ def _members(source: IO[bytes], above: str) -> Iterator[tuple[str, tarfile.TarIn
 
 
 @contextmanager
-def _archive(
+def archive(
     calls: Calls, native_id: str, path: str, should_stop: ShouldStop, deadline: float
 ) -> Iterator[Iterator[bytes | None]]:
     query = {"path": path}
@@ -129,7 +96,7 @@ def _archive(
         yield pieces
 
 
-class _Pieces(io.RawIOBase):
+class Pieces(io.RawIOBase):
     """What comes from the engine piece by piece, as a file to read."""
 
     def __init__(self, pieces: Iterator[bytes | None]) -> None:
@@ -166,8 +133,8 @@ def read_volume(
     """Writes all that is in the volume as a tar with names below ``volume/``; returns its bytes. `TooLarge` beyond."""
     written = 0
     with (
-        _mounted(calls, name, operation_id, read_only=True) as native_id,
-        _archive(calls, native_id, AT, should_stop, deadline) as pieces,
+        mounted(calls, name, operation_id, read_only=True) as native_id,
+        archive(calls, native_id, AT, should_stop, deadline) as pieces,
     ):
         for piece in pieces:
             written += len(piece or b"")
@@ -179,7 +146,7 @@ def read_volume(
 
 def write_volume(calls: Calls, name: str, data: IO[bytes], *, operation_id: str, deadline: float) -> None:
     """Puts back what `read_volume` wrote; owners, modes and links as they were."""
-    with _mounted(calls, name, operation_id, read_only=False) as native_id:
+    with mounted(calls, name, operation_id, read_only=False) as native_id:
 
         def work(client: Client) -> None:
             for _ in client.open_stream(
@@ -191,7 +158,7 @@ def write_volume(calls: Calls, name: str, data: IO[bytes], *, operation_id: str,
 
 
 @contextmanager
-def _mounted(calls: Calls, volume: str, operation_id: str, *, read_only: bool) -> Iterator[str]:
+def mounted(calls: Calls, volume: str, operation_id: str, *, read_only: bool) -> Iterator[str]:
     """A container with that volume, made of nothing and never started; what an earlier attempt left goes first."""
     body = {
         "Cmd": ["nothing"],

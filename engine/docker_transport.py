@@ -241,7 +241,7 @@ class Client(docker.APIClient):
         params: Mapping[str, Any],
         *,
         headers: Mapping[str, str] | None = None,
-        data: IO[bytes] | None = None,
+        data: IO[bytes] | Iterable[bytes] | None = None,
     ) -> Iterator[bytes]:
         """Sends, raises for an error status, and returns the pieces of the body as the engine sends them."""
         url = f"{self.base_url}/v{self.api_version}{path}"

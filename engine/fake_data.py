@@ -12,14 +12,17 @@ from engine.base import ShouldStop, never
 from engine.errors import NotFound, TooLarge
 from engine.fake_facts import FakeReads
 from engine.fake_world import Volume
+from engine.files import FileInfo
 
 
 class FakeData(FakeReads):
     """The part of `engine.base.Engine` that moves files."""
 
-    def file_sizes(self, native_id: str, paths: Sequence[str], *, deadline: float = 2) -> Mapping[str, int]:
+    def file_stats(
+        self, native_id: str, paths: Sequence[str], *, deadline: float = 2
+    ) -> Mapping[str, FileInfo]:
         names.container_id(native_id)
-        self._do("file_sizes", lambda: self._container(native_id), deadline)
+        self._do("file_stats", lambda: self._container(native_id), deadline)
         return {}
 
     def copy_out(

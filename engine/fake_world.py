@@ -46,6 +46,8 @@ class Container:
     wanted_end: bool = False
     ports: list[int] = field(default_factory=list)
     log: list[LogLine] = field(default_factory=list)
+    files: dict[str, bytes | None] = field(default_factory=dict)
+    """Path → content, ``None`` for a folder."""
 
     @property
     def alive(self) -> bool:
@@ -77,6 +79,7 @@ class Volume:
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     content: bytes = b""
+    files: dict[str, bytes | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -39,7 +39,9 @@ _free = threading.BoundedSemaphore(MOST)
 def pour(reply: str, pieces: Iterator[Mapping[str, Any]]) -> None:
     """Sends pieces until they end or nobody listens, on a thread of its own. In the worker."""
     if not _free.acquire(blocking=False):
-        _push(reply, reads.problem(errors.Unreachable("Other searches are running: try again in a moment.")))
+        _push(
+            reply, reads.problem(errors.Unreachable("Other long reads are running: try again in a moment."))
+        )
         return
     threading.Thread(target=_poured, args=(reply, pieces), name="long-read", daemon=True).start()
 

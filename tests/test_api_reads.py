@@ -62,11 +62,12 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 def test_processes_and_changes_are_asked_of_the_engine(
     api_for: ApiFor, vic: User, web: Container, worker: Worker
 ) -> None:
-    worker.answer = {"titles": ["PID"], "rows": [["1"]], "changes": [{"path": "/a", "kind": "added"}]}
+    change = {"path": "/a", "kind": "added", "size": 4, "modified_at": None, "lost": True}
+    worker.answer = {"titles": ["PID"], "rows": [["1"]], "changes": [change]}
     found = api_for(vic).get(f"/api/v1/containers/{web.pk}/processes/").json()
     assert found == {"titles": ["PID"], "rows": [["1"]]}
     changes = api_for(vic).get(f"/api/v1/containers/{web.pk}/changes/").json()
-    assert changes == [{"path": "/a", "kind": "added", "size": None}]
+    assert changes == [change]
 
 
 @pytest.mark.parametrize(

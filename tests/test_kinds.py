@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from django.http import Http404
 
 from accounts.access import PERMISSIONS, SITE, Actor, Denied
+from containers_app import file_changes
 from containers_app import operations as containers
 from containers_app.models import Container, Volume
 from images_app import operations as images
@@ -71,6 +73,15 @@ WAYS: dict[str, Ask] = {
     "engine.prune": lambda things, actor: containers.request_prune(
         make_prune_plan(things.engine, actor.user).pk, actor=actor
     ),
+}
+WAYS |= {
+    f"{kind}.{verb}": (lambda things, actor, kind=kind, ask=ask: ask(getattr(things, kind), actor))
+    for kind in ("container", "volume")
+    for verb, ask in {
+        "put": lambda row, actor: file_changes.request_write(row, "/a", io.BytesIO(b"x"), actor=actor),
+        "move": lambda row, actor: file_changes.request_rename(row, "/a", "b", actor=actor),
+        "erase": lambda row, actor: file_changes.request_erase(row, "/a", actor=actor),
+    }.items()
 }
 KINDS = sorted(registry.all_kinds())
 

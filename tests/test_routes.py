@@ -92,7 +92,7 @@ def test_every_route_declares_a_permission_of_the_table(routes: list[Route]) -> 
 def test_rest_views_declare_each_of_their_methods(routes: list[Route]) -> None:
     for route in routes:
         if isinstance(route.declared, dict):
-            handled = {m for m in ("GET", "POST", "PATCH", "DELETE") if hasattr(route.view.cls, m.lower())}
+            handled = {m for m in METHODS if hasattr(route.view.cls, m.lower())}
             assert handled == set(route.declared), route.path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from containers_app.api.views import visible_containers
 from containers_app.blocks import FIELDS
 from containers_app.plots import RANGES, columns, points
 from containers_app.present import lineage
+from engine.errors import EngineError
 from operations import reads
 
 SECONDS = 10.0
@@ -34,11 +36,17 @@ class ContainerInspect(View):
 
 
 class Change(serializers.Serializer):
-    """One path of the writable layer; ``size`` in bytes, null where it is not known."""
+    """One path of the writable layer; ``size`` in bytes, null where it is not known.
+
+    ``lost``: whether it goes with the container. Folders that only hold such files, what lies in mounts, and what is
+    made anew at each start do not count.
+    """
 
     path = serializers.CharField()
     kind = serializers.ChoiceField(["added", "modified", "deleted"])
     size = serializers.IntegerField(allow_null=True)
+    modified_at = serializers.DateTimeField(allow_null=True)
+    lost = serializers.BooleanField()
 
 
 class ContainerChanges(View):
@@ -50,7 +58,7 @@ class ContainerChanges(View):
     def get(self, request: Request, pk: UUID) -> Response:
         row = self.object(visible_containers(request), pk)
         found = reads.read("container.changes", row, actor=self.actor, deadline=SECONDS)
-        return Response([{"size": None, **change} for change in found["changes"]])
+        return Response(found["changes"])
 
 
 class Processes(serializers.Serializer):
@@ -82,13 +90,16 @@ class HealthAnswer(serializers.Serializer):
 
 
 class ContainerHealth(View):
-    """The healthcheck and its latest results."""
+    """The healthcheck and its latest results, asked of the engine now; what was known before where it is away."""
 
     permission = "container.read"
 
     @extend_schema(responses=HealthAnswer)
     def get(self, request: Request, pk: UUID) -> Response:
         row = self.object(visible_containers(request).defer(None), pk)
+        with suppress(EngineError):
+            reads.read("container.health", row, actor=self.actor, deadline=SECONDS)
+            row = self.object(visible_containers(request).defer(None), pk)
         return Response(
             {
                 "health": row.health,

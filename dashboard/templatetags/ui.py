@@ -20,6 +20,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from containers_app.queries import span
+from engine import files
 
 register = template.Library()
 register.tag("static", do_static)
@@ -241,6 +242,12 @@ def clock(when: datetime | None) -> SafeString:
 def age(when: datetime | None) -> str:
     """``14 min ago`` as bare text, for drawings, where no ``<time>`` can stand."""
     return f"{span(timezone.now() - when)} ago" if when else ""
+
+
+@register.filter
+def shown(name: str) -> str:
+    """A name that a container chose: what would break, turn or hide text stands there as an escape."""
+    return files.shown(str(name))
 
 
 @register.filter

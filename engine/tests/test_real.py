@@ -230,8 +230,9 @@ def test_exactly_the_files_that_were_written_are_copied(engine: Engine) -> None:
     until(lambda: ("added", "/etc/made") in engine.changes(native_id))
     until(lambda: ("deleted", "/bin/vi") in engine.changes(native_id))
     paths = [path for kind, path in engine.changes(native_id) if kind == "added" and path != "/data"]
-    sizes = engine.file_sizes(native_id, paths, deadline=10)
-    assert {"/srv/new/deep/a": 4, "/etc/made": 5, "/srv/new": -1}.items() <= sizes.items()
+    told = engine.file_stats(native_id, paths, deadline=10)
+    assert (told["/srv/new/deep/a"].size, told["/etc/made"].size) == (4, 5)
+    assert (told["/srv/new"].kind, told["/srv/new/deep/link"].target) == ("folder", "/srv/new/deep/a")
     out = io.BytesIO()
     assert engine.copy_out(native_id, paths, out, most=1000) == 9
     with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:

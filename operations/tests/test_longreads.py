@@ -79,7 +79,7 @@ def test_a_worker_reads_a_few_at_a_time_and_says_so() -> None:
     for reply, source in zip(replies, sources, strict=True):
         client().set(f"{reply}:listening", "1", ex=5)
         longreads.pour(reply, source.pieces())
-    with pytest.raises(errors.Unreachable, match="Other searches"):
+    with pytest.raises(errors.Unreachable, match="Other long reads"):
         flow_of(Source(1))
     for reply in replies:
         client().delete(f"{reply}:listening")

@@ -9,7 +9,8 @@ const DONE = [
   ['Unpausing', 'Resumed'], ['Resuming', 'Resumed'], ['Pausing', 'Paused'], ['Renaming', 'Renamed'],
   ['Removing', 'Removed'], ['Running', 'Runs:'], ['Creating', 'Created'], ['Pulling', 'Pulled'],
   ['Building', 'Built'], ['Tagging', 'Tagged'], ['Untagging', 'Untagged'], ['Taking back', 'Took back'],
-  ['Saving', 'Saved'], ['Recreating', 'Recreated'],
+  ['Saving', 'Saved'], ['Recreating', 'Recreated'], ['Uploading', 'Uploaded'], ['Writing', 'Wrote'],
+  ['Deleting', 'Deleted'],
 ]
 
 /** "Stopping web" when it has ended well: "Stopped web". */

@@ -1,0 +1,333 @@
+"""Changing files of containers and volumes: write, rename and remove one. The same three verbs for both.
+
+What an upload brings lies in a file of ours until the engine has it. A change says what the person saw (``digest``);
+where the file is another one by then, nothing happens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import IO, Any, cast
+from uuid import uuid4
+
+from accounts.access import Actor
+from containers_app import files
+from containers_app.models import Container, Volume
+from engine.errors import Conflict, Invalid, NameInUse, NotFound, PolicyDenied, TooLarge
+from engine.files import Place, clean, joined, parent, shown
+from engine.files import name as checked
+from engine.specs import SpecError
+from operations import registry, room, services
+from operations.models import Operation
+from operations.plans import Item, Plan
+from operations.previews import is_preview
+from operations.registry import Context, leaving, operation
+from operations.services import Refused, Target
+from streams import bell
+
+OTHER = "This file has changed since you looked at it: look again."
+_PIECE = 1 << 20
+
+
+# Asking
+
+
+def request_write(
+    row: Container | Volume,
+    path: str,
+    data: IO[bytes],
+    *,
+    actor: Actor,
+    replace: bool = False,
+    digest: str = "",
+    idempotency_key: str = "",
+) -> Operation:
+    """Asks for a file to be written. ``replace``: one that is there may be written over; with ``digest`` (SHA-256 of
+    all of it, in hexadecimal digits) only where it is still that. Raises `SpecError`, `Refused` and what rights raise.
+    """
+    kind, path = f"{_type(row)}.put", _path(path)
+    target = _target(row, path)
+    services.authorize(kind, actor=actor, target=target, team_id=row.team_id)
+    files.forget_left()
+    size, content, spool = _spooled(data, f"{row.pk}:{path}")
+    try:
+        return services.submit(
+            kind, actor=actor, engine=row.engine, team=row.team, target=target, idempotency_key=idempotency_key,
+            params={
+                "path": path, "size": size, "content": content, "replace": replace, "digest": digest, "spool": spool,
+            },
+        )  # fmt: skip
+    except BaseException:
+        if spool:
+            files.spooled(spool).unlink(missing_ok=True)
+        raise
+
+
+def request_rename(
+    row: Container | Volume, path: str, name: str, *, actor: Actor, idempotency_key: str = ""
+) -> Operation:
+    """Asks for another name in the same folder."""
+    path = _path(path)
+    try:
+        checked(name)
+    except Invalid as error:
+        raise SpecError({"name": [error.message]}) from None
+    return services.submit(
+        f"{_type(row)}.move", actor=actor, engine=row.engine, team=row.team, target=_target(row, path),
+        params={"path": path, "name": name}, idempotency_key=idempotency_key,
+    )  # fmt: skip
+
+
+def request_erase(
+    row: Container | Volume, path: str, *, actor: Actor, idempotency_key: str = ""
+) -> Operation:
+    """Asks for a file, or a folder with all that is in it, to be removed for good."""
+    path = _path(path)
+    return services.submit(
+        f"{_type(row)}.erase", actor=actor, engine=row.engine, team=row.team, target=_target(row, path),
+        params={"path": path}, idempotency_key=idempotency_key,
+    )  # fmt: skip
+
+
+def _type(row: Container | Volume) -> str:
+    return "volume" if isinstance(row, Volume) else "container"
+
+
+def _target(row: Container | Volume, path: str) -> Target:
+    """One change a file at a time; other files do not wait."""
+    return Target(_type(row), str(row.pk), row.name, services.lock(_type(row), row.pk, "file", path))
+
+
+def _path(path: str) -> str:
+    try:
+        found = clean(path)
+    except Invalid as error:
+        raise SpecError({"path": [error.message]}) from None
+    if found == "/":
+        raise SpecError({"path": ["This is the root of it all."]})
+    return found
+
+
+def _spooled(data: IO[bytes], whose: str) -> tuple[int, str, str]:
+    """Its size, its digest, and its name in our own folder, which is the same for the same wish; for a plan, none.
+
+    Raises `Refused` where it is too large, or our disk is full.
+    """
+    part, size, digest = files.spooled(f"{uuid4()}.part"), 0, hashlib.sha256()
+    try:
+        with part.open("xb") as out:
+            part.chmod(0o600)
+            while piece := data.read(_PIECE):
+                size += len(piece)
+                if size > files.most_bytes():
+                    most = files.most_bytes() // 1024**2
+                    raise Refused("too_large", f"A file has {most:,} MB at most (SLIPWAY_FILES_MB).", 413)
+                digest.update(piece)
+                out.write(piece)
+        if is_preview():
+            return size, digest.hexdigest(), ""
+        name = hashlib.sha256(f"{whose}:{digest.hexdigest()}".encode()).hexdigest() + ".up"
+        part.rename(files.spooled(name))
+        return size, digest.hexdigest(), name
+    except OSError as error:
+        if room.is_full(error):
+            raise Refused("disk_full", room.FULL, 507) from None
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# Plans
+
+
+def _words(operation: Operation) -> tuple[str, str]:
+    path = shown(str(operation.params["path"]))
+    return (
+        path,
+        f"in {'volume' if operation.kind.startswith('volume') else 'container'} {operation.target_name}",
+    )
+
+
+def _writing(operation: Operation, actor: Actor) -> Plan:
+    path, where = _words(operation)
+    plan = Plan(button="Write file", no_undo="What a file held before is not kept.")
+    size = int(operation.params["size"])
+    if operation.params["replace"]:
+        plan.changed.append(Item(path, where, "it keeps its owner and mode", size))
+        plan.lost.append(Item("What it holds now", "where it is there"))
+    else:
+        plan.made.append(Item(path, where, size=size))
+    return plan
+
+
+def _moving(operation: Operation, actor: Actor) -> Plan:
+    path, where = _words(operation)
+    plan = Plan(button="Rename")
+    plan.changed.append(Item(path, f"is called {shown(str(operation.params['name']))} then", where))
+    plan.affected.append(Item("Programs that look for it by its name", "do not find it"))
+    return plan
+
+
+def erasing(operation: Operation, actor: Actor) -> Plan:
+    """The plan of a removal: nothing brings a file back."""
+    path, where = _words(operation)
+    plan = Plan(button="Delete for good", no_undo="Files are not kept in the trash.")
+    plan.lost.append(Item(path, where, "a folder with all that is in it"))
+    plan.kept.append(Item("Everything beside it"))
+    return plan
+
+
+# Doing
+
+
+def _place(ctx: Context) -> Place:
+    row: Any = registry.find_target(ctx.operation.target_type, ctx.operation.target_id)
+    actor = services.actor_of(ctx.operation)
+    if row is None:
+        raise NotFound("It is gone.")
+    if actor is None:
+        raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
+    return files.place_of(row, actor)
+
+
+def _held(ctx: Context, place: Place, path: str, most: int) -> str:
+    """The digest of what it holds now; empty for what is not there or is larger."""
+    sink = _Digest()
+    try:
+        ctx.engine.fetch(place, path, cast("IO[bytes]", sink), most=most, should_stop=ctx.should_stop)
+    except (NotFound, TooLarge):
+        return ""
+    return sink.digest.hexdigest()
+
+
+class _Digest:
+    """Takes what is written, and keeps nothing but its digest."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return len(data)
+
+
+def _is_put(ctx: Context) -> Mapping[str, Any] | bool:
+    path = str(ctx.params["path"])
+    there = _held(ctx, _place(ctx), path, int(ctx.params["size"])) == ctx.params["content"]
+    return _result(ctx, path) if there else False
+
+
+def _put(ctx: Context) -> Mapping[str, Any]:
+    """Writes what was uploaded."""
+    place, path, size = _place(ctx), str(ctx.params["path"]), int(ctx.params["size"])
+    at, again = files.spooled(str(ctx.params["spool"])), bool(ctx.remembered)
+    if again and (done := _is_put(ctx)):
+        return cast("Mapping[str, Any]", done)
+    if not at.exists():
+        raise Conflict("What was uploaded is gone: upload it again.")
+    want = str(ctx.params["digest"])
+    if want and not again and _held(ctx, place, path, files.PEEK) != want:
+        raise Conflict(OTHER)
+    ctx.remember(writing=True)
+    ctx.check_fence()
+    replace = bool(ctx.params["replace"]) or again  # what an attempt before has left is ours
+    with leaving("The file may be there, or not be whole."), at.open("rb") as data:
+        ctx.engine.put_file(place, path, data, size=size, replace=replace)
+    return _result(ctx, path)
+
+
+def _move(ctx: Context) -> Mapping[str, Any]:
+    """Gives it another name; where an attempt before has done so, that is it."""
+    place, path, name = _place(ctx), str(ctx.params["path"]), str(ctx.params["name"])
+    new = joined(parent(path), name)
+    again = bool(ctx.remembered)
+    ctx.remember(moving=True)
+    ctx.check_fence()
+    try:
+        ctx.engine.rename_file(place, path, name)
+    except NotFound:
+        if not again:
+            raise
+        ctx.engine.peek(place, new, most=0)
+    except NameInUse:
+        if not again:
+            raise
+        # Both names stand for it: the attempt before came as far as that.
+        ctx.engine.remove_file(place, path)
+    return _result(ctx, new)
+
+
+def _erase(ctx: Context) -> Mapping[str, Any]:
+    """Removes it; where an attempt before has done so, that is it."""
+    place, path = _place(ctx), str(ctx.params["path"])
+    again = bool(ctx.remembered)
+    ctx.remember(erasing=True)
+    ctx.check_fence()
+    try:
+        ctx.engine.remove_file(place, path)
+    except NotFound:
+        if not again:
+            raise
+    return _result(ctx, path)
+
+
+def _is_moved(ctx: Context) -> Mapping[str, Any] | bool:
+    path = str(ctx.params["path"])
+    new = joined(parent(path), str(ctx.params["name"]))
+    there = {one: _is_there(ctx, one) for one in (path, new)}
+    return _result(ctx, new) if there == {path: False, new: True} else False
+
+
+def _is_erased(ctx: Context) -> Mapping[str, Any] | bool:
+    path = str(ctx.params["path"])
+    return False if _is_there(ctx, path) else _result(ctx, path)
+
+
+def _is_there(ctx: Context, path: str) -> bool:
+    """Looked for in its folder, so that a link stands for itself."""
+    try:
+        found = ctx.engine.files(_place(ctx), parent(path), hints=[path.rpartition("/")[2]])
+    except NotFound:
+        return False
+    return any(joined(parent(path), one.name) == path for one in found.entries)
+
+
+def _result(ctx: Context, path: str) -> Mapping[str, Any]:
+    return {ctx.operation.target_type: ctx.operation.target_id, "path": path}
+
+
+def _after(ctx: Context) -> None:
+    """What was uploaded is not needed any more, and pages that show the folder look again."""
+    if spool := ctx.params.get("spool"):
+        files.spooled(str(spool)).unlink(missing_ok=True)
+    bell.ring(f"{ctx.operation.target_type}:{ctx.operation.target_id}")
+
+
+def _again(operation: Operation, actor: Actor) -> Operation:
+    raise Refused("conflict", "What was uploaded is gone: upload it again.")
+
+
+_VERBS: tuple[tuple[str, Callable[[Context], Mapping[str, Any]], dict[str, Any]], ...] = (
+    ("put", _put, {
+        "label": "Write file", "doing": "Writing a file in", "verify": _is_put, "plan": _writing, "again": _again,
+    }),
+    ("move", _move, {
+        "label": "Rename file", "doing": "Renaming a file in", "verify": _is_moved, "plan": _moving,
+    }),
+    ("erase", _erase, {
+        "label": "Delete file", "doing": "Deleting a file in", "verify": _is_erased, "plan": erasing,
+    }),
+)  # fmt: skip
+for _kind in ("container", "volume"):
+    for _verb, _run, _options in _VERBS:
+        operation(
+            f"{_kind}.{_verb}",
+            permission=f"{_kind}.write",
+            deadline=660,
+            repeatable=True,
+            after=_after,
+            **_options,
+        )(_run)
+
+__all__ = ["erasing", "request_erase", "request_rename", "request_write"]

@@ -1,0 +1,52 @@
+// Files of a container or a volume: arrow keys walk the entries, Enter opens one, Delete asks to delete it, Backspace
+// goes to the folder above. Uploads, and the editor, which goes on to the file when it is written.
+import { $, $$, isCommand } from '../dom.js'
+import { openFrom } from '../dialogs.js'
+import { keepUploads } from '../uploads.js'
+
+keepUploads()
+keepEditor()
+
+const entries = () => $$('[data-files] [data-entry]')
+
+/** Moves to an entry; the first one from anywhere else. */
+function walk(step) {
+  const all = entries(), at = all.indexOf(document.activeElement)
+  const next = at < 0 ? all[step > 0 ? 0 : all.length - 1] : all[Math.max(0, Math.min(all.length - 1, at + step))]
+  next?.focus()
+}
+
+const KEYS = {
+  ArrowDown: () => walk(1),
+  ArrowUp: () => walk(-1),
+  Home: () => walk(-Infinity),
+  End: () => walk(Infinity),
+  Delete: () => { const link = $('[data-erase]', document.activeElement.closest('tr') ?? undefined); if (link && document.activeElement.matches('[data-entry]')) openFrom(link.dataset.dialogFrom) },
+  Backspace: () => { const up = $('[data-files]')?.dataset.up; if (up) location.assign(up) },
+}
+
+document.addEventListener('keydown', event => {
+  const act = isCommand(event) && !event.shiftKey && KEYS[event.key]
+  // A text that scrolls keeps its arrows.
+  if (!act || document.activeElement?.matches('pre') && event.key !== 'Backspace') return
+  event.preventDefault()
+  act()
+})
+
+function keepEditor() {
+  const form = $('form[data-then]')
+  if (!form) return
+  const text = $('textarea', form), first = text.value
+  let wish = null, done = false
+  addEventListener('beforeunload', event => { if (!done && text.value !== first) event.preventDefault() })
+  document.addEventListener('slipway:toast', event => { wish = event.detail.operation })
+  document.addEventListener('slipway:ended', event => {
+    if (event.detail.id !== wish || event.detail.state !== 'succeeded') return
+    done = true
+    location.assign(form.dataset.then)
+  })
+  $('a.btn', form).addEventListener('click', () => { done = true })
+  text.addEventListener('keydown', event => {
+    if ((event.ctrlKey || event.metaKey) && event.key === 's') { event.preventDefault(); form.requestSubmit() }
+  })
+}
