@@ -173,7 +173,7 @@ def erasing(operation: Operation, actor: Actor) -> Plan:
     """The plan of a removal: nothing brings a file back."""
     path, where = _words(operation)
     plan = Plan(button="Delete for good", no_undo="Files are not kept in the trash.")
-    plan.lost.append(Item(path, where, "a folder with all that is in it"))
+    plan.lost.append(Item(path, where, "if it is a folder, with all that is in it"))
     plan.kept.append(Item("Everything beside it"))
     return plan
 

@@ -102,7 +102,9 @@ def _line(space: Space, folder: str, one: dict[str, Any]) -> dict[str, Any]:
     if one["usable"]:
         urls |= {"erase": space.url("erase", at)}
         urls |= {"rename": space.url("rename-file", at)} if one["kind"] in ("file", "link") else {}
-    return {**one, **urls, "path": at, "modified": moment(one["modified_at"])}
+    modified = moment(one["modified_at"])
+    # Images that are made again and again alike have no times.
+    return {**one, **urls, "path": at, "modified": modified if modified and modified.year > 1970 else None}
 
 
 def _view(request: HttpRequest, space: Space) -> HttpResponse:
