@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Denied, actor_of, require, requires
-from containers_app import operations, plans, present
+from containers_app import operations, plans, present, vanished
 from containers_app.forms import KillForm, RenameForm
 from containers_app.models import Container
 from containers_app.notice import seen
@@ -52,6 +52,8 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
         and plans.reaches_others(container, actor_of(request))
     ):
         return _question(request, reverse("containers:ask", args=[pk, action]))
+    if action in ("start", "restart") and not request.POST.get("force") and vanished.of(container):
+        return _question(request, reverse("containers:ask", args=[pk, action]))
     operation = _ask(request, container, action, _params(action, request.POST))
     return submitted(request, operation, to=reverse("containers:list") if action == "remove" else "")
 
@@ -61,10 +63,17 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
 def ask(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     """What a stop, a restart or a pause would do to others, and the button that does it."""
     actor, container = actor_of(request), _get(request, pk)
-    if action not in ASKED_FIRST:
+    gone = vanished.of(container) if action in ("start", "restart") else []
+    if action not in ASKED_FIRST and not gone:
         raise Http404("There is no such question.")
     require(actor, f"container.{action}", container)
-    plan = preview(lambda: operations.request(container, action, actor=actor), actor=actor)
+    params = {"empty_volumes": True} if gone else {}
+    plan = preview(lambda: operations.request(container, action, actor=actor, params=params), actor=actor)
+    if gone:
+        plan.lead = vanished.words(gone, f"{action}ing")
+        plan.needs_yes = (
+            f"{action.capitalize()} it with {'empty volumes' if len(gone) > 1 else 'an empty volume'}"
+        )
     verb = action.capitalize()
     context = {
         "container": container, "plan": plan, "title": f"{verb} {container}?", "button": f"{verb} container",
@@ -198,6 +207,8 @@ def _params(action: str, asked: QueryDict) -> dict[str, Any]:
     """What the form of this action sends."""
     if action == "remove":
         return {"force": bool(asked.get("force")), **_ticks(asked)}
+    if action in ("start", "restart") and asked.get("force"):
+        return {"empty_volumes": True}
     return {}
 
 

@@ -141,6 +141,21 @@ class NetworkAdmin(Facts):
     list_filter = ("driver", "scope", "internal", "engine", "team")
     search_fields = ("name", "native_id", "id")
     list_select_related = ("team", "engine")
+    actions = ("remove",)
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        return can(admin_actor(request), "network.remove")
+
+    @admin.action(description="Remove the selected networks", permissions=["remove"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[Network]) -> HttpResponse | None:
+        """Asks for each to be removed; those that containers are on are refused."""
+        page = confirmed(self, request, queryset, "remove networks")
+        if page is None:
+            ask(
+                self, request, queryset,
+                lambda row, actor: operations.request_network_remove(row, actor=actor),
+            )  # fmt: skip
+        return page
 
 
 @admin.register(Mount)

@@ -92,6 +92,7 @@ def network_facts(info: NetworkInfo) -> dict[str, Any]:
         "ipv6": info.ipv6,
         "subnets": list(info.subnets),
         "gateways": list(info.gateways),
+        "options": dict(info.options),
         "labels": dict(info.labels),
         "created_at": info.created_at,
     }

@@ -169,8 +169,7 @@ def page(request: HttpRequest, space: Space, name: str, context: dict[str, Any])
     }  # fmt: skip
     if isinstance(space.row, Container):
         return tab_of(request, space.row, name, context, tab="files", part=f"files/_{name}.html")
-    removable = can(space.actor, "volume.remove", space.row)
-    context |= {"volume": space.row, "tab": "files", "may_files": True, "removable": removable}
+    context |= {"volume": space.row, "tab": "files", **queries.volume_rights(space.actor, space.row)}
     part = "HX-Request" in request.headers
     return render(request, f"files/_{name}.html" if part else f"volumes/{name}.html", context)
 

@@ -8,6 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
+from accounts.access import Actor
 from containers_app import gate
 from containers_app.models import Container
 from engine import names
@@ -23,7 +24,7 @@ SIGNALS = (
     ("USR1", "USR1: its own meaning"),
     ("USR2", "USR2: its own meaning"),
 )
-_PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
+PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 
 
 class KillForm(forms.Form):
@@ -38,7 +39,7 @@ class RenameForm(forms.Form):
     name = forms.CharField(
         label="New name",
         max_length=255,
-        widget=forms.TextInput(attrs={**_PLAIN, "autofocus": True}),
+        widget=forms.TextInput(attrs={**PLAIN, "autofocus": True}),
         error_messages={"required": "Give it a name."},
     )
 
@@ -65,10 +66,13 @@ class RecreateForm(forms.Form):
     image = forms.CharField(
         label="Image",
         max_length=255,
-        widget=forms.TextInput(attrs={**_PLAIN, "autofocus": True}),
+        widget=forms.TextInput(attrs={**PLAIN, "autofocus": True}),
         error_messages={"required": "Name an image, such as nginx:1.27."},
     )
     pull = forms.BooleanField(label="Pull it first", required=False)
+    empty_volumes = forms.BooleanField(
+        label="Make empty volumes in place of those that are gone", required=False
+    )
     seconds = forms.IntegerField(label="Gate", min_value=1, max_value=gate.LONGEST)
 
     def __init__(self, asked: QueryDict | None = None, *, container: Container, pull: bool = False) -> None:
@@ -92,17 +96,34 @@ class RecreateForm(forms.Form):
         found = self.cleaned_data if self.is_bound else {**self.initial, "image": ""}
         limits = {"timeout" if self.checked else "steady": found["seconds"]}
         image = {"image": found["image"]} if found["image"] else {}
-        return {**image, "pull": bool(found["pull"]), "gate": limits}
+        empty = {"empty_volumes": True} if found.get("empty_volumes") else {}
+        return {**image, **empty, "pull": bool(found["pull"]), "gate": limits}
 
 
-class VolumeForm(Change):
-    """A volume to be made."""
+def text_area(label: str, hint: str) -> forms.CharField:
+    """A field of ``name=value`` lines; see `pairs`."""
+    area = forms.Textarea(attrs={**PLAIN, "rows": "3", "placeholder": hint})
+    return forms.CharField(label=label, required=False, max_length=10_000, widget=area)
 
-    permission = "volume.create"
+
+def pairs(text: str) -> dict[str, str]:
+    """``name=value`` a line; raises `ValidationError`."""
+    found: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        key, equals, value = line.partition("=")
+        if not key.strip():
+            raise ValidationError(f'"{line[:60]}" has no name: write name=value.')
+        found[key.strip()] = value.strip() if equals else ""
+    return found
+
+
+class Named(Change):
+    """A volume that is to be made, in one way or another."""
+
     name = forms.CharField(
         label="Name",
         max_length=255,
-        widget=forms.TextInput(attrs={**_PLAIN, "autofocus": True}),
+        widget=forms.TextInput(attrs={**PLAIN, "autofocus": True}),
         error_messages={"required": "Give it a name, so that it can be found again."},
     )
 
@@ -111,3 +132,65 @@ class VolumeForm(Change):
             return names.volume_name(self.cleaned_data["name"])
         except Invalid as error:
             raise ValidationError(error.message) from None
+
+
+class VolumeForm(Named):
+    """An empty volume. What its driver does is a site administrator's to say."""
+
+    permission = "volume.create"
+    driver = forms.CharField(
+        label="Driver",
+        required=False,
+        max_length=128,
+        widget=forms.TextInput(attrs={**PLAIN, "placeholder": "local"}),
+    )
+    options = text_area("Driver options", "type=tmpfs\ndevice=tmpfs")
+    labels = text_area("Labels", "tier=backend")
+
+    def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
+        super().__init__(*args, actor=actor, **options)
+        self.site = actor.is_site_admin
+        if not self.site:
+            del self.fields["driver"], self.fields["options"]
+
+    def clean_options(self) -> dict[str, str]:
+        return pairs(self.cleaned_data["options"])
+
+    def clean_labels(self) -> dict[str, str]:
+        return pairs(self.cleaned_data["labels"])
+
+    def wish(self) -> dict[str, Any]:
+        """The body of the REST contract."""
+        said = self.cleaned_data
+        driver = said.get("driver") or "local"
+        return {
+            "name": said["name"],
+            "driver": driver,
+            "options": said.get("options") or {},
+            "labels": said["labels"],
+        }
+
+    @property
+    def more_is_wrong(self) -> bool:
+        """Whether the folded part has to be open."""
+        return any(name in self.errors or self.data.get(name) for name in ("driver", "options", "labels"))
+
+
+class ImportForm(Named):
+    """A volume made of an archive."""
+
+    permission = "volume.import"
+    archive = forms.FileField(
+        label="Archive", error_messages={"required": "Choose a tar, plain or compressed."}
+    )
+
+
+class CloneForm(forms.Form):
+    """What the copy is called."""
+
+    name = forms.CharField(
+        label="Name of the copy",
+        max_length=255,
+        widget=forms.TextInput(attrs={**PLAIN, "autofocus": True}),
+        error_messages={"required": "Give it a name, so that it can be found again."},
+    )

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
 from containers_app import limits
-from containers_app.forms import _PLAIN
+from containers_app.forms import PLAIN
 from containers_app.models import Container
 from containers_app.run_form import RESTARTS, bytes_of, megabytes
 from engine.parsing import SMALLEST_MEMORY
@@ -27,7 +27,7 @@ _PLACES = {
 
 
 def _figure(hint: str = "no limit", mode: str = "decimal") -> forms.TextInput:
-    return forms.TextInput(attrs={**_PLAIN, "inputmode": mode, "placeholder": hint})
+    return forms.TextInput(attrs={**PLAIN, "inputmode": mode, "placeholder": hint})
 
 
 class LimitsForm(forms.Form):

@@ -141,7 +141,10 @@ class Container(models.Model):
 
 
 class Volume(models.Model):
-    """What outlives containers. ``native_id`` is its name on the engine; ``size`` in bytes, null where unknown."""
+    """What outlives containers. ``native_id`` is its name on the engine; ``size`` in bytes, null where unknown.
+
+    ``last_used_at``: when a container that mounts it was last seen running, null where none has been.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="volumes")
@@ -154,6 +157,7 @@ class Volume(models.Model):
     anonymous = models.BooleanField(default=False)
     size = models.BigIntegerField(null=True, blank=True)
     sized_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(default=timezone.now)
 
@@ -186,6 +190,7 @@ class Network(models.Model):
     ipv6 = models.BooleanField(default=False)
     subnets = models.JSONField(default=list)
     gateways = models.JSONField(default=list)
+    options = models.JSONField(default=dict)
     labels = models.JSONField(default=dict)
     created_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(default=timezone.now)

@@ -1,4 +1,4 @@
-"""Asking for changes of containers and volumes: one function a wish, the same for pages, REST, admin and commands.
+"""Asking for changes of containers, volumes and networks: one function a wish, for pages, REST, admin and commands.
 
 Each raises `engine.specs.SpecError` (not valid), `engine.errors.PolicyDenied` (guard rails),
 `accounts.access.Denied` or Http404 (rights), and `operations.services.Refused` (not now).
@@ -25,11 +25,19 @@ from containers_app import (
     recreate_plan,
     removal,
     run,
+    vanished,
     verbs,
     volumes,
     written,
 )
 from containers_app.models import Container, PrunePlan, Volume
+from containers_app.network_asks import (
+    request_network_connect,
+    request_network_create,
+    request_network_disconnect,
+    request_network_remove,
+)
+from containers_app.volume_asks import request_volume_clone, request_volume_export, request_volume_import
 from engine import guard, names
 from engine.fields import Fields
 from engine.specs import ContainerSpec, SpecError, VolumeSpec
@@ -58,7 +66,8 @@ def request(
 
     ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force``,
     ``volumes`` (anonymous ones too) and ``forever`` (not into the trash), recreate ``image``, ``pull`` and ``gate``
-    (``timeout``, ``steady``); what is left out has its usual value. update ``restart_policy`` and ``resources`` as in
+    (``timeout``, ``steady``); what is left out has its usual value. Start, restart and recreate take ``empty_volumes``
+    (empty ones in place of those whose data is gone). update ``restart_policy`` and ``resources`` as in
     the run body; what is left out stays.
     """
     if action not in ACTIONS:
@@ -80,6 +89,7 @@ def request(
         team=container.team,
         params={**wish, "native_id": container.native_id},
         idempotency_key=idempotency_key,
+        check=vanished.check(container, wish) if action in vanished.STARTS else None,
     )
 
 
@@ -221,6 +231,8 @@ def _params(container: Container, action: str, given: Mapping[str, Any], actor: 
         found |= {name: fields.boolean(name) for name in ("force", "volumes", "forever")}
     elif action == "recreate":
         found |= _recreation(container, fields, actor)
+    if action in vanished.STARTS and fields.boolean("empty_volumes"):
+        found["empty_volumes"] = True
     fields.finish()
     if fields.errors:
         raise SpecError(fields.errors)
@@ -243,6 +255,8 @@ def _recreation(container: Container, fields: Fields, actor: Actor) -> dict[str,
 
 
 __all__ = [
-    "ACTIONS", "file_changes", "prune", "recreate", "removal", "request", "request_copy", "request_prune",
-    "request_run", "request_volume_create", "request_volume_remove", "run", "verbs", "volumes", "written",
+    "ACTIONS", "file_changes", "prune", "recreate", "removal", "request", "request_copy", "request_network_connect",
+    "request_network_create", "request_network_disconnect", "request_network_remove", "request_prune", "request_run",
+    "request_volume_clone", "request_volume_create", "request_volume_export", "request_volume_import",
+    "request_volume_remove", "run", "verbs", "volumes", "written",
 ]  # fmt: skip

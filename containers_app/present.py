@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
+from containers_app import attachments
 from containers_app.models import Container, Mount, Network
 from containers_app.queries import containers
 from engine.docker_text import MASK
@@ -146,15 +147,14 @@ def mounts(container: Container) -> list[Mount]:
 
 
 def networks(container: Container, actor: Actor) -> list[dict[str, Any]]:
-    """Its networks: ``name``, ``address``, and whether it is ``known`` to the reader."""
-    names = [network.get("name", "") for network in container.networks]
-    known = visible_to(actor, Network.objects.filter(engine_id=container.engine_id, name__in=names))
-    mine = set(known.values_list("name", flat=True)) if names else set()
+    """Its networks: ``name``, ``address``, and the ``row`` of those that are known to the reader."""
+    there = Network.objects.filter(engine_id=container.engine_id)
+    known = list(visible_to(actor, there)) if container.networks else []
     return [
         {
             "name": network.get("name", ""),
             "address": network.get("ip") or network.get("ip6") or "",
-            "known": network.get("name") in mine,
+            "row": next((row for row in known if attachments.is_on(network, row)), None),
         }
         for network in container.networks
     ]

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from accounts.access import Actor
-from containers_app import prune_plans, sync
-from containers_app.models import PrunePlan
+from containers_app import attachments, prune_plans, sync
+from containers_app.models import Container, Network, PrunePlan
 from containers_app.unused import STOPPED, Item
 from engine import names
 from engine.errors import Cancelled, Conflict, DeadlineExceeded, EngineError, InUse, NotFound, Unreachable
@@ -209,6 +209,21 @@ def _volume(ctx: Context, item: Item) -> str:
     return ""
 
 
+def _network(ctx: Context, item: Item) -> str:
+    """The engine itself keeps those that running containers are on; stopped ones it does not count."""
+    row = Network.objects.filter(engine=ctx.operation.engine, native_id=item["native_id"]).first()
+    if row and attachments.attached(row, Container.everything.only("networks", "engine_id")):
+        return "A container is on it by now."
+    if _busy(ctx, "network", item["id"]):
+        return BUSY
+    ctx.check_fence()
+    try:
+        ctx.engine.remove_network(item["native_id"])
+    except InUse:
+        return "A container is on it by now."
+    return ""
+
+
 # The trash
 
 
@@ -275,5 +290,6 @@ WAYS: Mapping[str, tuple[Remove, Find]] = {
     "unused_images": (_image, _find_image),
     "volumes": (_volume, lambda ctx, item: ctx.engine.volume(item["native_id"])),
     "named_volumes": (_volume, lambda ctx, item: ctx.engine.volume(item["native_id"])),
+    "networks": (_network, lambda ctx, item: ctx.engine.network(item["native_id"])),
     "trash": (_trashed, lambda _ctx, item: _kept(item)),
 }

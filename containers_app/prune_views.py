@@ -29,6 +29,7 @@ LABELS = {
     "unused_images": ("All unused images", "Those with a name too"),
     "volumes": ("Anonymous volumes", "No container mounts them"),
     "named_volumes": ("Named volumes", "No container mounts them now"),
+    "networks": ("Unused networks", "No container is on them"),
     "trash": ("Trash", "Cannot be taken back any more"),
 }
 PAGES = {
@@ -37,6 +38,7 @@ PAGES = {
     "unused_images": "images:detail",
     "volumes": "volumes:detail",
     "named_volumes": "volumes:detail",
+    "networks": "networks:detail",
 }
 GAP = 0.3
 """Per cent between two parts of the bar."""

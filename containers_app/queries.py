@@ -11,7 +11,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts.access import Actor
+from accounts.access import Actor, can
 from accounts.querysets import visible_to
 from containers_app import exits
 from containers_app.models import Container, Network, Volume
@@ -163,10 +163,20 @@ def containers(actor: Actor) -> QuerySet[Container]:
 
 
 def volumes(actor: Actor) -> QuerySet[Any]:
-    """What this actor may know of, with ``used``: how many containers mount it."""
+    """What this actor may know of, with how many containers mount it (``used``), and of those run (``live``)."""
     rows = visible_to(actor, Volume.objects.all()).select_related("team", "engine")
     in_use = Q(mounts__container__trashed_at=None)
-    return rows.annotate(used=Count("mounts__container", filter=in_use, distinct=True))
+    live = Q(mounts__container__state__in=("running", "paused", "restarting"))
+    return rows.annotate(
+        used=Count("mounts__container", filter=in_use, distinct=True),
+        live=Count("mounts__container", filter=live, distinct=True),
+    )
+
+
+def volume_rights(actor: Actor, volume: Volume) -> dict[str, bool]:
+    """What this actor may do to it, as its head shows it."""
+    words = {"removable": "remove", "may_clone": "clone", "may_export": "export", "may_files": "files"}
+    return {name: can(actor, f"volume.{verb}", volume) for name, verb in words.items()}
 
 
 def networks(actor: Actor) -> QuerySet[Network]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from containers_app import gate, recreate_plan, removal, run, sync
+from containers_app import gate, recreate_plan, removal, run, sync, vanished
 from containers_app.models import Container, Network, Volume
 from containers_app.verbs import LONGEST_STOP, look, native_id
 from engine import guard, names, reach
@@ -178,6 +178,7 @@ def _made(ctx: Context, old: ContainerInfo | None) -> ContainerInfo:
     found = refusal(ctx.operation.target_name, old.state, auto_remove=old.auto_remove)
     if found:
         raise Conflict(found)
+    vanished.require(ctx, old)
     actor = services.actor_of(ctx.operation)
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accounts.access import Actor
-from containers_app import plans
+from containers_app import plans, vanished
 from containers_app.models import Container
 from containers_app.run import is_foreign
 from images_app.models import Image, Tag
@@ -20,6 +20,7 @@ def recreating(operation: Operation, actor: Actor) -> Plan:
         return Plan(lead="It is gone.")
     plan = Plan(button="Recreate container", lead=_gate(container, operation))
     undo(plan)
+    vanished.tell(plan, container)
     plans.lose(plan, container, plans.written_by(container, actor), actor)
     plan.changed.append(_image(container, operation, actor))
     if container.state in _LIVE:

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import Actor, actor_of, require, requires
-from containers_app import operations, present, recreate_plan
+from containers_app import operations, present, recreate_plan, vanished
 from containers_app.forms import RecreateForm
 from containers_app.models import Container
 from operations.plans import Plan, preview
@@ -30,7 +30,9 @@ def recreate(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         operation = operations.request(container, "recreate", actor=actor, params=form.wish())
         return redirect("operations:detail", operation.pk)
-    context = {"container": container, "form": form, "plan": _plan(container, form, actor)}
+    context = {
+        "container": container, "form": form, "plan": _plan(container, form, actor), "gone": vanished.of(container),
+    }  # fmt: skip
     part = {"recreate-plan": "#plan", "": ""}.get(request.headers.get("HX-Target", ""), "#dialog")
     if "HX-Request" not in request.headers:
         part = ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from containers_app import plans, sync
+from containers_app import plans, sync, vanished
 from containers_app.models import Container
 from containers_app.verbs import LONGEST_STOP, after, look, must, native_id, result, until
 from engine.errors import Conflict, DeadlineExceeded, EngineError, NotFound, Unreachable
@@ -93,6 +93,7 @@ def start_again(ctx: Context, item: TrashItem) -> str:
     if not item.facts.get("running"):
         return ""
     try:
+        vanished.require(ctx, ctx.engine.container(item.native_id))
         ctx.check_fence()
         ctx.engine.start(item.native_id)
         if item.facts.get("paused"):

@@ -16,7 +16,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from containers_app.forms import _PLAIN
+from containers_app.forms import PLAIN
 from engine.specs import ContainerSpec, SpecError
 from operations.forms import Change
 
@@ -90,7 +90,7 @@ class Line:
 
 def _text(label: str, *, most: int = 4096, arg: str = "", hint: str = "") -> forms.CharField:
     """A line of text; ``arg`` is what ``docker run`` calls it."""
-    attrs = {**_PLAIN, **({"data-arg": arg} if arg else {}), **({"placeholder": hint} if hint else {})}
+    attrs = {**PLAIN, **({"data-arg": arg} if arg else {}), **({"placeholder": hint} if hint else {})}
     return forms.CharField(label=label, required=False, max_length=most, widget=forms.TextInput(attrs=attrs))
 
 
@@ -102,7 +102,7 @@ class RunForm(Change):
         label="Image",
         max_length=512,
         widget=forms.TextInput(
-            attrs={**_PLAIN, "list": "images", "data-arg": "image", "placeholder": "nginx:1.27"}
+            attrs={**PLAIN, "list": "images", "data-arg": "image", "placeholder": "nginx:1.27"}
         ),
         error_messages={"required": "Name an image, such as nginx:1.27."},
     )
@@ -135,7 +135,7 @@ class RunForm(Change):
         self.fields["network"].choices = [("", "bridge, the engine’s own"), *((n, n) for n in networks)]  # type: ignore[attr-defined]
         for name in ("cpus", "retries", "pids", "health_interval"):
             self.fields[name].widget = forms.TextInput(
-                attrs={**_PLAIN, "inputmode": "decimal", "data-arg": _ARGS[name]}
+                attrs={**PLAIN, "inputmode": "decimal", "data-arg": _ARGS[name]}
             )
         self.fields["memory"].widget.attrs |= {
             "inputmode": "decimal",

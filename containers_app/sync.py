@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import Team
@@ -90,6 +90,12 @@ def refresh(
 def refresh_volumes(engine: Engine, backend: EngineBackend) -> None:
     """Looks again at the volumes after one of our own changes."""
     _sync_volumes(engine, backend)
+
+
+def refresh_networks(engine: Engine, backend: EngineBackend, containers: Collection[str] = ()) -> None:
+    """Looks again at the networks after one of our own changes, and at these containers that are on them."""
+    _sync_networks(engine, backend)
+    _look(engine, backend, containers, Report())
 
 
 def put_sizes(engine: Engine, sizes: Mapping[str, int]) -> None:
@@ -187,11 +193,25 @@ def _save(
     _out_of_trash(rows.values(), infos, seen)
     pks = dict(Container.everything.filter(engine=engine, native_id__in=ids).values_list("native_id", "pk"))
     moved = _save_mounts(engine, [info for info in infos if info.native_id in pks], pks)
+    _used(engine, [info for info in infos if info.native_id in write])
     added = {key for key in write if key not in rows}
     report.added += len(added)
     report.changed += len(write) - len(added)
     changed = {pks[key] for key in write} | moved
     _ring(changed, images.values() if added else ())
+
+
+def _used(engine: Engine, infos: Iterable[ContainerInfo]) -> None:
+    """When volumes were last mounted by something that ran: now, or when that ended."""
+    when: dict[str, datetime] = {}
+    for info in infos:
+        last = timezone.now() if info.state in LIVE else info.finished_at
+        for mount in info.mounts:
+            if mount.type == "volume" and last and (mount.source not in when or when[mount.source] < last):
+                when[mount.source] = last
+    for name, last in when.items():
+        older = Q(last_used_at=None) | Q(last_used_at__lt=last)
+        Volume.objects.filter(older, engine=engine, native_id=name).update(last_used_at=last)
 
 
 def _another_end(rows: Mapping[str, Container], write: Mapping[str, Mapping[str, Any]]) -> None:
@@ -254,6 +274,8 @@ def _forget(engine: Engine, ids: Collection[str], seen: datetime, report: Report
             rows = Container.everything.filter(engine=engine, native_id__in=chunk, seen_at__lte=seen)
             found = dict(rows.values_list("pk", "image_id"))
             if found:
+                running = rows.filter(state__in=[state.value for state in LIVE])
+                Volume.objects.filter(mounts__container__in=running).update(last_used_at=timezone.now())
                 trash.lost("container", found)
                 chronicle.forgotten(found)
                 Container.everything.filter(pk__in=found).delete()

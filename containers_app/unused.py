@@ -13,7 +13,8 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from containers_app.models import Container, Mount, Volume
+from containers_app.attachments import by_network, is_own
+from containers_app.models import Container, Mount, Network, Volume
 from engine.types import DiskUsage
 from images_app.held import Held, alone, layers_held
 from images_app.models import Image
@@ -26,6 +27,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "unused_images": ("unused image", "with their names; no container uses them"),
     "volumes": ("anonymous volume", "no container mounts them"),
     "named_volumes": ("named volume", "no container mounts them now; their data goes with them"),
+    "networks": ("unused network", "no container is on them; the engine's own stay"),
     "trash": ("thing in the trash", "they cannot be taken back any more"),
 }
 """Kind → what one of them is called, and what there is to say about them."""
@@ -78,6 +80,7 @@ def unused(engine: Engine, usage: DiskUsage | None) -> Unused:
         "unused_images": images,
         "volumes": _volumes(engine, usage, anonymous=True),
         "named_volumes": _volumes(engine, usage, anonymous=False),
+        "networks": _networks(engine),
         "trash": _trash(engine, usage),
     }
     return Unused(engine, usage, layers_held(engine), parents, found)
@@ -153,6 +156,13 @@ def _volumes(engine: Engine, usage: DiskUsage | None, *, anonymous: bool) -> lis
         )
         for row in _unmounted(engine).filter(anonymous=anonymous)
     ]  # fmt: skip
+
+
+def _networks(engine: Engine) -> list[Item]:
+    """Those that no container is on, running or not, and that people have made."""
+    rows = [row for row in Network.objects.filter(engine=engine).order_by("name") if not is_own(row)]
+    users = by_network(rows, Container.everything.filter(engine=engine).only("networks", "engine_id"))
+    return [_item("networks", row, row.name, 0) for row in rows if not users[row.pk] and row.scope == "local"]
 
 
 def _trash(engine: Engine, usage: DiskUsage | None) -> list[Item]:

@@ -16,10 +16,12 @@ from containers_app import (
     kept_views,
     limits_views,
     log_views,
+    network_views,
     prune_views,
     recreate_views,
     run_views,
     views,
+    volume_copy_views,
     volume_views,
 )
 
@@ -59,6 +61,10 @@ container_urls = [
 volume_urls = [
     path("", volume_views.volume_list, name="list"),
     path("create/", volume_views.volume_create, name="create"),
+    path("import/", volume_copy_views.volume_import, name="import"),
+    path("exports/<uuid:pk>/", volume_copy_views.download, name="download"),
+    path("<uuid:pk>/clone/", volume_copy_views.volume_clone, name="clone"),
+    path("<uuid:pk>/export/", volume_copy_views.volume_export, name="export"),
     path("<uuid:pk>/", volume_views.volume_detail, name="detail"),
     path("<uuid:pk>/ask/<slug:action>/", act_views.ask, name="ask"),
     path("<uuid:pk>/files/", file_views.volume_files, name="browse"),
@@ -72,7 +78,15 @@ volume_urls = [
     path("<uuid:pk>/remove/", volume_views.volume_remove, name="remove"),
 ]
 log_urls = [path("", log_views.many, name="many")]
-network_urls = [path("", volume_views.network_list, name="list")]
+network_urls = [
+    path("", network_views.network_list, name="list"),
+    path("map/", network_views.network_map, name="map"),
+    path("create/", network_views.network_create, name="create"),
+    path("<uuid:pk>/", network_views.network_detail, name="detail"),
+    path("<uuid:pk>/remove/", network_views.network_remove, name="remove"),
+    path("<uuid:pk>/connect/", network_views.network_connect, name="connect"),
+    path("<uuid:pk>/disconnect/<uuid:container>/", network_views.network_disconnect, name="disconnect"),
+]
 event_urls = [path("", event_views.event_list, name="list")]
 log_history_urls = [
     path("", kept_views.search_page, name="search"),

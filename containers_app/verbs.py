@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from containers_app import limits, plans, sync
+from containers_app import limits, plans, sync, vanished
 from engine.errors import Conflict, EngineError, NotFound
 from engine.types import ContainerInfo, ContainerState
 from operations.plans import listed
@@ -122,12 +122,16 @@ def _is_renamed(ctx: Context) -> bool | None:
     return True if must(ctx).name == ctx.params["name"] else None
 
 
-@operation("container.start", label="Start", doing="Starting", repeatable=True, verify=_is_live, after=after)
+@operation(
+    "container.start", label="Start", doing="Starting", repeatable=True, verify=_is_live, after=after,
+    plan=vanished.starting,
+)  # fmt: skip
 def start(ctx: Context) -> Result:
     """Starts it where it does not run."""
     before = must(ctx)
     if before.state in LIVE:
         return result(ctx, before, changed=False)
+    vanished.require(ctx, before)
     _remember(ctx, before)
     ctx.check_fence()
     ctx.engine.start(native_id(ctx))
@@ -160,11 +164,12 @@ def stop(ctx: Context) -> Result:
 
 @operation(
     "container.restart", label="Restart", doing="Restarting", deadline=LONGEST_STOP + 60, verify=_has_begun,
-    after=after, plan=plans.stopping,
+    after=after, plan=vanished.restarting,
 )  # fmt: skip
 def restart(ctx: Context) -> Result:
     """Stops it where it runs, and starts it."""
     before = must(ctx)
+    vanished.require(ctx, before)
     _remember(ctx, before)
     ctx.check_fence()
     ctx.engine.restart(native_id(ctx), timeout=int(ctx.params["timeout"]))

@@ -26,7 +26,7 @@ def container_list(request: HttpRequest) -> HttpResponse:
     actor, wanted = actor_of(request), listing.Wanted.of(request.GET)
     context = {
         "wanted": wanted,
-        "listing": listing.listing(actor, wanted, host=_host(request)),
+        "listing": listing.listing(actor, wanted, host=host_of(request)),
         "counts": queries.view_counts(actor),
     }
     if request.headers.get("HX-Request"):
@@ -40,7 +40,7 @@ def container_list(request: HttpRequest) -> HttpResponse:
 def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What one container is, and how it does."""
     actor, container = actor_of(request), of_one(request, pk)
-    row = next(listing.rows_of([container], actor, host=_host(request)))
+    row = next(listing.rows_of([container], actor, host=host_of(request)))
     (shown, more), checks = present.labels(container), present.checks(container)
     context = {
         "row": row, "facts": present.facts(container), "variables": present.environment(container),
@@ -104,7 +104,7 @@ def tab_of(
 ) -> HttpResponse:
     """One tab of a container's page; for htmx its head, or what the tab itself holds (``part``)."""
     actor = actor_of(request)
-    row = row or next(listing.rows_of([container], actor, host=_host(request)))
+    row = row or next(listing.rows_of([container], actor, host=host_of(request)))
     context |= {
         "container": container,
         "row": row,
@@ -124,6 +124,6 @@ def of_one(request: HttpRequest, pk: UUID) -> Container:
     return get_object_or_404(present.one(actor_of(request)), pk=pk)
 
 
-def _host(request: HttpRequest) -> str:
+def host_of(request: HttpRequest) -> str:
     """The host that serves this page: ports of an engine beside us are found on it."""
     return urlsplit(f"//{request.get_host()}").hostname or "localhost"

@@ -1,8 +1,7 @@
-"""Pages of volumes, and the list of networks."""
+"""Pages of volumes."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +12,12 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import Actor, actor_of, can, require, requires
+from accounts.access import actor_of, require, requires
 from accounts.querysets import visible_to
 from containers_app import operations, queries
-from containers_app.filters import NetworkFilter, VolumeFilter
+from containers_app.filters import VolumeFilter
 from containers_app.forms import VolumeForm
 from containers_app.listing import rows_of
-from containers_app.models import Container
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
 from operations.plans import preview
@@ -32,6 +30,7 @@ ORDERINGS = {
     "driver": "driver",
     "size": "size",
     "used": "used",
+    "last": "last_used_at",
     "created": "created_at",
 }
 
@@ -66,8 +65,7 @@ def volume_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {
         "volume": volume, "used_by": [(rows[m.container_id], m) for m in mounts if m.container_id in rows],
         "hidden": max(0, volume.used - len({m.container_id for m in mounts})),
-        "removable": can(actor, "volume.remove", volume), "tab": "overview",
-        "may_files": can(actor, "volume.files", volume),
+        "tab": "overview", **queries.volume_rights(actor, volume),
     }  # fmt: skip
     template = "volumes/_detail.html" if "HX-Request" in request.headers else "volumes/detail.html"
     return render(request, template, context)
@@ -84,12 +82,14 @@ def volume_create(request: HttpRequest) -> HttpResponse:
         wish = form.cleaned_data
         try:
             operation = operations.request_volume_create(
-                {"name": wish["name"]}, actor=actor, engine=wish["engine"], team=wish["team"]
+                form.wish(), actor=actor, engine=wish["engine"], team=wish["team"]
             )
             return submitted(request, operation, to=reverse("volumes:list"))
         except SpecError as error:
             form.refuse(error.errors)
-        except (PolicyDenied, Refused) as error:
+        except PolicyDenied as error:
+            form.refuse(error.details.get("errors") or {"name": [str(error)]})
+        except Refused as error:
             form.refuse({"name": [str(error)]})
     template = "volumes/create.html#dialog" if "HX-Request" in request.headers else "volumes/create.html"
     return render(request, template, {"form": form})
@@ -111,24 +111,6 @@ def volume_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {"volume": volume, "plan": plan, "title": f"Remove {volume}?"}
     template = "volumes/remove.html#dialog" if "HX-Request" in request.headers else "volumes/remove.html"
     return render(request, template, context)
-
-
-@require_safe
-@requires("network.read")
-def network_list(request: HttpRequest) -> HttpResponse:
-    """Networks, and how many containers each connects."""
-    actor = actor_of(request)
-    found = NetworkFilter(request.GET, queries.networks(actor)).qs.order_by("name")
-    page, used = Paginator(found, PAGE).get_page(request.GET.get("page")), _connected(actor)
-    rows = [(network, used.get((network.engine_id, network.name), 0)) for network in page.object_list]
-    template = "networks/_listing.html" if "HX-Request" in request.headers else "networks/list.html"
-    return render(request, template, {"page": page, "rows": rows, "q": request.GET.get("q", "")})
-
-
-def _connected(actor: Actor) -> Counter[tuple[UUID, str]]:
-    """How many containers each network connects, by engine and name; one query."""
-    rows = visible_to(actor, Container.objects.exclude(networks=[])).values_list("engine_id", "networks")
-    return Counter((engine, network.get("name", "")) for engine, networks in rows for network in networks)
 
 
 def _views(everything: QuerySet[Any]) -> dict[str, QuerySet[Any]]:

@@ -136,4 +136,5 @@ def copy(ctx: Context) -> Mapping[str, Any]:
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return {"container": ctx.operation.target_id, "files": len(paths), "bytes": size}
+    download = f"/containers/copies/{ctx.operation.pk}/"
+    return {"container": ctx.operation.target_id, "files": len(paths), "bytes": size, "download": download}

@@ -13,7 +13,7 @@ from rest_framework.exceptions import NotAuthenticated
 
 from accounts.access import PUBLIC, SIGNED_IN
 from accounts.api import views as accounts
-from containers_app.api import events, files, kept, logs, prune, reads, things
+from containers_app.api import events, files, kept, logs, networks, prune, reads, things
 from containers_app.api import views as containers
 from containers_app.api.rows import ACTIONS
 from dashboard.problems import plain
@@ -90,10 +90,15 @@ urlpatterns = [
     path("containers/<uuid:pk>/logs/search/", logs.ContainerLogSearch.as_view(), name="container-log-search"),
     path("containers/<uuid:pk>/stats/", reads.ContainerStats.as_view(), name="container-stats"),
     path("volumes/", things.VolumeList.as_view(), name="volumes"),
+    path("volumes/import/", things.VolumeImport.as_view(), name="volume-import"),
     path("volumes/<uuid:pk>/", things.VolumeDetail.as_view(), name="volume"),
     path("volumes/<uuid:pk>/files/", files.VolumeFiles.as_view(), name="volume-files"),
-    path("networks/", things.NetworkList.as_view(), name="networks"),
-    path("networks/<uuid:pk>/", things.NetworkDetail.as_view(), name="network"),
+    path("volumes/<uuid:pk>/clone/", things.VolumeClone.as_view(), name="volume-clone"),
+    path("volumes/<uuid:pk>/export/", things.VolumeExport.as_view(), name="volume-export"),
+    path("networks/", networks.NetworkList.as_view(), name="networks"),
+    path("networks/<uuid:pk>/", networks.NetworkDetail.as_view(), name="network"),
+    path("networks/<uuid:pk>/connect/", networks.NetworkConnect.as_view(), name="network-connect"),
+    path("networks/<uuid:pk>/disconnect/", networks.NetworkDisconnect.as_view(), name="network-disconnect"),
     path("images/", images.ImageList.as_view(), name="images"),
     path("images/pull/", images.ImagePull.as_view(), name="image-pull"),
     path("images/build/", images.ImageBuild.as_view(), name="image-build"),

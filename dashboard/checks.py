@@ -11,6 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 
+from engine import addresses
+from engine.errors import Invalid
+
 ASSETS = ("css/app.css", "js/app.js", "icons.svg")
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
@@ -59,6 +62,20 @@ def proxies(**_: Any) -> Iterator[CheckMessage]:
                 f"SLIPWAY_TRUSTED_PROXIES holds {proxy!r}, which is no address.",
                 hint="Write addresses or networks, such as 10.0.0.5,192.168.0.0/24.",
                 id="slipway.E003",
+            )
+
+
+@register(Tags.security)
+def pool(**_: Any) -> Iterator[CheckMessage]:
+    """What is no range would refuse every network of a team."""
+    for text in settings.NETWORK_POOL:
+        try:
+            addresses.subnet(text)
+        except Invalid as error:
+            yield Error(
+                f"SLIPWAY_NETWORK_POOL holds {text!r}. {error.message}",
+                hint="Write ranges that nothing else uses, such as 10.64.0.0/12.",
+                id="slipway.E005",
             )
 
 

@@ -45,13 +45,15 @@ ONCE: Mapping[str, str] = {
     "container.kill": r"POST \S*/containers/{native_id}/kill\b",
     "volume.create": r"POST \S*/volumes/create\b",
     "volume.remove": r"DELETE \S*/volumes/{native_id}(\?|$)",
+    "network.create": r"POST \S*/networks/create\b",
+    "network.remove": r"DELETE \S*/networks/{native_id}(\?|$)",
     "image.build": r"POST \S*/build\?\S*t={tag}(&|$)",
     "image.remove": r"DELETE \S*/images/{native_id}\b",
 }
 """Kind → the request that has its effect, and may be carried out once. Creations name their operation in a label."""
 TRASHED = {"container.remove": r"POST \S*/containers/{native_id}/rename\?\S*\bname=slipway-trash-{hex}\b"}
 """The same where it was put into the trash: what is asked about it later is another operation's."""
-LABELLED = ("container.run", "volume.create")
+LABELLED = ("container.run", "volume.create", "network.create")
 
 
 @dataclass

@@ -34,6 +34,8 @@ API_RATE: int = env.int("SLIPWAY_API_RATE", 1200)  # requests a minute and calle
 UNDO_HOURS: float = env.float("SLIPWAY_UNDO_HOURS", 24, validate=validate.Range(min=0))
 FILES_MB: int = env.int("SLIPWAY_FILES_MB", 1024, validate=validate.Range(min=1))
 UNDO_MB: int = env.int("SLIPWAY_UNDO_MB", 2048, validate=validate.Range(min=0))
+VOLUME_MB: int = env.int("SLIPWAY_VOLUME_MB", 8192, validate=validate.Range(min=1))
+NETWORK_POOL: list[str] = env.list("SLIPWAY_NETWORK_POOL", [])
 EVENT_DAYS: int = env.int("SLIPWAY_EVENT_DAYS", 30, validate=validate.Range(min=1))
 CONSOLE_RECORD: str = env.str(
     "SLIPWAY_CONSOLE_RECORD", "ask", validate=validate.OneOf(["never", "ask", "always"])

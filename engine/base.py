@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import IO, Protocol, runtime_checkable
 
 from engine.files import FileInfo, Listing, Place
-from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
+from engine.specs import BuildSpec, ContainerSpec, EndpointSpec, NetworkSpec, UpdateSpec, VolumeSpec
 from engine.terminal import Console, Program
 from engine.types import (
     ContainerInfo,
@@ -69,6 +69,7 @@ class Engine(Protocol):
     def volumes(self, *, deadline: float = 15) -> list[VolumeInfo]: ...
     def volume(self, name: str, *, deadline: float = 5) -> VolumeInfo: ...
     def networks(self, *, deadline: float = 15) -> list[NetworkInfo]: ...
+    def network(self, native_id: str, *, deadline: float = 5) -> NetworkInfo: ...
     def volume_sizes(self, *, deadline: float = 60) -> Mapping[str, int]: ...
     def disk_usage(self, *, deadline: float = 60) -> DiskUsage:
         """What everything takes. Engines count on demand, which takes as long as there are files."""
@@ -209,6 +210,21 @@ class Engine(Protocol):
         """Takes a tag away. An image's last one takes the image with it, where no container uses it."""
 
     def remove_image(self, native_id: str, *, force: bool = False, deadline: float = 60) -> None: ...
+
+    # Networks
+    def create_network(self, spec: NetworkSpec, *, deadline: float = 30) -> NetworkInfo:
+        """`NameInUse` where one has the name; `Conflict` where its addresses overlap with those of another."""
+
+    def remove_network(self, native_id: str, *, deadline: float = 30) -> None:
+        """`InUse` while running containers are on it. Stopped ones do not keep it."""
+
+    def connect_network(
+        self, native_id: str, container: str, spec: EndpointSpec, *, deadline: float = 15
+    ) -> None:
+        """Puts a container on it, running or not. `Conflict` where it is there already, or cannot be."""
+
+    def disconnect_network(self, native_id: str, container: str, *, deadline: float = 15) -> None:
+        """Takes a container off it. `Conflict` where it is not on it."""
 
     # Volumes
     def create_volume(self, spec: VolumeSpec, *, deadline: float = 15) -> VolumeInfo: ...

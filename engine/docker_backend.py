@@ -24,6 +24,7 @@ from engine import (
     docker_files,
     docker_logs,
     docker_map_objects,
+    docker_networks,
     docker_pull,
     docker_update,
     names,
@@ -34,8 +35,8 @@ from engine.docker_reads import DockerReads
 from engine.docker_transport import Client
 from engine.errors import AnswerLost, Cancelled, Conflict, DeadlineExceeded, EngineError, Invalid, NotFound
 from engine.files import FileInfo, Listing, Place
-from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
-from engine.types import ContainerState, LogLine, VolumeInfo
+from engine.specs import BuildSpec, ContainerSpec, EndpointSpec, NetworkSpec, UpdateSpec, VolumeSpec
+from engine.types import ContainerState, LogLine, NetworkInfo, VolumeInfo
 
 
 class DockerEngine(DockerReads):
@@ -266,6 +267,29 @@ class DockerEngine(DockerReads):
         """Removes the image with its tags. Without ``force`` only one with at most one tag and no container."""
         names.image_id(native_id)
         self._do(lambda client: client.remove_image(native_id, force=force), deadline)
+
+    # Networks
+
+    def create_network(self, spec: NetworkSpec, *, deadline: float = 30) -> NetworkInfo:
+        names.new_network_name(spec.name)
+        names.driver_name(spec.driver)
+        return self.network(str(self._do(lambda client: docker_networks.create(client, spec), deadline)))
+
+    def remove_network(self, native_id: str, *, deadline: float = 30) -> None:
+        names.network_id(native_id)
+        self._do(lambda client: client.remove_network(native_id), deadline)
+
+    def connect_network(
+        self, native_id: str, container: str, spec: EndpointSpec, *, deadline: float = 15
+    ) -> None:
+        names.network_id(native_id)
+        names.container_id(container)
+        self._do(lambda client: docker_networks.connect(client, native_id, container, spec), deadline)
+
+    def disconnect_network(self, native_id: str, container: str, *, deadline: float = 15) -> None:
+        names.network_id(native_id)
+        names.container_id(container)
+        self._do(lambda client: client.disconnect_container_from_network(container, native_id), deadline)
 
     # Volumes
 

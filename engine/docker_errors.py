@@ -92,6 +92,62 @@ def _cleaned(error: type[EngineError]) -> Callable[[str], EngineError]:
 
 # First match wins. The texts are from engines 20.10 to 28 and Podman 4; see the golden tests.
 _TEXTS: tuple[tuple[str, Callable[[str], EngineError]], ...] = (
+    (
+        r"^\W*address already in use\W*$",
+        _said(Conflict, "Another container has this address on the network."),
+    ),
+    (
+        r"endpoint with name .* already exists in network|is already connected to network",
+        _said(Conflict, "The container is on this network already."),
+    ),
+    (
+        r"is not connected to (the )?network|no such endpoint",
+        _said(Conflict, "The container is not on this network."),
+    ),
+    (
+        r"pool overlaps with other one|subnet .* is already used|subnet .* overlaps",
+        _said(Conflict, "These addresses overlap with those of another network: choose others."),
+    ),
+    (
+        r"non-overlapping IPv6 address pool|IPv6 .*(pool|subnet).*(required|not found)",
+        _said(Invalid, "This engine chooses no IPv6 range by itself: give one, such as fd00:20::/64."),
+    ),
+    (
+        r"non-overlapping IPv4 address pool|could not find free subnet",
+        _said(
+            Conflict, "The engine has no free range of addresses left: give one, or remove unused networks."
+        ),
+    ),
+    (
+        r"supported only when connecting to networks with user configured subnets|IP address is supported on user",
+        _said(Invalid, "A fixed address needs a network that was made with a subnet of its own."),
+    ),
+    (
+        r"does not belong to any of this network's subnets|requested static ip .* not in any subnet",
+        _said(Invalid, "This address is not one of the network's."),
+    ),
+    (
+        r"network-scoped alias is supported only",
+        _said(Invalid, "Other names work only on networks that people have made, not on the engine's own."),
+    ),
+    (
+        r"pre-defined network|default network .* cannot be removed",
+        _said(Conflict, "This is the engine's own network: engines do not remove it."),
+    ),
+    (
+        (
+            r"sharing network namespace|cannot be (dis)?connected (to|from) (the )?host network"
+            r"|networks in private \(none\) mode|container .* cannot be connected"
+        ),
+        _said(
+            Conflict,
+            "This container uses the network of the host, of another container, or none: that is fixed.",
+        ),
+    ),
+    (
+        r"plugin \S+ not found|unknown network driver",
+        _said(Invalid, "This engine has no such network driver."),
+    ),
     (r"port is already allocated|address already in use|bind: .*in use", _port_in_use),
     (r"container name .* is already in use|name \S+ is in use: container already exists", _name_in_use),
     (r"network with name .* already exists|volume name .* (must be unique|already)", _cleaned(NameInUse)),

@@ -209,4 +209,8 @@ def network(data: Json) -> NetworkInfo:
         labels=pairs(data.get("Labels")),
         subnets=tuple(text(item.get("Subnet"), 64) for item in ranges),
         gateways=tuple(text(item.get("Gateway"), 64) for item in ranges),
+        options=pairs(data.get("Options")),
+        connected=tuple(
+            key for key in list(mapping(data.get("Containers")))[:100_000] if names.is_container_id(key)
+        ),
     )

@@ -181,6 +181,15 @@ class DockerReads:
         found = self._calls.run(lambda client: client.networks(), deadline=deadline)
         return [docker_map_objects.network(item) for item in items(found, 10_000)]
 
+    def network(self, native_id: str, *, deadline: float = 5) -> NetworkInfo:
+        names.network_id(native_id)
+        found = docker_map_objects.network(
+            mapping(self._calls.run(lambda client: client.inspect_network(native_id), deadline=deadline))
+        )
+        if found.native_id != native_id:  # engines look through names too
+            raise NotFound("This engine has no such network.")
+        return found
+
 
 def _process(row: object, columns: int) -> list[str]:
     """Podman tells a row as one string. Arguments may hold passwords as ``--password=…``."""

@@ -8,7 +8,8 @@
     ├── Conflict                conflict              the state of the object forbids it
     │   ├── NameInUse           name_in_use
     │   ├── PortInUse           port_in_use
-    │   └── InUse               in_use                other objects depend on it
+    │   ├── InUse               in_use                other objects depend on it
+    │   └── VolumeMissing       volume_missing        it would start on an empty volume in place of one that is gone
     ├── Invalid                 invalid               the engine calls the request malformed
     ├── ImageNotFound           image_not_found       no such image here or at the registry
     ├── PolicyDenied            policy_denied         a guard rail forbids it
@@ -94,6 +95,12 @@ class InUse(Conflict):
     """Other objects depend on it, so it cannot be removed."""
 
     code = "in_use"
+
+
+class VolumeMissing(Conflict):
+    """A volume that the container names is gone: engines would make an empty one. ``details``: ``volumes``."""
+
+    code = "volume_missing"
 
 
 class Invalid(EngineError):

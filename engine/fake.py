@@ -15,8 +15,8 @@ from engine.docker_logs import parameters
 from engine.errors import Cancelled, Conflict, ImageNotFound, InUse, Invalid, NotFound, RegistryUnreachable
 from engine.fake_clone import FakeClones
 from engine.fake_data import FakeData
-from engine.fake_facts import FakeReads
 from engine.fake_files import FakeFiles
+from engine.fake_networks import FakeNetworks
 from engine.fake_program import exists, plan
 from engine.fake_streams import FakeStreams
 from engine.fake_world import Container, Image, Volume, World, new_world, updated, world
@@ -24,7 +24,7 @@ from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
 from engine.types import ContainerState, LogLine, Progress, VolumeInfo
 
 
-class FakeEngine(FakeClones, FakeData, FakeFiles, FakeReads):
+class FakeEngine(FakeClones, FakeData, FakeFiles, FakeNetworks):
     """Implements `engine.base.Engine` on a `World`."""
 
     # Containers

@@ -21,6 +21,7 @@ from engine.errors import (
     Unreachable,
 )
 from engine.fake_world import NANO, Container, Image, Volume, World
+from engine.specs import EndpointSpec
 from engine.types import (
     ContainerInfo,
     ContainerState,
@@ -32,7 +33,6 @@ from engine.types import (
     ImageUsage,
     MountInfo,
     NetworkAttachment,
-    NetworkInfo,
     PortInfo,
     VolumeInfo,
 )
@@ -244,8 +244,12 @@ class FakeReads:
     def _attachment(self, container: Container, name: str) -> NetworkAttachment:
         live = container.alive and name not in ("host", "none")
         number = list(self.world.containers).index(container.native_id) + 2
+        wanted = container.endpoints.get(name, EndpointSpec())
         return NetworkAttachment(
-            name, self.world.networks.get(name, ""), f"172.17.0.{number}" if live else ""
+            name,
+            self.world.networks.get(name, ""),
+            wanted.ip or f"172.17.0.{number}" if live else "",
+            aliases=wanted.aliases,
         )
 
     # Images
@@ -299,7 +303,7 @@ class FakeReads:
             fingerprint=_hash(image.native_id, tags, image.digests),
         )
 
-    # Volumes and networks
+    # Volumes
 
     def volumes(self, *, deadline: float = 15) -> list[VolumeInfo]:
         return self._do("volumes", lambda: [_volume(one) for one in self.world.volumes.values()], deadline)
@@ -337,15 +341,6 @@ class FakeReads:
             )
 
         return self._do("disk_usage", work, deadline)
-
-    def networks(self, *, deadline: float = 15) -> list[NetworkInfo]:
-        def work() -> list[NetworkInfo]:
-            return [
-                NetworkInfo(native_id, name, "bridge", "local", False, False, None, {})
-                for name, native_id in self.world.networks.items()
-            ]
-
-        return self._do("networks", work, deadline)
 
 
 def _target(mount: MountInfo) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from engine.errors import Conflict, EngineError, ImageNotFound, NameInUse, PortInUse
 from engine.fake_program import Program
-from engine.specs import ENDS_FOR_GOOD, STAYS, ContainerSpec, UpdateSpec
+from engine.specs import ENDS_FOR_GOOD, STAYS, ContainerSpec, EndpointSpec, NetworkSpec, UpdateSpec
 from engine.types import ContainerState, Event, Health, LayerInfo, LogLine
 
 NANO = 10**9
@@ -45,6 +45,7 @@ class Container:
     said: int = 0
     wanted_end: bool = False
     ports: list[int] = field(default_factory=list)
+    endpoints: dict[str, EndpointSpec] = field(default_factory=dict)
     log: list[LogLine] = field(default_factory=list)
     files: dict[str, bytes | None] = field(default_factory=dict)
     """Path → content, ``None`` for a folder."""
@@ -106,6 +107,9 @@ class World:
         self.images: dict[str, Image] = {}
         self.volumes: dict[str, Volume] = {}
         self.networks = {name: _id(f"network {name}") for name in ("bridge", "host", "none")}
+        self.made_networks: dict[str, tuple[NetworkSpec, int]] = {}
+        """Id → what it was made as, and when: those that people have made."""
+
         self.registry: dict[str, int] = {}
         """Reference → number of layers: what can be pulled. Empty: the registry cannot be reached."""
 

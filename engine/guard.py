@@ -12,11 +12,12 @@ policy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from engine import addresses
 from engine.errors import PolicyDenied
-from engine.specs import BuildSpec, ContainerSpec, UpdateSpec, VolumeSpec
+from engine.specs import BuildSpec, ContainerSpec, NetworkSpec, UpdateSpec, VolumeSpec
 from engine.types import Reach
 
 SITE = "site"
@@ -59,22 +60,27 @@ class Violation:
     message: str
 
 
-Spec = ContainerSpec | UpdateSpec | BuildSpec | VolumeSpec
+Spec = ContainerSpec | UpdateSpec | BuildSpec | VolumeSpec | NetworkSpec
 
 
-def violations(spec: Spec, *, level: str) -> list[Violation]:
-    """Everything in ``spec`` that ``level`` may not ask for, in the order of the fields."""
+def violations(spec: Spec, *, level: str, pool: Sequence[str] = ()) -> list[Violation]:
+    """Everything in ``spec`` that ``level`` may not ask for, in the order of the fields.
+
+    ``pool``: ranges of addresses from which a team may choose those of its networks.
+    """
     if level not in (SITE, TEAM):
         raise ValueError(f"not a level: {level!r}")
     # Limits and restart policies are a normal day's, when a container is made and afterwards.
     if level == SITE or isinstance(spec, BuildSpec | UpdateSpec):
         return []
+    if isinstance(spec, NetworkSpec):
+        return list(_network(spec, pool))
     return list(_volume(spec) if isinstance(spec, VolumeSpec) else _container(spec))
 
 
-def check(spec: Spec, *, level: str) -> None:
+def check(spec: Spec, *, level: str, pool: Sequence[str] = ()) -> None:
     """Raises `PolicyDenied` with ``rule`` and ``field`` of the first violation, and ``errors`` with all of them."""
-    _refuse(violations(spec, level=level))
+    _refuse(violations(spec, level=level, pool=pool))
 
 
 def check_again(reach: Reach, *, level: str) -> None:
@@ -169,3 +175,28 @@ def _volume(spec: VolumeSpec) -> Iterator[Violation]:
             "options",
             "Driver options can mount any folder of the engine's host: only a site administrator may set them.",
         )
+
+
+def _network(spec: NetworkSpec, pool: Sequence[str]) -> Iterator[Violation]:
+    """A range that the host needs for itself, or a driver's option, would reach the host's own network."""
+    if spec.driver != "bridge":
+        yield Violation(
+            "bridge_networks_only",
+            "driver",
+            'Networks with another driver than "bridge" may only be made by a site administrator.',
+        )
+    if spec.options:
+        yield Violation(
+            "no_network_options",
+            "options",
+            "Driver options can reach the network of the engine's host: only a site administrator may set them.",
+        )
+    wide = [addresses.subnet(text) for text in pool]
+    free = f"choose one within {', '.join(pool)}" if pool else "leave it to the engine"
+    for index, text in enumerate(spec.subnets):
+        if not addresses.within(addresses.subnet(text), wide):
+            yield Violation(
+                "pool_addresses_only",
+                f"subnets.{index}",
+                f"Only a site administrator may choose {text}, which the host may need for itself: {free}.",
+            )

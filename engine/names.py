@@ -136,6 +136,27 @@ def network_name(value: object) -> str:
     )
 
 
+OWN_NETWORKS = frozenset({"bridge", "host", "none", "default", "podman", "ingress", "docker_gwbridge"})
+"""Networks that engines make for themselves, and names that mean one of them."""
+
+
+def new_network_name(value: object) -> str:
+    """A name for a network that is to be made."""
+    name = network_name(value)
+    if name in OWN_NETWORKS:
+        raise Invalid(f'The name "{name}" means a network of the engine itself: choose another one.')
+    if _LOOKS_LIKE_ID.fullmatch(name):
+        raise Invalid(
+            "A network name of 12 or more hexadecimal digits looks like an id: add another character."
+        )
+    return name
+
+
+def network_id(value: object) -> str:
+    """A network that exists is addressed by its id: engines allow several of one name."""
+    return _checked(value, _NETWORK_ID, "Not a network id: 64 hexadecimal digits are expected.")
+
+
 def network_reference(value: object) -> str:
     """A network's name or its id, which also reaches networks whose names are not acceptable."""
     if isinstance(value, str) and _NETWORK_ID.fullmatch(value):

@@ -36,7 +36,7 @@ _CAPABILITY_NAMES = """
 CAPABILITIES = frozenset(_CAPABILITY_NAMES.split())
 
 
-def _done(fields: Fields) -> None:
+def done(fields: Fields) -> None:
     fields.finish()
     if fields.errors:
         raise SpecError(fields.errors)
@@ -66,7 +66,7 @@ def container_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "restart_max_retries": retries,
         **_resources(f),
         "healthcheck": _healthcheck(f),
-        "labels": _labels(f),
+        "labels": labels(f),
         "cap_add": _capabilities(f, "cap_add"),
         "cap_drop": _capabilities(f, "cap_drop"),
         "read_only": f.boolean("read_only"),
@@ -75,7 +75,7 @@ def container_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "start": f.boolean("start", True),
     }
     _contradictions(f, found)
-    _done(f)
+    done(f)
     return found
 
 
@@ -97,7 +97,7 @@ def update_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         found |= {key: value for key, value in limits.items() if key in given}
     if not found:
         f.fail("", "Name what is to change: restart_policy, or memory, cpus or pids in resources.")
-    _done(f)
+    done(f)
     return found
 
 
@@ -109,11 +109,11 @@ def build_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "dockerfile": f.named("dockerfile", relative_path, "Dockerfile"),
         "build_args": f.mapping("build_args", most=64, total=32768, check_key=_variable_problem),
         "target": f.named("target", _stage, None),
-        "labels": _labels(f),
+        "labels": labels(f),
         "no_cache": f.boolean("no_cache"),
         "pull": f.boolean("pull"),
     }
-    _done(f)
+    done(f)
     return found
 
 
@@ -124,9 +124,9 @@ def volume_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "name": f.named("name", names.volume_name),
         "driver": f.named("driver", names.driver_name, "local"),
         "options": f.mapping("options", most=32, total=4096),
-        "labels": _labels(f),
+        "labels": labels(f),
     }
-    _done(f)
+    done(f)
     return found
 
 
@@ -166,7 +166,7 @@ def _ports(f: Fields) -> tuple[PortSpec, ...]:
             container=child.integer("container", 0, 1, 65535),
             protocol=child.choice("protocol", "tcp", PROTOCOLS),
             host=child.integer("host", None, 1, 65535),
-            host_ip=child.named("host_ip", _ip, ""),
+            host_ip=child.named("host_ip", ip_address, ""),
         )
         child.finish()
         if "container" not in child.data:
@@ -238,7 +238,7 @@ def _healthcheck(f: Fields) -> HealthcheckSpec | None:
     return check
 
 
-def _labels(f: Fields) -> dict[str, str]:
+def labels(f: Fields) -> dict[str, str]:
     return f.mapping("labels", most=64, total=8192, check_key=_label_problem)
 
 
@@ -315,7 +315,7 @@ def _nothing(value: object) -> str:
     return ""
 
 
-def _ip(value: object) -> str:
+def ip_address(value: object) -> str:
     try:
         return "" if value == "" else str(ipaddress.ip_address(str(value) if isinstance(value, str) else "?"))
     except ValueError:

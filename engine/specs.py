@@ -194,6 +194,54 @@ class VolumeSpec:
         return dict(_plain(asdict(self)))
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A network to be made. ``subnets`` and ``gateways`` go together by place; where one is empty, the engine chooses.
+
+    ``options`` are the driver's; a guard rail says who may set them, and who may choose addresses.
+    """
+
+    name: str
+    driver: str = "bridge"
+    subnets: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    internal: bool = False
+    ipv6: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        """From the network body without ``engine`` and ``team``."""
+        from engine import addresses
+
+        return cls(**addresses.network_fields(data))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The body again: ``parse(spec.to_dict()) == spec``."""
+        return dict(_plain(asdict(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """How a container is to be found on a network: ``aliases`` beside its own name, and perhaps fixed addresses."""
+
+    aliases: tuple[str, ...] = ()
+    ip: str = ""
+    ip6: str = ""
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        """From the body of a connection, without the container."""
+        from engine import addresses
+
+        return cls(**addresses.endpoint_fields(data))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The body again: ``parse(spec.to_dict()) == spec``."""
+        return dict(_plain(asdict(self)))
+
+
 def _plain(value: Any) -> Any:
     """Tuples to lists and mappings to dicts, so that the result is JSON and nobody else's object."""
     if isinstance(value, Mapping):

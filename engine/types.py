@@ -262,7 +262,10 @@ class DiskUsage:
 
 @dataclass(frozen=True, slots=True)
 class NetworkInfo:
-    """A network with its address ranges (``subnets`` and ``gateways`` go together by index)."""
+    """A network with its address ranges (``subnets`` and ``gateways`` go together by index).
+
+    ``connected``: ids of the running containers on it; only an inspection of the one network tells them.
+    """
 
     native_id: str
     name: str
@@ -274,6 +277,8 @@ class NetworkInfo:
     labels: Mapping[str, str]
     subnets: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    connected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

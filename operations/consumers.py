@@ -43,6 +43,7 @@ OBJECTS = {
     "image": "image.read",
     "build": "image.read",
     "volume": "volume.read",
+    "network": "network.read",
     "operation": "operation.read",
 }
 MOST_TOPICS = 200

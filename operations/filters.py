@@ -81,7 +81,7 @@ class EngineFilter(filters.FilterSet):
 class TrashFilter(filters.FilterSet):
     """The filters of ``/trash/``."""
 
-    kind = filters.CharFilter(help_text="container, volume or image.")
+    kind = filters.CharFilter(help_text="container, volume, network or image.")
     engine = filters.UUIDFilter(field_name="engine_id")
     team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
     q = filters.CharFilter(field_name="name", lookup_expr="icontains")

@@ -208,7 +208,7 @@ class OperationEvent(models.Model):
 class TrashItem(models.Model):
     """What a removal has put aside, to be taken back until ``expires_at`` and then purged.
 
-    ``kind`` is container, volume or image; ``target_id`` the id of its row, which is there again after a return.
+    ``kind`` is container, volume, network or image; ``target_id`` the id of its row, there again after a return.
     ``facts`` is what the return needs (written by the app that put it aside; never secrets); ``path`` a file below
     the state directory, ``size`` its bytes or those that a purge would free, null where nobody counted.
     """

@@ -31,6 +31,7 @@ REMEDIES = {
     "name_in_use": "Choose another name, or remove what has this one.",
     "port_in_use": "Choose another port on the engine, or let it choose one.",
     "in_use": "Remove what uses it first.",
+    "volume_missing": "Take the volume back from the trash or import it, or start it anew and ask for an empty one.",
     "image_not_found": "Look at the spelling of the name and the tag. A private image needs a sign-in at its registry.",
     "registry_auth": "The registry wants a sign-in, or another one than it was given.",
     "registry_unreachable": "Look whether the engine has a way to the registry, then retry.",
@@ -58,6 +59,7 @@ _LINKS = {
     "container": "containers:detail",
     "image": "images:detail",
     "volume": "volumes:detail",
+    "network": "networks:detail",
     "build": "builds:detail",
 }
 

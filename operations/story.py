@@ -109,6 +109,8 @@ def _fact(key: str, value: Any, names: Mapping[str, str]) -> Fact:
     if key in LINKED and isinstance(value, str):
         url = present.page_of(key, value)
         return Fact(name, names.get(key) or value[:12], url) if url else Fact(name, value, code=True)
+    if key == "download" and isinstance(value, str):
+        return Fact("File", "Download", value)
     if isinstance(value, bool):
         return Fact(name, "yes" if value else "no")
     if isinstance(value, str):

@@ -65,9 +65,20 @@ def make_volume(
     return volume
 
 
-def make_network(engine: Engine, team: Team | None, name: str = "front") -> Network:
-    """A network."""
-    return Network.objects.create(engine=engine, team=team, name=name, native_id=hex64(), driver="bridge")
+def make_network(
+    engine: Engine, team: Team | None, name: str = "front", *users: Container, **fields: Any
+) -> Network:
+    """A network that these containers are on, each with an address of its own and the alias ``<name>-alias``."""
+    fields = {"driver": "bridge", "scope": "local", **fields}
+    network = Network.objects.create(engine=engine, team=team, name=name, native_id=hex64(), **fields)
+    for number, container in enumerate(users, 2):
+        here = {
+            "name": name, "native_id": network.native_id, "ip": f"10.20.0.{number}", "ip6": "", "mac": "",
+            "aliases": [f"{container.name}-alias", container.native_id[:12]],
+        }  # fmt: skip
+        container.networks = [*container.networks, here]
+        container.save(update_fields=["networks"])
+    return network
 
 
 def make_operation(engine: Engine, team: Team | None, **fields: Any) -> Operation:

@@ -1,4 +1,4 @@
-"""REST of volumes, networks and the search."""
+"""REST of volumes and the search."""
 
 from __future__ import annotations
 
@@ -86,14 +86,6 @@ def test_a_volume_that_is_not_valid_is_refused(
     answer = api_for(tara).post("/api/v1/volumes/", body, format="json")
     assert answer.status_code == 400, answer.content
     assert not Operation.objects.exists()
-
-
-def test_networks_are_shown(api_for: ApiFor, vic: User, charlie: User, engine: Engine, team: Team) -> None:
-    row = make_network(engine, team)
-    assert api_for(vic).get("/api/v1/networks/").json()["results"][0]["name"] == "front"
-    assert api_for(vic).get(f"/api/v1/networks/{row.pk}/").json()["engine_id"] == row.native_id
-    assert api_for(charlie).get(f"/api/v1/networks/{row.pk}/").status_code == 404
-    assert api_for(charlie).get("/api/v1/networks/").json()["results"] == []
 
 
 def test_search_finds_what_one_may_see(

@@ -15,12 +15,13 @@ from django.http import Http404
 from accounts.access import PERMISSIONS, SITE, Actor, Denied
 from containers_app import file_changes
 from containers_app import operations as containers
-from containers_app.models import Container, Volume
+from containers_app.models import Container, Network, Volume
 from images_app import operations as images
 from images_app.models import Image, Tag
 from operations import registry, trash
 from operations.models import Engine, Operation
 from tests import house
+from tests.faults.site import archive
 from tests.rows import in_the_trash, make_prune_plan
 
 if TYPE_CHECKING:
@@ -61,6 +62,25 @@ WAYS: dict[str, Ask] = {
         {"name": "fresh"}, actor=actor, engine=things.engine, team=things.team
     ),
     "volume.remove": lambda things, actor: containers.request_volume_remove(things.volume, actor=actor),
+    "volume.clone": lambda things, actor: containers.request_volume_clone(
+        things.volume, {"name": "copy"}, actor=actor
+    ),
+    "volume.export": lambda things, actor: containers.request_volume_export(things.volume, actor=actor),
+    "volume.import": lambda things, actor: containers.request_volume_import(
+        {"name": "fresh"}, archive(), actor=actor, engine=things.engine, team=things.team
+    ),
+    "network.create": lambda things, actor: containers.request_network_create(
+        {"name": "fresh"}, actor=actor, engine=things.engine, team=things.team
+    ),
+    "network.remove": lambda things, actor: containers.request_network_remove(things.network, actor=actor),
+    "network.connect": lambda things, actor: containers.request_network_connect(
+        things.network, things.container, {}, actor=actor
+    ),
+    "network.disconnect": lambda things, actor: containers.request_network_disconnect(
+        things.network, things.container, actor=actor
+    ),
+    "network.restore": lambda things, actor: trash.restore(things.trashed("network"), actor=actor),
+    "network.purge": lambda things, actor: trash.purge(things.trashed("network"), actor=actor),
     "image.build": lambda things, actor: images.request_build(
         actor=actor, engine=things.engine, team=things.team, tags=["blue/app:1"], dockerfile="FROM scratch\n"
     ),
@@ -103,6 +123,7 @@ def things(team: Team) -> SimpleNamespace:
             engine=engine, native_id="b" * 64, team=team, name="web", state="running", image=image
         ),
         volume=Volume.objects.create(engine=engine, native_id="data", team=team),
+        network=Network.objects.create(engine=engine, native_id="c" * 64, name="front", team=team),
     )
 
 
@@ -145,7 +166,16 @@ def test_a_stranger_does_not_learn_that_it_exists(kind: str, things: SimpleNames
     with pytest.raises((Http404, Denied)) as refused:
         WAYS[kind](things, Actor(user=charlie))
     # Only what names an object can hide it; a wish for something new names a team that is not theirs.
-    if kind not in {"container.run", "volume.create", "image.build", "image.pull", "engine.prune"}:
+    new = {
+        "container.run",
+        "volume.create",
+        "volume.import",
+        "network.create",
+        "image.build",
+        "image.pull",
+        "engine.prune",
+    }
+    if kind not in new:
         assert refused.type is Http404
     assert not Operation.objects.filter(kind=kind).exists()
 

@@ -32,7 +32,7 @@ OPEN = {
     "/api/": "404 for what is no address",
 }
 VALUES = {
-    "<uuid:pk>": ANY, "<uuid:session>": ANY, "<slug:action>": "stop",
+    "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<slug:action>": "stop",
     "<path:object_id>": "1", "<path:content_type_id>": "1", "<id>": "1",
     "<int:content_type_id>": "1", "<app_label>": "accounts", "<path:url>": "x",
 }  # fmt: skip

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from accounts.api.base import Body, Boolean, Integer, Row, TeamSlug, Text
+from containers_app import attachments
 from containers_app.models import Container, Mount, Network, Volume
 from containers_app.queries import attention_of, status_of
 
@@ -147,7 +148,10 @@ class ContainerFullRow(ContainerRow):
 
 
 class VolumeRow(Owned):
-    """What outlives containers. ``size`` in bytes, null where it was not counted."""
+    """What outlives containers. ``size`` in bytes, null where it was not counted.
+
+    ``last_used_at``: when a container that mounts it was last seen running; null where none has been.
+    """
 
     address = "volumes"
     name = serializers.CharField(read_only=True)
@@ -164,6 +168,7 @@ class VolumeRow(Owned):
             "anonymous",
             "size",
             "sized_at",
+            "last_used_at",
             "used_by",
         )
         read_only_fields: tuple[str, ...] = fields
@@ -194,16 +199,56 @@ class VolumeRow(Owned):
 
 
 class NetworkRow(Owned):
-    """A network that containers are attached to; ``subnets`` and ``gateways`` go together by place."""
+    """A network and the containers on it; ``subnets`` and ``gateways`` go together by place."""
 
     address = "networks"
     subnets = serializers.ListField(child=serializers.CharField(), read_only=True)
     gateways = serializers.ListField(child=serializers.CharField(), read_only=True)
+    options = serializers.DictField(child=serializers.CharField(), read_only=True)
+    containers = serializers.SerializerMethodField()
 
     class Meta:
         model = Network
-        fields: tuple[str, ...] = (*OWNED, "driver", "scope", "internal", "ipv6", "subnets", "gateways")
+        fields: tuple[str, ...] = (
+            *OWNED, "driver", "scope", "internal", "ipv6", "subnets", "gateways", "options", "containers",
+        )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
+
+    @extend_schema_field(
+        inline_serializer(
+            "NetworkUser",
+            {
+                "container": serializers.UUIDField(),
+                "name": serializers.CharField(),
+                **{key: serializers.CharField() for key in ("ip", "ip6", "mac")},
+                "aliases": serializers.ListField(child=serializers.CharField()),
+            },
+            many=True,
+        )
+    )
+    def get_containers(self, row: Network) -> list[dict[str, Any]]:
+        # The view looks them up for all rows at once: those that the caller may see, and no others.
+        return [
+            {
+                "container": container.pk,
+                "name": container.name,
+                **{key: found.get(key, "") for key in ("ip", "ip6", "mac")},
+                "aliases": attachments.aliases(container.name, container.native_id, found),
+            }
+            for container, found in self.context["attached"][row.pk]
+        ]
+
+
+class Start(Body):
+    """``empty_volumes``: empty ones in place of named volumes whose data is gone; else it is not started on them."""
+
+    empty_volumes = Boolean(required=False)
+
+
+class Restart(Start):
+    """Seconds that the container has to end by itself, and what starting takes."""
+
+    timeout = Integer(required=False, min_value=0, max_value=300)
 
 
 class Stop(Body):
@@ -231,7 +276,7 @@ class Gate(Body):
     steady = Integer(required=False, min_value=1, max_value=600)
 
 
-class Recreate(Body):
+class Recreate(Start):
     """``image``: another one than now. ``pull`` left out: where the image came from a registry."""
 
     image = Text(required=False, max_length=255)
@@ -240,7 +285,7 @@ class Recreate(Body):
 
 
 BODIES: dict[str, type[Body]] = {
-    "stop": Stop, "restart": Stop, "kill": Kill, "rename": Rename, "recreate": Recreate
+    "start": Start, "stop": Stop, "restart": Restart, "kill": Kill, "rename": Rename, "recreate": Recreate
 }  # fmt: skip
 
 

@@ -1,23 +1,26 @@
-"""REST of volumes and networks."""
+"""REST of volumes."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import Actor
-from accounts.api.base import Body, Listing, Nothing, Text, View, body, flag
+from accounts.api.base import Body, Listing, Nothing, Text, body, flag
 from accounts.querysets import visible_to
-from containers_app import operations
-from containers_app.api.rows import NetworkRow, VolumeRow
-from containers_app.filters import NetworkFilter, VolumeFilter
-from containers_app.models import Mount, Network, Volume
+from containers_app import exports, operations
+from containers_app.api.rows import VolumeRow
+from containers_app.filters import VolumeFilter
+from containers_app.models import Mount, Volume
 from operations.api.answers import accepted, engine_of, idempotency_key
 from operations.api.previews import Previews
 from operations.api.schema import ACCEPTED, CHANGE, FOREVER, option
@@ -93,25 +96,68 @@ class VolumeDetail(Previews):
         return accepted(request, operation)
 
 
-class NetworkList(Listing):
-    """Networks."""
+class Clone(Body):
+    """What the copy is called."""
 
-    permission = "network.read"
-    serializer_class = NetworkRow
-    filterset_class = NetworkFilter
-    ordering_fields = {"name": "name", "driver": "driver", "created_at": "created_at"}
-    ordering = ("name",)
-
-    def get_queryset(self) -> QuerySet[Network]:
-        return visible_to(self.actor, Network.objects.select_related("team"))
+    name = Text(max_length=128)
 
 
-class NetworkDetail(View):
-    """One network."""
+class VolumeClone(Previews):
+    """Copies all that is in the volume into a new one."""
 
-    permission = "network.read"
+    permission = "volume.clone"
 
-    @extend_schema(responses=NetworkRow)
-    def get(self, request: Request, pk: UUID) -> Response:
-        found = self.object(visible_to(self.actor, Network.objects.select_related("team")), pk)
-        return Response(NetworkRow(found, context={"request": request}).data)
+    @extend_schema(request=Clone, responses=ACCEPTED, parameters=CHANGE)
+    def post(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_volumes(self.actor), pk)
+        operation = operations.request_volume_clone(
+            found, body(request, Clone), actor=self.actor, idempotency_key=idempotency_key(request)
+        )
+        return accepted(request, operation)
+
+
+class VolumeExport(Previews):
+    """``POST`` makes a tar of all that is in the volume; ``GET`` is the newest one of the last day."""
+
+    permission = "volume.export"
+
+    @extend_schema(responses={(200, "application/x-tar"): OpenApiTypes.BINARY})
+    def get(self, request: Request, pk: UUID) -> HttpResponseBase:
+        found = self.object(visible_volumes(self.actor), pk, "volume.export")
+        return exports.newest(found, actor=self.actor)
+
+    @extend_schema(request=None, responses=ACCEPTED, parameters=CHANGE)
+    def post(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_volumes(self.actor), pk)
+        body(request, Nothing)
+        operation = operations.request_volume_export(
+            found, actor=self.actor, idempotency_key=idempotency_key(request)
+        )
+        return accepted(request, operation)
+
+
+class Archive(Body):
+    """``archive``: a tar, plain or compressed by gzip, bzip2 or xz; ``labels`` as JSON."""
+
+    archive = serializers.FileField()
+    name = Text(max_length=128)
+    labels = serializers.JSONField(required=False)
+    engine = serializers.UUIDField(required=False, allow_null=True)
+    team = Text(required=False, allow_null=True)
+
+
+class VolumeImport(Previews):
+    """Makes a volume of an archive. Its entries are checked and written anew before an engine sees them."""
+
+    permission = "volume.import"
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(request={"multipart/form-data": Archive}, responses=ACCEPTED, parameters=CHANGE)
+    def post(self, request: Request) -> Response:
+        wish = body(request, Archive)
+        archive = wish.pop("archive")
+        operation = operations.request_volume_import(
+            {"name": wish["name"], "labels": wish.get("labels") or {}}, archive.file, actor=self.actor,
+            engine=engine_of(wish), team=team_of(self.actor, wish), idempotency_key=idempotency_key(request),
+        )  # fmt: skip
+        return accepted(request, operation)

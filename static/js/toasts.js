@@ -11,6 +11,9 @@ const DONE = [
   ['Building', 'Built'], ['Tagging', 'Tagged'], ['Untagging', 'Untagged'], ['Taking back', 'Took back'],
   ['Saving', 'Saved'], ['Recreating', 'Recreated'], ['Uploading', 'Uploaded'], ['Writing', 'Wrote'],
   ['Deleting', 'Deleted'],
+  ['Saving', 'Saved'], ['Recreating', 'Recreated'], ['Connecting', 'Connected'], ['Disconnecting', 'Disconnected'],
+  ['Forgetting', 'Forgot'], ['Cloning', 'Cloned'], ['Exporting', 'Exported'], ['Importing', 'Imported'],
+  ['Backing up', 'Backed up'],
 ]
 
 /** "Stopping web" when it has ended well: "Stopped web". */

@@ -31,7 +31,8 @@ from operations.models import Operation
 POINTS = ("claimed", "before-call", "after-call", "before-finish", "in-finish", "after-commit")
 CHANGES = {
     "create", "start", "stop", "restart", "kill", "pause", "unpause", "rename", "update", "remove", "pull", "build",
-    "tag", "untag", "remove_image", "create_volume", "remove_volume",
+    "tag", "untag", "remove_image", "create_volume", "remove_volume", "create_network", "remove_network",
+    "connect_network", "disconnect_network",
 }  # fmt: skip
 Hook = Callable[[str, Operation], None]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
+import tarfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,8 +21,9 @@ from accounts.models import Team, User
 from conftest import BUSYBOX
 from containers_app import operations as containers
 from containers_app import sync
-from containers_app.models import Container, Volume
+from containers_app.models import Container, Network, Volume
 from dashboard import invariants
+from engine import names
 from engine.connect import connect
 from images_app import operations as images
 from images_app import sync as images_sync
@@ -37,7 +40,8 @@ AGAIN = {"container.restart", "container.kill"}
 """Kinds that are not begun again after a worker was lost."""
 KINDS = (
     "container.run", "container.start", "container.stop", "container.restart", "container.kill", "container.pause",
-    "container.rename", "container.update", "container.remove", "volume.create", "volume.remove", "image.tag",
+    "container.rename", "container.update", "container.remove", "volume.create", "volume.remove", "volume.clone",
+    "volume.import", "network.create", "network.remove", "network.connect", "network.disconnect", "image.tag",
     "image.build",
 )  # fmt: skip
 CALLS = {
@@ -52,10 +56,25 @@ CALLS = {
     "container.remove": r"POST \S*/containers/{id}/rename",  # into the trash
     "volume.create": r"POST \S*/volumes/create",
     "volume.remove": r"DELETE \S*/volumes/{name}\b",
+    "volume.clone": r"POST \S*/volumes/create",
+    "volume.import": r"POST \S*/volumes/create",
+    "network.create": r"POST \S*/networks/create",
+    "network.remove": r"DELETE \S*/networks/{id}",
+    "network.connect": r"POST \S*/networks/{network}/connect",
+    "network.disconnect": r"POST \S*/networks/{network}/disconnect",
     "image.tag": r"POST \S*/tag\?\S*repo=faults%2F{name}\b",
     "image.build": r"POST \S*/build\?\S*t=faults%2F{name}%3A1",
 }
 """The one request with which the engine does it."""
+
+
+def archive() -> io.BytesIO:
+    """A tar with one empty file."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as new:
+        new.addfile(tarfile.TarInfo("file"))
+    made.seek(0)
+    return made
 
 
 class Site:
@@ -80,6 +99,8 @@ class Site:
         Container.everything.filter(engine=self.engine, name__startswith="slipway-volume-").delete()
         for model in (Container, Volume, Image):
             model.objects.filter(engine=self.engine, team=None).update(team=self.team)
+        made = Network.objects.filter(engine=self.engine, team=None).exclude(name__in=names.OWN_NETWORKS)
+        made.update(team=self.team)
 
     def prepare(self, wanted: Sequence[tuple[str, str]]) -> None:
         """Makes what these ``(kind, name)`` need to be asked for."""
@@ -89,8 +110,14 @@ class Site:
 
     def _prepare(self, kind: str, name: str) -> None:
         room, _, verb = kind.partition(".")
-        if kind == "volume.remove":
+        if kind in ("volume.remove", "volume.clone"):
             self.docker.api.create_volume(name)
+        elif room == "network" and verb != "create":
+            native_id = self.docker.api.create_network(name)["Id"]
+            if verb != "remove":
+                made = self.docker.api.create_container(BUSYBOX, SLEEPY, name=name)
+                if verb == "disconnect":
+                    self.docker.api.connect_container_to_network(made["Id"], native_id)
         elif room == "container" and verb != "run":
             made = self.docker.api.create_container(
                 BUSYBOX,
@@ -112,12 +139,10 @@ class Site:
             body = {"image": BUSYBOX, "name": name, "command": SLEEPY, "networks": ["none"], "pull": "never"}
             body["mounts"] = [{"type": "volume", "source": f"{name}-data", "target": "/data"}]
             return containers.request_run({**body, **params}, **here)
-        if kind == "volume.create":
-            return containers.request_volume_create({"name": name}, **here)
-        if kind == "volume.remove":
-            return containers.request_volume_remove(
-                Volume.objects.get(engine=self.engine, native_id=name), actor=self.actor
-            )
+        if kind.startswith("volume."):
+            return self._ask_volume(verb, name)
+        if kind.startswith("network."):
+            return self._ask_network(verb, name)
         if kind == "image.tag":
             image = Image.objects.get(engine=self.engine, tags__name=BUSYBOX)
             return images.request_tag(image, f"faults/{name}:1", actor=self.actor)
@@ -133,6 +158,29 @@ class Site:
         params = {**usual.get(verb, {}), **params}
         return containers.request(self.row(name), verb, actor=self.actor, params=params)
 
+    def _ask_volume(self, verb: str, name: str) -> Operation:
+        here: dict[str, Any] = {"actor": self.actor, "engine": self.engine, "team": self.team}
+        if verb == "create":
+            return containers.request_volume_create({"name": name}, **here)
+        if verb == "import":
+            return containers.request_volume_import({"name": name}, archive(), **here)
+        volume = Volume.objects.get(engine=self.engine, native_id=name)
+        if verb == "clone":
+            return containers.request_volume_clone(volume, {"name": f"{name}-copy"}, actor=self.actor)
+        return containers.request_volume_remove(volume, actor=self.actor)
+
+    def _ask_network(self, verb: str, name: str) -> Operation:
+        if verb == "create":
+            return containers.request_network_create(
+                {"name": name}, actor=self.actor, engine=self.engine, team=self.team
+            )
+        network = Network.objects.get(engine=self.engine, name=name)
+        if verb == "remove":
+            return containers.request_network_remove(network, actor=self.actor)
+        if verb == "connect":
+            return containers.request_network_connect(network, self.row(name), {}, actor=self.actor)
+        return containers.request_network_disconnect(network, self.row(name), actor=self.actor)
+
     @staticmethod
     def target_name(kind: str, name: str) -> str:
         """What stands in ``target_name`` of what `ask` asks for: the key of a plan."""
@@ -145,11 +193,11 @@ class Site:
     def calls(self, operation: Operation, name: str) -> list[Request]:
         """The requests with which the engine did what this operation is about; once, if all is well."""
         native_id = str(operation.params.get("native_id", ""))
-        line = CALLS[operation.kind].format(id=native_id, name=re.escape(name))
+        network = operation.params.get("network_id", "")
+        line = CALLS[operation.kind].format(id=native_id, name=re.escape(name), network=network)
         found = self.door.effects(line)
-        return (
-            [r for r in found if str(operation.pk) in r.body] if operation.kind == "volume.create" else found
-        )
+        labelled = operation.kind in ("volume.create", "volume.clone", "volume.import", "network.create")
+        return [r for r in found if str(operation.pk) in r.body] if labelled else found
 
     def wait(self, operations: Sequence[Operation], seconds: float = 60) -> list[Operation]:
         """All of them as they have ended."""

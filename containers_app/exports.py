@@ -1,0 +1,39 @@
+"""Tars of volumes on their way to people: from our own disk, and written down each time."""
+
+from __future__ import annotations
+
+from django.http import FileResponse, Http404
+
+from accounts import audit
+from accounts.access import Actor
+from containers_app import volume_copies
+from containers_app.models import Volume
+from operations.models import Operation
+
+GONE = "There is no export of it: they are kept for a day. Ask for a new one."
+
+
+def newest(volume: Volume, *, actor: Actor) -> FileResponse:
+    """The newest export of this volume that is still there; Http404 where none is."""
+    done = Operation.objects.filter(kind="volume.export", state="succeeded", target_id=str(volume.pk))
+    for operation in done.order_by("-finished_at")[:20]:
+        if volume_copies.export_of(operation).exists():
+            return of(operation, actor=actor)
+    raise Http404(GONE)
+
+
+def of(operation: Operation, *, actor: Actor) -> FileResponse:
+    """The tar that this operation made. Never shown in a page: what is in it comes from a container."""
+    path = volume_copies.export_of(operation)
+    if not path.exists():
+        raise Http404(GONE)
+    audit.record(
+        "volume.download", actor, target_type="volume", target_id=operation.target_id,
+        target_name=operation.target_name, team_id=operation.team_id, operation_id=operation.pk,
+    )  # fmt: skip
+    return FileResponse(
+        path.open("rb"),
+        as_attachment=True,
+        filename=f"{operation.target_name}.tar",
+        content_type="application/x-tar",
+    )

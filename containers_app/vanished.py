@@ -1,0 +1,99 @@
+"""Volumes that a container names and that are not there any more: engines start it on empty ones without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from accounts.access import Actor
+from containers_app import plans
+from containers_app.models import Container, Volume
+from engine import names
+from engine.errors import NotFound, VolumeMissing
+from engine.types import ContainerInfo
+from operations.models import Operation
+from operations.plans import Item, Plan, listed
+from operations.registry import Context
+from operations.services import Refused
+
+STARTS = ("start", "restart", "recreate")
+"""What lets an engine make a volume that a container names."""
+Params = Mapping[str, Any]
+
+
+def of(container: Container) -> list[str]:
+    """Those with a name that no volume of the engine has, by the rows."""
+    named = list(container.mounts.filter(type="volume").values_list("source", flat=True))
+    there = set(
+        Volume.objects.filter(engine_id=container.engine_id, native_id__in=named).values_list(
+            "native_id", flat=True
+        )
+    )
+    return [name for name in named if name not in there and _has_a_name(name)]
+
+
+def _has_a_name(name: str) -> bool:
+    return bool(name) and not names.is_anonymous_volume(name)
+
+
+def words(gone: Iterable[str], verb: str = "starting") -> str:
+    """The sentence."""
+    found = list(gone)
+    many = len(found) > 1
+    return (
+        f"The data of {listed(found)} is gone: {verb} would create {'empty ones' if many else 'an empty one'}. "
+        f"Take it back from the trash or a backup first, or ask for empty volumes."
+    )
+
+
+def check(container: Container, params: Params) -> Callable[[], None]:
+    """Raises `Refused` (``volume_missing``) where some are gone and nobody has asked for empty ones."""
+
+    def inner() -> None:
+        if not params.get("empty_volumes") and (gone := of(container)):
+            raise Refused("volume_missing", words(gone), volumes=gone)
+
+    return inner
+
+
+def require(ctx: Context, info: ContainerInfo) -> None:
+    """The same on the engine, right before it happens. Raises `VolumeMissing`."""
+    if not ctx.params.get("empty_volumes") and (gone := look(ctx, info)):
+        raise VolumeMissing(words(gone), volumes=gone)
+
+
+def look(ctx: Context, info: ContainerInfo) -> list[str]:
+    """Those that the engine does not have."""
+    found: list[str] = []
+    for mount in info.mounts:
+        if mount.type == "volume" and _has_a_name(mount.source):
+            try:
+                ctx.engine.volume(mount.source)
+            except NotFound:
+                found.append(mount.source)
+    return found
+
+
+def tell(plan: Plan, container: Container) -> None:
+    """What a plan says of them."""
+    for name in of(container):
+        plan.lost.append(Item(f"Volume {name}", "volume data is gone: starting would create an empty one"))
+
+
+def starting(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``container.start``."""
+    plan = Plan(button="Start")
+    container = plans.target(operation)
+    if container is None:
+        return Plan(lead="It is gone.")
+    plan.changed.append(Item(container.name, "start"))
+    tell(plan, container)
+    return plan
+
+
+def restarting(operation: Operation, actor: Actor) -> Plan:
+    """The plan of ``container.restart``."""
+    plan = plans.stopping(operation, actor)
+    if container := plans.target(operation):
+        tell(plan, container)
+    return plan
