@@ -11,7 +11,8 @@ from django.http import QueryDict
 from containers_app import limits
 from containers_app.forms import PLAIN
 from containers_app.models import Container
-from containers_app.run_form import RESTARTS, bytes_of, megabytes
+from containers_app.run_form import RESTARTS
+from containers_app.run_typed import bytes_of, megabytes
 from engine.parsing import SMALLEST_MEMORY
 from engine.specs import SpecError
 

@@ -203,12 +203,20 @@ def request_prune(pk: UUID, *, actor: Actor, idempotency_key: str = "") -> Opera
     return plan.operation
 
 
-def _is_free(rows: QuerySet[Any], kind: str, name: str | None) -> Callable[[], None]:
+def taken(rows: QuerySet[Any], kind: str, name: str | None) -> str:
     """Says at once what the engine would say; what the rows do not know yet the engine still refuses."""
+    return f'There is a {kind} "{name}" already: choose another name.' if name and rows.exists() else ""
 
+
+def name_taken(engine: Engine, name: str | None) -> str:
+    """Why no new container can be called so; empty where one can."""
+    return taken(Container.objects.filter(engine=engine, name=name), "container", name)
+
+
+def _is_free(rows: QuerySet[Any], kind: str, name: str | None) -> Callable[[], None]:
     def check() -> None:
-        if name and rows.exists():
-            raise Refused("name_in_use", f'There is a {kind} "{name}" already: choose another name.')
+        if words := taken(rows, kind, name):
+            raise Refused("name_in_use", words)
 
     return check
 

@@ -22,6 +22,7 @@ from operations.queries import operations
 from operations.remains import moment
 
 LABELS_SHOWN = 6
+ELSEWHERE = "a container of another team"
 USUAL_STOP = 10
 """Seconds that engines give where nobody says."""
 # Labels that tools write for themselves: they step behind those that people wrote.
@@ -195,15 +196,20 @@ def made_by(container: Container, actor: Actor) -> Operation | None:
     return made.order_by("-created_at").first()
 
 
-def holders(actor: Actor, engine_id: Any) -> dict[int, str]:
-    """Host ports in use on an engine and the containers that hold them, as far as the reader may know."""
-    found: dict[int, str] = {}
-    rows = containers(actor).filter(engine_id=engine_id, state__in=("running", "paused", "restarting"))
-    for name, ports in rows.values_list("name", "ports"):
+def holders(actor: Actor, engine_id: Any) -> dict[tuple[int, str], str]:
+    """``(host port, protocol)`` in use on an engine → the container that holds it, in the order of the ports.
+
+    A container that the reader may not know of has no name here, and holds its ports all the same.
+    """
+    found: dict[tuple[int, str], str] = {}
+    rows = Container.objects.filter(engine_id=engine_id, state__in=("running", "paused", "restarting"))
+    known = set(containers(actor).filter(engine_id=engine_id).values_list("pk", flat=True))
+    for pk, name, ports in rows.order_by("-name").values_list("pk", "name", "ports"):
         for port in ports:
             if port.get("host"):
-                found[int(port["host"])] = name
-    return found
+                key = (int(port["host"]), str(port.get("protocol") or "tcp"))
+                found[key] = name if pk in known else ELSEWHERE
+    return dict(sorted(found.items()))
 
 
 def _checks(container: Container) -> Iterator[Check]:

@@ -7,16 +7,16 @@ Fields that come once are ordinary form fields. Ports, variables, mounts and lab
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
+from containers_app import run_typed
 from containers_app.forms import PLAIN
+from containers_app.run_typed import Line
 from engine.specs import ContainerSpec, SpecError
 from operations.forms import Change
 
@@ -28,8 +28,6 @@ RESTARTS = (
     ("on-failure", "on failure"),
 )
 PULLS = (("missing", "if it is not here"), ("always", "always"), ("never", "never"))
-_UNITS = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-_SIZE = re.compile(r"(\d+(?:[.,]\d+)?)\s*([bkmg]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 # Where a message about the body stands in the form.
 _FIELDS = {
     "image": "image",
@@ -46,7 +44,10 @@ _FIELDS = {
     "resources.memory": "memory",
     "resources.cpus": "cpus",
     "resources.pids": "pids",
-    "networks": "network",
+    "healthcheck.interval": "health_interval",
+    "healthcheck.timeout": "health_timeout",
+    "healthcheck.retries": "health_retries",
+    "healthcheck.start_period": "health_start",
     "healthcheck": "health_command",
     "cap_add": "cap_add",
     "cap_drop": "cap_drop",
@@ -62,30 +63,9 @@ _ROWS = {
     "environment": "variables",
     "secrets": "variables",
     "labels": "labels",
+    "networks": "networks",
 }
-
-
-@dataclass(slots=True)
-class Line:
-    """One row as typed, with its messages by column."""
-
-    values: dict[str, Any]
-    errors: dict[str, str] = field(default_factory=dict)
-    fix: str = ""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.values[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was typed that matters."""
-        return not any(
-            str(self.values.get(key) or "").strip()
-            for key in ("host", "container", "name", "value", "source", "target")
-        )
+_BY_PLACE = ("ports", "mounts", "networks")
 
 
 def _text(label: str, *, most: int = 4096, arg: str = "", hint: str = "") -> forms.CharField:
@@ -109,7 +89,6 @@ class RunForm(Change):
     name = _text("Name", most=255, arg="--name", hint="the engine makes one up")
     command = _text("Command", arg="command", hint="that of the image")
     entrypoint = _text("Entrypoint", arg="--entrypoint", hint="that of the image")
-    network = forms.ChoiceField(label="Network", required=False)
     restart = forms.ChoiceField(label="Restart", choices=RESTARTS, initial="no")
     retries = forms.IntegerField(label="Times at most", required=False, min_value=0, max_value=1000)
     cpus = forms.FloatField(label="CPU cores", required=False, min_value=0)
@@ -120,7 +99,11 @@ class RunForm(Change):
     user = _text("User", most=130, arg="--user", hint="that of the image")
     working_dir = _text("Working directory", arg="--workdir", hint="that of the image")
     health_command = _text("Health check", arg="--health-cmd", hint="that of the image")
-    health_interval = forms.FloatField(label="Every", required=False, min_value=5, max_value=86400)
+    health_interval = forms.FloatField(label="Every", required=False)
+    health_timeout = forms.FloatField(label="Fails after", required=False)
+    health_retries = forms.IntegerField(label="Retries", required=False)
+    health_start = forms.FloatField(label="Start period", required=False)
+    health_none = forms.BooleanField(label="No health check", required=False)
     cap_add = _text("Add capabilities", hint="NET_ADMIN")
     cap_drop = _text("Drop capabilities", hint="ALL")
     tty = forms.BooleanField(label="Terminal (tty)", required=False)
@@ -130,22 +113,14 @@ class RunForm(Change):
     privileged = forms.BooleanField(label="Privileged", required=False)
     start = forms.BooleanField(label="Start now", required=False, initial=True)
 
-    def __init__(self, *args: Any, networks: Sequence[str] = (), **options: Any) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fields["network"].choices = [("", "bridge, the engine’s own"), *((n, n) for n in networks)]  # type: ignore[attr-defined]
-        for name in ("cpus", "retries", "pids", "health_interval"):
-            self.fields[name].widget = forms.TextInput(
-                attrs={**PLAIN, "inputmode": "decimal", "data-arg": _ARGS[name]}
-            )
-        self.fields["memory"].widget.attrs |= {
-            "inputmode": "decimal",
-            "data-arg": "--memory",
-            "placeholder": "no limit",
-        }
-        self.fields["cpus"].widget.attrs["placeholder"] = "no limit"
-        self.fields["pids"].widget.attrs["placeholder"] = "no limit"
+        for name, (arg, hint) in _NUMBERS.items():
+            attrs = {**PLAIN, "inputmode": "decimal", "data-arg": arg, "placeholder": hint}
+            self.fields[name].widget = forms.TextInput(attrs=attrs)
         self.ports = self._lines("port", ("host", "container", "protocol"))
-        self.variables = self._lines("env", ("name", "value"), ticks=("secret",))
+        self.networks = self._lines("network", ("name",))
+        self.variables = self._lines("env", ("name", "value", "kept"), ticks=("secret",))
         self.mounts = self._lines("mount", ("type", "source", "target"), ticks=("read_only",))
         self.labels = self._lines("label", ("name", "value"))
 
@@ -153,12 +128,13 @@ class RunForm(Change):
 
     def _lines(self, prefix: str, columns: Sequence[str], ticks: Sequence[str] = ()) -> list[Line]:
         """Rows as typed, or those to begin with."""
-        if not hasattr(self.data, "getlist") or f"{prefix}_{columns[0]}" not in self.data:
-            return [Line(dict(row)) for row in self.initial.get(f"{prefix}s", ())]
+        if not self.is_bound:
+            return [Line(dict(row), at) for at, row in enumerate(self.initial.get(f"{prefix}s", ()))]
         lists = [self.data.getlist(f"{prefix}_{column}")[:MOST_ROWS] for column in columns]
+        lists = [[*found, *[""] * (len(lists[0]) - len(found))] for found in lists]
         ticked = {tick: set(self.data.getlist(f"{prefix}_{tick}")) for tick in ticks}
         found = [
-            Line({**dict(zip(columns, row, strict=True)), **{t: str(i) in on for t, on in ticked.items()}})
+            Line({**dict(zip(columns, row, strict=True)), **{t: str(i) in on for t, on in ticked.items()}}, i)
             for i, row in enumerate(zip(*lists, strict=False))
         ]
         return [line for line in found if not line.empty]
@@ -171,7 +147,7 @@ class RunForm(Change):
 
     def clean_memory(self) -> int:
         """In bytes, 0 for no limit."""
-        return bytes_of(self.cleaned_data["memory"])
+        return run_typed.bytes_of(self.cleaned_data["memory"])
 
     def _words(self, name: str) -> list[str] | None:
         typed = self.cleaned_data[name].strip()
@@ -189,19 +165,18 @@ class RunForm(Change):
         body["start"], body["pull"] = bool(said("start")), said("pull") or "missing"
         body["restart_policy"] = {"name": said("restart") or "no", "max_retries": said("retries") or 0}
         body["resources"] = {key: said(key) or 0 for key in ("memory", "cpus", "pids")}
-        body["ports"] = [_port(line) for line in self.ports]
-        body["mounts"] = [_mount(line) for line in self.mounts]
+        body["ports"] = [run_typed.port(line) for line in self.ports]
+        body["mounts"] = [run_typed.mount(line) for line in self.mounts]
+        body["networks"] = [line.name.strip() for line in self.networks]
         for name, secret in (("environment", False), ("secrets", True)):
             body[name] = {
                 v.name.strip(): v.value for v in self.variables if v.secret is secret and v.name.strip()
             }
         body["labels"] = {line.name.strip(): line.value for line in self.labels if line.name.strip()}
         for name in ("cap_add", "cap_drop"):
-            body[name] = [word for word in re.split(r"[\s,]+", said(name) or "") if word]
-        if said("network"):
-            body["networks"] = [said("network")]
-        if command := (said("health_command") or "").strip():
-            body["healthcheck"] = {"test": ["CMD-SHELL", command], "interval": said("health_interval") or 30}
+            body[name] = run_typed.words(said(name) or "")
+        if check := run_typed.check(self.cleaned_data):
+            body["healthcheck"] = check
         return body
 
     # What is wrong with it
@@ -227,15 +202,24 @@ class RunForm(Change):
                 self._row_error(line, "name", f"{name} is there twice.")
             seen.add(name)
 
-    def check_ports(self, holders: Mapping[int, str]) -> bool:
+    def check_ports(self, holders: Mapping[tuple[int, str], str]) -> bool:
         """Says which host ports others hold, with one that is free; true where none is held."""
-        taken = set(holders) | {int(line.host) for line in self.ports if str(line.host).strip().isdecimal()}
         for line in self.ports:
-            host = str(line.host).strip()
-            if host.isdecimal() and int(host) in holders:
-                self._row_error(line, "host", f"{holders[int(host)]} already uses {host}.")
-                line.fix = str(next(port for port in range(int(host) + 1, 70000) if port not in taken))
+            address, _, host = str(line.host).strip().rpartition(":")
+            if not (host.isascii() and host.isdecimal()):
+                continue
+            port, protocol = int(host), str(line.protocol or "tcp")
+            if holder := holders.get((port, protocol)):
+                self._row_error(line, "host", f"{host} is taken by {holder}.")
+                free = self._free(port, protocol, holders)
+                line.fix = f"{address}:{free}" if address and free else free
         return not self.errors
+
+    def _free(self, after: int, protocol: str, holders: Mapping[tuple[int, str], str]) -> str:
+        """The next host port that nobody holds and that is not typed in another row."""
+        typed = {str(line.host).strip().rpartition(":")[2] for line in self.ports}
+        ports = (port for port in range(after + 1, 65536) if str(port) not in typed)
+        return next((str(port) for port in ports if (port, protocol) not in holders), "")
 
     def refuse(self, errors: Mapping[str, Iterable[str]]) -> None:
         """Puts the messages about the body beside their fields; those without one on top."""
@@ -248,10 +232,8 @@ class RunForm(Change):
         if head in _ROWS and rest:
             key, _, column = rest.partition(".")
             lines: list[Line] = getattr(self, _ROWS[head])
-            line = (
-                self._line(lines, key, secret=head == "secrets") if head not in ("ports", "mounts") else None
-            )
-            if key.isdecimal() and head in ("ports", "mounts") and int(key) < len(lines):
+            line = self._line(lines, key, secret=head == "secrets") if head not in _BY_PLACE else None
+            if key.isdecimal() and head in _BY_PLACE and int(key) < len(lines):
                 line = lines[int(key)]
             if line is not None:
                 self._row_error(line, column or "name", message)
@@ -282,9 +264,16 @@ class RunForm(Change):
     @property
     def wrong(self) -> int:
         """How many things are to be fixed."""
-        rows = (*self.ports, *self.variables, *self.mounts, *self.labels)
         alone = sum(len(found) for name, found in self.errors.items() if name != "__rows__")
-        return alone + sum(len(line.errors) for line in rows)
+        return alone + sum(len(line.errors) for _, line in self.rows())
+
+    def rows(self) -> Iterator[tuple[str, Line]]:
+        """Every row with the kind that the page calls it by."""
+        kinds = {"ports": self.ports, "networks": self.networks, "env": self.variables, "mounts": self.mounts,
+                 "labels": self.labels}  # fmt: skip
+        for kind, lines in kinds.items():
+            for line in lines:
+                yield kind, line
 
 
 _AS_TYPED = (
@@ -292,50 +281,18 @@ _AS_TYPED = (
     "auto_remove", "privileged",
 )  # fmt: skip
 _MORE = (
-    "entrypoint", "working_dir", "user", "hostname", "health_command", "health_interval", "cap_add", "cap_drop", "init",
+    "entrypoint", "working_dir", "user", "hostname", "health_command", "health_none", "cap_add", "cap_drop", "init",
     "tty", "read_only", "auto_remove", "privileged",
 )  # fmt: skip
 _UNSAID = (None, "", False)
-_ARGS = {
-    "cpus": "--cpus",
-    "pids": "--pids-limit",
-    "retries": "retries",
-    "health_interval": "--health-interval",
+_NUMBERS = {
+    "cpus": ("--cpus", "no limit"),
+    "memory": ("--memory", "no limit"),
+    "pids": ("--pids-limit", "no limit"),
+    "retries": ("retries", ""),
+    "health_interval": ("--health-interval", "30"),
+    "health_timeout": ("--health-timeout", "5"),
+    "health_retries": ("--health-retries", "3"),
+    "health_start": ("--health-start-period", "0"),
 }
-
-
-def bytes_of(typed: str) -> int:
-    """``512`` is MB; ``1.5g``, ``64k`` and ``1000b`` say their unit; nothing is 0. Raises `ValidationError`."""
-    if not typed.strip():
-        return 0
-    found = _SIZE.fullmatch(typed.strip())
-    if not found:
-        raise ValidationError("A size is expected, such as 512 (MB) or 1.5g.")
-    return int(float(found[1].replace(",", ".")) * _UNITS[found[2].lower() or "m"])
-
-
-def megabytes(size: int) -> str:
-    """The same back: ``512`` where whole, else with its unit; empty for 0."""
-    return "" if not size else f"{size // 1024**2}" if size % 1024**2 == 0 else f"{size}b"
-
-
-def _port(line: Line) -> dict[str, Any]:
-    found: dict[str, Any] = {"container": _number(line.container), "protocol": line.protocol or "tcp"}
-    host = str(line.host).strip()
-    if host:
-        address, colon, port = host.rpartition(":")
-        found["host"] = _number(port)
-        if colon:
-            found["host_ip"] = address.strip("[]")
-    return found
-
-
-def _mount(line: Line) -> dict[str, Any]:
-    found = {"type": line.type or "volume", "target": line.target.strip(), "read_only": bool(line.read_only)}
-    return found if found["type"] == "tmpfs" else {**found, "source": line.source.strip()}
-
-
-def _number(typed: Any) -> Any:
-    """A number where one was typed; else what was typed, which the parser then refuses in its own words."""
-    text = str(typed).strip()
-    return int(text) if re.fullmatch(r"\d{1,9}", text) else text
+"""Fields for numbers: what ``docker run`` calls them, and what is taken where nothing is typed."""

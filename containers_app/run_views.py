@@ -1,25 +1,28 @@
-"""Running a container: the form with what it needs to know of the engine, and the wish."""
+"""Running a container: the form with what it needs to know of the engine, what is wrong as one types, and the wish."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import Actor, actor_of, requires
 from accounts.querysets import visible_to
-from containers_app import operations, present
+from containers_app import operations, present, run_typed
 from containers_app.models import Container, Network, Volume
-from containers_app.run_form import RunForm, megabytes
-from engine.docker_text import MASK
-from engine.errors import PolicyDenied
+from containers_app.run_form import RunForm
+from engine import docker_run
+from engine.docker_text import MASK, is_secret_name
+from engine.errors import Invalid, PolicyDenied
 from engine.specs import SpecError
 from images_app.models import Tag
-from operations.models import Engine
+from operations.models import Engine, Operation
+from operations.previews import Previewed, is_preview, previewing
 from operations.services import Refused
 from operations.web import answers, submitted
 
@@ -33,35 +36,73 @@ _OWN_NETWORKS = ("bridge", "host", "none")
 def run(request: HttpRequest) -> HttpResponse:
     """The form (``?image=`` fills it in, ``?from=`` copies a container), and the wish; goes on at the operation."""
     actor = actor_of(request)
-    form = RunForm(
-        request.POST or None, actor=actor, networks=_networks(actor), initial=_initial(request, actor),
-    )  # fmt: skip
-    if request.method == "POST" and (answer := _submit(request, form, actor)):
-        return answer
-    template = "containers/run.html#dialog" if "HX-Request" in request.headers else "containers/run.html"
-    return render(request, template, {"form": form, **_known(actor, form)})
+    form = RunForm(request.POST or None, actor=actor, initial=_initial(request, actor))
+    if request.method == "POST" and form.is_valid() and (operation := _asked(form, actor)):
+        return submitted(request, operation, to=reverse("operations:detail", args=[operation.pk]))
+    return _page(request, form, actor)
 
 
-def _submit(request: HttpRequest, form: RunForm, actor: Actor) -> HttpResponse | None:
-    """The answer to an accepted wish; ``None`` where the form has something to say."""
-    if not form.is_valid():
-        return None
+@require_POST
+@requires("container.run")
+def check(request: HttpRequest) -> HttpResponse:
+    """What is wrong with what is typed so far: by the way of the wish itself, which is not carried out."""
+    actor = actor_of(request)
+    form = RunForm(request.POST, actor=actor)
+    if form.is_valid():
+        try:
+            with previewing():
+                _asked(form, actor)
+        except Previewed:
+            pass
+    elif engine := form.cleaned_data.get("engine"):  # what can be said already is not held up by the rest
+        form.check_ports(present.holders(actor, engine.pk))
+        if words := operations.name_taken(engine, form.cleaned_data.get("name")):
+            form.refuse({"name": [words]})
+    return render(request, "containers/_run_judged.html", {"form": form})
+
+
+@require_POST
+@requires("container.run")
+def paste(request: HttpRequest) -> HttpResponse:
+    """The form as a ``docker run`` line fills it in, and what of the line it has no place for."""
+    actor = actor_of(request)
+    line = request.POST.get("line", "")
+    try:
+        body, unmapped = docker_run.parse(line)
+    except Invalid as error:
+        form = RunForm(request.POST, actor=actor)
+        form.errors.clear()
+        return _page(request, form, actor, {"line": line, "line_error": error.message})
+    initial = {**_initial(request, actor), **run_typed.typed(body)}
+    for variable in initial["envs"]:
+        variable["secret"] = is_secret_name(variable["name"])
+    return _page(
+        request, RunForm(actor=actor, initial=initial), actor, {"pasted": True, "unmapped": unmapped}
+    )
+
+
+def _asked(form: RunForm, actor: Actor) -> Operation | None:
+    """The accepted wish of a valid form; ``None`` where the form has something to say now."""
     engine = form.cleaned_data["engine"]
-    if engine and not form.check_ports(present.holders(actor, engine.pk)):
+    free = form.check_ports(present.holders(actor, engine.pk)) if engine else True
+    if not free and not is_preview():
         return None
     try:
-        operation = operations.request_run(
-            form.body(), actor=actor, engine=engine, team=form.cleaned_data["team"]
-        )
+        return operations.request_run(form.body(), actor=actor, engine=engine, team=form.cleaned_data["team"])
     except SpecError as error:
         form.refuse(error.errors)
     except PolicyDenied as error:
         form.refuse({str(error.details.get("field", "")): [error.message]})
     except Refused as error:
         form.refuse({"name" if error.code == "name_in_use" else "": [error.message]})
-    else:
-        return submitted(request, operation, to=reverse("operations:detail", args=[operation.pk]))
     return None
+
+
+def _page(
+    request: HttpRequest, form: RunForm, actor: Actor, more: Mapping[str, Any] | None = None
+) -> HttpResponse:
+    template = "containers/run.html#dialog" if "HX-Request" in request.headers else "containers/run.html"
+    return render(request, template, {"form": form, **_known(actor, form), **(more or {})})
 
 
 def _known(actor: Actor, form: RunForm) -> dict[str, Any]:
@@ -69,17 +110,14 @@ def _known(actor: Actor, form: RunForm) -> dict[str, Any]:
     engine = form.engines[0] if form.engines else None
     tags = visible_to(actor, Tag.objects.filter(engine=engine), "image__team").select_related("image")
     volumes = visible_to(actor, Volume.objects.filter(engine=engine, anonymous=False))
+    networks = visible_to(actor, Network.objects.filter(engine=engine).exclude(name="bridge"))
     return {
         "engine": engine,
         "images": {tag.name: tag.image.size for tag in tags.order_by("name")[:MOST_NAMES]},
         "volumes": list(volumes.values_list("native_id", flat=True)[:MOST_NAMES]),
+        "networks": list(dict.fromkeys(networks.values_list("name", flat=True)[:MOST_NAMES])),
         "holders": present.holders(actor, engine.pk) if engine else {},
     }
-
-
-def _networks(actor: Actor) -> list[str]:
-    known = visible_to(actor, Network.objects.exclude(name="bridge")).values_list("name", flat=True)
-    return list(dict.fromkeys(known[:MOST_NAMES]))
 
 
 def _initial(request: HttpRequest, actor: Actor) -> dict[str, Any]:
@@ -102,9 +140,9 @@ def _copy(row: Container) -> dict[str, Any]:
         "entrypoint": "" if image.get("Entrypoint") == row.entrypoint else shlex.join(row.entrypoint),
         "restart": row.restart_policy or "no",
         "retries": row.restart_max_retries or None,
-        "network": next((name for name in networks if name not in _OWN_NETWORKS), ""),
+        "networks": [{"name": name} for name in networks if name not in _OWN_NETWORKS],
         "cpus": row.cpu_limit or None,
-        "memory": megabytes(row.memory_limit),
+        "memory": run_typed.megabytes(row.memory_limit),
         "pids": row.pids_limit if row.pids_limit > 0 else None,
         "user": "" if image.get("User", "") == row.user else row.user,
         "working_dir": "" if image.get("WorkingDir", "") == row.working_dir else row.working_dir,

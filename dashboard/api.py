@@ -13,7 +13,7 @@ from rest_framework.exceptions import NotAuthenticated
 
 from accounts.access import PUBLIC, SIGNED_IN
 from accounts.api import views as accounts
-from containers_app.api import events, files, kept, logs, networks, prune, reads, things
+from containers_app.api import events, files, interop, kept, logs, networks, prune, reads, things
 from containers_app.api import views as containers
 from containers_app.api.rows import ACTIONS
 from dashboard.problems import plain
@@ -76,6 +76,7 @@ urlpatterns = [
     path("engines/<uuid:pk>/info/", operations.EngineInfo.as_view(), name="engine-info"),
     path("engines/<uuid:pk>/sync/", operations.EngineSync.as_view(), name="engine-sync"),
     path("containers/", containers.ContainerList.as_view(), name="containers"),
+    path("containers/parse/", interop.ContainerParse.as_view(), name="container-parse"),
     path("containers/bulk/", containers.ContainerBulk.as_view(), name="container-bulk"),
     path("containers/<uuid:pk>/", containers.ContainerDetail.as_view(), name="container"),
     *_container_verbs,

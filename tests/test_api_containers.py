@@ -352,3 +352,19 @@ def test_what_a_site_administrator_of_one_team_makes_is_that_teams_unless_they_s
         answer = api_for(alice).post("/api/v1/containers/", {"image": "nginx", **body}, format="json")
         assert answer.status_code == 202, answer.content
         assert Operation.objects.get(pk=answer.json()["id"]).team == owner
+
+
+def test_a_docker_run_line_becomes_the_run_body(api_for: ApiFor, bob: User, vic: User, db: None) -> None:
+    client, address = api_for(bob, "read", "write"), "/api/v1/containers/parse/"
+    answer = client.post(
+        address, {"command": "docker run -p 8080:80 --gpus all nginx:1.27 -v"}, format="json"
+    )
+    assert answer.json() == {
+        "image": "nginx:1.27", "ports": [{"container": 80, "host": 8080}], "command": ["-v"],
+        "unmapped": ["--gpus all"],
+    }  # fmt: skip
+    wrong = client.post(address, {"command": "docker ps"}, format="json")
+    assert (wrong.status_code, list(wrong.json()["errors"])) == (400, ["command"])
+    assert client.post(address, {"command": ""}, format="json").status_code == 400
+    assert api_for(vic, "write").post(address, {"command": "docker run a"}, format="json").status_code == 403
+    assert not Operation.objects.exists()

@@ -84,6 +84,15 @@ RUN: dict[str, Any] = _object(
     start={"type": "boolean", "default": True},
 )
 
+PARSED: dict[str, Any] = {
+    **RUN,
+    "properties": {
+        **RUN["properties"],
+        "unmapped": {**_list(TEXT), "description": "Flags that a run body cannot say, word for word."},
+    },
+    "required": ["image", "unmapped"],
+}
+
 _RESTART = RUN["properties"]["restart_policy"]
 _LIMITS: dict[str, Any] = {
     "memory": {

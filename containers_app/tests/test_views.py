@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -421,6 +422,7 @@ def test_everything_that_is_wrong_is_told_at_once_in_its_place(
         "mount_target": ["data", "/tmp"], "env_name": ["1X", "KEY", ""],
     }  # fmt: skip
     html = client_for(bob).post("/containers/run/", wish, headers=HTMX).content.decode()
+    html = re.sub(r"<template.*?</template>", "", html, flags=re.DOTALL)
     assert "7 things to fix" in html
     assert html.count('class="err-t"') - html.count("data-row-error hidden") == 7
     assert "hush" in html  # what was typed is not typed twice
@@ -431,7 +433,7 @@ def test_a_port_that_is_taken_names_who_holds_it_and_offers_another(
     client_for: ClientFor, bob: User, web: Container
 ) -> None:
     html = client_for(bob).post("/containers/run/", {**WISH, "port_host": ["8080", "", ""]}).content.decode()
-    assert "web already uses 8080." in html
+    assert "8080 is taken by web." in html
     assert 'data-use-port="8081"' in html
     assert not Operation.objects.exists()
 
@@ -445,6 +447,91 @@ def test_a_guard_rail_speaks_at_its_field(client_for: ClientFor, bob: User, web:
     html = client_for(bob).post("/containers/run/", {**WISH, "privileged": "1"}).content.decode()
     assert "1 thing to fix" in html
     assert not Operation.objects.exists()
+
+
+def _said(html: str) -> list[tuple[str, str]]:
+    """What the judged fragment says: where, and what."""
+    found = re.findall(r"<li ([^>]*)>([^<]*)</li>", html)
+    return [(" ".join(re.findall(r'"([^"]*)"', where)).strip(), unescape(said)) for where, said in found]
+
+
+def test_what_is_typed_is_judged_by_the_way_of_the_wish(
+    client_for: ClientFor, bob: User, web: Container
+) -> None:
+    browser = client_for(bob)
+    wish = {**WISH, "name": "web", "port_host": ["8080", "", ""]}
+    said = _said(browser.post("/containers/run/check/", wish, headers=HTMX).content.decode())
+    assert said == [
+        ("name", 'There is a container "web" already: choose another name.'),
+        ("ports 0 host 8081", "8080 is taken by web."),
+    ]
+    wish = {
+        **WISH,
+        "network_name": ["no/net"],
+        "privileged": "1",
+        "health_command": "true",
+        "health_interval": "1",
+    }
+    said = _said(browser.post("/containers/run/check/", wish, headers=HTMX).content.decode())
+    assert [where for where, _ in said] == ["health_interval", "networks 0 name"]
+    said = _said(
+        browser.post("/containers/run/check/", {**WISH, "privileged": "1"}, headers=HTMX).content.decode()
+    )
+    assert [where for where, _ in said] == ["privileged"]
+    assert _said(browser.post("/containers/run/check/", WISH, headers=HTMX).content.decode()) == []
+    assert not Operation.objects.exists()
+
+
+def test_a_port_of_another_protocol_is_free(client_for: ClientFor, bob: User, web: Container) -> None:
+    wish = {**WISH, "port_host": ["8080", "", ""], "port_protocol": ["udp", "tcp", "tcp"]}
+    assert _said(client_for(bob).post("/containers/run/check/", wish).content.decode()) == []
+
+
+def test_a_port_of_another_team_is_taken_and_nobody_is_named(
+    client_for: ClientFor, charlie: User, web: Container
+) -> None:
+    wish = {**WISH, "port_host": ["8080", "", ""], "mount_source": ["own", ""]}
+    said = _said(client_for(charlie).post("/containers/run/check/", wish).content.decode())
+    assert said == [("ports 0 host 8081", "8080 is taken by a container of another team.")]
+
+
+def test_the_form_says_all_of_networks_and_health_check(
+    client_for: ClientFor, bob: User, web: Container
+) -> None:
+    browser = client_for(bob)
+    wish = {
+        **WISH, "network_name": ["bridge", "", "none"], "port_host": [], "health_command": "wget -q -O- localhost",
+        "health_timeout": "7", "health_retries": "2", "health_start": "1.5",
+    }  # fmt: skip
+    assert "cannot be combined" in browser.post("/containers/run/", wish).content.decode()
+    browser.post("/containers/run/", {**wish, "network_name": ["bridge"]})
+    params = Operation.objects.get().params
+    assert params["networks"] == ["bridge"]
+    assert params["healthcheck"] == {
+        "test": ["CMD-SHELL", "wget -q -O- localhost"], "interval": 30, "timeout": 7, "retries": 2,
+        "start_period": 1.5,
+    }  # fmt: skip
+    browser.post("/containers/run/", {**WISH, "name": "silent", "health_none": "1"})
+    assert Operation.objects.get(target_name="silent").params["healthcheck"]["test"] == ["NONE"]
+
+
+def test_a_pasted_line_fills_in_the_form_and_says_what_it_left_out(
+    client_for: ClientFor, bob: User, web: Container
+) -> None:
+    line = (
+        "docker run -d --name shop -p 127.0.0.1:81:80/udp -e API_KEY=k3 -v data:/d:ro --network front --network back "
+        "--health-cmd 'true' --gpus all --memory 64m <img>:1 sh -c 'echo \"hi\"'"
+    )
+    html = client_for(bob).post("/containers/run/paste/", {"line": line}).content.decode()
+    for value in ("shop", "127.0.0.1:81", "80", "API_KEY", "k3", "data", "/d", "front", "back", "true", "64"):
+        assert f'value="{value}"' in html, value
+    assert 'value="sh -c &#x27;echo &quot;hi&quot;&#x27;"' in html
+    assert 'value="&lt;img&gt;:1"' in html
+    assert "<code>--gpus all</code>" in html
+    assert not Operation.objects.exists()
+    html = client_for(bob).post("/containers/run/paste/", {"line": "docker <ps>"}).content.decode()
+    assert "A line that begins with" in html
+    assert "docker &lt;ps&gt;" in html, "what was typed is still there"
 
 
 def test_another_like_it_starts_from_what_is_known(
