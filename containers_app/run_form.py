@@ -13,6 +13,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 
 from containers_app import run_typed
 from containers_app.forms import PLAIN
@@ -128,7 +129,7 @@ class RunForm(Change):
 
     def _lines(self, prefix: str, columns: Sequence[str], ticks: Sequence[str] = ()) -> list[Line]:
         """Rows as typed, or those to begin with."""
-        if not self.is_bound:
+        if not isinstance(self.data, QueryDict):
             return [Line(dict(row), at) for at, row in enumerate(self.initial.get(f"{prefix}s", ()))]
         lists = [self.data.getlist(f"{prefix}_{column}")[:MOST_ROWS] for column in columns]
         lists = [[*found, *[""] * (len(lists[0]) - len(found))] for found in lists]
