@@ -157,7 +157,7 @@ def _bulk_removal(request: HttpRequest, found: list[Container]) -> HttpResponse:
 def _ask_each(request: HttpRequest, action: str, found: list[Container]) -> tuple[int, list[str]]:
     """``(how many were accepted, sentences of those that were not)``."""
     done, refusals = 0, []
-    params = {"force": True, **_ticks(request.POST)} if action == "remove" else {}
+    params = {"force": True, **removal_ticks(request.POST)} if action == "remove" else {}
     for container in found:
         try:
             if action == "seen":
@@ -206,13 +206,13 @@ def _several(request: HttpRequest, ids: list[str]) -> list[Container]:
 def _params(action: str, asked: QueryDict) -> dict[str, Any]:
     """What the form of this action sends."""
     if action == "remove":
-        return {"force": bool(asked.get("force")), **_ticks(asked)}
+        return {"force": bool(asked.get("force")), **removal_ticks(asked)}
     if action in ("start", "restart") and asked.get("force"):
         return {"empty_volumes": True}
     return {}
 
 
-def _ticks(asked: QueryDict) -> dict[str, Any]:
+def removal_ticks(asked: QueryDict) -> dict[str, Any]:
     """The choices of a removal."""
     return {name: bool(asked.get(name)) for name in ("volumes", "forever")}
 

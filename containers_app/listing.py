@@ -139,10 +139,16 @@ class Port:
 
 @dataclass(slots=True)
 class Group:
-    """Rows of one stack; ``name`` is empty for those of none."""
+    """Rows of one stack; ``name`` is empty for those of none. ``key`` tells it from those of other engines."""
 
     name: str
     rows: list[Row]
+    key: str = ""
+
+    @property
+    def url(self) -> str:
+        """The page of its stack."""
+        return Stack(self.name, engine_id=self.rows[0].container.engine_id).url
 
     @property
     def summary(self) -> str:
@@ -179,9 +185,12 @@ def listing(actor: Actor, wanted: Wanted, *, host: str) -> Listing:
     rows = list(rows_of(list(page.object_list), actor, host=host))
     total = page.paginator.count or (everything.count() if wanted.narrowed else 0)
     if wanted.grouped:
-        groups: dict[str, Group] = {}
+        groups: dict[tuple[str, UUID], Group] = {}
+        several = len({row.container.engine_id for row in rows}) > 1
         for row in rows:
-            groups.setdefault(row.container.stack, Group(row.container.stack, [])).rows.append(row)
+            name, engine = row.container.stack, row.container.engine_id
+            key = f"{name}@{engine}" if several else name
+            groups.setdefault((name, engine), Group(name, [], key)).rows.append(row)
         found = list(groups.values())
     else:
         found = [Group("", rows)] if rows else []

@@ -42,6 +42,7 @@ from engine import guard, names
 from engine.fields import Fields
 from engine.specs import ContainerSpec, SpecError, VolumeSpec
 from operations import registry, services
+from operations.batches import Batch
 from operations.masking import withhold
 from operations.models import Engine, Operation
 from operations.services import Refused, Target
@@ -61,8 +62,9 @@ def request(
     actor: Actor,
     params: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
+    batch: Batch | None = None,
 ) -> Operation:
-    """Asks for one of `ACTIONS`.
+    """Asks for one of `ACTIONS`, as a step of a ``batch`` where there is one.
 
     ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force``,
     ``volumes`` (anonymous ones too) and ``forever`` (not into the trash), recreate ``image``, ``pull`` and ``gate``
@@ -90,6 +92,7 @@ def request(
         params={**wish, "native_id": container.native_id},
         idempotency_key=idempotency_key,
         check=vanished.check(container, wish) if action in vanished.STARTS else None,
+        batch=batch,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.access import Actor, can
@@ -16,6 +18,7 @@ from accounts.querysets import visible_to
 from containers_app import exits
 from containers_app.models import Container, Network, Volume
 
+LIVE = ("running", "paused", "restarting")
 BY_STOP = (0, 137, 143)
 """Exit codes of a container that somebody stopped, or that was done."""
 STATE_FIELDS = (
@@ -150,7 +153,7 @@ def _in_trouble(container: Container, now: datetime) -> bool:
 VIEWS: dict[str, Q] = {
     "all": Q(),
     "attention": needs_attention(),
-    "running": Q(state__in=("running", "paused", "restarting")),
+    "running": Q(state__in=LIVE),
     "stopped": Q(state__in=("exited", "created", "dead", "removing")),
 }
 """The pills above the list."""
@@ -192,10 +195,36 @@ def view_counts(actor: Actor) -> dict[str, int]:
 
 @dataclass(slots=True)
 class Stack:
-    """Containers of one compose project; ``name`` is empty for those of none."""
+    """Containers of one compose project on one engine; ``name`` is empty for those of none."""
 
     name: str
     rows: list[Container] = field(default_factory=list)
+    engine_id: Any = None
+
+    @property
+    def url(self) -> str:
+        """Its page."""
+        return reverse("stacks:detail", args=[self.engine_id, self.name])
+
+    @property
+    def up(self) -> int:
+        """How many of them run."""
+        return sum(row.state in LIVE for row in self.rows)
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self.rows)
+
+    @property
+    def trouble(self) -> str:
+        """What a person should know of: ``1 unhealthy, 2 restarting``."""
+        return self._words(_TROUBLE)
+
+    @property
+    def tone(self) -> str:
+        """How loud that is."""
+        return "warn" if self.trouble.endswith("restarting") and "," not in self.trouble else "bad"
 
     @property
     def glyph(self) -> str:
@@ -205,11 +234,11 @@ class Stack:
     @property
     def summary(self) -> str:
         """``5 up, 1 unhealthy``."""
-        words: dict[str, int] = {}
-        for row in self.rows:
-            word = _WORDS.get(status_of(row).glyph, "up")
-            words[word] = words.get(word, 0) + 1
-        return ", ".join(f"{words[word]} {word}" for word in dict.fromkeys(_WORDS.values()) if word in words)
+        return self._words(dict.fromkeys(_WORDS.values()))
+
+    def _words(self, wanted: Iterable[str]) -> str:
+        words = Counter(_WORDS.get(status_of(row).glyph, "up") for row in self.rows)
+        return ", ".join(f"{words[word]} {word}" for word in wanted if word in words)
 
 
 _WORDS = {
@@ -218,17 +247,21 @@ _WORDS = {
 }  # fmt: skip
 
 
+_TROUBLE = ("unhealthy", "failed", "dead", "restarting")
+
+
 def stacks(rows: Iterable[Container]) -> list[Stack]:
     """The rows by stack, in their order; those of no stack last."""
-    found: dict[str, Stack] = {}
+    found: dict[tuple[str, Any], Stack] = {}
     for row in rows:
-        found.setdefault(row.stack, Stack(row.stack)).rows.append(row)
+        key = row.stack, row.engine_id
+        found.setdefault(key, Stack(row.stack, engine_id=row.engine_id)).rows.append(row)
     return sorted(found.values(), key=lambda stack: (not stack.name, stack.name))
 
 
 def stack_glyphs(actor: Actor) -> list[Stack]:
     """The stacks this actor may know of with their worst states, for the sidebar. One query."""
-    rows = visible_to(actor, Container.objects.exclude(stack="")).only("stack", "error", *STATE_FIELDS)
+    rows = visible_to(actor, Container.objects.exclude(stack="")).only("stack", "engine_id", *STATE_FIELDS)
     return stacks(rows.order_by("stack"))
 
 

@@ -7,6 +7,7 @@ from django.urls import path
 from containers_app import (
     act_views,
     console_views,
+    converters,
     copy_views,
     event_views,
     file_change_views,
@@ -20,10 +21,13 @@ from containers_app import (
     prune_views,
     recreate_views,
     run_views,
+    stack_views,
     views,
     volume_copy_views,
     volume_views,
 )
+
+converters.register()
 
 container_urls = [
     path("", views.container_list, name="list"),
@@ -97,3 +101,8 @@ log_history_urls = [
     path("<uuid:pk>/", kept_views.around_page, name="around"),
 ]
 prune_urls = [path("", prune_views.prune, name="prune")]
+stack_urls = [
+    path("", stack_views.stack_list, name="list"),
+    path("<uuid:engine>/<anything:name>/do/<slug:action>/", stack_views.stack_act, name="act"),
+    path("<uuid:engine>/<anything:name>/", stack_views.stack_detail, name="detail"),
+]

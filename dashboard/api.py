@@ -13,9 +13,12 @@ from rest_framework.exceptions import NotAuthenticated
 
 from accounts.access import PUBLIC, SIGNED_IN
 from accounts.api import views as accounts
+from containers_app import converters
 from containers_app.api import events, files, interop, kept, logs, networks, prune, reads, things
 from containers_app.api import views as containers
 from containers_app.api.rows import ACTIONS
+from containers_app.api.stacks import StackDetail, StackList, stack_verb
+from containers_app.stacks import ACTIONS as STACK_ACTIONS
 from dashboard.problems import plain
 from dashboard.search import Search
 from images_app.api import views as images
@@ -62,6 +65,16 @@ def unknown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase
 unknown.permission = PUBLIC  # type: ignore[attr-defined]
 
 
+converters.register()
+_stack_verbs = [
+    path(
+        f"stacks/<uuid:engine>/<anything:name>/{verb}/",
+        stack_verb(verb).as_view(),
+        name=f"stack-{verb}",
+    )
+    for verb in STACK_ACTIONS
+    if verb != "remove"
+]
 _container_verbs = [
     path(f"containers/<uuid:pk>/{verb}/", containers.action_view(verb).as_view(), name=f"container-{verb}")
     for verb in ACTIONS
@@ -90,6 +103,9 @@ urlpatterns = [
     path("containers/<uuid:pk>/logs/", logs.ContainerLogs.as_view(), name="container-logs"),
     path("containers/<uuid:pk>/logs/search/", logs.ContainerLogSearch.as_view(), name="container-log-search"),
     path("containers/<uuid:pk>/stats/", reads.ContainerStats.as_view(), name="container-stats"),
+    path("stacks/", StackList.as_view(), name="stacks"),
+    *_stack_verbs,
+    path("stacks/<uuid:engine>/<anything:name>/", StackDetail.as_view(), name="stack"),
     path("volumes/", things.VolumeList.as_view(), name="volumes"),
     path("volumes/import/", things.VolumeImport.as_view(), name="volume-import"),
     path("volumes/<uuid:pk>/", things.VolumeDetail.as_view(), name="volume"),

@@ -14,6 +14,7 @@ from containers_app.urls import (
     log_urls,
     network_urls,
     prune_urls,
+    stack_urls,
     volume_urls,
 )
 from dashboard import api, health, home
@@ -29,6 +30,7 @@ urlpatterns = [
     path("", include((account_urls, "accounts"))),
     path("containers/", include((container_urls, "containers"))),
     path("logs/", include((log_urls, "logs"))),
+    path("stacks/", include((stack_urls, "stacks"))),
     path("volumes/", include((volume_urls, "volumes"))),
     path("networks/", include((network_urls, "networks"))),
     path("images/", include((image_urls, "images"))),

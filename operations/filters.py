@@ -53,6 +53,7 @@ class OperationFilter(filters.FilterSet):
     target = filters.UUIDFilter(method="by_target")
     engine = filters.UUIDFilter(field_name="engine_id")
     team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
+    batch = filters.UUIDFilter(help_text="What was asked for together, as for a stack.")
     since = filters.IsoDateTimeFilter(
         field_name="created_at", lookup_expr="gte", help_text="Asked for at or after."
     )

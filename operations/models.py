@@ -95,7 +95,7 @@ class Operation(models.Model):
     ``lock_key`` names what it changes (``container:<uuid>``, ``engine:<uuid>:name:web``); a partial unique
     index allows one active operation a key. ``params`` holds what the verb needs, with secrets taken out;
     ``sealed`` holds those, encrypted, and is emptied at the end. ``progress`` is the latest
-    ``{current, total, unit, message}``.
+    ``{current, total, unit, message}``. Those of one ``batch`` go ``step`` by step, see `operations.batches`.
     """
 
     class State(models.TextChoices):
@@ -140,6 +140,8 @@ class Operation(models.Model):
     result = models.JSONField(null=True, blank=True)
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.TextField(blank=True)
+    batch = models.UUIDField(null=True, blank=True, db_index=True)
+    step = models.PositiveIntegerField(default=0)
     attempt = models.PositiveIntegerField(default=0)
     fence = models.PositiveIntegerField(default=0)
     lease_owner = models.CharField(max_length=80, blank=True)

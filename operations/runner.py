@@ -24,7 +24,7 @@ from accounts.access import SYSTEM, Denied, require
 from engine import errors
 from engine.base import Engine as EngineBackend
 from engine.connect import connect
-from operations import events, leases, reads, registry, room, secrets, services
+from operations import batches, events, leases, reads, registry, room, secrets, services
 from operations.context import LeaseLost, RunContext
 from operations.models import Operation, TrashItem
 
@@ -96,7 +96,7 @@ def claim(operation_id: UUID) -> Operation | None:
         "lease_until": now + timedelta(seconds=leases.LEASE),
     }
     with transaction.atomic():
-        fresh = rows.filter(state="queued").update(
+        fresh = rows.filter(batches.due(), state="queued").update(
             state="running", attempt=F("attempt") + 1, started_at=now, **taken
         )
         again = fresh or rows.filter(
@@ -289,6 +289,7 @@ def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
             detail={"code": outcome.code, "message": outcome.message} if outcome.code else None,
         )
         events.ring(operation, state=True)
+        batches.go_on(operation, services.dispatch)
 
 
 def sweep(otherwise: Callable[[UUID], bool] | None = None) -> int:
@@ -301,7 +302,8 @@ def sweep(otherwise: Callable[[UUID], bool] | None = None) -> int:
     leases.release_dead()
     now = timezone.now()
     old, unsent = now - PICKUP, now - UNSENT
-    waiting = Q(state="queued") & (Q(dispatched_at=None, created_at__lt=unsent) | Q(dispatched_at__lt=old))
+    late = Q(dispatched_at=None, created_at__lt=unsent) | Q(dispatched_at__lt=old)
+    waiting = Q(state="queued") & batches.due() & late
     lapsed = Q(state__in=("running", "unknown")) & (Q(lease_until=None) | Q(lease_until__lt=now))
     found = list(
         Operation.objects.filter(waiting | lapsed)

@@ -27,7 +27,8 @@ from accounts.models import Team
 from engine import guard
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
-from operations import actors, events, registry, secrets
+from operations import actors, batches, events, registry, secrets
+from operations.batches import Batch
 from operations.models import Engine, Operation
 from operations.previews import Previewed, is_preview
 from streams.connection import client
@@ -119,6 +120,7 @@ def submit(
     secrets: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
     check: Callable[[], None] | None = None,
+    batch: Batch | None = None,
 ) -> Operation:
     """Accepts a change: one transaction writes the row (queued) and the audit entry; after the commit the
     bell rings and the worker is woken with the id alone.
@@ -141,6 +143,7 @@ def submit(
         hidden=dict(secrets or {}),
         idempotency_key=idempotency_key,
     )
+    operation.batch, operation.step = (batch.id, batch.step) if batch else (None, 0)
     for _ in range(3):  # somebody else may be first between a look and a write; then the next look finds it
         found = _same(operation) or _active(operation)
         if found:
@@ -186,6 +189,7 @@ def cancel(operation: Operation, *, actor: Actor) -> Operation:
             _audit(operation, actor, "operation.cancel", "accepted")
             if ended:
                 _audit(operation, actor, operation.kind, "cancelled")
+                batches.go_on(operation, dispatch)
             events.ring(operation, state=True)
     if not asked and operation.ended:
         raise Refused("conflict", "It has already ended.", operation=str(operation.pk))

@@ -6,6 +6,7 @@ After a change that is meant: ``pytest tests/test_api_schema.py --write-baseline
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def test_it_was_made_without_a_guess(document: dict[str, Any]) -> None:
 def test_every_address_is_in_it(document: dict[str, Any]) -> None:
     api = next(p for p in get_resolver().url_patterns if getattr(p, "namespace", None) == "api")
     routes = {
-        "/api/v1/" + str(p.pattern).replace("<uuid:pk>", "{id}")
+        "/api/v1/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(p.pattern)).replace("{pk}", "{id}")
         for p in api.url_patterns
         if p.name not in ("schema", "docs")
     }

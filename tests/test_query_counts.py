@@ -30,6 +30,7 @@ BASELINE = Path(__file__).with_name("query_counts.json")
 LISTS = [
     "/containers/",
     "/containers/?view=attention",
+    "/stacks/",
     "/images/",
     "/builds/",
     "/volumes/",
@@ -39,6 +40,7 @@ LISTS = [
     "/audit/",
     "/account/",
     "/api/v1/containers/",
+    "/api/v1/stacks/",
     "/api/v1/images/",
     "/api/v1/tags/",
     "/api/v1/builds/",

@@ -33,6 +33,7 @@ OPEN = {
 }
 VALUES = {
     "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<slug:action>": "stop",
+    "<uuid:engine>": ANY, "<anything:name>": "shop",
     "<path:object_id>": "1", "<path:content_type_id>": "1", "<id>": "1",
     "<int:content_type_id>": "1", "<app_label>": "accounts", "<path:url>": "x",
 }  # fmt: skip

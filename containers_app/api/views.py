@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from rest_framework.response import Response
 from accounts.access import Denied, actor_of
 from accounts.api.base import Body, Listing, Nothing, View, body, flag
 from accounts.querysets import visible_to
-from containers_app import operations
+from containers_app import many, operations
 from containers_app.api.figures import newest
 from containers_app.api.rows import BODIES, Bulk, ContainerFullRow, ContainerRow, Removal
 from containers_app.api.schema import RUN, UPDATE
@@ -30,7 +31,7 @@ from operations.api.rows import OperationRow
 from operations.api.schema import ACCEPTED, CHANGE, DRY_RUN, FOREVER, KEY, option
 from operations.api.team import team_of
 from operations.models import Operation
-from operations.previews import Previewed, is_preview
+from operations.previews import is_preview
 from operations.services import Refused
 
 
@@ -173,49 +174,54 @@ class ContainerBulk(Previews):
             raise ValidationError({"params": parsed.errors})
         ids = list(dict.fromkeys(wish["ids"]))
         rows = visible_containers(request).in_bulk(ids)
-        results = [
-            self._one(request, pk, rows.get(pk), wish["action"], dict(parsed.validated_data)) for pk in ids
-        ]
-        wanted = 200 if is_preview() else 202
-        status = wanted if all(item["status"] == wanted for item in results) else 207
-        return Response({"results": results}, status)
-
-    def _one(
-        self, request: Request, pk: UUID, row: Container | None, action: str, params: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Each is authorized on its own; one that is refused holds up no other."""
-        try:
-            if row is None:
-                raise Http404
-            operation = _ask(self, row, action, params, part=str(pk))
-        except Previewed as found:
-            plan = plans.told(found, self.actor)
-            return {"id": pk, "status": 200, "plan": plan.to_dict()}
-        except Http404:
-            return _item(pk, 404, "not_found", "No such object.")
-        except Denied as error:
-            return _item(pk, 403, "permission_denied", str(error))
-        except Refused as error:
-            return _item(pk, error.status, error.code, error.message)
-        except EngineError as error:
-            return _item(pk, 403 if error.code == "policy_denied" else 400, error.code, error.message)
-        if is_preview():
-            plan = plans.planned(operation, self.actor)
-            plan.joins = str(operation.pk)
-            return {"id": pk, "status": 200, "plan": plan.to_dict()}
-        return {
-            "id": pk,
-            "status": 202,
-            "operation": OperationRow(operation, context={"request": request}).data,
-        }
+        key, params = idempotency_key(request), dict(parsed.validated_data)
+        answers: list[many.Answer | UUID] = []
+        for pk in ids:
+            own = f"{key[:160]}:{pk}" if key else ""
+            ask: dict[str, Any] = {"actor": self.actor, "params": params, "idempotency_key": own}
+            answers.append(many.ask_one(rows[pk], wish["action"], **ask) if pk in rows else pk)
+        return bulk_answer(self, answers)
 
 
-def _item(pk: UUID, status: int, code: str, message: str) -> dict[str, Any]:
+def bulk_answer(view: View, answers: Sequence[many.Answer | UUID]) -> Response:
+    """Each with its own status; an id alone is of what there is none. 202 where all were accepted, else 207."""
+    results = [_item(view, one) for one in answers]
+    wanted = 200 if is_preview() else 202
+    status = wanted if all(item["status"] == wanted for item in results) else 207
+    return Response({"results": results}, status)
+
+
+def _item(view: View, answer: many.Answer | UUID) -> dict[str, Any]:
+    if isinstance(answer, UUID):
+        return _refusal(answer, Http404())
+    pk = answer.container.pk
+    if answer.refused is not None:
+        return _refusal(pk, answer.refused)
+    if answer.previewed is not None:
+        return {"id": pk, "status": 200, "plan": plans.told(answer.previewed, view.actor).to_dict()}
+    operation = answer.operation
+    assert operation is not None  # noqa: S101 - one of the three is there
+    if is_preview():
+        plan = plans.planned(operation, view.actor)
+        plan.joins = str(operation.pk)
+        return {"id": pk, "status": 200, "plan": plan.to_dict()}
+    row = OperationRow(operation, context={"request": view.request}).data
+    return {"id": pk, "status": 202, "operation": row}
+
+
+def _refusal(pk: UUID, error: many.Refusal) -> dict[str, Any]:
+    if isinstance(error, Refused):
+        status, code, message = error.status, error.code, error.message
+    elif isinstance(error, EngineError):
+        status = 403 if error.code == "policy_denied" else 400
+        code, message = error.code, error.message
+    elif isinstance(error, Denied):
+        status, code, message = 403, "permission_denied", str(error)
+    else:
+        status, code, message = 404, "not_found", "No such object."
     return {"id": pk, "status": status, "error": {"code": code, "message": message}}
 
 
-def _ask(view: View, row: Container, action: str, params: dict[str, Any], *, part: str = "") -> Operation:
+def _ask(view: View, row: Container, action: str, params: dict[str, Any]) -> Operation:
     key = idempotency_key(view.request)
-    if key and part:
-        key = f"{key[:160]}:{part}"
     return operations.request(row, action, actor=view.actor, params=params, idempotency_key=key)

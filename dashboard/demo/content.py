@@ -56,13 +56,16 @@ def _run(name: str, image: str, *, then: str = "", memory: int = 0, **body: Any)
     return Container({"name": name, "image": f"demo/{image}", **body}, then)
 
 
-def _in(stack: str, service: str, image: str, **body: Any) -> Container:
+def _in(stack: str, service: str, image: str, *, needs: str = "", **body: Any) -> Container:
     """One of a compose project: what compose itself would have named and labelled it."""
     labels = {
         "com.docker.compose.project": stack,
         "com.docker.compose.service": service,
         "com.docker.compose.container-number": "1",
         "com.docker.compose.oneoff": "False",
+        "com.docker.compose.depends_on": needs,
+        "com.docker.compose.project.working_dir": f"/srv/{stack}",
+        "com.docker.compose.project.config_files": f"/srv/{stack}/compose.yaml",
     }
     return _run(f"{stack}-{service}-1", image, labels=labels, **body)
 
@@ -77,8 +80,24 @@ _HERE = [{"container": 8080, "host_ip": "127.0.0.1"}]
 _ALWAYS, _STOPPED = {"name": "always"}, {"name": "unless-stopped"}
 
 CONTAINERS = (
-    _in("shop", "web", "web:1.4.2", memory=8, ports=_HERE, restart_policy=_STOPPED),
-    _in("shop", "orders", "orders:2.0.1", memory=8, environment={"PAUSE": "1.2"}, restart_policy=_STOPPED),
+    _in(
+        "shop",
+        "web",
+        "web:1.4.2",
+        needs="orders:service_started:true",
+        memory=8,
+        ports=_HERE,
+        restart_policy=_STOPPED,
+    ),
+    _in(
+        "shop",
+        "orders",
+        "orders:2.0.1",
+        needs="db:service_started:true",
+        memory=8,
+        environment={"PAUSE": "1.2"},
+        restart_policy=_STOPPED,
+    ),
     _in("shop", "db", "redis:7", memory=12, mounts=[_volume("shop-data", "/data")], restart_policy=_STOPPED),
     _in("billing", "reports", "reports:2.1", memory=32),
     _in("billing", "payments", "worker:0.9.0", command=["crash"], restart_policy=_ALWAYS),

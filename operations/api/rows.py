@@ -62,7 +62,7 @@ _discarded = inline_serializer(
 
 
 class OperationRow(Row):
-    """One operation. ``undoable_until`` is null where it cannot be undone."""
+    """One operation. ``undoable_until`` is null where it cannot be undone; a ``batch`` was asked for at once."""
 
     address = "operations"
     target = serializers.SerializerMethodField()
@@ -76,7 +76,7 @@ class OperationRow(Row):
         model = Operation
         fields: tuple[str, ...] = (
             "id", "kind", "state", "target", "engine", "team", "progress", "error", "result", "actor", "source",
-            "attempt", "undoable_until", "created_at", "started_at", "finished_at", "url",
+            "attempt", "batch", "undoable_until", "created_at", "started_at", "finished_at", "url",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 

@@ -46,6 +46,16 @@ def _dialog(name: str) -> Act:
     return act
 
 
+def _press(name: str) -> Act:
+    """Opens the dialog of a button in the head."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("link", name=name).click()
+        page.locator("dialog[open]").wait_for()
+
+    return act
+
+
 def _limits(page: Page) -> None:
     _dialog("Change limits…")(page)
     page.get_by_label("Memory").fill("8")
@@ -234,6 +244,12 @@ SCREENS: Mapping[str, Screen] = {
     "container-copy": Screen("/containers/{orders}/copy/"),
     "container-ask": Screen("/containers/{orders}/ask/stop/"),
     "container-remove-page": Screen("/containers/{session-store}/remove/"),
+    "stacks": Screen("/stacks/"),
+    "stacks-none": Screen("/stacks/?q=nothing-is-called-so"),
+    "stack": Screen("/stacks/{engine}/shop/"),
+    "stack-troubled": Screen("/stacks/{engine}/billing/"),
+    "stack-stop": Screen("/stacks/{engine}/shop/", _press("Stop…")),
+    "stack-remove": Screen("/stacks/{engine}/shop/", _press("Remove…")),
     "images": Screen("/images/"),
     "image": Screen("/images/{demo/reports:2.1.0}/"),
     "image-remove": Screen("/images/{demo/web:1.4.2}/remove/"),

@@ -54,6 +54,7 @@ def things(
         lambda: {"demo/redis:7"} <= {t for r in rows("images") for t in r["tags"]}, 15, "no images"
     )
     found |= {tag: row["id"] for row in rows("images") for tag in row["tags"]}
+    found["engine"] = rows("engines")[0]["id"]
     built = _operation(
         live_app, token, "/images/build/", {"dockerfile": readme.dockerfile(), "tags": ["hello:1"]}
     )

@@ -1,0 +1,183 @@
+"""Stacks: the containers of one compose project on one engine, by the labels that compose gives them.
+
+Computed from rows, never stored. Labels say what is shown together, and in which order it is started and stopped;
+never who owns it, nor who may: that is asked of each container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.db.models.fields.json import KeyTransform
+from django.http import Http404
+
+from accounts.access import Actor
+from accounts.querysets import visible_to
+from containers_app import plans, queries
+from containers_app.facts import STACK_LABEL
+from containers_app.models import Container, Network, Volume
+from containers_app.queries import LIVE, Stack
+from operations.plans import Item, Plan, count, listed
+
+SERVICE = "com.docker.compose.service"
+NEEDS = "com.docker.compose.depends_on"
+ONE_OFF = "com.docker.compose.oneoff"
+FILES = "com.docker.compose.project.config_files"
+FOLDER = "com.docker.compose.project.working_dir"
+MOST = 500
+"""Containers of one stack that are looked at."""
+ACTIONS = ("start", "stop", "restart", "remove")
+_FITS: dict[str, tuple[str, ...]] = {
+    "start": ("created", "exited"),
+    "stop": LIVE,
+    "restart": LIVE,
+    "remove": (*LIVE, "created", "exited", "dead"),
+}
+_BACKWARDS = ("stop", "remove")
+"""Those that need others end before these do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a compose file names: its containers, and the services of the stack that it needs."""
+
+    name: str
+    rows: list[Container]
+    needs: list[str]
+
+
+def every(actor: Actor, *, q: str = "", engine: UUID | None = None) -> list[Stack]:
+    """The stacks that this actor may know of, by name. One query."""
+    rows = visible_to(actor, Container.objects.exclude(stack="")).select_related("team", "engine")
+    rows = rows.filter(stack__icontains=q) if q else rows
+    rows = rows.filter(engine_id=engine) if engine else rows
+    shown = ("stack", "name", "labels", "image_ref", "team__name", "engine__name", *queries.STATE_FIELDS)
+    return queries.stacks(rows.only(*shown, "team__slug").order_by("stack", "name"))
+
+
+def one(actor: Actor, engine: UUID, name: str) -> Stack:
+    """A stack with the rows of it that this actor may know of; Http404 where there are none."""
+    found = queries.containers(actor).filter(engine_id=engine, stack=name)
+    rows = list(found.order_by("name", "pk")[:MOST])
+    if not rows or not name:
+        raise Http404("No such stack.")
+    return Stack(name, rows, engine)
+
+
+def services(rows: Iterable[Container]) -> list[Service]:
+    """The rows by service, by name; what carries no service's name is one of its own."""
+    found: dict[str, list[Container]] = {}
+    for row in rows:
+        found.setdefault(service_of(row), []).append(row)
+    return [
+        Service(name, mine, [need for need in _needs(mine) if need in found and need != name])
+        for name, mine in sorted(found.items())
+    ]
+
+
+def service_of(row: Container) -> str:
+    """The service that it is of; its own name where no label says."""
+    return str(row.labels.get(SERVICE) or row.name)
+
+
+def is_one_off(row: Container) -> bool:
+    """Whether somebody ran it beside the services (``compose run``): it is no part of what is to be up."""
+    return str(row.labels.get(ONE_OFF, "")).lower() == "true"
+
+
+def steps(rows: Iterable[Container]) -> list[list[Container]]:
+    """In the order of a start: services after those that they need, others at once. Circles come last, at once."""
+    left = {service.name: service for service in services(rows)}
+    found = []
+    while left:
+        ready = [s for s in left.values() if not any(need in left for need in s.needs)] or list(left.values())
+        found.append([row for service in ready for row in service.rows])
+        for service in ready:
+            del left[service.name]
+    return found
+
+
+def wanted(stack: Stack, action: str) -> list[list[Container]]:
+    """Those of its containers that the action makes sense for, step by step."""
+    fit = [
+        row
+        for row in stack.rows
+        if row.state in _FITS[action] and not (action == "start" and is_one_off(row))
+    ]
+    found = steps(fit)
+    return found[::-1] if action in _BACKWARDS else found
+
+
+def compose(stack: Stack) -> dict[str, str]:
+    """Where its file lies, as the labels say: ``files`` and ``folder``, empty where they do not."""
+    labels: dict[str, Any] = next((row.labels for row in stack.rows if row.labels.get(FILES)), {})
+    return {"files": str(labels.get(FILES, "")), "folder": str(labels.get(FOLDER, ""))}
+
+
+def teams(stack: Stack) -> list[Any]:
+    """The teams that own containers in it, by name."""
+    return sorted({row.team for row in stack.rows if row.team}, key=lambda team: team.name)
+
+
+def volumes(stack: Stack, actor: Actor) -> list[Volume]:
+    """Volumes that its containers mount, or that carry its label; as far as the actor may know."""
+    own = Q(mounts__container__in=[row.pk for row in stack.rows]) | Q(project=stack.name)
+    return list(
+        _labelled(visible_to(actor, Volume.objects.filter(engine_id=stack.engine_id))).filter(own).distinct()
+    )
+
+
+def networks(stack: Stack, actor: Actor) -> list[Network]:
+    """Networks that its containers are attached to, or that carry its label; as far as the actor may know."""
+    names = {str(network.get("name", "")) for row in stack.rows for network in row.networks}
+    own = Q(name__in=names) | Q(project=stack.name)
+    return list(_labelled(visible_to(actor, Network.objects.filter(engine_id=stack.engine_id))).filter(own))
+
+
+def plan(stack: Stack, action: str, actor: Actor) -> Plan:
+    """What the action would do to all of it, in its order."""
+    order = wanted(stack, action)
+    rows = [row for step in order for row in step]
+    if action == "remove":
+        found = plans.removal_of_many(rows)
+        found.button = f"Remove {count(len(rows), 'container')}"
+        found.kept = [
+            *_kept("Volume", [volume.name for volume in volumes(stack, actor)]),
+            *_kept("Network", [network.name for network in networks(stack, actor)]),
+            Item("Images", "", "and the compose file"),
+        ]
+        return found
+    found = Plan(button=f"{action.capitalize()} {count(len(rows), 'container')}")
+    word = {"start": "is started", "stop": "is stopped", "restart": "is stopped and started"}[action]
+    for number, step in enumerate(order, 1):
+        place = f"step {number} of {len(order)}" if len(order) > 1 else ""
+        found.changed += [Item(row.name, word, place) for row in step]
+    found.stopped = [Item(row.name, word) for row in rows if action != "start"]
+    served = list(dict.fromkeys(port for row in rows for port in plans.serving(row)))
+    if served and action != "start":
+        word = "does not answer until it runs" if len(served) == 1 else "do not answer until they run"
+        found.affected.append(Item(listed(served[:12]), f"{word} again"))
+    if action != "start":
+        found.kept.append(Item("What they wrote", "and their volumes, networks and settings"))
+    return found
+
+
+def _kept(word: str, names: Sequence[str]) -> list[Item]:
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    shown = ", ".join(names[:8]) + more if more else listed(list(names))
+    return [Item(word if len(names) == 1 else f"{word}s", shown)] if names else []
+
+
+def _labelled(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return rows.alias(project=KeyTransform(STACK_LABEL, "labels"))
+
+
+def _needs(rows: Iterable[Container]) -> list[str]:
+    """``db:service_healthy:true,cache:service_started:false`` → the names."""
+    texts = [str(row.labels.get(NEEDS, ""))[:4000] for row in rows]
+    names = [part.partition(":")[0].strip() for text in texts for part in text.split(",")]
+    return list(dict.fromkeys(filter(None, names)))
