@@ -19,7 +19,7 @@ from operations.masking import withhold
 from operations.models import Engine, Operation
 from operations.services import Refused, Target
 
-registry.target("network", lambda pk: Network.objects.select_related("engine").filter(pk=pk).first())
+registry.target("network", lambda: Network.objects.select_related("engine"))
 
 
 def request_network_create(

@@ -51,8 +51,8 @@ ACTIONS = ("start", "stop", "restart", "kill", "pause", "unpause", "rename", "up
 STOP_TIMEOUT = 10
 """Seconds to end by itself, where neither the wish nor the container says."""
 
-registry.target("container", lambda pk: Container.everything.select_related("engine").filter(pk=pk).first())
-registry.target("volume", lambda pk: Volume.objects.select_related("engine").filter(pk=pk).first())
+registry.target("container", lambda: Container.everything.select_related("engine"))
+registry.target("volume", lambda: Volume.objects.select_related("engine"))
 
 
 def request(

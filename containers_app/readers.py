@@ -17,7 +17,7 @@ from operations.reads import reader
 CHANGES_WITHIN = 4.0
 """Seconds for asking how large changed files are."""
 
-registry.target("engine", lambda pk: Engine.objects.filter(pk=pk).first())
+registry.target("engine", Engine.objects.all)
 
 
 @reader("container.processes", target="container", permission="container.read")

@@ -36,6 +36,7 @@ container_urls = [
     path("run/check/", run_views.check, name="run-check"),
     path("run/paste/", run_views.paste, name="run-paste"),
     path("<uuid:pk>/", views.overview, name="detail"),
+    path("<uuid:pk>/row/", views.row, name="row"),
     path("<uuid:pk>/logs/", views.logs, name="logs"),
     path("<uuid:pk>/stats/", views.stats, name="stats"),
     path("<uuid:pk>/console/", console_views.console, name="console"),

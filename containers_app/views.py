@@ -36,6 +36,20 @@ def container_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @requires("container.read")
+def row(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One row of the list as it is now; nothing where it is gone, since the list says so itself."""
+    actor = actor_of(request)
+    found = next(
+        listing.rows_of(list(queries.containers(actor).filter(pk=pk)), actor, host=_host(request)), None
+    )
+    if found is None:
+        return HttpResponse(status=204)
+    context = {"row": found, "c": found.container, "status": found.status}
+    return render(request, "containers/_row.html", context)
+
+
+@require_safe
+@requires("container.read")
 @leaves_when_gone
 def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What one container is, and how it does."""

@@ -24,8 +24,8 @@ from operations.masking import withhold
 from operations.models import Engine, Operation
 from operations.services import Refused, Target
 
-registry.target("image", lambda pk: Image.everything.select_related("engine").filter(pk=pk).first())
-registry.target("build", lambda pk: Build.objects.select_related("engine").filter(pk=pk).first())
+registry.target("image", lambda: Image.everything.select_related("engine"))
+registry.target("build", lambda: Build.objects.select_related("engine"))
 
 
 def request_build(

@@ -51,26 +51,36 @@ MOST_ROWS = 1000
 MOST_REFUSED = 100
 EVENTS_AT_ONCE = 500
 _TOPIC = re.compile(r"[a-z]{1,20}(:[0-9a-f-]{36})?", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
-def refusal(actor: Actor, topic: str) -> tuple[str, str] | None:
-    """``None`` where the actor may hear this topic, else code and sentence. Blocking.
+def refusals(actor: Actor, topics: list[str]) -> dict[str, tuple[str, str] | None]:
+    """For each topic ``None`` where the actor may hear it, else code and sentence. Blocking; one query a kind.
 
     What exists and is not theirs is answered as what does not exist, and kept in the audit trail.
     """
+    asked: dict[str, list[str]] = {}
+    for topic in topics:
+        kind, _, id_ = topic.partition(":")
+        if kind in OBJECTS and _ID.fullmatch(id_):
+            asked.setdefault(kind, []).append(id_)
+    rows = {f"{kind}:{id_}": row for kind, ids in asked.items() for id_, row in _found(kind, ids).items()}
+    return {topic: _refusal(actor, topic, rows.get(topic)) for topic in topics}
+
+
+def _found(kind: str, ids: list[str]) -> dict[str, Any]:
+    if kind == "operation":
+        return {str(pk): row for pk, row in Operation.objects.in_bulk(ids).items()}
+    return registry.find_targets(kind, ids)
+
+
+def _refusal(actor: Actor, topic: str, row: Any) -> tuple[str, str] | None:
     kind, _, id_ = topic.partition(":")
     if not id_ and kind in LISTS:
         reason = why_not(actor, LISTS[kind])
         return ("forbidden", reason) if reason else None
     if not id_ or kind not in OBJECTS:
         return "invalid", "There is no such topic."
-    try:
-        UUID(id_)
-    except ValueError:
-        return "not_found", "No such object."
-    row: Any = (
-        Operation.objects.filter(pk=id_).first() if kind == "operation" else registry.find_target(kind, id_)
-    )
     if row is None:
         return "not_found", "No such object."
     reason = why_not(actor, OBJECTS[kind], row)
@@ -78,11 +88,6 @@ def refusal(actor: Actor, topic: str) -> tuple[str, str] | None:
         return None
     audit.record(OBJECTS[kind], actor, outcome="denied", target_type=kind, target_id=id_, team_id=row.team_id)
     return ("forbidden", reason) if rank(actor, row.team_id) else ("not_found", "No such object.")
-
-
-def refusals(actor: Actor, topics: list[str]) -> dict[str, tuple[str, str] | None]:
-    """`refusal` for each topic, in one hop to a thread."""
-    return {topic: refusal(actor, topic) for topic in topics}
 
 
 def visible_containers(actor: Actor, rows: set[str] | None) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -99,7 +99,7 @@ def leaving(words: str) -> Iterator[None]:
 
 
 _kinds: dict[str, Kind] = {}
-_finders: dict[str, Callable[[str], Any]] = {}
+_targets: dict[str, Callable[[], Any]] = {}
 
 
 def operation(
@@ -153,12 +153,18 @@ def all_kinds() -> Mapping[str, Kind]:
     return dict(_kinds)
 
 
-def target(type_: str, find: Callable[[str], Any]) -> None:
-    """Says how a target of this type is found by our id, so that rights are asked of its owner of today."""
-    _finders[type_] = find
+def target(type_: str, rows: Callable[[], Any]) -> None:
+    """Says among which rows targets of this type are, so that rights are asked of the owner of today."""
+    _targets[type_] = rows
 
 
 def find_target(type_: str, id_: str) -> Any:
     """The row that an operation or a read is about; ``None`` where it is gone or the type has no rows."""
-    find = _finders.get(type_)
-    return find(id_) if find and id_ else None
+    rows = _targets.get(type_)
+    return rows().filter(pk=id_).first() if rows and id_ else None
+
+
+def find_targets(type_: str, ids: Iterable[str]) -> dict[str, Any]:
+    """The same for many of one type, by id and in one query; those that are gone are left out."""
+    rows = _targets.get(type_)
+    return {str(pk): row for pk, row in rows().in_bulk(list(ids)).items()} if rows else {}

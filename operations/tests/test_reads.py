@@ -46,14 +46,14 @@ def thing(engine: Engine, team: Team) -> Operation:
 @pytest.fixture
 def reader(thing: Operation) -> Iterator[Callable[..., None]]:
     """``reader(look)`` registers it as "test.read"."""
-    registry.target("test", lambda pk: Operation.objects.filter(pk=pk).select_related("engine").first())
+    registry.target("test", lambda: Operation.objects.select_related("engine"))
 
     def register(look: reads.Look) -> None:
         reads.reader("test.read", target="test", permission="container.logs")(look)
 
     yield register
     reads._readers.pop("test.read", None)
-    registry._finders.pop("test")
+    registry._targets.pop("test")
 
 
 def read(thing: Operation, user: User, **options: Any) -> dict[str, Any]:

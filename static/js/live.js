@@ -10,7 +10,7 @@
 import { $, $$ } from './dom.js'
 import { begin, patch } from './figures.js'
 
-const GATHER = 150, APART = 600, AT_ONCE = 10, QUIET = 25000, ANSWER = 10000, WAITS = [300, 600, 1200, 2500, 5000, 10000]
+const GATHER = 150, APART = 600, AT_ONCE = 10, BEHIND = 50, FEW = 5, QUIET = 25000, ANSWER = 10000, WAITS = [300, 600, 1200, 2500, 5000, 10000]
 const SLACK = 2000 // the page's rows were read a little before its time was written into it
 
 const seen = new Map() // topic → the number we know of; for operations the last event
@@ -123,22 +123,30 @@ function rung(topic) {
   $$('[data-live]').forEach(el => { if (el.dataset.live.split(/\s+/).includes(topic)) refresh(el) })
 }
 
+/** Parts of it that have just been asked for by themselves. */
+const asking = el => $$('[data-live]', el).filter(part => Date.now() - (refreshes.get(part)?.asked ?? 0) < BEHIND)
+
 /** Once for many bells, apart from others by chance, never while hidden, never twice at the same time. What the page is
- about (in <main>) is fetched at the first bell after a quiet moment, the rest of the page a moment later. */
+ about (in <main>) is fetched at the first bell after a quiet moment, the rest of the page a moment later; so is what
+ holds a few parts that are fetched by themselves, and instead of many parts it alone. */
 function refresh(el) {
-  const its = refreshes.get(el) ?? { timer: 0, last: 0, dirty: false }
+  const its = refreshes.get(el) ?? { timer: 0, last: 0, asked: 0, dirty: false }
   refreshes.set(el, its)
+  its.asked = Date.now()
   if (document.hidden) { its.dirty = true; return }
   if (its.timer) return
   its.dirty = false
   const rests = its.last + APART - Date.now()
-  const wait = rests <= 0 && el.closest('main') ? Math.random() * AT_ONCE : Math.max(GATHER, rests) + Math.random() * GATHER
+  const wait = rests <= 0 && !asking(el).length && el.closest('main') ? Math.random() * AT_ONCE : Math.max(GATHER, rests) + Math.random() * GATHER
   its.timer = setTimeout(() => {
     its.timer = 0
     if (!el.isConnected) return
     if (document.hidden) { its.dirty = true; return }
     if (el.classList.contains('htmx-request')) { refresh(el); return }
+    const whole = el.parentElement.closest('[data-live]')
+    if (whole && asking(whole).length > FEW) { refresh(whole); return }
     its.last = Date.now()
+    asking(el).forEach(part => { clearTimeout(refreshes.get(part).timer); refreshes.get(part).timer = 0 })
     el.dispatchEvent(new CustomEvent('changed', { bubbles: false }))
   }, wait)
 }

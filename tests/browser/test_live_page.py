@@ -84,3 +84,46 @@ def test_nobody_who_has_signed_out_elsewhere_goes_on_looking(
         f"from django.contrib.sessions.models import Session; Session.objects.get(pk='{session}').delete()",
     )
     visitor.page.wait_for_url("**/login/**", timeout=15_000)
+
+
+def test_one_container_that_changes_is_fetched_by_itself_and_many_as_a_list(
+    containers: Visitor, docker_client: docker.DockerClient, busybox: str
+) -> None:
+    page, names = containers.page, [f"one-of-{n}" for n in range(9)]
+    made = [docker_client.containers.run(busybox, QUIET, name=name, detach=True) for name in names]
+    page.add_init_script("""
+      window.sockets = []
+      window.WebSocket = class extends WebSocket { constructor(...all) { super(...all); sockets.push(this) } }
+    """)
+    containers.go("/containers/")
+    containers.is_live()
+    shows(page, names[-1], "Up")
+    page.wait_for_timeout(2000)
+    ids = page.evaluate(
+        "names => names.map(name => document.querySelector(`tr[data-name='${name}']`).dataset.row)", names
+    )
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(containers.app.url)))
+    page.hover(f"tr[data-name='{names[0]}'] .name")
+    page.check(f"#s-{ids[0]}")
+    made[0].kill()
+    shows(page, names[0], "Exited")
+    page.wait_for_timeout(1500)
+    found = [path for path in asked if path.startswith("/containers/")]
+    assert found[:2] == [f"/containers/{ids[0]}/row/", "/containers/"], found
+    assert page.is_checked(f"#s-{ids[0]}"), "what the reader chose stays chosen"
+    assert page.is_visible(f"#c-{ids[0]} #strip"), "the row at hand keeps its strip"
+
+    asked.clear()
+    page.evaluate(
+        """ids => {
+          const frame = topic => ({ data: JSON.stringify({ topic, seq: Date.now() }) })
+          const say = topic => sockets.at(-1).dispatchEvent(new MessageEvent('message', frame(topic)))
+          for (const id of ids) say(`container:${id}`)
+          say('containers')
+        }""",
+        ids[1:],
+    )
+    page.wait_for_timeout(1500)
+    assert "/containers/" in asked, "a list is asked for"
+    assert not {f"/containers/{one}/row/" for one in ids[1:]} & {*asked}, "instead of each of its rows"

@@ -141,10 +141,18 @@ function list() {
     if (key !== 'enter' && key !== 'escape') event.preventDefault()
   })
 
+  // A row whose container has changed is fetched by itself: the list comes a moment later, and is often long
+  area.addEventListener('changed', event => {
+    if (event.target.matches('tr[data-row]')) htmx.ajax('GET', `${page(event.target)}row/`, { source: event.target, target: event.target, swap: 'morph:outerHTML' })
+  }, true)
+
   // Fresh rows: what belongs to this page and not to the server is put back
-  document.addEventListener('htmx:beforeSwap', event => { if (event.detail.target === area) { document.body.append(strip); strip.hidden = true } })
+  const isOurs = el => el === area || area.contains(el)
+  document.addEventListener('htmx:beforeSwap', event => {
+    if (isOurs(event.detail.target) && event.detail.target.contains(strip)) { document.body.append(strip); strip.hidden = true }
+  })
   document.addEventListener('htmx:afterSettle', event => {
-    if (event.detail.target !== area) return
+    if (!isOurs(event.detail.target)) return
     refold()
     sync()
     if (current) mark(current)
