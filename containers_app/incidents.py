@@ -296,7 +296,7 @@ def in_brief(group: Incident) -> str:
 
 
 def _ring(container: Container) -> None:
-    topics = ("containers", f"container:{container.pk}")
+    topics = (f"container:{container.pk}", "containers")
     transaction.on_commit(lambda: bell.ring(*topics), robust=True)
 
 

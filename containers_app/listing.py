@@ -31,6 +31,8 @@ ORDERINGS = {
     "status": ("state", "-started_at", "name"),
     "team": (F("team__name").asc(nulls_last=True), "name"),
 }
+HIDEABLE = {"image": "Image", "cpu": "CPU", "memory": "Memory", "ports": "Ports"}
+"""Columns that a reader can do without, with their titles."""
 SIGNALS = ("KILL", "TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
 # Container states in which an action makes sense.
 _LIVE = frozenset({"running", "paused", "restarting"})
@@ -58,6 +60,8 @@ class Wanted:
     ordering: str = "name"
     grouped: bool = True
     page: str = "1"
+    hidden: tuple[str, ...] = ()
+    """Columns that are not shown."""
     query: QueryDict = field(default_factory=QueryDict)
 
     @classmethod
@@ -70,6 +74,7 @@ class Wanted:
             ordering=ordering if ordering.removeprefix("-") in ORDERINGS else "name",
             grouped=query.get("group", "stack") != "none",
             page=query.get("page", "1"),
+            hidden=tuple(name for name in HIDEABLE if name in query.getlist("hide")),
             query=query,
         )
 
@@ -82,6 +87,11 @@ class Wanted:
             for key, title in titles.items()
             if self.query.get(key)
         ]
+
+    @property
+    def columns(self) -> list[tuple[str, str, bool]]:
+        """``(name, title, hidden)`` of those that can be hidden."""
+        return [(name, title, name in self.hidden) for name, title in HIDEABLE.items()]
 
     @property
     def narrowed(self) -> bool:
@@ -297,7 +307,7 @@ def _address(host_ip: str, outside: int | None) -> str:
 def _filtered(rows: QuerySet[Container], wanted: Wanted) -> QuerySet[Container]:
     rows = rows.filter(VIEWS[wanted.view])
     asked = wanted.query.copy()
-    for own in ("q", "view", "attention"):
+    for own in ("q", "view", "attention", "hide"):
         asked.pop(own, None)
     rows = ContainerFilter(asked, rows).qs
     if wanted.q:

@@ -37,6 +37,6 @@ def seen(rows: Iterable[Container], *, actor: Actor) -> int:
                 "container.seen", actor, target_type="container", target_id=row.pk, target_name=row.name,
                 team_id=row.team_id, detail={"status": str(status_of(row))},
             )  # fmt: skip
-        topics = [topic for row in rows for topic in ("containers", f"container:{row.pk}")]
-        transaction.on_commit(lambda: bell.ring(*dict.fromkeys(topics)), robust=True)
+        topics = [*(f"container:{row.pk}" for row in rows), "containers"]
+        transaction.on_commit(lambda: bell.ring(*topics), robust=True)
     return len(rows)

@@ -1,13 +1,12 @@
-"""What stands around every page: the frame, the start, the search, and the pages of errors."""
+"""What stands around every page: the frame, the start, and the pages of errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -17,7 +16,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import PERMISSIONS, SIGNED_IN, Actor, actor_of, can, requires
 from accounts.querysets import visible_to
 from containers_app.models import Container, Network, Volume
-from containers_app.queries import Stack, stack_glyphs, status_of
+from containers_app.queries import Stack, stack_glyphs
 from images_app.models import Image
 from operations import tray as trays
 from operations import undoable
@@ -25,7 +24,6 @@ from operations.models import Engine, Operation
 from streams.stats import latest
 
 STACKS = 30
-FOUND = 8
 _DECLARED = {name.replace(".", "_"): name for name in PERMISSIONS}
 
 
@@ -144,25 +142,6 @@ def frame_parts(request: HttpRequest) -> HttpResponse:
     if request.GET.get("part") == "down":
         return render(request, "parts/down.html")
     return render(request, "parts/nav.html", {"at": request.GET.get("at", "")})
-
-
-@require_safe
-@requires(SIGNED_IN)
-def search(request: HttpRequest) -> HttpResponse:
-    """What the palette finds for ``?q=``: containers and images."""
-    actor, words = actor_of(request), request.GET.get("q", "").split()[:4]
-    rows = _found(visible_to(actor, Container.objects.all()), words, ("name", "image_ref", "stack"))
-    context = {
-        "containers": [(row, status_of(row)) for row in rows],
-        "images": _found(visible_to(actor, Image.objects.exclude(name="")), words, ("name",)),
-    }
-    return render(request, "parts/found.html", context)
-
-
-def _found(rows: Any, words: Iterable[str], fields: Iterable[str]) -> list[Any]:
-    for word in words:
-        rows = rows.filter(Q(*((f"{field}__icontains", word) for field in fields), _connector=Q.OR))
-    return list(rows[:FOUND])
 
 
 # Errors

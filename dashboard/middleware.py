@@ -8,13 +8,15 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from django.conf import settings
 from django.contrib.auth import logout
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.middleware.gzip import GZipMiddleware
 from django.urls import reverse
 
 from accounts import sessions
 from accounts.setup import setup_needed
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+_COMPRESSED = ("text/html", "application/json")
 _OPEN = ("/static/", "/healthz", "/readyz", "/setup/", "/api")
 _PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
@@ -35,6 +37,19 @@ class ClientAddress:
                 if not _trusted(hop):
                     break
         return self.get_response(request)
+
+
+class Compressed(GZipMiddleware):
+    """Pages and JSON go out compressed, with a length that tells nothing of what is in them (BREACH).
+
+    Files are compressed when they are built, and what streams must not wait for more of it.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """The response, smaller where that is worth it."""
+        if response.streaming or not response.headers.get("Content-Type", "").startswith(_COMPRESSED):
+            return response
+        return super().process_response(request, response)
 
 
 class Headers:

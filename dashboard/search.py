@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -22,6 +23,7 @@ from images_app.models import Image, Tag
 from operations.models import Operation
 
 EACH = 20
+MOST_WORDS = 6
 
 
 class Hit(serializers.Serializer):
@@ -64,28 +66,49 @@ class Search(View):
         return Response({"results": results})
 
 
-def found(actor: Actor, text: str) -> Iterator[tuple[str, Any, str]]:
-    """``(type, row, hint)`` of everything that matches, one query a type."""
-    ids = text.lower().removeprefix("sha256:")
-    name = Q(name__icontains=text)
-    for row in _some(
-        actor, Container.objects.all(), name | Q(image_ref__icontains=text) | Q(native_id__startswith=ids)
-    ):
-        yield "container", row, row.image_ref
-    for row in _some(actor, Image.objects.all(), name | Q(native_id__startswith=f"sha256:{ids}")):
-        yield "image", row, row.short_id
-    for row in _some(actor, Tag.objects.select_related("image"), name, "image__team"):
-        yield "tag", row, row.image.short_id
-    for row in _some(actor, Volume.objects.all(), Q(native_id__icontains=text)):
-        yield "volume", row, row.driver
-    for row in _some(actor, Network.objects.all(), name):
-        yield "network", row, row.driver
-    for row in _some(actor, Operation.objects.all(), Q(target_name__icontains=text), order="-created_at"):
-        yield "operation", row, row.state
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """A type of things: its rows, what of them is looked at, and what tells one from others of the same name."""
+
+    type: str
+    rows: Callable[[], QuerySet[Any]]
+    fields: tuple[str, ...]
+    hint: Callable[[Any], str]
+    id_prefix: str | None = None
+    """What ids of the engine begin with; ``None``: they are not looked at."""
+    team: str = "team"
+
+    def found(self, actor: Actor, words: Iterable[str], most: int) -> Iterator[Any]:
+        """Rows in which each of the words stands, or whose id begins with it."""
+        wanted = Q()
+        for word in words:
+            one = Q(*((f"{field}__icontains", word) for field in self.fields), _connector=Q.OR)
+            if self.id_prefix is not None:
+                one |= Q(native_id__startswith=self.id_prefix + word.lower().removeprefix(self.id_prefix))
+            wanted &= one
+        yield from visible_to(actor, self.rows(), self.team).filter(wanted)[:most]
 
 
-def _some(
-    actor: Actor, rows: QuerySet[Any], wanted: Q, team: str = "team", order: str | None = None
-) -> list[Any]:
-    rows = visible_to(actor, rows, team).filter(wanted)
-    return list((rows.order_by(order) if order else rows)[:EACH])
+SORTS = (
+    Sort(
+        "container", Container.objects.all, ("name", "image_ref", "stack"), lambda row: row.image_ref, "",
+    ),
+    Sort("image", Image.objects.all, ("name",), lambda row: row.short_id, "sha256:"),
+    Sort(
+        "tag", lambda: Tag.objects.select_related("image"), ("name",), lambda row: row.image.short_id,
+        team="image__team",
+    ),
+    Sort("volume", Volume.objects.all, ("native_id",), lambda row: row.driver),
+    Sort("network", Network.objects.all, ("name",), lambda row: row.driver),
+    Sort(
+        "operation", lambda: Operation.objects.order_by("-created_at"), ("target_name",), lambda row: row.state
+    ),
+)  # fmt: skip
+
+
+def found(actor: Actor, text: str, most: int = EACH) -> Iterator[tuple[str, Any, str]]:
+    """``(type, row, hint)`` of everything in which each word stands, at most so many of a type; one query a type."""
+    words = text.split()[:MOST_WORDS]
+    for sort in SORTS:
+        for row in sort.found(actor, words, most):
+            yield sort.type, row, sort.hint(row)

@@ -114,6 +114,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "dashboard.middleware.ClientAddress",
+    "dashboard.middleware.Compressed",
     "django.middleware.security.SecurityMiddleware",
     "dashboard.middleware.Headers",
     "csp.middleware.CSPMiddleware",

@@ -17,14 +17,14 @@ from containers_app.urls import (
     stack_urls,
     volume_urls,
 )
-from dashboard import api, health, home
+from dashboard import api, health, home, palette
 from images_app.urls import build_urls, image_urls, tag_urls
 from operations.urls import operation_urls, trash_urls
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("frame/", home.frame_parts, name="frame"),
-    path("search/", home.search, name="search"),
+    path("search/", palette.search, name="search"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("", include((account_urls, "accounts"))),

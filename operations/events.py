@@ -33,7 +33,7 @@ def ring(operation: Operation, *, state: bool = False) -> None:
     topics = [f"operation:{operation.pk}"]
     if state:
         kind = operation.target_type
-        topics += ["operations", f"{kind}s"]
         if operation.target_id:
             topics.append(f"{kind}:{operation.target_id}")
+        topics += ["operations", f"{kind}s"]
     transaction.on_commit(lambda: bell.ring(*topics), robust=True)

@@ -219,5 +219,5 @@ def sweep() -> int:
 
 
 def _ring(item: TrashItem) -> None:
-    topics = ("trash", f"{item.kind}s", f"{item.kind}:{item.target_id}", f"operation:{item.operation_id}")
+    topics = (f"{item.kind}:{item.target_id}", f"{item.kind}s", "trash", f"operation:{item.operation_id}")
     transaction.on_commit(lambda: bell.ring(*topics), robust=True)

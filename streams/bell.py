@@ -1,7 +1,8 @@
 """The doorbell: "topic X changed, number n". A number, never data: pages read the rows again.
 
 Topics: ``containers``, ``container:<uuid>``, ``images``, ``image:<uuid>``, ``volumes``, ``networks``,
-``operations``, ``operation:<uuid>``, ``engines``, ``builds``.
+``operations``, ``operation:<uuid>``, ``engines``, ``builds``. A thing rings before the list that
+it is in: then a page can fetch its row alone.
 
 Numbers of a topic only grow, even over an emptied Redis: each is the larger of "the last plus one" and the
 clock in milliseconds. So a page that says what it has seen is never told "nothing new" by mistake.

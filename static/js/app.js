@@ -5,6 +5,7 @@ import { keepFilters } from './filters.js'
 import { keepKeys } from './keys.js'
 import { keepLive } from './live.js'
 import { keepPalette } from './palette.js'
+import { keepRows } from './rows.js'
 import { keepTimes } from './times.js'
 import { keepToasts, toast } from './toasts.js'
 import { keepTray } from './tray.js'
@@ -51,6 +52,7 @@ if (document.getElementById('toast')) {
   keepDialogs()
   keepPalette()
   keepKeys()
+  keepRows()
   keepTray()
 }
 keepTimes()

@@ -12,6 +12,7 @@ function address(form) {
 /** Fetches a part of the page anew from this address, which becomes the page's own. */
 export async function show(part, url) {
   history.replaceState(history.state, '', url)
+  dispatchEvent(new CustomEvent('slipway:address'))
   part.setAttribute('hx-get', url)
   part.setAttribute('aria-busy', 'true')
   document.documentElement.toggleAttribute('data-showing', true)
@@ -20,7 +21,27 @@ export async function show(part, url) {
   $(`#${part.id}`)?.removeAttribute('aria-busy')
 }
 
+/** What a list was narrowed to, and which columns it has, is there again when one comes back to it by a link; a second
+ *  click, on the list itself, shows everything. */
+function keepAddresses() {
+  const name = path => `list ${path}`
+  const remember = () => {
+    const parts = new URLSearchParams(location.search)
+    for (const passing of ['page', 'cursor', 'before']) parts.delete(passing)
+    const text = parts.toString()
+    if (text) localStorage.setItem(name(location.pathname), text); else localStorage.removeItem(name(location.pathname))
+  }
+  if ($('main.list form[data-filter]')) {
+    remember()
+    addEventListener('slipway:address', remember)
+  }
+  onClick('.nav a[href], .tabbar a[href], #palette a[id^=po-], .crumbs a[href]', link => {
+    if (link.pathname !== location.pathname && !link.search) link.search = localStorage.getItem(name(link.pathname)) ?? ''
+  })
+}
+
 export function keepFilters() {
+  keepAddresses()
   for (const form of $$('form[data-filter]')) {
     let timer
     const apply = () => { clearTimeout(timer); const part = $(form.dataset.filter); if (part) show(part, address(form)) }

@@ -10,12 +10,13 @@
 import { $, $$ } from './dom.js'
 import { begin, patch } from './figures.js'
 
-const GATHER = 150, APART = 600, AT_ONCE = 10, BEHIND = 50, FEW = 5, QUIET = 25000, ANSWER = 10000, WAITS = [300, 600, 1200, 2500, 5000, 10000]
+const GATHER = 150, APART = 600, AT_ONCE = 10, TOGETHER = 50, FEW = 5, BURST = 4, QUIET = 25000, ANSWER = 10000, WAITS = [300, 600, 1200, 2500, 5000, 10000]
 const SLACK = 2000 // the page's rows were read a little before its time was written into it
 
 const seen = new Map() // topic → the number we know of; for operations the last event
 const heard = new Set() // topics the server has been asked for on this socket
-const refreshes = new WeakMap() // element → {timer, last, dirty}
+const refreshes = new WeakMap() // element → {timer, times, dirty}
+const rang = new WeakMap() // a part of a list → when its bell rang
 let socket = null, open = false, failures = 0, lastWord = Date.now(), lostAt = 0, retry = 0, quiet = 0, hiddenAt = 0, rowsSent = ''
 
 /** Starts, where the page has anything that lives. */
@@ -120,33 +121,40 @@ function take(frame) {
 }
 
 function rung(topic) {
-  $$('[data-live]').forEach(el => { if (el.dataset.live.split(/\s+/).includes(topic)) refresh(el) })
+  for (const el of $$('[data-live]')) {
+    if (!el.dataset.live.split(/\s+/).includes(topic)) continue
+    // A part of a list waits for the list's own bell, which follows: then it is the row that has changed.
+    if (listOf(el)) rang.set(el, Date.now())
+    else {
+      const parts = $$('tr[data-live]', el).filter(part => Date.now() - (rang.get(part) ?? 0) < TOGETHER)
+      parts.forEach(part => rang.delete(part))
+      if (parts.length <= FEW) parts.forEach(part => refresh(part))
+      refresh(el, parts.length > 0 && parts.length <= FEW)
+    }
+  }
 }
 
-/** Parts of it that have just been asked for by themselves. */
-const asking = el => $$('[data-live]', el).filter(part => Date.now() - (refreshes.get(part)?.asked ?? 0) < BEHIND)
+const listOf = el => el.matches('tr') ? el.closest('[data-live]:not(tr)') : null
 
 /** Once for many bells, apart from others by chance, never while hidden, never twice at the same time. What the page is
- about (in <main>) is fetched at the first bell after a quiet moment, the rest of the page a moment later; so is what
- holds a few parts that are fetched by themselves, and instead of many parts it alone. */
-function refresh(el) {
-  const its = refreshes.get(el) ?? { timer: 0, last: 0, asked: 0, dirty: false }
+ about (in <main>) is fetched at the first bell after a quiet moment, the rest of the page a moment later; so is a list
+ of which a few parts are fetched by themselves (`later`). */
+function refresh(el, later = false) {
+  const its = refreshes.get(el) ?? { timer: 0, times: [], dirty: false }, now = Date.now()
   refreshes.set(el, its)
-  its.asked = Date.now()
   if (document.hidden) { its.dirty = true; return }
   if (its.timer) return
   its.dirty = false
-  const rests = its.last + APART - Date.now()
-  const wait = rests <= 0 && !asking(el).length && el.closest('main') ? Math.random() * AT_ONCE : Math.max(GATHER, rests) + Math.random() * GATHER
+  // A part is small, and often changes twice: it ended, and then it is known why. Only many times are too often.
+  its.times = its.times.filter(time => now - time < 2 * APART)
+  const rests = listOf(el) && its.times.length < BURST ? 0 : Math.max(0, (its.times.at(-1) ?? 0) + APART - now)
+  const wait = !rests && !later && el.closest('main') ? Math.random() * AT_ONCE : Math.max(GATHER, rests) + Math.random() * GATHER
   its.timer = setTimeout(() => {
     its.timer = 0
     if (!el.isConnected) return
     if (document.hidden) { its.dirty = true; return }
     if (el.classList.contains('htmx-request')) { refresh(el); return }
-    const whole = el.parentElement.closest('[data-live]')
-    if (whole && asking(whole).length > FEW) { refresh(whole); return }
-    its.last = Date.now()
-    asking(el).forEach(part => { clearTimeout(refreshes.get(part).timer); refreshes.get(part).timer = 0 })
+    its.times.push(Date.now())
     el.dispatchEvent(new CustomEvent('changed', { bubbles: false }))
   }, wait)
 }

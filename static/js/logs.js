@@ -8,7 +8,7 @@ import { LogSocket } from './logsocket.js'
 import { PatternError, pieces, searching } from './pattern.js'
 
 export const MOST = 100000
-const SPARE = 2000, HELD = 50000, SLICE = 10
+const SPARE = 2000, HELD = 50000, SLICE = 10, NAME = 20
 
 /** Puts `more` into `items`, both in the order of `at`. True where all of it stands at the end. */
 function merge(items, more) {
@@ -32,6 +32,7 @@ export class LogView {
   /** `sources`: `[{id, name}]`. `told(view)` is called when anything beside the lines has changed. */
   constructor(scroller, sources, told) {
     this.told = told
+    if (sources.length > 1) scroller.style.setProperty('--names', `${Math.min(NAME, Math.max(...sources.map(({ name }) => name.length)))}ch`)
     this.sources = new Map(sources.map(({ id, name }, i) => [id, new Source(id, name, i, sources.length === 1)]))
     this.all = []
     this.held = [] // came while paused

@@ -59,6 +59,12 @@ export function keepPalette() {
     else return
     event.preventDefault()
   })
+  onClick('#palette .opt', () => palette.close())
+  // What is done at once is posted from here; the answer is a toast.
+  onClick('#palette [data-do]', (option, event) => {
+    event.preventDefault()
+    htmx.ajax('POST', option.dataset.do, { swap: 'none', values: { csrfmiddlewaretoken: $('input[name=csrfmiddlewaretoken]').value } })
+  })
   onClick('[data-palette]', open)
   document.addEventListener('keydown', event => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') { event.preventDefault(); palette.open ? palette.close() : open() }

@@ -23,7 +23,7 @@ CYCLES = 30
 WATCH = """id => {
   window.seen = []
   const row = () => document.getElementById(`c-${id}`)
-  const text = () => `${row()?.className} ${row()?.querySelector('.c-status').textContent.trim().slice(0, 6)}`
+  const text = () => row()?.querySelector('.c-status').textContent.trim().slice(0, 2)
   let before = text()
   new MutationObserver(() => {
     const now = text()

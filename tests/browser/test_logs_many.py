@@ -161,7 +161,7 @@ def test_a_stack_trace_is_one_with_its_error_and_folds(many: Callable[..., Visit
     }
     page.click(".ln-turn")
     until(page, lambda: texts(page) == ["INFO before", trace[0], "INFO between", "INFO after"])
-    assert f"+ {len(trace) - 1} lines" in page.inner_text("#log .ln.err")
+    until(page, lambda: f"+ {len(trace) - 1} lines" in page.inner_text("#log .ln.err"))
     page.click(".ln-turn")
     until(page, lambda: len(texts(page)) == len(trace) + 3)
 

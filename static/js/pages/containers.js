@@ -2,6 +2,7 @@
 import { $, $$, isCommand, onClick } from '../dom.js'
 import { openFrom } from '../dialogs.js'
 import { percent, size } from '../figures.js'
+import { rowAtHand } from '../rows.js'
 
 const area = $('#containers')
 const token = () => $('input[name=csrfmiddlewaretoken]').value
@@ -14,9 +15,8 @@ else keysOfOne()
 
 function list() {
   const strip = $('#strip'), menu = $('#row-menu'), folded = new Set(JSON.parse(sessionStorage.getItem('folded') ?? '[]'))
-  let current = null, last = -1
+  let last = -1
 
-  const rows = () => $$('tr[data-row]', area).filter(row => !row.hidden)
   const page = row => $('.name a', row).getAttribute('href')
   const may = (row, action) => row.dataset.can.split(' ').includes(action)
 
@@ -110,35 +110,18 @@ function list() {
   })
   const refold = () => $$('tbody[data-group]', area).forEach(body => fold(body, folded.has(body.dataset.group)))
 
-  // The row of the keyboard
-  const go = step => {
-    const every = rows(), at = every.findIndex(row => row.id === current)
-    const row = every[Math.max(0, Math.min(every.length - 1, at < 0 ? 0 : at + step))]
-    if (!row) return
-    mark(row.id)
-    $('.name a', row).focus({ preventScroll: true })
-    row.scrollIntoView({ block: 'nearest' })
-  }
-  const mark = id => {
-    current = id
-    for (const row of $$('tr.at', area)) if (row.id !== id) row.classList.remove('at')
-    document.getElementById(id)?.classList.add('at')
-  }
-  area.addEventListener('focusin', event => { const row = event.target.closest('tr[data-row]'); if (row && event.target.matches('.name a')) mark(row.id) })
+  // What letters do with the row of the keyboard
   document.addEventListener('keydown', event => {
     if (!isCommand(event) || menu.matches(':popover-open')) return
-    const row = document.getElementById(current), key = event.key.toLowerCase()
-    if (key === 'j' || key === 'k') go(key === 'j' ? 1 : -1)
-    else if (key === 'escape') { clear(); $('tr.at', area)?.classList.remove('at'); current = null }
-    else if (!row) return
-    else if (key === 'x') { const box = $('.check', row); box.checked = !box.checked; sync() }
-    else if (key === 'enter' && document.activeElement?.closest('tr') !== row) location.assign(page(row))
-    else if (key === 'l') location.assign(`${page(row)}logs/`)
+    const row = rowAtHand(), key = event.key.toLowerCase()
+    if (key === 'escape') return clear()
+    if (!row) return
+    if (key === 'l') location.assign(`${page(row)}logs/`)
     else if (key === 's' && may(row, 'console')) location.assign(`${page(row)}console/`)
     else if (key === 'r' && may(row, 'restart')) act(page(row), 'restart')
     else if (key === '.') openMenu(row, $('[data-row-more]', row))
     else return
-    if (key !== 'enter' && key !== 'escape') event.preventDefault()
+    event.preventDefault()
   })
 
   // A row whose container has changed is fetched by itself: the list comes a moment later, and is often long
@@ -155,7 +138,6 @@ function list() {
     if (!isOurs(event.detail.target)) return
     refold()
     sync()
-    if (current) mark(current)
     toRow($('tr[data-row]:hover', area) ?? document.activeElement?.closest?.('tr[data-row]'))
   })
 

@@ -1,0 +1,158 @@
+"""What the command palette finds: things of every type, and with a verb before it what can be done with containers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+from urllib.parse import quote
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from accounts.access import SIGNED_IN, Actor, actor_of, requires
+from accounts.querysets import visible_to
+from containers_app.listing import rows_of
+from containers_app.models import Container
+from containers_app.queries import stack_glyphs, status_of
+from dashboard.search import SORTS, found
+from operations import registry
+
+FOUND = 6
+DONE = 8
+_CONTAINERS = SORTS[0]
+# verb → (words, icon). What is asked before it is done has a dialog of its own.
+VERBS = {
+    "start": ("Start", "play"),
+    "stop": ("Stop", "square"),
+    "restart": ("Restart", "rotate-cw"),
+    "pause": ("Pause", "pause"),
+    "unpause": ("Resume", "step-forward"),
+    "kill": ("Kill…", "zap"),
+    "rename": ("Rename…", "pencil"),
+    "update": ("Change limits…", "sliders-horizontal"),
+    "recreate": ("Recreate…", "replace"),
+    "remove": ("Remove…", "trash-2"),
+    "console": ("Console", "square-terminal"),
+    "logs": ("Logs", "scroll-text"),
+    "stats": ("Stats", "chart-line"),
+    "history": ("History", "history"),
+    "inspect": ("Inspect", "braces"),
+}
+_PAGES = ("console", "logs", "stats", "history", "inspect")
+_ASKED = ("kill", "rename", "update", "recreate", "remove")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A line of the palette. ``how``: ``go`` to the address, ``ask`` in a dialog, or ``do`` it by posting there."""
+
+    key: str
+    group: str
+    text: str
+    url: str
+    hint: str = ""
+    icon: str = ""
+    glyph: str = ""
+    how: str = "go"
+
+
+def _page(name: str) -> Callable[[Any], str]:
+    return lambda row: reverse(name, args=[row.pk])
+
+
+# type → (group, icon, its page)
+_PLACES: dict[str, tuple[str, str, Callable[[Any], str]]] = {
+    "container": ("Containers", "", _page("containers:detail")),
+    "image": ("Images", "layers", _page("images:detail")),
+    "tag": ("Tags", "tag", lambda row: reverse("images:detail", args=[row.image_id])),
+    "volume": ("Volumes", "hard-drive", _page("volumes:detail")),
+    "network": ("Networks", "network", lambda row: f"{reverse('networks:list')}?q={quote(row.name)}"),
+    "operation": ("Operations", "activity", _page("operations:detail")),
+}
+
+
+@require_safe
+@requires(SIGNED_IN)
+def search(request: HttpRequest) -> HttpResponse:
+    """What the palette finds for ``?q=``."""
+    actor, text = actor_of(request), request.GET.get("q", "")[:200].strip()
+    options = [*_done(actor, text), *_stacks(actor, text), *_things(actor, text)]
+    groups = [(title, list(lines)) for title, lines in groupby(options, lambda option: option.group)]
+    return render(request, "parts/found.html", {"groups": groups})
+
+
+def _things(actor: Actor, text: str) -> Iterator[Option]:
+    """Without a word the first containers alone: they are what most people look for."""
+    rows: list[tuple[str, Any, str]]
+    if not text:
+        rows = [("container", row, "") for row in visible_to(actor, Container.objects.all())[:FOUND]]
+    else:
+        rows = list(found(actor, text, FOUND))
+    seen = set()
+    for kind, row, hint in rows:
+        group, icon, page = _PLACES[kind]
+        url = page(row)
+        if url in seen:  # an image and its tag of the same name are one place
+            continue
+        seen.add(url)
+        if kind == "container":
+            status = status_of(row)
+            yield Option(f"c-{row.pk}", group, row.name, url, hint=str(status), glyph=status.glyph)
+        elif kind == "operation":
+            yield Option(
+                f"o-{row.pk}", group, f"{_label(row.kind)} {row.target_name}", url, hint=hint, icon=icon
+            )
+        else:
+            yield Option(f"{kind}-{row.pk}", group, str(row), url, hint=hint, icon=icon)
+
+
+def _label(kind: str) -> str:
+    try:
+        return registry.get(kind).label
+    except LookupError:
+        return kind
+
+
+def _stacks(actor: Actor, text: str) -> Iterator[Option]:
+    words = text.lower().split()
+    if not words:
+        return
+    for stack in stack_glyphs(actor):
+        if all(word in stack.name.lower() for word in words):
+            url = f"{reverse('containers:list')}?stack={quote(stack.name)}"
+            yield Option(f"s-{stack.name}", "Stacks", stack.name, url, hint=stack.summary, glyph=stack.glyph)
+
+
+def _done(actor: Actor, text: str) -> Iterator[Option]:
+    """``restart web``: the verb with each container that it fits, where the actor may."""
+    verb, _, rest = text.partition(" ")
+    known = [name for name in VERBS if len(verb) > 1 and name.startswith(verb.lower())]
+    if not known:
+        return
+    rows = list(_CONTAINERS.found(actor, rest.split()[:4], 50))
+    made = 0
+    for row in rows_of(rows, actor, host=""):
+        for name in known:
+            if name not in row.actions and (name == "console" or name not in _PAGES):
+                continue
+            made += 1
+            if made > DONE:
+                return
+            yield _option(name, row.container)
+
+
+def _option(name: str, container: Container) -> Option:
+    words, icon = VERBS[name]
+    how = "ask" if name in _ASKED else "go" if name in _PAGES else "do"
+    url = (
+        reverse("containers:act", args=[container.pk, name])
+        if how == "do"
+        else reverse(f"containers:{name}", args=[container.pk])
+    )
+    return Option(
+        f"d-{name}-{container.pk}", "Do", f"{words} {container.name}", url, icon=icon, how=how,
+    )  # fmt: skip
