@@ -40,7 +40,7 @@ def row(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One row of the list as it is now; nothing where it is gone, since the list says so itself."""
     actor = actor_of(request)
     found = next(
-        listing.rows_of(list(queries.containers(actor).filter(pk=pk)), actor, host=_host(request)), None
+        listing.rows_of(list(queries.containers(actor).filter(pk=pk)), actor, host=host_of(request)), None
     )
     if found is None:
         return HttpResponse(status=204)

@@ -70,7 +70,7 @@ _PLACES: dict[str, tuple[str, str, Callable[[Any], str]]] = {
     "image": ("Images", "layers", _page("images:detail")),
     "tag": ("Tags", "tag", lambda row: reverse("images:detail", args=[row.image_id])),
     "volume": ("Volumes", "hard-drive", _page("volumes:detail")),
-    "network": ("Networks", "network", lambda row: f"{reverse('networks:list')}?q={quote(row.name)}"),
+    "network": ("Networks", "network", _page("networks:detail")),
     "operation": ("Operations", "activity", _page("operations:detail")),
 }
 

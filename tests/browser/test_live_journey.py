@@ -60,6 +60,32 @@ def counted(page: Page) -> list[int]:
     return [int(text.split()[-1]) for text in texts]
 
 
+def searched(visitor: Visitor) -> None:
+    """A pattern is looked for, and its matches are gone through."""
+    page = visitor.page
+    page.keyboard.press("/")
+    page.keyboard.type("/old line 99.{3}$/")
+    until(page, lambda: re.sub(r"\D", "", page.inner_text("[data-hits]").partition(" of ")[2]) == "1000", 20)
+    page.keyboard.press("Enter")
+    until(page, lambda: page.evaluate("CSS.highlights.get('hit').size") >= 1)
+    visitor.shot("journey-search")
+    page.fill("input[name=q]", "")
+
+
+def narrowed_in_time(visitor: Visitor) -> None:
+    """The histogram leads to a piece of time, and back."""
+    page = visitor.page
+    box = page.locator("[data-histogram] svg").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 10, steps=4)
+    page.mouse.up()
+    until(page, lambda: page.is_visible("[data-range-text]"))
+    visitor.shot("journey-range")
+    page.click("[data-range-off]")
+
+
 def test_a_hundred_thousand_lines_and_everything_that_happens_to_them(
     visit: Callable[..., Visitor],
     live_app: machine.LiveApp,
@@ -76,25 +102,8 @@ def test_a_hundred_thousand_lines_and_everything_that_happens_to_them(
     assert len(page.locator("[data-source]").all_inner_texts()) == 4
     visitor.shot("journey-four")
 
-    # Search, and what it finds.
-    page.keyboard.press("/")
-    page.keyboard.type("/old line 99.{3}$/")
-    until(page, lambda: re.sub(r"\D", "", page.inner_text("[data-hits]").partition(" of ")[2]) == "1000", 20)
-    page.keyboard.press("Enter")
-    until(page, lambda: page.evaluate("CSS.highlights.get('hit').size") >= 1)
-    visitor.shot("journey-search")
-    page.fill("input[name=q]", "")
-
-    # The histogram leads to a piece of time.
-    box = page.locator("[data-histogram] svg").bounding_box()
-    assert box
-    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 10)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 10, steps=4)
-    page.mouse.up()
-    until(page, lambda: page.is_visible("[data-range-text]"))
-    visitor.shot("journey-range")
-    page.click("[data-range-off]")
+    searched(visitor)
+    narrowed_in_time(visitor)
 
     # The connection drops: nothing of the one that counts is missing afterwards, and nothing is there twice.
     with killed(live_app.process, "uvicorn"):
