@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
-from urllib.parse import quote
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -123,8 +122,9 @@ def _stacks(actor: Actor, text: str) -> Iterator[Option]:
         return
     for stack in stack_glyphs(actor):
         if all(word in stack.name.lower() for word in words):
-            url = f"{reverse('containers:list')}?stack={quote(stack.name)}"
-            yield Option(f"s-{stack.name}", "Stacks", stack.name, url, hint=stack.summary, glyph=stack.glyph)
+            yield Option(
+                f"s-{stack.name}", "Stacks", stack.name, stack.url, hint=stack.summary, glyph=stack.glyph
+            )
 
 
 def _done(actor: Actor, text: str) -> Iterator[Option]:
