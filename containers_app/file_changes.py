@@ -18,6 +18,7 @@ from engine.errors import Conflict, Invalid, NameInUse, NotFound, PolicyDenied, 
 from engine.files import Place, clean, joined, parent, shown
 from engine.files import name as checked
 from engine.specs import SpecError
+from engine.types import Progress
 from operations import registry, room, services
 from operations.models import Operation
 from operations.plans import Item, Plan
@@ -182,6 +183,8 @@ def erasing(operation: Operation, actor: Actor) -> Plan:
 
 
 def _place(ctx: Context) -> Place:
+    """Where it is, by the rights of now; and people see which file it is about."""
+    ctx.emit(Progress(message=shown(str(ctx.params["path"]))))
     row: Any = registry.find_target(ctx.operation.target_type, ctx.operation.target_id)
     actor = services.actor_of(ctx.operation)
     if row is None:

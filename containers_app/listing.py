@@ -243,8 +243,9 @@ def offered(container: Container, actor: Actor) -> tuple[str, ...]:
 
 
 def changes_of(ids: Sequence[str]) -> dict[str, Operation]:
-    """What is being done to these containers now, by their ids; one query."""
+    """What is being done to these containers now, by their ids; one query. Files in one are not the container."""
     active = Operation.objects.filter(target_type="container", target_id__in=ids, state__in=Operation.ACTIVE)
+    active = active.exclude(lock_key__contains=":file:")
     return {
         operation.target_id: operation
         for operation in active.only("kind", "target_id", "actor_name", "state")

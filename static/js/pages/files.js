@@ -9,18 +9,17 @@ keepEditor()
 
 const entries = () => $$('[data-files] [data-entry]')
 
-/** Moves to an entry; the first one from anywhere else. */
+/** Moves by so many entries; from anywhere else to the first or the last. */
 function walk(step) {
   const all = entries(), at = all.indexOf(document.activeElement)
-  const next = at < 0 ? all[step > 0 ? 0 : all.length - 1] : all[Math.max(0, Math.min(all.length - 1, at + step))]
-  next?.focus()
+  all[at < 0 ? (step > 0 ? 0 : all.length - 1) : Math.max(0, Math.min(all.length - 1, at + step))]?.focus()
 }
 
 const KEYS = {
   ArrowDown: () => walk(1),
   ArrowUp: () => walk(-1),
-  Home: () => walk(-Infinity),
-  End: () => walk(Infinity),
+  Home: () => entries()[0]?.focus(),
+  End: () => entries().at(-1)?.focus(),
   Delete: () => { const link = $('[data-erase]', document.activeElement.closest('tr') ?? undefined); if (link && document.activeElement.matches('[data-entry]')) openFrom(link.dataset.dialogFrom) },
   Backspace: () => { const up = $('[data-files]')?.dataset.up; if (up) location.assign(up) },
 }
