@@ -55,7 +55,7 @@ def fetched(space: Space, path: str) -> StreamingHttpResponse:
     params = files.params_of(space.row, space.actor, clean(path))
     last: dict[str, Any] = {}
     flow = longreads.begin(
-        f"{space.kind}.fetch", space.row, actor=space.actor, params=params, deadline=files.LONGEST
+        f"{space.kind}.fetch", space.row, actor=space.actor, params=params, deadline=files.LONGEST, first=WAIT
     )
     for piece in flow:
         last = piece

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -105,14 +106,17 @@ class Flow:
         self._first: dict[str, Any] | None = None
         self._over = False
 
-    def begin(self) -> None:
-        """Waits for the first piece. Raises what `reads.read` does. Blocking."""
+    def begin(self, first: float = math.inf) -> None:
+        """Waits for the first piece, ``first`` seconds at most. Raises what `reads.read` does. Blocking."""
+        until = time.monotonic() + first
         client().set(_ear(self._reply), "1", ex=LISTENING)
         while self._first is None and not self._over:
             self._first = self._taken(client().rpop(self._reply))
             if self._first is None and not self._over:
                 client().set(_ear(self._reply), "1", ex=LISTENING)
                 self._in_time()
+                if time.monotonic() > until:
+                    raise errors.DeadlineExceeded("No answer from the engine in time.")
                 time.sleep(0.02)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -164,11 +168,23 @@ class Flow:
             raise errors.DeadlineExceeded("No answer from the engine in time.")
 
 
-def begin(kind: str, obj: Any, *, actor: Actor, params: Mapping[str, Any], deadline: float) -> Flow:
-    """Asks a reader that answers in pieces, and waits for the first. Raises what `reads.read` does; blocking."""
-    flow = Flow(reads.ask(kind, obj, actor=actor, params=params, deadline=deadline), deadline + LISTENING)
+def begin(
+    kind: str,
+    obj: Any,
+    *,
+    actor: Actor,
+    params: Mapping[str, Any],
+    deadline: float,
+    first: float | None = None,
+) -> Flow:
+    """Asks a reader that answers in pieces, and waits for the first: ``first`` seconds where all of it takes longer.
+
+    Raises what `reads.read` does; blocking.
+    """
+    first = deadline if first is None else first
+    flow = Flow(reads.ask(kind, obj, actor=actor, params=params, deadline=first), deadline + LISTENING)
     try:
-        flow.begin()
+        flow.begin(first + LISTENING)
     except LOST as error:
         raise errors.Unreachable("Slipway's own queue is away; it is back by itself soon.") from error
     return flow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from rest_framework.test import APIClient
@@ -76,6 +77,19 @@ def test_what_an_engine_says_has_its_own_code(
     for _, _, url in things:
         answer = api_for(tara).get(url)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "%", "a\u202eb😀", "x" * 5000, "/" * 5000, "/a\0", "/..", "/./", "\\", "9" * 25]
+)
+def test_no_parameter_breaks_it(api_for: ApiFor, tara: User, things: Any, worker: Any, value: str) -> None:
+    for _, _, url in things:
+        for name in ("path", "replace", "dry_run", "find"):
+            assert api_for(tara).get(url, {name: value}).status_code in (200, 400)
+        assert api_for(tara).delete(f"{url}?{urlencode({'path': value, 'dry_run': 1})}").status_code in (
+            200,
+            400,
+        )
 
 
 def test_a_body_is_taken_as_it_comes_whatever_it_says_that_it_is(
