@@ -14,12 +14,12 @@ from uuid import uuid4
 from accounts.access import Actor
 from containers_app import files
 from containers_app.models import Container, Volume
-from engine.errors import Conflict, Invalid, NameInUse, NotFound, PolicyDenied, TooLarge
+from engine.errors import Conflict, EngineError, Invalid, NameInUse, NotFound, PolicyDenied, TooLarge
 from engine.files import Place, clean, joined, parent, shown
 from engine.files import name as checked
 from engine.specs import SpecError
 from engine.types import Progress
-from operations import registry, room, services
+from operations import reads, registry, room, services
 from operations.models import Operation
 from operations.plans import Item, Plan
 from operations.previews import is_preview
@@ -28,6 +28,8 @@ from operations.services import Refused, Target
 from streams import bell
 
 OTHER = "This file has changed since you looked at it: look again."
+LOOK = 1.5
+"""Seconds that a plan waits for what the engine can tell about it."""
 _PIECE = 1 << 20
 
 
@@ -174,7 +176,16 @@ def erasing(operation: Operation, actor: Actor) -> Plan:
     """The plan of a removal: nothing brings a file back."""
     path, where = _words(operation)
     plan = Plan(button="Delete for good", no_undo="Files are not kept in the trash.")
-    plan.lost.append(Item(path, where, "if it is a folder, with all that is in it"))
+    row: Any = registry.find_target(operation.target_type, operation.target_id)
+    try:
+        params = files.params_of(row, actor, str(operation.params["path"]))
+        found = reads.read(f"{operation.target_type}.peek", row, actor=actor, params=params, deadline=LOOK)
+        plan.lost.append(Item(path, where, size=int(found["info"]["size"])))
+    except Conflict:
+        plan.lost.append(Item(path, where, "with all that is in it"))
+    except EngineError:
+        plan.lost.append(Item(path, where, "if it is a folder, with all that is in it"))
+        plan.unknown.append("what it is")
     plan.kept.append(Item("Everything beside it"))
     return plan
 

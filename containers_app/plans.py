@@ -305,7 +305,8 @@ def _written(container: Container, written: Written | None, actor: Actor) -> Ite
         count(int(written["total"]), "changed file"), "inside the container",
         "below " + ", ".join(folders[:FILES_SHOWN]) + rest,
         size=int(written["bytes"]) if written["complete"] else None,
-        link=reverse("containers:copy", args=[container.pk]) if may else "", link_text="Save a copy",
+        link=reverse("containers:copy" if may else "containers:files", args=[container.pk]),
+        link_text="Save a copy" if may else "See files",
     )  # fmt: skip
 
 

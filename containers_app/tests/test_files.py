@@ -100,6 +100,7 @@ def test_a_plan_says_that_nothing_brings_a_file_back(quiet: Engine, team: Team, 
     web, actor = make_container(quiet, team), person(tara, source="ui")
     plan = preview(lambda: file_changes.request_erase(web, "/srv/\u202ea", actor=actor), actor=actor)
     assert [one.what for one in plan.lost] == ["/srv/\\u202ea"]
+    assert plan.unknown == ["what it is"], "no engine has told"
     assert (plan.undo_hours, plan.kind) == (0, "container.erase")
     wrote = preview(
         lambda: file_changes.request_write(web, "/a", io.BytesIO(b"xyz"), actor=actor, replace=True),
