@@ -202,3 +202,4 @@ def test_processes_are_asked_for_again(visitor: Visitor, addresses: dict[str, st
     page.get_by_role("link", name="Refresh").click()
     expect(page.get_by_text("sleep 31")).to_be_visible()
     visitor.shot("processes-light-wide")
+    assert visitor.axe() == []
