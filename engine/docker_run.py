@@ -32,12 +32,8 @@ _SWITCHES = frozenset(
 _SILENT = frozenset({"detach", "quiet", "sig-proxy"})
 """How the command itself behaves: no setting of a container."""
 _FLAGS = {
-    "tty": "tty",
-    "init": "init",
-    "rm": "auto_remove",
-    "privileged": "privileged",
-    "read-only": "read_only",
-}
+    "tty": "tty", "init": "init", "rm": "auto_remove", "privileged": "privileged", "read-only": "read_only",
+}  # fmt: skip
 _TEXTS = {
     "name": "name", "hostname": "hostname", "user": "user", "workdir": "working_dir", "pull": "pull",
 }  # fmt: skip
@@ -65,7 +61,7 @@ def parse(command: str) -> tuple[dict[str, Any], list[str]]:
     """``(run body, flags that were not mapped)``. Raises `Invalid` for what is no ``docker run`` line."""
     if len(command) > LONGEST:
         raise Invalid("A command line of at most 64 KiB is expected.")
-    words = _words(command)
+    words, *more = _commands(command)
     line = _Line(start=_verb(words))
     while words and words[0].startswith("-") and words[0] != "-":
         flag = words.pop(0)
@@ -74,19 +70,26 @@ def parse(command: str) -> tuple[dict[str, Any], list[str]]:
         line.flag(flag, words)
     if not words:
         raise Invalid("The line names no image.")
+    for other in more:
+        line.follow(other)
     return line.body(words), line.unmapped
 
 
-def _words(command: str) -> list[str]:
-    lines = [line for line in command.strip().splitlines(keepends=True) if line.strip()]
-    while lines and lines[0].lstrip().startswith("#"):
-        lines.pop(0)
-    text = _JOINED.sub(" ", "".join(lines))
+def _commands(command: str) -> list[list[str]]:
+    """The words of each command: those of a line that does not go on in the next one."""
+    lexer = shlex.shlex(_JOINED.sub(" ", command), posix=True, punctuation_chars="\n")
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
+    found: list[list[str]] = [[]]
     try:
-        words = shlex.split(text.removeprefix("$ "))
+        for word in lexer:
+            if word and not word.strip("\n"):
+                found.append([])
+            else:
+                found[-1].append(word)
     except ValueError:
         raise Invalid("A quotation mark is open: close it.") from None
-    return words
+    said = [words[1:] if words[:1] == ["$"] else words for words in found]
+    return [words for words in said if words and not words[0].startswith("#")] or [[]]
 
 
 def _verb(words: list[str]) -> bool:
@@ -247,8 +250,9 @@ class _Line:
 
     def _mount(self, kind: str, source: str, target: str, *, read_only: bool) -> None:
         made = {"type": kind, "target": target, "read_only": read_only}
-        mounts = self.found.setdefault("mounts", [])
-        mounts.append(made if kind == "tmpfs" else {**made, "source": source})
+        self.found.setdefault("mounts", []).append(
+            {**made, **({} if kind == "tmpfs" else {"source": source})}
+        )
 
     def health(self, name: str, value: str) -> None:
         if name == "health-cmd":
@@ -263,6 +267,16 @@ class _Line:
             raise _Unmapped
 
     # The whole
+
+    def follow(self, words: list[str]) -> None:
+        """A command after the first: another network, or its start; whatever else it is, it is not mapped."""
+        plain = [word for word in words if word not in _BEFORE]
+        if plain[:2] == ["network", "connect"] and len(plain) == 4:
+            self.network("network", plain[2])
+        elif plain[:1] == ["start"] and len(plain) == 2:
+            self.found.pop("start", None)
+        else:
+            self._leave(shlex.join(words))
 
     def body(self, words: list[str]) -> dict[str, Any]:
         body: dict[str, Any] = {"image": words[0], **self.found}

@@ -89,6 +89,8 @@ def main() -> None:
             setup.ensure_engine_program()
         if verb in ("test", "bench"):
             setup.ensure_browser()
+        if verb == "test":
+            setup.ensure_compose()
         if verb == "faults":
             setup.ensure_postgresql()
     except (setup.SetupError, dockerd.EngineError, build_assets.BuildError) as error:

@@ -160,6 +160,17 @@ def ensure_postgresql() -> None:
     dockerd.apt_install(["postgresql"])
 
 
+def ensure_compose() -> None:
+    """A compose for the tests of exported files; they say so themselves where it cannot be had."""
+    if shutil.which("docker-compose") or not dockerd.may_install():
+        return
+    say("Installing docker-compose for the tests of exports")
+    try:
+        dockerd.apt_install(["docker-compose"])
+    except dockerd.EngineError as error:
+        say(str(error))
+
+
 def ensure_browser() -> None:
     """Chromium for the tests that drive a browser."""
     if any(shutil.which(name) for name in CHROMIUM):

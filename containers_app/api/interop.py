@@ -1,13 +1,20 @@
-"""REST of what containers have in common with other tools: a ``docker run`` line read."""
+"""REST of what containers have in common with other tools: ``docker run`` lines read and written, and other forms."""
 
 from __future__ import annotations
 
-from drf_spectacular.utils import extend_schema
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Body, Text, View, body
+from containers_app import bodies, interop
 from containers_app.api.schema import PARSED
+from containers_app.api.views import visible_containers
 from engine import docker_run
 from engine.errors import Invalid
 from engine.specs import SpecError
@@ -31,3 +38,21 @@ class ContainerParse(View):
         except Invalid as error:
             raise SpecError({"command": [error.message]}) from error
         return Response({**found, "unmapped": unmapped})
+
+
+class ContainerExport(View):
+    """The container as text for other tools: ``run`` (a docker run line), ``compose`` or ``kubernetes``."""
+
+    permission = "container.read"
+    takes = frozenset({"as"})
+
+    @extend_schema(
+        responses={(200, "text/plain"): OpenApiTypes.STR},
+        parameters=[OpenApiParameter("as", OpenApiTypes.STR, enum=interop.KINDS, default="run")],
+    )
+    def get(self, request: Request, pk: UUID) -> HttpResponse:
+        kind = request.query_params.get("as", "run")
+        if kind not in interop.KINDS:
+            raise ValidationError({"as": [f"One of {', '.join(interop.KINDS)} is expected."]})
+        found = self.object(visible_containers(request).defer(None).select_related("image"), pk)
+        return HttpResponse(interop.text(bodies.of(found), kind), content_type="text/plain; charset=utf-8")

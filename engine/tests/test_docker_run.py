@@ -118,6 +118,16 @@ def test_create_does_not_start() -> None:
     assert parse("docker container create busybox:1") == ({"image": "busybox:1", "start": False}, [])
 
 
+def test_commands_after_the_first_connect_it_and_start_it() -> None:
+    line = "docker create --name web --network front busybox:1 echo 'a\nb'\ndocker network connect back web\n"
+    assert parse(line)[0]["networks"] == ["front", "back"]
+    assert parse(line)[0]["start"] is False
+    body, unmapped = parse(f"{line}docker start web\ncurl localhost\n")
+    assert "start" not in body
+    assert body["command"] == ["echo", "a\nb"]
+    assert unmapped == ["curl localhost"]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -86,7 +86,7 @@ function list() {
     if (menu.matches(':popover-open')) menu.hidePopover()
     act(page(rowOf(button)), button.dataset.act)
   })
-  onClick('#row-menu [data-ask]', button => { menu.hidePopover(); openFrom(`${page(rowOf(button))}${button.dataset.ask}/`) })
+  onClick('#row-menu :is([data-ask], [data-open])', button => { menu.hidePopover(); openFrom(`${page(rowOf(button))}${button.dataset.ask ?? button.dataset.open}/`) })
   menu.addEventListener('keydown', event => {
     const items = $$('a, button', menu).filter(item => !item.hidden && !item.parentElement.hidden)
     const at = items.indexOf(document.activeElement), step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
