@@ -130,7 +130,9 @@ def _stacks(actor: Actor, text: str) -> Iterator[Option]:
 def _done(actor: Actor, text: str) -> Iterator[Option]:
     """``restart web``: the verb with each container that it fits, where the actor may."""
     verb, _, rest = text.partition(" ")
-    known = [name for name in VERBS if len(verb) > 1 and name.startswith(verb.lower())]
+    known = [
+        name for name, (words, _) in VERBS.items() if len(verb) > 1 and _means(verb.lower(), name, words)
+    ]
     if not known:
         return
     rows = list(_CONTAINERS.found(actor, rest.split()[:4], 50))
@@ -143,6 +145,11 @@ def _done(actor: Actor, text: str) -> Iterator[Option]:
             if made > DONE:
                 return
             yield _option(name, row.container)
+
+
+def _means(verb: str, name: str, words: str) -> bool:
+    """Whether it is how the verb, or one of the words for it, begins."""
+    return any(word.startswith(verb) for word in (name, *words.lower().split()))
 
 
 def _option(name: str, container: Container) -> Option:

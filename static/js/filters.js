@@ -47,7 +47,7 @@ export function keepFilters() {
     const apply = () => { clearTimeout(timer); const part = $(form.dataset.filter); if (part) show(part, address(form)) }
     for (const button of $$('[data-apply]', form)) button.hidden = true
     form.addEventListener('input', event => { clearTimeout(timer); timer = setTimeout(apply, event.target.type === 'search' ? 200 : 0) })
-    form.addEventListener('submit', event => { event.preventDefault(); apply() })
+    form.addEventListener('submit', event => { event.preventDefault(); apply(); $(form.dataset.filter)?.focus() }) // on to what is found
     form.addEventListener('keydown', event => {
       if (event.key !== 'Escape' || event.target.type !== 'search') return
       if (event.target.value) { event.target.value = ''; apply() } else event.target.blur()

@@ -1,9 +1,18 @@
 // Single letters: places to go, the filter, help. Those of one page stand in its own script.
 import { $, isCommand, onClick } from './dom.js'
 
-const PLACES = { c: 'containers', i: 'images', b: 'builds', v: 'volumes', n: 'networks', o: 'operations' }
+const PLACES = { c: 'containers', i: 'images', b: 'builds', v: 'volumes', n: 'networks', o: 'operations', s: 'stacks', e: 'events' }
+
+/** Ctrl and Enter, from anywhere in a form or an open dialog, is its one primary button. */
+function send(event) {
+  const form = event.target.form ?? $('dialog[open] form'), button = form && $('.btn.primary[type=submit]:not([disabled]), .btn.solid[type=submit]:not([disabled])', form)
+  if (!button || event.key !== 'Enter' || !(event.ctrlKey || event.metaKey) || event.defaultPrevented) return
+  event.preventDefault()
+  form.requestSubmit(button)
+}
 
 export function keepKeys() {
+  document.addEventListener('keydown', send)
   const help = $('#keys'), letters = $('[data-letters]')
   if (letters) {
     letters.checked = localStorage.getItem('letters') !== 'off'

@@ -33,17 +33,22 @@ export function keepPalette() {
       filter()
     }, input.value ? 120 : 0)
   }
-  /** Commands of the thing in view: buttons and links of the page with data-command="words". */
+  /** What can be done here: with what is selected, else with what the page is about. Buttons and links that say
+   *  data-command="words" anywhere, and those with words of their own at the page's head. */
   const gather = () => {
-    const title = $('[data-command-of]')?.dataset.commandOf ?? ''
-    const made = title ? $$('[data-command]').map((target, i) => {
+    const chosen = $$('tr .check:checked').length, bulk = chosen > 0 && $('.bulk')
+    const title = bulk ? `${chosen} selected` : ($('[data-command-of]')?.dataset.commandOf ?? $('main h1')?.textContent.trim() ?? '')
+    const heads = 'main .bar-top .btn, main .head-acts .btn', wordless = target => !target.dataset.command && !target.innerText.trim()
+    const targets = bulk ? $$('[data-command]', bulk) : $$(`[data-command], ${heads}`).filter(target =>
+      !target.disabled && !wordless(target) && (target.dataset.command || target.checkVisibility()))
+    const made = targets.map((target, i) => {
       const option = document.createElement('div'), icon = $('svg', target)?.cloneNode(true), text = document.createElement('span')
       option.className = 'opt'; option.id = `po-here-${i}`; option.setAttribute('role', 'option')
-      text.className = 'grow'; text.textContent = `${target.dataset.command} ${title}`
+      text.className = 'grow'; text.textContent = target.dataset.command ? `${target.dataset.command} ${title}` : target.innerText.trim()
       option.append(...[icon, text].filter(Boolean))
       option.onclick = () => { palette.close(); target.click() }
       return option
-    }) : []
+    })
     here.setAttribute('aria-label', title || 'Here')
     $('.menu-title', here).textContent = title
     here.replaceChildren($('.menu-title', here), ...made)

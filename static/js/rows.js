@@ -8,18 +8,18 @@ const LIST = 'table.grid:not([data-no-keys])', LINK = 'th[scope=row] a[href]'
 export const rowAtHand = () => $(`${LIST} tr.at`)
 
 export function keepRows() {
-  let current = null
-  const rows = () => $$(`${LIST} tbody tr[id]`).filter(row => !row.hidden && $(LINK, row))
-  const mark = id => {
-    current = id
-    for (const row of $$(`${LIST} tr.at`)) if (row.id !== id) row.classList.remove('at')
-    if (id) document.getElementById(id)?.classList.add('at')
+  let current = '' // the address that the row at hand leads to: it stays the same when the list is made anew
+  const rows = () => $$(`${LIST} tbody tr`).filter(row => !row.hidden && $(LINK, row))
+  const mark = row => {
+    current = row ? $(LINK, row).getAttribute('href') : ''
+    for (const other of $$(`${LIST} tr.at`)) if (other !== row) other.classList.remove('at')
+    row?.classList.add('at')
   }
   const go = step => {
-    const every = rows(), at = every.findIndex(row => row.id === current)
+    const every = rows(), at = every.indexOf(rowAtHand())
     const row = every[Math.max(0, Math.min(every.length - 1, at < 0 ? 0 : at + step))]
     if (!row) return false
-    mark(row.id)
+    mark(row)
     $(LINK, row).focus({ preventScroll: true })
     row.scrollIntoView({ block: 'nearest' })
     return true
@@ -30,10 +30,13 @@ export function keepRows() {
     else $('td:last-child button, td:last-child a[href]', row)?.focus()
   }
   document.addEventListener('focusin', event => {
-    const row = event.target.closest?.(`${LIST} tbody tr[id]`)
-    if (row && $(LINK, row)) mark(row.id)
+    const row = event.target.closest?.(`${LIST} tbody tr`)
+    if (row && $(LINK, row)) mark(row)
   })
-  document.addEventListener('htmx:afterSettle', () => { if (current) mark(current) })
+  document.addEventListener('htmx:afterSettle', () => {
+    const row = current && rows().find(one => $(LINK, one).getAttribute('href') === current)
+    if (row) mark(row)
+  })
   document.addEventListener('keydown', event => {
     if (!isCommand(event) || $(':popover-open[role=menu]')) return
     const key = event.key.toLowerCase(), row = rowAtHand()
