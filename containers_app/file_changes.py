@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import IO, Any, cast
 from uuid import uuid4
 
@@ -202,7 +203,7 @@ def _place(ctx: Context) -> Place:
         raise NotFound("It is gone.")
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
-    return files.place_of(row, actor)
+    return replace(files.place_of(row, actor), operation=str(ctx.operation.pk))
 
 
 def _held(ctx: Context, place: Place, path: str, most: int) -> str:

@@ -105,8 +105,10 @@ def params_of(row: Container | Volume, actor: Actor, path: str) -> dict[str, Any
 
 def place_from(told: Mapping[str, Any]) -> Place:
     """The place again, from the parameters of a look."""
-    lists = {key: tuple(told.get(key) or ()) for key in ("closed", "mounts")}
-    return Place(str(told["container"]), str(told["volume"]), str(told["root"]), **lists)
+    return Place(
+        str(told["container"]), str(told["volume"]), str(told["root"]),
+        closed=tuple(told.get("closed") or ()), mounts=tuple(told.get("mounts") or ()),
+    )  # fmt: skip
 
 
 def entry(info: FileInfo) -> dict[str, Any]:

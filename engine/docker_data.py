@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
@@ -19,12 +20,16 @@ import docker.errors
 from engine import names
 from engine.base import ShouldStop
 from engine.docker_calls import Calls
-from engine.docker_map import mapping
+from engine.docker_map import items, mapping, own_name
+from engine.docker_text import number
 from engine.docker_transport import Client
 from engine.errors import EngineError, Invalid, TooLarge
 
 AT = "/volume"
 """Where the container that never starts has the volume."""
+_NAME = "slipway-volume-"
+_LEFT = 1800
+"""Seconds after which nobody uses such a container any more: the longest change of a volume takes less."""
 _TAR = {"Content-Type": "application/x-tar"}
 _PLAIN = {"Accept-Encoding": "identity"}
 """Engines compress archives for whoever says that they take that."""
@@ -172,7 +177,7 @@ def mounted(calls: Calls, volume: str, operation_id: str, *, read_only: bool) ->
         },
     }
     calls.run(lambda client: client.inspect_volume(volume), deadline=5)  # else the engine would make one
-    container = f"slipway-volume-{operation_id[:13]}"
+    container = f"{_NAME}{operation_id[:13]}"
     image = calls.run(_empty_image, deadline=15, writes=True)
     try:
         calls.run(
@@ -195,6 +200,21 @@ def mounted(calls: Calls, volume: str, operation_id: str, *, read_only: bool) ->
             calls.run(lambda client: client.remove_image(image), deadline=15, writes=True)
 
 
+def forget_left(calls: Calls) -> None:
+    """Removes such containers that a killed process has left: nobody could remove their volumes any more."""
+
+    def work(client: Client) -> None:
+        before = time.time() - _LEFT
+        for one in items(client.containers(all=True, filters={"name": [_NAME], "status": ["created"]})):
+            name = own_name(one.get("Names") or [])
+            ours = names.OPERATION_LABEL in mapping(one.get("Labels")) and name.startswith(_NAME)
+            if ours and number(one.get("Created")) < before:
+                _remove(client, names.container_id(one.get("Id")))
+
+    with suppress(EngineError):
+        calls.run(work, deadline=5, writes=True)
+
+
 def _empty_image(client: Client) -> str:
     """An image that holds one empty folder; the same bytes are the same layer however often they come."""
     empty = io.BytesIO()
@@ -209,6 +229,11 @@ def _empty_image(client: Client) -> str:
         if names.is_image_id(status):
             return str(status)
     raise Invalid("The engine did not take an image that holds nothing.")
+
+
+def _remove(client: Client, native_id: str) -> None:
+    with suppress(docker.errors.NotFound):
+        client.remove_container(native_id, force=True)
 
 
 def _quietly(work: Callable[[Client], Any]) -> Callable[[Client], None]:

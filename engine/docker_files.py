@@ -167,7 +167,9 @@ def opened(calls: Calls, place: Place, *, writes: bool = False) -> Generator[Tre
         yield Tree(native_id, root, place.closed, place.mounts)
         return
     volume = names.volume_name(place.volume)
-    with docker_data.mounted(calls, volume, str(uuid4()), read_only=not writes) as native_id:
+    docker_data.forget_left(calls)
+    whose = place.operation or str(uuid4())
+    with docker_data.mounted(calls, volume, whose, read_only=not writes) as native_id:
         yield Tree(native_id, docker_data.AT, (), ())
 
 

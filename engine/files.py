@@ -49,7 +49,8 @@ class Place:
 
     A volume is reached through a container that mounts it at ``root``, or, without one, through a container that is
     made for that and never starts. Paths of a place begin at its root. ``closed`` are paths that stay shut and
-    ``mounts`` those that something is mounted at, both as the container has them.
+    ``mounts`` those that something is mounted at, both as the container has them. ``operation``: whose doing it is,
+    where it is a change.
     """
 
     container: str = ""
@@ -57,6 +58,7 @@ class Place:
     root: str = "/"
     closed: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
+    operation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ from containers_app import file_changes, files
 from containers_app.models import Mount, Volume
 from containers_app.tests.test_operations import Bench, Carry, failed
 from engine.base import Engine as EngineBackend
-from engine.errors import Cancelled
+from engine.docker_backend import DockerEngine
+from engine.errors import AnswerLost, Cancelled
 from engine.files import Place
-from operations import reads
+from operations import reads, runner
 from operations.models import Engine, Operation
 from operations.plans import preview
 from operations.services import Refused
@@ -209,6 +210,36 @@ def test_whoever_follows_a_dead_worker_does_it_once(
     assert at.exec_run(["cat", "/g"]).output == b"once"
     assert followed(file_changes.request_erase(web, "/g", actor=actor)).state == "succeeded"
     assert at.exec_run(["ls", "/g"]).exit_code == 1
+
+
+@pytest.mark.parametrize("did", [True, False])
+def test_a_lost_answer_is_looked_up_on_the_engine(
+    bench: Bench, docker_client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch, did: bool
+) -> None:
+    web, actor = bench.container(name="web"), person(bench.bob, source="ui")
+    write(bench, web, "/f", b"old")
+
+    def lose(method: str) -> None:
+        real = getattr(DockerEngine, method)
+
+        def lost(*args: Any, **options: Any) -> None:
+            if did:
+                real(*args, **options)
+            raise AnswerLost("The connection to the engine broke.")
+
+        monkeypatch.setattr(DockerEngine, method, lost)
+
+    monkeypatch.setattr(runner, "LOOKS", (0.0,))
+    end = "succeeded" if did else "failed"
+    lose("put_file")
+    assert write(bench, web, "/f", b"new", replace=True).state == end
+    lose("rename_file")
+    assert done(bench, file_changes.request_rename(web, "/f", "g", actor=actor)).state == end
+    lose("remove_file")
+    at = "/g" if did else "/f"
+    assert done(bench, file_changes.request_erase(web, at, actor=actor)).state == end
+    held = docker_client.containers.get("web").exec_run(["cat", at])
+    assert (held.exit_code, held.output) == (0, b"old") if not did else held.exit_code == 1
 
 
 def test_a_look_is_bounded_and_spooled_files_are_whole(

@@ -90,7 +90,7 @@ def test_a_path_that_is_none_reaches_no_engine(engine: Engine, place: Place, pat
         with pytest.raises(Invalid):
             ask()
     with pytest.raises(Invalid):
-        engine.rename_file(place, "/a", path)
+        engine.rename_file(place, "/a", f"{path}/")
 
 
 def test_the_root_is_neither_a_file_nor_removed(engine: Engine, place: Place) -> None:

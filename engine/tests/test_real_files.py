@@ -12,12 +12,13 @@ from typing import Any
 import docker
 import pytest
 
-from engine import docker_files
+from engine import docker_data, docker_files, names
 from engine.base import Engine
 from engine.connect import connect
 from engine.errors import Cancelled, Conflict, NameInUse, NotFound, PolicyDenied, TooLarge
 from engine.files import FileKind, Place, shown
-from engine.tests.conftest import unused_name
+from engine.specs import VolumeSpec
+from engine.tests.conftest import BUSYBOX, unused_name
 from engine.tests.contract_files import content, names_in, put
 from engine.tests.test_real import started
 from tests import machine
@@ -282,3 +283,20 @@ def test_a_download_that_nobody_waits_for_lets_go_of_the_engine(
         engine.fetch(place, "/big", io.BufferedWriter(Slow()), most=10**9, should_stop=stop.is_set)
     engine.stop(place.container, timeout=0)
     assert time.monotonic() - began < 15
+
+
+def test_what_a_killed_process_has_left_of_a_look_is_removed_by_the_next(
+    engine: Engine, docker_client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = unused_name()
+    engine.create_volume(VolumeSpec(name=name))
+    labels = {names.OPERATION_LABEL: "x"}
+    left = docker_client.containers.create(BUSYBOX, name="slipway-volume-left", labels=labels)
+    stranger = docker_client.containers.create(BUSYBOX, name="slipway-volume-mine")
+    engine.files(Place(volume=name), "/")
+    assert {one.id for one in docker_client.containers.list(all=True)} == {left.id, stranger.id}, (
+        "both are young"
+    )
+    monkeypatch.setattr(docker_data, "_LEFT", -5)
+    engine.files(Place(volume=name), "/")
+    assert [one.id for one in docker_client.containers.list(all=True)] == [stranger.id]
