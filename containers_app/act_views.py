@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Denied, actor_of, require, requires
-from containers_app import operations, plans, present, vanished
+from containers_app import drift, operations, plans, present, vanished
 from containers_app.forms import KillForm, RenameForm
 from containers_app.models import Container
 from containers_app.notice import seen
@@ -46,6 +46,9 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
         return toast(
             request, f"{container} needs no attention until its next incident", to=came_from(request)
         )
+    if action == "accept":
+        drift.accept(container, actor=actor_of(request))
+        return toast(request, f"{container} counts as asked for as it is now", to=came_from(request))
     if (
         action in ASKED_FIRST
         and not request.POST.get("sure")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 import django_filters as filters
 from django import forms
 from django.core.exceptions import ValidationError
@@ -96,6 +99,7 @@ class ContainerFilter(filters.FilterSet):
     name = filters.CharFilter(help_text="The whole name.")
     label = LabelsFilter()
     stack = filters.CharFilter(help_text="The compose project's name.")
+    drift = WordsFilter(words=("image", "settings"), method="by_drift")
     attention = FlagFilter(
         method="by_attention", help_text="`1`: those that a person should look at, and nobody has since."
     )
@@ -114,6 +118,12 @@ class ContainerFilter(filters.FilterSet):
             return rows.filter(
                 Q(image_ref=value) | Q(image_native_id=value) | Q(image__tags__name=value)
             ).distinct()
+
+    def by_drift(self, rows: QuerySet[Container], name: str, value: list[str]) -> QuerySet[Container]:
+        image, other = ~Q(drift_image=""), ~Q(drift=[])
+        wanted = {"image": image, "settings": other}
+        found = [wanted[word] for word in value]
+        return rows.filter(reduce(or_, found)) if found else rows
 
     def by_attention(self, rows: QuerySet[Container], name: str, value: bool) -> QuerySet[Container]:
         return rows.filter(needs_attention()) if value else rows.exclude(needs_attention())

@@ -115,7 +115,7 @@ def updated(container: Container, spec: UpdateSpec) -> Plan:
 def _changes(container: Container, spec: UpdateSpec, other: list[str]) -> Iterator[Item]:
     pairs = {
         "memory limit": (size(container.memory_limit), size(spec.memory or 0)),
-        "CPU limit": (_cores(container.cpu_limit), _cores(spec.cpus or 0)),
+        "CPU limit": (cores(container.cpu_limit), cores(spec.cpus or 0)),
         "process limit": (_processes(container.pids_limit), _processes(spec.pids or 0)),
         "restart policy": (
             policy(container.restart_policy, container.restart_max_retries),
@@ -176,7 +176,7 @@ def policy(name: str, retries: int = 0) -> str:
     return f"{words}, {count(retries, 'time')} at most" if retries else words
 
 
-def _cores(cpus: float) -> str:
+def cores(cpus: float) -> str:
     return f"{cpus:.4g} core{'' if cpus == 1 else 's'}" if cpus else "no limit"
 
 

@@ -15,6 +15,7 @@ from django.http import QueryDict
 
 from accounts.access import Actor, can
 from accounts.querysets import visible_teams, visible_to
+from containers_app.drift_page import in_brief
 from containers_app.filters import ContainerFilter
 from containers_app.models import Container
 from containers_app.queries import VIEWS, Stack, Status, attention_of, containers, status_of
@@ -81,7 +82,14 @@ class Wanted:
     @property
     def chips(self) -> list[tuple[str, str, str]]:
         """Filters that are on: ``(name, title, value)``."""
-        titles = {"state": "State", "stack": "Stack", "team": "Team", "label": "Label", "image": "Image"}
+        titles = {
+            "state": "State",
+            "stack": "Stack",
+            "team": "Team",
+            "label": "Label",
+            "image": "Image",
+            "drift": "Drift",
+        }
         return [
             (key, title, " and ".join(map(str, self.query.getlist(key))))
             for key, title in titles.items()
@@ -125,6 +133,11 @@ class Row:
     def off(self) -> bool:
         """Whether its line steps back: it does not run, and nobody needs to look."""
         return self.status.glyph in ("exited", "created", "paused")
+
+    @property
+    def drift(self) -> str:
+        """Which settings are not as they were asked for."""
+        return in_brief(self.container)
 
     @property
     def ports(self) -> list[Port]:

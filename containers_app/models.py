@@ -42,6 +42,9 @@ class Container(models.Model):
     Not of the engine but of `containers_app.incidents`: ``ended``, who or what its last run ended by; ``trouble`` in
     words, since ``trouble_at`` (our clock), which a person should look at until ``trouble_until`` although it may run
     again. ``noted_at``: somebody has seen what was wrong by then.
+
+    Of `containers_app.drift`: ``asked``, its settings as they were last asked for; ``drift``, a list of ``{path, old,
+    new}`` of what is other now, noticed at ``drift_at``; ``drift_image``, what its tag points at now if elsewhere.
     """
 
     class State(models.TextChoices):
@@ -120,6 +123,10 @@ class Container(models.Model):
     trouble_at = models.DateTimeField(null=True, blank=True)
     trouble_until = models.DateTimeField(null=True, blank=True)
     noted_at = models.DateTimeField(null=True, blank=True)
+    asked = models.JSONField(default=dict)
+    drift = models.JSONField(default=list)
+    drift_at = models.DateTimeField(null=True, blank=True)
+    drift_image = models.CharField(max_length=80, blank=True)
 
     objects = OutOfTrash()
     everything: models.Manager[Container] = models.Manager()

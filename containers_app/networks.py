@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from accounts.access import require
-from containers_app import attachments, network_plans, sync
+from containers_app import attachments, drift, network_plans, sync
 from containers_app.models import Container, Network
 from containers_app.verbs import look, must
 from engine import guard, names
@@ -125,6 +125,8 @@ def _is_off(ctx: Context) -> bool | None:
 
 def _look_again(ctx: Context) -> None:
     sync.refresh_networks(ctx.operation.engine, ctx.engine, [str(ctx.params["native_id"])])
+    rows = Container.everything.filter(engine=ctx.operation.engine, native_id=str(ctx.params["native_id"]))
+    drift.agree_on(rows.first(), f"networks.{ctx.params['network_name']}", by=ctx.operation)
 
 
 def _joined(ctx: Context, *, changed: bool = True) -> Result:
@@ -196,6 +198,7 @@ def _after_removal(ctx: Context) -> None:
     item = trash.of(ctx.operation)
     users = [one["container"] for one in item.facts["connections"]] if item else []
     sync.refresh_networks(ctx.operation.engine, ctx.engine, users)
+    drift.agree_on_network(ctx.operation, str(ctx.params.get("network_name") or ctx.operation.target_name))
 
 
 @operation(

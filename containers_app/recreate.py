@@ -16,7 +16,7 @@ from typing import Any
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from containers_app import gate, recreate_plan, removal, run, sync, vanished
+from containers_app import drift, gate, recreate_plan, removal, run, sync, vanished
 from containers_app.models import Container, Network, Volume
 from containers_app.verbs import LONGEST_STOP, look, native_id
 from engine import guard, names, reach
@@ -164,7 +164,8 @@ def _forward(ctx: Context) -> Result:
     _take_place(ctx, item, new)
     if item.facts["running"]:
         _start(ctx, new)
-    sync.refresh(ctx.operation.engine, ctx.engine, new.native_id, team=_team(ctx))
+    row = sync.refresh(ctx.operation.engine, ctx.engine, new.native_id, team=_team(ctx))
+    drift.agree(row, by=ctx.operation)
     if item.facts["running"]:
         gate.wait(ctx, new.native_id, _gate(ctx))
     trash.note(item, verdict={"passed": True})

@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from containers_app import sync
+from containers_app import drift, sync
 from containers_app.models import Container, Network, Volume
 from engine import guard, names
 from engine.base import Engine as EngineBackend
@@ -139,6 +139,7 @@ def _begin(ctx: Context, spec: ContainerSpec, made: ContainerInfo) -> Mapping[st
             _discard(ctx, made.native_id)
             raise
         row = _owned(ctx.operation, ctx.engine, made.native_id) or row
+    drift.agree(row, by=ctx.operation, asked=drift.of_run(spec.to_dict()))
     return {"container": str(row.pk) if row else "", "name": made.name}
 
 

@@ -16,7 +16,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import Team
-from containers_app import chronicle, facts
+from containers_app import chronicle, drift, facts
 from containers_app.models import Container, Mount, Network, Volume
 from engine.base import Engine as EngineBackend
 from engine.types import ContainerInfo, ContainerState, Event
@@ -46,6 +46,7 @@ def reconcile(engine: Engine, backend: EngineBackend) -> Report:
     _sync_networks(engine, backend)
     _sync_containers(engine, backend, report)
     link_images(engine)
+    drift.images(engine)
     report.seconds = time.monotonic() - began
     return report
 
@@ -62,10 +63,21 @@ def apply(engine: Engine, backend: EngineBackend, events: Sequence[Event]) -> No
         if not dirty:
             # Somebody connects a container that runs: the event names the network alone.
             _sync_containers(engine, backend, Report())
+    report = Report()
     if dirty:
-        _look(engine, backend, dirty, Report())
+        _look(engine, backend, dirty, report)
     if "image" in kinds:
         link_images(engine)
+    if "image" in kinds or report.added:
+        drift.images(engine)
+
+
+def look_at_all(engine: Engine, backend: EngineBackend) -> None:
+    """Inspects every container: of a change of limits or networks an engine's list says nothing, and its event may
+    have come while nobody listened. Raises `engine.errors.EngineError`.
+    """
+    ids = list(Container.objects.filter(engine=engine).values_list("native_id", flat=True))
+    _look(engine, backend, ids, Report())
 
 
 def refresh(
@@ -179,7 +191,7 @@ def _save(
         [
             Container(
                 engine=engine, native_id=key, team=team, seen_at=seen,
-                image_id=images.get(values["image_native_id"]), **values,
+                image_id=images.get(values["image_native_id"]), asked=drift.first(values), **values,
             )
             for key, values in write.items()
         ],
@@ -189,6 +201,7 @@ def _save(
     )  # fmt: skip
     if team:
         Container.everything.filter(engine=engine, native_id__in=ids, team=None).update(team=team)
+    drift.judge(engine, write)
     _another_end(rows, write)
     _out_of_trash(rows.values(), infos, seen)
     pks = dict(Container.everything.filter(engine=engine, native_id__in=ids).values_list("native_id", "pk"))

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from containers_app import limits, plans, sync, vanished
+from containers_app import drift, limits, plans, sync, vanished
+from containers_app.models import Container
 from engine.errors import Conflict, EngineError, NotFound
 from engine.types import ContainerInfo, ContainerState
 from operations.plans import listed
@@ -249,13 +250,24 @@ def unpause(ctx: Context) -> Result:
     )
 
 
+def _row(ctx: Context) -> Container | None:
+    return Container.everything.filter(engine=ctx.operation.engine, native_id=native_id(ctx)).first()
+
+
+def _after_rename(ctx: Context) -> None:
+    after(ctx)
+    row = _row(ctx)
+    if row and row.name == ctx.params["name"]:
+        drift.agree_on(row, "name", by=ctx.operation)
+
+
 @operation(
     "container.rename",
     label="Rename",
     doing="Renaming",
     repeatable=True,
     verify=_is_renamed,
-    after=after,
+    after=_after_rename,
     plan=plans.renaming,
 )
 def rename(ctx: Context) -> Result:
@@ -272,6 +284,18 @@ def rename(ctx: Context) -> Result:
     return {**result(ctx, info), "name": name}
 
 
+def _after_update(ctx: Context) -> None:
+    """What this has changed was asked for from now on."""
+    after(ctx)
+    row, spec = _row(ctx), limits.kept(ctx.params)
+    if row and not limits.differs(row, spec):
+        wish = spec.to_dict()
+        keys = ["restart_policy"] if "restart_policy" in wish else []
+        drift.agree_on(
+            row, *keys, *(f"resources.{key}" for key in wish.get("resources", {})), by=ctx.operation
+        )
+
+
 def _is_updated(ctx: Context) -> bool | None:
     return None if limits.differs(must(ctx), limits.kept(ctx.params)) else True
 
@@ -282,7 +306,7 @@ def _is_updated(ctx: Context) -> bool | None:
     doing="Updating",
     repeatable=True,
     verify=_is_updated,
-    after=after,
+    after=_after_update,
     plan=limits.updating,
 )
 def update(ctx: Context) -> Result:

@@ -57,6 +57,7 @@ LAST_WORDS = 1.0
 """Seconds until an engine has written down what a container said last."""
 
 PRUNE_EVERY = 600.0
+LOOK_EVERY = 3600.0
 BACK_OFF = (0.5, 1.0, 2.0, 3.0, 5.0)
 STOP_WITHIN = 2.5
 
@@ -127,7 +128,7 @@ class Keeper:
             if self.watch:
                 self.watch.started(None)
             works = [self._hear(events), self._ping(streams), self._look(streams, backend)]
-            works += [self._prune(), self._investigate(backend)]
+            works += [self._prune(), self._investigate(backend), self._look_at_all(backend)]
             if self.consoles:
                 works.append(self.consoles.watch())
             await _first_to_end(*works)
@@ -187,6 +188,14 @@ class Keeper:
                 await asyncio.get_running_loop().run_in_executor(
                     self._aside, _with_database, forensics.read, backend, incident
                 )
+
+    async def _look_at_all(self, backend: EngineBackend) -> None:
+        """Inspects every container, beside all else: what lists do not show has then been missed at most so long."""
+        while True:
+            await asyncio.get_running_loop().run_in_executor(
+                self._aside, _with_database, containers_sync.look_at_all, self.engine, backend
+            )
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _prune(self) -> None:
         """Takes old events away, now and then."""

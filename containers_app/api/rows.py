@@ -72,7 +72,8 @@ class ContainerRow(Owned):
     """A container. Memory in bytes, CPU in cores, null for no limit; ``status`` is a line for people.
 
     ``ended`` is what its last run ended by: asked (an operation), outside, fault, done, or empty; ``attention``: a
-    person should look at it, and nobody has since the last incident (``seen_at``).
+    person should look at it, and nobody has since the last incident (``seen_at``); ``drift``: its tag points at another
+    image now, its settings are not as they were asked for.
     """
 
     address = "containers"
@@ -85,6 +86,7 @@ class ContainerRow(Owned):
     command = serializers.ListField(child=serializers.CharField(), read_only=True)
     entrypoint = serializers.ListField(child=serializers.CharField(), read_only=True)
     attention = serializers.SerializerMethodField()
+    drift = serializers.SerializerMethodField()
     seen_at = serializers.DateTimeField(source="noted_at", read_only=True, allow_null=True)
 
     class Meta:
@@ -92,12 +94,16 @@ class ContainerRow(Owned):
         fields: tuple[str, ...] = (
             *OWNED, "state", "status", "health", "exit_code", "oom_killed", "error", "restart_count", "image",
             "image_ref", "command", "entrypoint", "ports", "mounts", "networks", "resources", "restart_policy",
-            "stack", "started_at", "finished_at", "ended", "trouble", "attention", "seen_at",
+            "stack", "started_at", "finished_at", "ended", "trouble", "attention", "drift", "seen_at",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
     def get_status(self, row: Container) -> str:
         return str(status_of(row))
+
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(["image", "settings"])))
+    def get_drift(self, row: Container) -> list[str]:
+        return [*(["image"] if row.drift_image else []), *(["settings"] if row.drift else [])]
 
     def get_attention(self, row: Container) -> bool:
         return attention_of(row)

@@ -56,6 +56,11 @@ def _press(name: str) -> Act:
     return act
 
 
+def _put_back(page: Page) -> None:
+    _press("Put back…")(page)
+    page.locator("dialog[open] .fate.changed").wait_for()
+
+
 def _limits(page: Page) -> None:
     _dialog("Change limits…")(page)
     page.get_by_label("Memory").fill("8")
@@ -232,6 +237,10 @@ SCREENS: Mapping[str, Screen] = {
     "container-processes": Screen("/containers/{orders}/processes/"),
     "container-processes-stopped": Screen("/containers/{import-customers}/processes/"),
     "container-inspect": Screen("/containers/{orders}/inspect/"),
+    "containers-drift": Screen("/containers/?drift=image,settings"),
+    "container-drift": Screen("/containers/{session-store}/"),
+    "container-drift-image": Screen("/containers/{status-page}/"),
+    "container-put-back": Screen("/containers/{session-store}/", _put_back),
     "container-remove": Screen("/containers/{session-store}/", _dialog("Remove…")),
     "container-rename": Screen("/containers/{session-store}/", _dialog("Rename…")),
     "container-limits": Screen("/containers/{session-store}/", _limits),

@@ -28,11 +28,17 @@ def _operation(app: machine.LiveApp, token: str, path: str, body: dict[str, Any]
 
 def _take_away(client: docker.DockerClient) -> None:
     """What the demo does not know of; the trash would be in every later list of this engine."""
-    for tag in ("hello:1", "broken:1", "worse:1"):
+    for tag in ("hello:1", "broken:1", "worse:1", "demo/web:1.4"):
         if client.images.list(name=tag):
             client.images.remove(tag, force=True)
     for row in client.api.containers(all=True, filters={"name": "slipway-trash-"}):
         client.api.remove_container(row["Id"], force=True, v=True)
+
+
+def _drift(client: docker.DockerClient) -> None:
+    """Somebody outside moves a tag and gives a container more memory."""
+    client.images.get("hello:1").tag("demo/web", "1.4")
+    client.containers.get("session-store").update(mem_limit="24m", memswap_limit="48m")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +69,7 @@ def things(
         {"dockerfile": "FROM demo/base:1\nRUN echo fine\nRUN cat /no/such/file\n", "tags": ["broken:1"]},
     )  # fmt: skip
     assert (built["state"], broken["state"]) == ("succeeded", "failed")
+    _drift(docker_client)
     operation = _operation(
         live_app, token, "/images/build/",
         {"dockerfile": "FROM demo/web:1.4.2\nCMD echo no settings; exit 4\n", "tags": ["worse:1"]},
