@@ -13,6 +13,8 @@ from accounts.admin import admin_actor
 from containers_app import operations
 from containers_app.events import events, visible_past
 from containers_app.models import (
+    BackupSchedule,
+    BackupStore,
     ConsoleSession,
     Container,
     EngineEvent,
@@ -25,6 +27,7 @@ from containers_app.models import (
     Network,
     PrunePlan,
     Volume,
+    VolumeBackup,
 )
 from operations.admin import Facts, ask, confirmed
 
@@ -156,6 +159,40 @@ class NetworkAdmin(Facts):
                 lambda row, actor: operations.request_network_remove(row, actor=actor),
             )  # fmt: skip
         return page
+
+
+@admin.register(VolumeBackup)
+class VolumeBackupAdmin(Facts):
+    """Backups of volumes."""
+
+    permission = "backup.read"
+    exclude = ("index",)
+    list_display = ("created_at", "volume_name", "team", "engine", "store", "size", "entries", "scheduled")
+    list_filter = ("engine", "team", "store", "scheduled")
+    search_fields = ("volume_name", "key", "id")
+    list_select_related = ("team", "engine", "store")
+
+
+@admin.register(BackupSchedule)
+class BackupScheduleAdmin(Facts):
+    """When volumes are backed up by themselves."""
+
+    permission = "backup.read"
+    list_display = ("volume_name", "every", "hour", "keep", "store", "next_at", "team", "engine")
+    list_filter = ("every", "engine", "team", "store")
+    search_fields = ("volume_name", "id")
+    list_select_related = ("team", "engine", "store")
+
+
+@admin.register(BackupStore)
+class BackupStoreAdmin(Facts):
+    """Where backups are kept. The secret key is not here."""
+
+    permission = "store.manage"
+    owner = None
+    exclude = ("sealed",)
+    list_display = ("name", "endpoint", "bucket", "prefix", "region", "access_key", "created_at")
+    search_fields = ("name", "endpoint", "bucket")
 
 
 @admin.register(Mount)

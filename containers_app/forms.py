@@ -181,7 +181,9 @@ class ImportForm(Named):
 
     permission = "volume.import"
     archive = forms.FileField(
-        label="Archive", error_messages={"required": "Choose a tar, plain or compressed."}
+        label="Archive",
+        widget=forms.FileInput(attrs={"class": "file"}),
+        error_messages={"required": "Choose a tar, plain or compressed."},
     )
 
 

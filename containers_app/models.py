@@ -13,14 +13,15 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import Team
+from containers_app.backed import BackupSchedule, BackupStore, VolumeBackup
 from containers_app.kept import KeptLog, LogBlock, LogGap, LogRule
 from containers_app.past import EngineEvent, Incident, Setup
 from images_app.models import Image
 from operations.models import Engine, Operation
 
 __all__ = [
-    "Container", "EngineEvent", "Incident", "KeptLog", "LogBlock", "LogGap", "LogRule", "Mount", "Network",
-    "PrunePlan", "Setup", "StatsBlock", "Volume",
+    "BackupSchedule", "BackupStore", "Container", "EngineEvent", "Incident", "KeptLog", "LogBlock", "LogGap", "LogRule",
+    "Mount", "Network", "PrunePlan", "Setup", "StatsBlock", "Volume", "VolumeBackup",
 ]  # fmt: skip
 
 

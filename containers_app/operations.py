@@ -30,6 +30,7 @@ from containers_app import (
     volumes,
     written,
 )
+from containers_app.backup_asks import request_backup_remove, request_backup_restore, request_volume_backup
 from containers_app.models import Container, PrunePlan, Volume
 from containers_app.network_asks import (
     request_network_connect,
@@ -266,8 +267,9 @@ def _recreation(container: Container, fields: Fields, actor: Actor) -> dict[str,
 
 
 __all__ = [
-    "ACTIONS", "file_changes", "prune", "recreate", "removal", "request", "request_copy", "request_network_connect",
+    "ACTIONS", "file_changes", "prune", "recreate", "removal", "request", "request_backup_remove",
+    "request_backup_restore", "request_copy", "request_network_connect",
     "request_network_create", "request_network_disconnect", "request_network_remove", "request_prune", "request_run",
-    "request_volume_clone", "request_volume_create", "request_volume_export", "request_volume_import",
-    "request_volume_remove", "run", "verbs", "volumes", "written",
+    "request_volume_backup", "request_volume_clone", "request_volume_create", "request_volume_export",
+    "request_volume_import", "request_volume_remove", "run", "verbs", "volumes", "written",
 ]  # fmt: skip

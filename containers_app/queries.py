@@ -179,7 +179,8 @@ def volumes(actor: Actor) -> QuerySet[Any]:
 def volume_rights(actor: Actor, volume: Volume) -> dict[str, bool]:
     """What this actor may do to it, as its head shows it."""
     words = {"removable": "remove", "may_clone": "clone", "may_export": "export", "may_files": "files"}
-    return {name: can(actor, f"volume.{verb}", volume) for name, verb in words.items()}
+    rights = {name: can(actor, f"volume.{verb}", volume) for name, verb in words.items()}
+    return rights | {"may_backups": can(actor, "backup.read", volume)}
 
 
 def networks(actor: Actor) -> QuerySet[Network]:

@@ -58,5 +58,10 @@ def volume_sizes(engine: EngineBackend, row: Engine, params: Mapping[str, Any]) 
 
 @reader("engine.disk_usage", target="engine", permission="engine.prune")
 def disk_usage(engine: EngineBackend, row: Engine, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What everything takes, as `engine.types.DiskUsage` has it; ``params``: ``deadline`` in seconds."""
-    return asdict(engine.disk_usage(deadline=float(params["deadline"])))
+    """What everything takes, as `engine.types.DiskUsage` has it; ``params``: ``deadline`` in seconds.
+
+    Rows of volumes learn their sizes along.
+    """
+    found = engine.disk_usage(deadline=float(params["deadline"]))
+    sync.put_sizes(row, found.volumes)
+    return asdict(found)

@@ -6,6 +6,7 @@ from django.urls import path
 
 from containers_app import (
     act_views,
+    backup_views,
     console_views,
     converters,
     copy_views,
@@ -70,7 +71,15 @@ container_urls = [
 volume_urls = [
     path("", volume_views.volume_list, name="list"),
     path("create/", volume_views.volume_create, name="create"),
+    path("count/", volume_views.volume_count, name="count"),
     path("import/", volume_copy_views.volume_import, name="import"),
+    path("stores/", backup_views.store_list, name="stores"),
+    path("stores/<uuid:pk>/remove/", backup_views.store_remove, name="store-remove"),
+    path("backups/<uuid:pk>/restore/", backup_views.restore, name="backup-restore"),
+    path("backups/<uuid:pk>/remove/", backup_views.backup_remove, name="backup-remove"),
+    path("<uuid:pk>/backups/", backup_views.backup_list, name="backups"),
+    path("<uuid:pk>/backups/now/", backup_views.backup_now, name="backup"),
+    path("<uuid:pk>/backups/schedule/", backup_views.schedule, name="schedule"),
     path("exports/<uuid:pk>/", volume_copy_views.download, name="download"),
     path("<uuid:pk>/clone/", volume_copy_views.volume_clone, name="clone"),
     path("<uuid:pk>/export/", volume_copy_views.volume_export, name="export"),

@@ -1,4 +1,7 @@
-"""Volumes that a container names and that are not there any more: engines start it on empty ones without a word."""
+"""Volumes that a container names and that are not there any more.
+
+Some engines start it on empty ones without a word, others refuse. Here it is refused, and done where it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from accounts.access import Actor
-from containers_app import plans
+from containers_app import plans, sync
 from containers_app.models import Container, Volume
 from engine import names
 from engine.errors import NotFound, VolumeMissing
+from engine.specs import VolumeSpec
 from engine.types import ContainerInfo
 from operations.models import Operation
 from operations.plans import Item, Plan, listed
@@ -57,9 +61,17 @@ def check(container: Container, params: Params) -> Callable[[], None]:
 
 
 def require(ctx: Context, info: ContainerInfo) -> None:
-    """The same on the engine, right before it happens. Raises `VolumeMissing`."""
-    if not ctx.params.get("empty_volumes") and (gone := look(ctx, info)):
+    """The same on the engine, right before it happens. Raises `VolumeMissing`, or makes the empty ones asked for."""
+    gone = look(ctx, info)
+    if gone and not ctx.params.get("empty_volumes"):
         raise VolumeMissing(words(gone), volumes=gone)
+    for name in gone:
+        ctx.check_fence()
+        ctx.engine.create_volume(VolumeSpec(name))
+    if gone:
+        sync.refresh_volumes(ctx.operation.engine, ctx.engine)
+        made = Volume.objects.filter(engine=ctx.operation.engine, native_id__in=gone, team=None)
+        made.update(team=ctx.operation.team)
 
 
 def look(ctx: Context, info: ContainerInfo) -> list[str]:

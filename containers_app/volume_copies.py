@@ -45,7 +45,7 @@ def _make(ctx: Context, labels: Mapping[str, str]) -> None:
         raise NameInUse(f'There is a volume "{name}" already: choose another name.')
 
 
-def _filled(ctx: Context, path: Any, labels: Mapping[str, str]) -> Result:
+def filled(ctx: Context, path: Any, labels: Mapping[str, str]) -> Result:
     """Made and filled from that file; where filling it fails, it is gone again."""
     name = str(ctx.params["name"])
     _make(ctx, labels)
@@ -101,7 +101,7 @@ def clone(ctx: Context) -> Result:
     try:
         with leaving("No volume was made."):
             volume_files.read(ctx, source.name, path, row.size if row else None, "Reading what is in it")
-        return _filled(ctx, path, labels)
+        return filled(ctx, path, labels)
     finally:
         path.unlink(missing_ok=True)
 
@@ -155,9 +155,11 @@ def _ask_again(operation_: Operation, actor: Actor) -> Operation:
 def import_(ctx: Context) -> Result:
     """Makes a volume of a tar that was checked and written anew when it came in."""
     path = volume_files.file_of(str(ctx.params["file"]))
+    if not path.exists() and _new(ctx):
+        return _made(ctx)  # an attempt before has put all of it in, and died before it could say so
     volume_files.read_whole(path, "its data")
     try:
-        result = _filled(ctx, path, dict(ctx.params["labels"]))
+        result = filled(ctx, path, dict(ctx.params["labels"]))
     except (DeadlineExceeded, Unreachable):
         raise  # whoever looks again needs it
     except EngineError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +136,15 @@ def unwrapped(path: Path, out: IO[bytes], *, ctx: Context) -> list[Entry]:
             if member.islnk():
                 member.linkname = member.linkname.removeprefix(BELOW)
             member.name = name
-            member.pax_headers = {
-                k: v for k, v in member.pax_headers.items() if k not in ("path", "linkpath")
-            }
+            member.pax_headers = without_names(member.pax_headers)
             new.addfile(member, data)
             found.append(Entry(name, kind_of(member), member.size, int(member.mtime)))
     return found
+
+
+def without_names(headers: Mapping[str, str]) -> dict[str, str]:
+    """What else a header says; the names stand in their own places, and are others now."""
+    return {key: value for key, value in headers.items() if key not in ("path", "linkpath")}
 
 
 def kind_of(member: tarfile.TarInfo) -> str:

@@ -15,7 +15,7 @@ def _source(operation: Operation) -> Volume | None:
     return Volume.objects.filter(pk=operation.target_id).first()
 
 
-def _meanwhile(plan: Plan, volume: Volume, actor: Actor) -> None:
+def meanwhile(plan: Plan, volume: Volume, actor: Actor) -> None:
     """What writes to it while it is read may be caught in the middle."""
     writers = Container.objects.filter(
         mounts__volume=volume, mounts__read_only=False, state__in=LIVE
@@ -37,7 +37,7 @@ def cloning(operation: Operation, actor: Actor) -> Plan:
     plan.made.append(
         Item(str(operation.params["name"]), f"with all that is in {volume.name}", size=volume.size)
     )
-    _meanwhile(plan, volume, actor)
+    meanwhile(plan, volume, actor)
     plan.kept.append(Item(volume.name, "stays as it is"))
     return plan
 
@@ -49,7 +49,7 @@ def exporting(operation: Operation, actor: Actor) -> Plan:
         return Plan(lead="It is gone.")
     plan = Plan(button="Export volume")
     plan.made.append(Item("A tar", "of all that is in it, kept for a day", size=volume.size))
-    _meanwhile(plan, volume, actor)
+    meanwhile(plan, volume, actor)
     plan.kept.append(Item(volume.name, "stays as it is"))
     return plan
 

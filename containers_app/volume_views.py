@@ -10,7 +10,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import actor_of, require, requires
 from accounts.querysets import visible_to
@@ -18,13 +18,17 @@ from containers_app import operations, queries
 from containers_app.filters import VolumeFilter
 from containers_app.forms import VolumeForm
 from containers_app.listing import rows_of
-from engine.errors import PolicyDenied
+from engine.errors import EngineError, PolicyDenied
 from engine.specs import SpecError
-from operations.plans import preview
+from operations.models import Engine
+from operations.plans import listed, preview
+from operations.reads import read
 from operations.services import Refused
-from operations.web import answers, leaves_when_gone, submitted
+from operations.web import answers, leaves_when_gone, submitted, toast
 
 PAGE = 100
+COUNT = 5.0
+"""Seconds that a page waits for an engine to count; it goes on counting without."""
 ORDERINGS = {
     "name": "native_id",
     "driver": "driver",
@@ -49,6 +53,21 @@ def volume_list(request: HttpRequest) -> HttpResponse:
         "ordering": request.GET.get("ordering", "name"), "oob": "HX-Request" in request.headers,
     }  # fmt: skip
     return render(request, "volumes/_listing.html" if context["oob"] else "volumes/list.html", context)
+
+
+@require_POST
+@requires("engine.sync")
+@answers
+def volume_count(request: HttpRequest) -> HttpResponse:
+    """Has the engines count what is in volumes; the list tells by itself once one has."""
+    actor, late = actor_of(request), []
+    for engine in Engine.objects.filter(status=Engine.Status.ONLINE):
+        try:
+            read("volume.sizes", engine, actor=actor, deadline=COUNT)
+        except EngineError:
+            late.append(engine.name)
+    text = f"{listed(late)} still counts: sizes come when that is done" if late else "Sizes are counted"
+    return toast(request, text, "busy" if late else "ok", to=reverse("volumes:list"))
 
 
 @require_safe

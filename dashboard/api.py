@@ -14,7 +14,7 @@ from rest_framework.exceptions import NotAuthenticated
 from accounts.access import PUBLIC, SIGNED_IN
 from accounts.api import views as accounts
 from containers_app import converters
-from containers_app.api import events, files, interop, kept, logs, networks, prune, reads, things
+from containers_app.api import backups, events, files, interop, kept, logs, networks, prune, reads, things
 from containers_app.api import views as containers
 from containers_app.api.drift import ContainerAccept, ContainerDrift
 from containers_app.api.rows import ACTIONS
@@ -116,6 +116,15 @@ urlpatterns = [
     path("volumes/<uuid:pk>/files/", files.VolumeFiles.as_view(), name="volume-files"),
     path("volumes/<uuid:pk>/clone/", things.VolumeClone.as_view(), name="volume-clone"),
     path("volumes/<uuid:pk>/export/", things.VolumeExport.as_view(), name="volume-export"),
+    path("volumes/<uuid:pk>/backups/", backups.VolumeBackups.as_view(), name="volume-backups"),
+    path(
+        "volumes/<uuid:pk>/backup-schedule/", backups.VolumeSchedule.as_view(), name="volume-backup-schedule"
+    ),
+    path("backups/<uuid:pk>/", backups.BackupDetail.as_view(), name="backup"),
+    path("backups/<uuid:pk>/files/", backups.BackupFiles.as_view(), name="backup-files"),
+    path("backups/<uuid:pk>/restore/", backups.BackupRestore.as_view(), name="backup-restore"),
+    path("backup-stores/", backups.StoreList.as_view(), name="backup-stores"),
+    path("backup-stores/<uuid:pk>/", backups.StoreDetail.as_view(), name="backup-store"),
     path("networks/", networks.NetworkList.as_view(), name="networks"),
     path("networks/<uuid:pk>/", networks.NetworkDetail.as_view(), name="network"),
     path("networks/<uuid:pk>/connect/", networks.NetworkConnect.as_view(), name="network-connect"),

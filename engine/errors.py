@@ -18,6 +18,7 @@
     ├── BuildFailed             build_failed          a build step ended with an error
     ├── TooLarge                too_large             more bytes than may be kept or copied
     ├── DiskFull                disk_full             no room for our own files: nothing of it was kept
+    ├── StoreFailed             store_failed          the place where backups are kept refused, or cannot be reached
     ├── GateFailed              gate_failed           what was put in its place did not do well, and was taken out again
     ├── EventsLost              events_lost           a stream of events has a hole: look at everything again
     └── Cancelled               cancelled             the caller asked to stop, and it stopped
@@ -143,6 +144,12 @@ class DiskFull(EngineError):
     """There is no room for a file of ours on our own machine: nothing of it was kept."""
 
     code = "disk_full"
+
+
+class StoreFailed(EngineError):
+    """The place where backups are kept refused, cannot be reached, or has not what it was given."""
+
+    code = "store_failed"
 
 
 class GateFailed(EngineError):

@@ -153,6 +153,24 @@ def all_kinds() -> Mapping[str, Kind]:
     return dict(_kinds)
 
 
+_chores: list[tuple[float, Callable[[], object]]] = []
+
+
+def every(seconds: float) -> Callable[[Callable[[], object]], Callable[[], object]]:
+    """Registers something that each worker does so often. Several do it at once: who does a thing claims it first."""
+
+    def register(chore: Callable[[], object]) -> Callable[[], object]:
+        _chores.append((seconds, chore))
+        return chore
+
+    return register
+
+
+def chores() -> list[tuple[float, Callable[[], object]]]:
+    """Every registered one, with its seconds."""
+    return list(_chores)
+
+
 def target(type_: str, rows: Callable[[], Any]) -> None:
     """Says among which rows targets of this type are, so that rights are asked of the owner of today."""
     _targets[type_] = rows

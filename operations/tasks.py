@@ -13,7 +13,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections, connection
 
 from accounts import anchors
-from operations import runner, services, trash
+from operations import registry, runner, services, trash
 from operations.reads import TASK as READ
 from streams import health
 
@@ -84,9 +84,21 @@ def _anchor() -> None:
         log.exception("the audit trail could not be anchored")
 
 
+def _do_chores(done: dict[int, float]) -> None:
+    """What the apps have registered; one that breaks keeps no other waiting."""
+    for number, (seconds, chore) in enumerate(registry.chores()):
+        if time.monotonic() - done.get(number, -seconds) >= seconds:
+            done[number] = time.monotonic()
+            try:
+                chore()
+            except Exception:
+                log.exception("a chore broke")
+
+
 def _tick() -> None:
     """Until the worker ends: says that it is alive, sends again what was lost, purges, anchors the audit trail."""
     beaten = swept = anchored = 0.0
+    done: dict[int, float] = {}
     while True:
         try:
             if time.monotonic() - beaten >= health.EVERY:
@@ -97,6 +109,7 @@ def _tick() -> None:
             if time.monotonic() - swept >= TRASH_TICK:
                 trash.sweep()
                 swept = time.monotonic()
+            _do_chores(done)
             if time.monotonic() - anchored >= anchors.EVERY:
                 _anchor()
                 anchored = time.monotonic()

@@ -15,7 +15,7 @@ from django.http import Http404
 from accounts.access import PERMISSIONS, SITE, Actor, Denied
 from containers_app import file_changes
 from containers_app import operations as containers
-from containers_app.models import Container, Network, Volume
+from containers_app.models import Container, Network, Volume, VolumeBackup
 from images_app import operations as images
 from images_app.models import Image, Tag
 from operations import registry, trash
@@ -69,6 +69,11 @@ WAYS: dict[str, Ask] = {
     "volume.import": lambda things, actor: containers.request_volume_import(
         {"name": "fresh"}, archive(), actor=actor, engine=things.engine, team=things.team
     ),
+    "volume.backup": lambda things, actor: containers.request_volume_backup(things.volume, actor=actor),
+    "volume.recover": lambda things, actor: containers.request_backup_restore(
+        things.backup, {"volume": "data"}, actor=actor
+    ),
+    "backup.remove": lambda things, actor: containers.request_backup_remove(things.backup, actor=actor),
     "network.create": lambda things, actor: containers.request_network_create(
         {"name": "fresh"}, actor=actor, engine=things.engine, team=things.team
     ),
@@ -123,6 +128,9 @@ def things(team: Team) -> SimpleNamespace:
             engine=engine, native_id="b" * 64, team=team, name="web", state="running", image=image
         ),
         volume=Volume.objects.create(engine=engine, native_id="data", team=team),
+        backup=VolumeBackup.objects.create(
+            engine=engine, team=team, volume_name="data", key="x", digest="0" * 64, size=1, held=1, entries=1
+        ),
         network=Network.objects.create(engine=engine, native_id="c" * 64, name="front", team=team),
     )
 

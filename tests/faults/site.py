@@ -41,8 +41,8 @@ AGAIN = {"container.restart", "container.kill"}
 KINDS = (
     "container.run", "container.start", "container.stop", "container.restart", "container.kill", "container.pause",
     "container.rename", "container.update", "container.remove", "volume.create", "volume.remove", "volume.clone",
-    "volume.import", "network.create", "network.remove", "network.connect", "network.disconnect", "image.tag",
-    "image.build",
+    "volume.import", "volume.backup", "network.create", "network.remove", "network.connect", "network.disconnect",
+    "image.tag", "image.build",
 )  # fmt: skip
 CALLS = {
     "container.run": r"POST \S*/containers/create\?\S*name={name}\b",
@@ -58,6 +58,7 @@ CALLS = {
     "volume.remove": r"DELETE \S*/volumes/{name}\b",
     "volume.clone": r"POST \S*/volumes/create",
     "volume.import": r"POST \S*/volumes/create",
+    "volume.backup": r"GET \S*/containers/[0-9a-f]+/archive\?\S*path=%2Fvolume",
     "network.create": r"POST \S*/networks/create",
     "network.remove": r"DELETE \S*/networks/{id}",
     "network.connect": r"POST \S*/networks/{network}/connect",
@@ -110,7 +111,7 @@ class Site:
 
     def _prepare(self, kind: str, name: str) -> None:
         room, _, verb = kind.partition(".")
-        if kind in ("volume.remove", "volume.clone"):
+        if kind in ("volume.remove", "volume.clone", "volume.backup"):
             self.docker.api.create_volume(name)
         elif room == "network" and verb != "create":
             native_id = self.docker.api.create_network(name)["Id"]
@@ -165,6 +166,8 @@ class Site:
         if verb == "import":
             return containers.request_volume_import({"name": name}, archive(), **here)
         volume = Volume.objects.get(engine=self.engine, native_id=name)
+        if verb == "backup":
+            return containers.request_volume_backup(volume, actor=self.actor)
         if verb == "clone":
             return containers.request_volume_clone(volume, {"name": f"{name}-copy"}, actor=self.actor)
         return containers.request_volume_remove(volume, actor=self.actor)

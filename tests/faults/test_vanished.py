@@ -9,6 +9,7 @@ import pytest
 
 from accounts.models import Team, User
 from conftest import BUSYBOX
+from containers_app.models import Volume
 from operations.services import Refused
 from operations.tasks import run_operation
 from tests.faults.mortal import mortal_site
@@ -34,4 +35,5 @@ def test_a_container_whose_volume_has_vanished_is_not_started_on_an_empty_one(
         run_operation(str(asked.pk))
         asked.refresh_from_db()
         assert asked.state == "succeeded", asked.error_message
+        assert Volume.objects.get(native_id="data").team == team
         assert [one.name for one in site.docker.volumes.list()] == ["data"]
