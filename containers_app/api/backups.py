@@ -96,10 +96,10 @@ class NewStore(Body):
 
 
 class Entry(serializers.Serializer):
-    """One entry; ``mtime`` in seconds since 1970."""
+    """One entry: ``kind`` is file, folder, link or other; ``mtime`` in seconds since 1970."""
 
     name = serializers.CharField()
-    kind = serializers.ChoiceField(["file", "folder", "link", "other"])
+    kind = serializers.CharField()
     size = serializers.IntegerField()
     mtime = serializers.IntegerField()
 
@@ -125,8 +125,10 @@ class VolumeBackups(Previews, Listing):
     serializer_class = BackupRow
 
     def get_queryset(self) -> QuerySet[VolumeBackup]:
-        volume = self.object(visible_volumes(self.actor), self.kwargs["pk"])
         rows = visible_backups(self.actor)
+        if "pk" not in self.kwargs:  # the document of REST is made of no volume in particular
+            return rows.none()
+        volume = self.object(visible_volumes(self.actor), self.kwargs["pk"])
         return rows.filter(engine_id=volume.engine_id, volume_name=volume.native_id)
 
     @extend_schema(request=NewBackup, responses=ACCEPTED, parameters=CHANGE)
