@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0005_files"),
-        ("containers", "0010_network_options_volume_last_used"),
+        ("containers", "0011_drift"),
         ("operations", "0003_trash"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
