@@ -1,5 +1,5 @@
 // Files of a container or a volume: arrow keys walk the entries, Enter opens one, Delete asks to delete it, Backspace
-// goes to the folder above. Uploads, and the editor, which goes on to the file when it is written.
+// goes to the folder above, E edits the file in view. Uploads, and the editor, which goes on to the file when it is written.
 import { $, $$, isCommand } from '../dom.js'
 import { openFrom } from '../dialogs.js'
 import { keepUploads } from '../uploads.js'
@@ -21,13 +21,19 @@ const KEYS = {
   Home: () => entries()[0]?.focus(),
   End: () => entries().at(-1)?.focus(),
   Delete: () => { const link = $('[data-erase]', document.activeElement.closest('tr') ?? undefined); if (link && document.activeElement.matches('[data-entry]')) openFrom(link.dataset.dialogFrom) },
+  e: () => $('[data-edit]')?.click(),
   Backspace: () => { const up = $('[data-files]')?.dataset.up; if (up) location.assign(up) },
 }
 
+/** Arrows and the like go on where single letters were turned off. */
+const isMove = event =>
+  event.key.length > 1 && !event.defaultPrevented && !event.ctrlKey && !event.metaKey && !event.altKey
+  && !event.target.closest?.('input, textarea, select') && !$('dialog[open]')
+
 document.addEventListener('keydown', event => {
-  const act = isCommand(event) && !event.shiftKey && KEYS[event.key]
+  const act = (isMove(event) || isCommand(event)) && !event.shiftKey && KEYS[event.key]
   // A text that scrolls keeps its arrows.
-  if (!act || document.activeElement?.matches('pre') && event.key !== 'Backspace') return
+  if (!act || document.activeElement?.matches('pre') && !['Backspace', 'e'].includes(event.key)) return
   event.preventDefault()
   act()
 })
