@@ -44,6 +44,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "container.remove": (OPERATOR, "write"),
     "container.recreate": (OPERATOR, "write"),
     "container.copy": (ADMIN, "write"),
+    "container.commit": (ADMIN, "write"),
+    "container.export": (ADMIN, "write"),
     "container.console": (ADMIN, "operate"),
     "container.files": (ADMIN, "operate"),
     "container.write": (ADMIN, "write"),

@@ -48,6 +48,8 @@ _WHEN: dict[str, frozenset[str]] = {
     "rename": _LIVE | {"created", "exited"},
     "update": _LIVE | {"created", "exited"},
     "recreate": frozenset({"running", "restarting", "created", "exited"}),
+    "commit": _LIVE | {"created", "exited"},
+    "export": _LIVE | {"created", "exited"},
     "remove": _LIVE | {"created", "exited", "dead"},
 }
 

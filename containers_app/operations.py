@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from accounts.access import Actor
 from accounts.models import Team
 from containers_app import (
+    commit,
     file_changes,
     gate,
     limits,
@@ -267,7 +268,7 @@ def _recreation(container: Container, fields: Fields, actor: Actor) -> dict[str,
 
 
 __all__ = [
-    "ACTIONS", "file_changes", "prune", "recreate", "removal", "request", "request_backup_remove",
+    "ACTIONS", "commit", "file_changes", "prune", "recreate", "removal", "request", "request_backup_remove",
     "request_backup_restore", "request_copy", "request_network_connect",
     "request_network_create", "request_network_disconnect", "request_network_remove", "request_prune", "request_run",
     "request_volume_backup", "request_volume_clone", "request_volume_create", "request_volume_export",

@@ -7,6 +7,7 @@ from django.urls import path
 from containers_app import (
     act_views,
     backup_views,
+    commit_views,
     console_views,
     converters,
     copy_views,
@@ -64,6 +65,9 @@ container_urls = [
     path("<uuid:pk>/copy/", copy_views.copy, name="copy"),
     path("copies/<uuid:pk>/", copy_views.download, name="download"),
     path("<uuid:pk>/export/", export_views.export, name="export"),
+    path("<uuid:pk>/commit/", commit_views.commit_, name="commit"),
+    path("<uuid:pk>/filesystem/", commit_views.export, name="filesystem"),
+    path("filesystems/<uuid:pk>/", commit_views.download, name="exported"),
     path("<uuid:pk>/rename/", act_views.rename, name="rename"),
     path("<uuid:pk>/update/", limits_views.update, name="update"),
     path("<uuid:pk>/recreate/", recreate_views.recreate, name="recreate"),

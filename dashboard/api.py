@@ -16,6 +16,7 @@ from accounts.api import views as accounts
 from containers_app import converters
 from containers_app.api import backups, events, files, interop, kept, logs, networks, prune, reads, things
 from containers_app.api import views as containers
+from containers_app.api.commit import ContainerCommit, ContainerFilesystem
 from containers_app.api.drift import ContainerAccept, ContainerDrift
 from containers_app.api.rows import ACTIONS
 from containers_app.api.stacks import StackDetail, StackList, stack_verb
@@ -103,6 +104,8 @@ urlpatterns = [
     path("containers/<uuid:pk>/timeline/", events.ContainerTimeline.as_view(), name="container-timeline"),
     path("containers/<uuid:pk>/drift/", ContainerDrift.as_view(), name="container-drift"),
     path("containers/<uuid:pk>/accept/", ContainerAccept.as_view(), name="container-accept"),
+    path("containers/<uuid:pk>/commit/", ContainerCommit.as_view(), name="container-commit"),
+    path("containers/<uuid:pk>/filesystem/", ContainerFilesystem.as_view(), name="container-filesystem"),
     path("containers/<uuid:pk>/seen/", events.ContainerSeen.as_view(), name="container-seen"),
     path("containers/<uuid:pk>/logs/", logs.ContainerLogs.as_view(), name="container-logs"),
     path("containers/<uuid:pk>/logs/search/", logs.ContainerLogSearch.as_view(), name="container-log-search"),

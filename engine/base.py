@@ -170,6 +170,20 @@ class Engine(Protocol):
     ) -> int:
         """Writes a tar of exactly these paths, and returns the bytes of files in it. `TooLarge` beyond ``most``."""
 
+    def commit(self, native_id: str, reference: str, *, message: str = "", deadline: float = 600) -> str:
+        """Makes an image of it under that name, volumes left out, and returns the image's id."""
+
+    def export(
+        self,
+        native_id: str,
+        out: IO[bytes],
+        *,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 3600,
+    ) -> int:
+        """Writes its whole file system as a tar, volumes left out; the bytes of that. `TooLarge` beyond ``most``."""
+
     def logs(
         self,
         native_id: str,

@@ -18,6 +18,7 @@ from typing import IO, Any
 from engine import (
     docker_build,
     docker_clone,
+    docker_commit,
     docker_create,
     docker_data,
     docker_file_changes,
@@ -209,6 +210,24 @@ class DockerEngine(DockerReads):
         names.container_id(native_id)
         return docker_data.copy_out(
             self._calls, native_id, paths, out, most=most, should_stop=should_stop, deadline=deadline
+        )
+
+    def commit(self, native_id: str, reference: str, *, message: str = "", deadline: float = 600) -> str:
+        names.container_id(native_id)
+        return docker_commit.commit(self._calls, native_id, names.tag_reference(reference), message, deadline)
+
+    def export(
+        self,
+        native_id: str,
+        out: IO[bytes],
+        *,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 3600,
+    ) -> int:
+        names.container_id(native_id)
+        return docker_commit.export(
+            self._calls, native_id, out, most=most, should_stop=should_stop, deadline=deadline
         )
 
     def logs(

@@ -40,6 +40,33 @@ class FakeData(FakeReads):
         out.write(_nothing())
         return 0
 
+    def commit(self, native_id: str, reference: str, *, message: str = "", deadline: float = 600) -> str:
+        names.container_id(native_id)
+        target = str(names.tag_reference(reference))
+
+        def work() -> str:
+            self._container(native_id)
+            return self.world.add_image(target)
+
+        return str(self._do("commit", work, deadline, writes=True))
+
+    def export(
+        self,
+        native_id: str,
+        out: IO[bytes],
+        *,
+        most: int,
+        should_stop: ShouldStop = never,
+        deadline: float = 3600,
+    ) -> int:
+        names.container_id(native_id)
+        self._do("export", lambda: self._container(native_id), deadline, should_stop=should_stop)
+        tar = _nothing()
+        if len(tar) > most:
+            raise TooLarge("Its file system holds more than what may be exported.", most=most)
+        out.write(tar)
+        return len(tar)
+
     def read_volume(
         self,
         name: str,

@@ -13,7 +13,7 @@ import pytest
 from django.http import Http404
 
 from accounts.access import PERMISSIONS, SITE, Actor, Denied
-from containers_app import file_changes
+from containers_app import commit_asks, file_changes
 from containers_app import operations as containers
 from containers_app.models import Container, Network, Volume, VolumeBackup
 from images_app import operations as images
@@ -51,6 +51,10 @@ WAYS: dict[str, Ask] = {
     "container.update": _act("update", resources={"pids": 50}),
     "container.remove": _act("remove", force=True),
     "container.recreate": _act("recreate", image="blue/app:2"),
+    "container.commit": lambda things, actor: commit_asks.request_commit(
+        things.container, {"repository": "blue/app", "tag": "2"}, actor=actor
+    ),
+    "container.export": lambda things, actor: commit_asks.request_export(things.container, actor=actor),
     "container.copy": lambda things, actor: containers.request_copy(things.container, actor=actor),
     "container.restore": lambda things, actor: trash.restore(things.trashed("container"), actor=actor),
     "container.purge": lambda things, actor: trash.purge(things.trashed("container"), actor=actor),

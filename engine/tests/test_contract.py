@@ -2,6 +2,7 @@
 
 from engine.tests.contract import *  # noqa: F403 - the tests are there
 from engine.tests.contract_clone import *  # noqa: F403
+from engine.tests.contract_commit import *  # noqa: F403
 from engine.tests.contract_console import *  # noqa: F403
 from engine.tests.contract_files import *  # noqa: F403
 from engine.tests.contract_networks import *  # noqa: F403

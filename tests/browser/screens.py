@@ -56,6 +56,17 @@ def _press(name: str) -> Act:
     return act
 
 
+def _commit(page: Page) -> None:
+    _dialog("Commit to an image…")(page)
+    page.get_by_label("Image name").fill("team/db-before-update")
+
+
+def _commit_wrong(page: Page) -> None:
+    page.get_by_label("Image name").fill("Team/DB:1")
+    page.get_by_role("button", name="Commit", exact=True).click()
+    page.locator(".field.err").first.wait_for()
+
+
 def _put_back(page: Page) -> None:
     _press("Put back…")(page)
     page.locator("dialog[open] .fate.changed").wait_for()
@@ -250,6 +261,9 @@ SCREENS: Mapping[str, Screen] = {
     "container-recreate-page": Screen("/containers/{shop-web-1}/recreate/"),
     "operation-gate": Screen("/operations/{gate}/", _gate_log),
     "container-kill": Screen("/containers/{session-store}/", _dialog("Kill…")),
+    "container-commit": Screen("/containers/{shop-db-1}/", _commit),
+    "container-commit-wrong": Screen("/containers/{shop-db-1}/commit/", _commit_wrong),
+    "container-export": Screen("/containers/{shop-db-1}/", _dialog("Export file system…")),
     "container-copy": Screen("/containers/{orders}/copy/"),
     "container-ask": Screen("/containers/{orders}/ask/stop/"),
     "container-remove-page": Screen("/containers/{session-store}/remove/"),
