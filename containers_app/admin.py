@@ -15,6 +15,7 @@ from containers_app.events import events, visible_past
 from containers_app.models import (
     BackupSchedule,
     BackupStore,
+    CareRule,
     ConsoleSession,
     Container,
     EngineEvent,
@@ -272,6 +273,17 @@ class LogRuleAdmin(Facts):
     permission = "container.logs"
     list_display = ("name", "team", "engine", "created_at")
     list_filter = ("engine", "team")
+    search_fields = ("name",)
+    list_select_related = ("team", "engine")
+
+
+@admin.register(CareRule)
+class CareRuleAdmin(Facts):
+    """What Slipway does by itself."""
+
+    permission = "container.read"
+    list_display = ("name", "team", "engine", "heal", "end_loops", "created_at")
+    list_filter = ("engine", "team", "heal", "end_loops")
     search_fields = ("name",)
     list_select_related = ("team", "engine")
 

@@ -28,6 +28,9 @@ LOOP = timedelta(minutes=15)
 LOOPS = 3
 """So many of them are a loop."""
 
+CRASH_LOOP = 5
+"""So many are called a crash loop."""
+
 LOOP_LASTS, OOM_LASTS = timedelta(minutes=10), timedelta(hours=24)
 """How long a person should look at a container that runs again after a loop, or after it ran out of memory."""
 
@@ -280,7 +283,8 @@ def _tell(container: Container, group: Incident, *, fresh: bool, ended: str) -> 
         columns |= {"trouble_at": now} if fresh else {}
         until = now + OOM_LASTS if group.oom else now + LOOP_LASTS if group.count >= LOOPS else None
         if until and (container.trouble_until is None or until > container.trouble_until):
-            columns |= {"trouble": in_brief(group)[:120], "trouble_until": until}
+            words = f"crash loop: {in_brief(group)}" if group.count >= CRASH_LOOP else in_brief(group)
+            columns |= {"trouble": words[:120], "trouble_until": until}
     Container.everything.filter(pk=container.pk).update(**columns)
     for name, value in columns.items():
         setattr(container, name, value)
@@ -370,6 +374,8 @@ def _oom(event: EngineEvent, container: Container) -> bool:
 def _started(event: EngineEvent, container: Container) -> bool:
     _checks_are_over(container, event.at)
     setups.note(container, event.at, name=event.name)
+    if container.trouble.endswith("stopped by Slipway"):  # somebody has started it knowingly
+        Container.everything.filter(pk=container.pk).update(trouble_until=None)
     return False
 
 

@@ -14,13 +14,14 @@ from django.utils import timezone
 
 from accounts.models import Team
 from containers_app.backed import BackupSchedule, BackupStore, VolumeBackup
+from containers_app.cared import CareRule
 from containers_app.kept import KeptLog, LogBlock, LogGap, LogRule
 from containers_app.past import EngineEvent, Incident, Setup
 from images_app.models import Image
 from operations.models import Engine, Operation
 
 __all__ = [
-    "BackupSchedule", "BackupStore", "Container", "EngineEvent", "Incident", "KeptLog", "LogBlock", "LogGap", "LogRule",
+    "BackupSchedule", "BackupStore", "CareRule", "Container", "EngineEvent", "Incident", "KeptLog", "LogBlock", "LogGap", "LogRule",
     "Mount", "Network", "PrunePlan", "Setup", "StatsBlock", "Volume", "VolumeBackup",
 ]  # fmt: skip
 
@@ -46,6 +47,9 @@ class Container(models.Model):
 
     Of `containers_app.drift`: ``asked``, its settings as they were last asked for; ``drift``, a list of ``{path, old,
     new}`` of what is other now, noticed at ``drift_at``; ``drift_image``, what its tag points at now if elsewhere.
+
+    Of `containers_app.care`: ``heal_tries``, restarts since it was well; ``heal_at``, when the next is due;
+    ``heal_over``, when it was given up.
     """
 
     class State(models.TextChoices):
@@ -128,6 +132,9 @@ class Container(models.Model):
     drift = models.JSONField(default=list)
     drift_at = models.DateTimeField(null=True, blank=True)
     drift_image = models.CharField(max_length=80, blank=True)
+    heal_tries = models.PositiveIntegerField(default=0)
+    heal_at = models.DateTimeField(null=True, blank=True)
+    heal_over = models.DateTimeField(null=True, blank=True)
 
     objects = OutOfTrash()
     everything: models.Manager[Container] = models.Manager()

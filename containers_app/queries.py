@@ -23,7 +23,7 @@ BY_STOP = (0, 137, 143)
 """Exit codes of a container that somebody stopped, or that was done."""
 STATE_FIELDS = (
     "state", "health", "exit_code", "oom_killed", "error", "failing_streak", "restart_count", "started_at",
-    "finished_at", "created_at", "ended", "trouble", "trouble_at", "trouble_until", "noted_at",
+    "finished_at", "created_at", "ended", "trouble", "trouble_at", "trouble_until", "noted_at", "heal_over",
 )  # fmt: skip
 """What `status_of` reads."""
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -61,7 +61,7 @@ def status_of(container: Container, now: datetime | None = None) -> Status:
         note = (
             container.trouble if _in_trouble(container, now) else _several(container.restart_count, "restart")
         )
-        if container.exit_code and not note.startswith("exit"):
+        if container.exit_code and "exit" not in note:
             note = ", ".join(filter(None, [f"exit {container.exit_code}", note]))
         return Status("restarting", "Restarting", note, "warn")
     if state == "exited":
@@ -82,6 +82,8 @@ def _running(container: Container, now: datetime) -> Status:
     if container.health == "unhealthy":
         failed = _several(container.failing_streak, "check")
         note = f"unhealthy, {failed} failed" if failed else "unhealthy"
+        if container.heal_over:
+            note = container.trouble or note
         return Status("unhealthy", text, note, "bad", "note", since)
     if _in_trouble(container, now):
         glyph = "running" if container.trouble.startswith("out of memory") else "restarting"
@@ -98,6 +100,8 @@ def _exited(container: Container, now: datetime) -> Status:
     text = "Exited" if code is None else f"Exited {code}"
     ago = _ago(container.finished_at, now)
     since = container.finished_at
+    if container.trouble.startswith("crash loop") and _in_trouble(container, now):
+        return Status("failed", text, container.trouble, "bad", since=since)
     if container.ended in ("asked", "outside"):
         word = "stopped from outside" if container.ended == "outside" else "stopped"
         return Status("exited", text, f"{word} {ago}" if ago else word, since=since)

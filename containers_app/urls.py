@@ -7,6 +7,7 @@ from django.urls import path
 from containers_app import (
     act_views,
     backup_views,
+    care_views,
     commit_views,
     console_views,
     converters,
@@ -68,6 +69,7 @@ container_urls = [
     path("<uuid:pk>/commit/", commit_views.commit_, name="commit"),
     path("<uuid:pk>/filesystem/", commit_views.export, name="filesystem"),
     path("filesystems/<uuid:pk>/", commit_views.download, name="exported"),
+    path("<uuid:pk>/care/", care_views.switch, name="care"),
     path("<uuid:pk>/rename/", act_views.rename, name="rename"),
     path("<uuid:pk>/update/", limits_views.update, name="update"),
     path("<uuid:pk>/recreate/", recreate_views.recreate, name="recreate"),
@@ -116,6 +118,7 @@ log_history_urls = [
     path("switch/", kept_views.switch, name="switch"),
     path("<uuid:pk>/", kept_views.around_page, name="around"),
 ]
+care_urls = [path("", care_views.rules, name="rules"), path("switch/", care_views.switch_all, name="switch")]
 prune_urls = [path("", prune_views.prune, name="prune")]
 stack_urls = [
     path("", stack_views.stack_list, name="list"),

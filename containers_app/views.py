@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from accounts.access import actor_of, can, require, requires
-from containers_app import bounds, drift_page, keep_rules, listing, present, queries, stats_page
+from containers_app import bounds, care_page, drift_page, keep_rules, listing, present, queries, stats_page
 from containers_app.lifeline import lifeline
 from containers_app.models import Container
 from containers_app.plots import RANGES
@@ -63,7 +63,7 @@ def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
         "more_limits": bounds.more(container), "limits_in_words": bounds.in_words(container),
         "life": lifeline(container, actor),
         "labels": shown, "more_labels": more, "made_by": present.made_by(container, actor),
-        "drift": drift_page.of(container, actor),
+        "drift": drift_page.of(container, actor), **care_page.of_one(container, actor),
     }  # fmt: skip
     return tab_of(request, container, "overview", context, row)
 

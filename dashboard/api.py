@@ -16,6 +16,7 @@ from accounts.api import views as accounts
 from containers_app import converters
 from containers_app.api import backups, events, files, interop, kept, logs, networks, prune, reads, things
 from containers_app.api import views as containers
+from containers_app.api.care import CareRuleDetail, CareRuleList
 from containers_app.api.commit import ContainerCommit, ContainerFilesystem
 from containers_app.api.drift import ContainerAccept, ContainerDrift
 from containers_app.api.rows import ACTIONS
@@ -110,6 +111,8 @@ urlpatterns = [
     path("containers/<uuid:pk>/logs/", logs.ContainerLogs.as_view(), name="container-logs"),
     path("containers/<uuid:pk>/logs/search/", logs.ContainerLogSearch.as_view(), name="container-log-search"),
     path("containers/<uuid:pk>/stats/", reads.ContainerStats.as_view(), name="container-stats"),
+    path("care/", CareRuleList.as_view(), name="care-rules"),
+    path("care/<uuid:pk>/", CareRuleDetail.as_view(), name="care-rule"),
     path("stacks/", StackList.as_view(), name="stacks"),
     *_stack_verbs,
     path("stacks/<uuid:engine>/<anything:name>/", StackDetail.as_view(), name="stack"),

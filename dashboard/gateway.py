@@ -22,7 +22,7 @@ import redis.asyncio
 from django.db import close_old_connections
 from django.utils import timezone
 
-from containers_app import chronicle, forensics, incidents
+from containers_app import care, chronicle, forensics, incidents
 from containers_app import sync as containers_sync
 from containers_app.console_gateway import Consoles
 from containers_app.gateway import Watch
@@ -355,6 +355,7 @@ class Gateway:
 
     async def _sweep(self) -> None:
         await self._do(runner.sweep)
+        await self._do(care.sweep)
 
     async def _listen(self) -> None:
         """Hears at once what is newly wanted, and who asks for a comparison."""

@@ -8,6 +8,7 @@ from django.urls import include, path
 from accounts import views as accounts
 from accounts.urls import account_urls
 from containers_app.urls import (
+    care_urls,
     container_urls,
     event_urls,
     log_history_urls,
@@ -30,6 +31,7 @@ urlpatterns = [
     path("", include((account_urls, "accounts"))),
     path("containers/", include((container_urls, "containers"))),
     path("logs/", include((log_urls, "logs"))),
+    path("care/", include((care_urls, "care"))),
     path("stacks/", include((stack_urls, "stacks"))),
     path("volumes/", include((volume_urls, "volumes"))),
     path("networks/", include((network_urls, "networks"))),

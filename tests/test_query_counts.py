@@ -41,6 +41,7 @@ LISTS = [
     "/account/",
     "/api/v1/containers/",
     "/api/v1/stacks/",
+    "/api/v1/care/",
     "/api/v1/images/",
     "/api/v1/tags/",
     "/api/v1/builds/",

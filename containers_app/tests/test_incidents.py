@@ -154,10 +154,14 @@ def test_a_crash_loop_is_one_incident_that_counts(web: Container, vic: User) -> 
     found = web.incidents.get()
     assert (found.count, found.first_at, found.last_at) == (40, at(0), at(390))
     web.refresh_from_db()
-    assert web.trouble == "exit 1, 40 times in 6 min"
+    assert web.trouble == "crash loop: exit 1, 40 times in 6 min"
     assert attention(vic) == {"web"}
     status = queries.status_of(web)
-    assert (status.glyph, status.note, status.tone) == ("restarting", "exit 1, 40 times in 6 min", "warn")
+    assert (status.glyph, status.note, status.tone) == (
+        "restarting",
+        "crash loop: exit 1, 40 times in 6 min",
+        "warn",
+    )
 
 
 def test_another_code_or_a_long_time_begins_another_incident(web: Container) -> None:

@@ -56,6 +56,13 @@ def _press(name: str) -> Act:
     return act
 
 
+def _heal(page: Page) -> None:
+    """Unhealthy from its beginning; turned on once, and seen in the pictures after that too."""
+    if page.get_by_role("button", name="Turn on: Restart when unhealthy").count():
+        page.get_by_role("button", name="Turn on: Restart when unhealthy").click()
+    page.get_by_role("button", name="Turn off: Restart when unhealthy").wait_for()
+
+
 def _commit(page: Page) -> None:
     _dialog("Commit to an image…")(page)
     page.get_by_label("Image name").fill("team/db-before-update")
@@ -261,6 +268,8 @@ SCREENS: Mapping[str, Screen] = {
     "container-recreate-page": Screen("/containers/{shop-web-1}/recreate/"),
     "operation-gate": Screen("/operations/{gate}/", _gate_log),
     "container-kill": Screen("/containers/{session-store}/", _dialog("Kill…")),
+    "care": Screen("/care/"),
+    "container-care": Screen("/containers/{status-page}/", _heal),
     "container-commit": Screen("/containers/{shop-db-1}/", _commit),
     "container-commit-wrong": Screen("/containers/{shop-db-1}/commit/", _commit_wrong),
     "container-export": Screen("/containers/{shop-db-1}/", _dialog("Export file system…")),
