@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Denied, actor_of, require, requires
 from containers_app import drift, operations, plans, present, vanished
-from containers_app.forms import KillForm, RenameForm
+from containers_app.forms import KillForm, PolicyForm, RenameForm
 from containers_app.models import Container
 from containers_app.notice import seen
 from engine.errors import EngineError
@@ -22,13 +22,14 @@ from operations.plans import preview
 from operations.services import Refused
 from operations.web import answers, came_from, submitted, toast, uuids, why
 
-BULK = ("start", "stop", "restart", "pause", "unpause", "remove", "seen")
+BULK = ("start", "stop", "restart", "kill", "pause", "unpause", "update", "remove", "seen")
 ASKED_FIRST = ("stop", "restart", "pause")
 """What is done at a click where nobody else is cut off by it."""
 MOST_AT_ONCE = 200
+_BULK_FORMS: dict[str, Any] = {"kill": KillForm, "update": PolicyForm}
 _DOING = {
     "start": "Starting", "stop": "Stopping", "restart": "Restarting", "pause": "Pausing", "unpause": "Resuming",
-    "remove": "Removing", "seen": "Taken note of",
+    "remove": "Removing", "seen": "Taken note of", "kill": "Killing", "update": "Changing the restart policy of",
 }  # fmt: skip
 
 
@@ -132,24 +133,35 @@ def rename(request: HttpRequest, pk: UUID) -> HttpResponse:
 @requires("container.read")
 @answers
 def bulk(request: HttpRequest) -> HttpResponse:
-    """The same change of several containers: one operation each. A removal shows first what would go."""
+    """The same change of several containers: one operation each. What loses or asks something shows that first."""
     asked = request.POST if request.method == "POST" else request.GET
     action, found = asked.get("action", ""), _several(request, asked.getlist("ids"))
     if action not in BULK or not found:
         return toast(request, "Select containers first." if action in BULK else "No such action.", "bad")
-    if action == "remove" and not asked.get("sure"):
-        return _bulk_removal(request, found)
+    form = _BULK_FORMS[action](asked if asked.get("sure") else None) if action in _BULK_FORMS else None
+    if (action == "remove" or form) and not (asked.get("sure") and (form is None or form.is_valid())):
+        return _bulk_question(request, action, found, form)
     if request.method != "POST":
         return HttpResponseRedirect(reverse("containers:list"))
-    return _bulk_answer(request, action, *_ask_each(request, action, found))
+    params = form.wish() if form else {}
+    if action == "remove":
+        params = {"force": True, **removal_ticks(request.POST)}
+    return _bulk_answer(request, action, *_ask_each(request, action, found, params))
 
 
-def _bulk_removal(request: HttpRequest, found: list[Container]) -> HttpResponse:
-    if request.method == "POST":  # without JavaScript: the question is a page of its own
+def _bulk_question(request: HttpRequest, action: str, found: list[Container], form: Any) -> HttpResponse:
+    if request.method == "POST" and form is None:  # without JavaScript: the question is a page of its own
         query = QueryDict(mutable=True)
-        query["action"] = "remove"
+        query["action"] = action
         query.setlist("ids", [str(one.pk) for one in found])
         return HttpResponseRedirect(f"{reverse('containers:bulk')}?{query.urlencode()}")
+    if form:
+        verb = "Kill" if action == "kill" else "Change the restart policy of"
+        context = {
+            "form": form, "ids": [one.pk for one in found], "bulk": action, "title": f"{verb} {_count(len(found))}",
+            "plan": plans.killing_many(found) if action == "kill" else None, "action": reverse("containers:bulk"),
+        }  # fmt: skip
+        return _dialog(request, "containers/bulk.html", context)
     context = {
         "plan": plans.removal_of_many(found), "ids": [one.pk for one in found],
         "title": f"Remove {_count(len(found))}?", "action": reverse("containers:bulk"),
@@ -157,10 +169,11 @@ def _bulk_removal(request: HttpRequest, found: list[Container]) -> HttpResponse:
     return _dialog(request, "containers/remove.html", context)
 
 
-def _ask_each(request: HttpRequest, action: str, found: list[Container]) -> tuple[int, list[str]]:
+def _ask_each(
+    request: HttpRequest, action: str, found: list[Container], params: dict[str, Any]
+) -> tuple[int, list[str]]:
     """``(how many were accepted, sentences of those that were not)``."""
     done, refusals = 0, []
-    params = {"force": True, **removal_ticks(request.POST)} if action == "remove" else {}
     for container in found:
         try:
             if action == "seen":

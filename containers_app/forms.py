@@ -32,6 +32,32 @@ class KillForm(forms.Form):
 
     signal = forms.ChoiceField(choices=SIGNALS, initial="KILL", label="Signal")
 
+    def wish(self) -> dict[str, Any]:
+        """The body of the REST contract."""
+        return dict(self.cleaned_data)
+
+
+class PolicyForm(forms.Form):
+    """A restart policy for several."""
+
+    restart = forms.ChoiceField(
+        label="Restart",
+        choices=(
+            ("no", "never"),
+            ("unless-stopped", "unless stopped"),
+            ("always", "always"),
+            ("on-failure", "on failure"),
+        ),
+        initial="unless-stopped",
+    )
+    retries = forms.IntegerField(label="Restarts at most", required=False, min_value=0, max_value=1000)
+
+    def wish(self) -> dict[str, Any]:
+        """The body of the REST contract."""
+        said = self.cleaned_data
+        retries = (said.get("retries") or 0) if said["restart"] == "on-failure" else 0
+        return {"restart_policy": {"name": said["restart"], "max_retries": retries}}
+
 
 class RenameForm(forms.Form):
     """Another name."""

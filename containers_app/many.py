@@ -31,7 +31,7 @@ class Answer:
 
 
 def ask_one(container: Container, action: str, *, actor: Actor, **options: Any) -> Answer:
-    """Asks for it; ``options`` are those of `operations.request`. What is not valid raises `SpecError`."""
+    """Asks for it; ``options`` are those of `operations.request`."""
     try:
         return Answer(container, operations.request(container, action, actor=actor, **options))
     except Previewed as found:

@@ -111,6 +111,20 @@ def removal_of_many(found: Sequence[Container]) -> Plan:
     return plan
 
 
+def killing_many(found: Sequence[Container]) -> Plan:
+    """The plan of a signal for several containers at once."""
+    live = [one for one in found if one.state in _LIVE]
+    plan = Plan(button=f"Kill {count(len(live), 'container')}")
+    if not live:
+        plan.blocked = "None of them runs."
+    plan.changed = [Item(one.name, "gets the signal") for one in live[:50]]
+    served = list(dict.fromkeys(port for one in live for port in serving(one)))
+    if served:
+        plan.affected.append(Item(listed(served[:12]), "may not answer any more, until it runs again"))
+    plan.kept.append(Item("What they wrote", "and their volumes, networks and settings"))
+    return plan
+
+
 def restoring(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.restore``."""
     container = target(operation)

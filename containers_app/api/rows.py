@@ -306,6 +306,6 @@ class Removal(Body):
 class Bulk(Body):
     """The same for several containers; parameters as for one."""
 
-    action = serializers.ChoiceField([action for action in ACTIONS if action != "rename"])
+    action = serializers.ChoiceField([*(action for action in ACTIONS if action != "rename"), "update"])
     ids = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=200)
     params = serializers.DictField(required=False)

@@ -168,13 +168,18 @@ class ContainerBulk(Previews):
     )
     def post(self, request: Request) -> Response:
         wish = body(request, Bulk)
+        if wish["action"] == "update":
+            return self._answer(request, wish, dict(wish.get("params", {})))
         kind: type[Body] = Removal if wish["action"] == "remove" else BODIES.get(wish["action"], Nothing)
         parsed = kind(data=wish.get("params", {}))
         if not parsed.is_valid():
             raise ValidationError({"params": parsed.errors})
+        return self._answer(request, wish, dict(parsed.validated_data))
+
+    def _answer(self, request: Request, wish: dict[str, Any], params: dict[str, Any]) -> Response:
         ids = list(dict.fromkeys(wish["ids"]))
         rows = visible_containers(request).in_bulk(ids)
-        key, params = idempotency_key(request), dict(parsed.validated_data)
+        key = idempotency_key(request)
         answers: list[many.Answer | UUID] = []
         for pk in ids:
             own = f"{key[:160]}:{pk}" if key else ""

@@ -37,6 +37,15 @@ def _select_two(page: Page) -> None:
     page.locator('tr[data-name="billing-reports-1"] input.check').check()
 
 
+def _bulk(name: str) -> Act:
+    def act(page: Page) -> None:
+        _select_two(page)
+        page.get_by_role("button", name=name).click()
+        page.locator("dialog[open]").wait_for()
+
+    return act
+
+
 def _dialog(name: str) -> Act:
     def act(page: Page) -> None:
         page.get_by_role("button", name="More actions").click()
@@ -222,6 +231,8 @@ SCREENS: Mapping[str, Screen] = {
     "setup-used": Screen("/setup/?token=used", signed_in=False, expect="40[34]"),
     "containers": Screen("/containers/", _figures),
     "containers-selected": Screen("/containers/", _select_two, narrow=False),
+    "containers-bulk-kill": Screen("/containers/", _bulk("Kill…"), narrow=False),
+    "containers-bulk-policy": Screen("/containers/", _bulk("Restart policy…"), narrow=False),
     "containers-attention": Screen("/containers/?view=attention"),
     "containers-stopped": Screen("/containers/?view=stopped&group=none"),
     "containers-none": Screen("/containers/?q=nothing-is-called-so"),

@@ -39,10 +39,10 @@ function list() {
     sync()
   })
   onClick('[data-bulk-clear]', (button, event) => { event.preventDefault(); clear() })
-  onClick('[data-bulk-remove]', (button, event) => {
+  onClick('[data-bulk-ask]', (button, event) => {
     event.preventDefault()
     const ids = new URLSearchParams(boxes().filter(box => box.checked).map(box => ['ids', box.value]))
-    openFrom(`${$('#bulk').getAttribute('action')}?action=remove&${ids}`)
+    openFrom(`${$('#bulk').getAttribute('action')}?action=${button.value}&${ids}`)
   })
   onClick('[data-bulk-logs]', button => {
     const chosen = boxes().filter(box => box.checked), one = chosen.length === 1 && chosen[0].closest('tr')
