@@ -21,8 +21,8 @@ from images_app.models import Image
 from operations.models import Engine, Operation
 
 __all__ = [
-    "BackupSchedule", "BackupStore", "CareRule", "Container", "EngineEvent", "Incident", "KeptLog", "LogBlock", "LogGap", "LogRule",
-    "Mount", "Network", "PrunePlan", "Setup", "StatsBlock", "Volume", "VolumeBackup",
+    "BackupSchedule", "BackupStore", "CareRule", "Container", "EngineEvent", "Incident", "KeptLog", "LogBlock",
+    "LogGap", "LogRule", "Mount", "Network", "PrunePlan", "Setup", "StatsBlock", "Volume", "VolumeBackup",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from containers_app.models import Container
 from engine.base import Engine as EngineBackend
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
+from images_app import operations as images
 from images_app import sync as image_sync
 from images_app.models import Image, Tag, TagMove
 from operations.models import Engine, Operation
@@ -161,6 +162,25 @@ def test_the_file_system_is_spooled_and_then_fetched(
     assert api_for(bob).get(path).status_code == 403
     commit.export_of(done).unlink()
     assert api.get(path).status_code == 404
+
+
+def test_what_was_exported_becomes_an_image_again_by_a_build(
+    web: Container, docker_client: docker.DockerClient, tara: User, team: Team, run_operations: Run
+) -> None:
+    actor = Actor(user=tara)
+    commit_asks.request_export(web, actor=actor)
+    (done,) = run_operations()
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        tar.add(commit.export_of(done), "web.tar")
+    context.seek(0)
+    images.request_build(
+        actor=actor, engine=web.engine, team=team, tags=["blue/imported:1"], context=context,
+        dockerfile="FROM scratch\nADD web.tar /\nCMD [\"sh\"]\n",
+    )  # fmt: skip
+    (built,) = run_operations()
+    assert built.state == "succeeded", built.error_message
+    assert files_of(docker_client, "blue/imported:1") == "own\n"
 
 
 def test_more_than_there_is_room_for_ends_without_a_file(
