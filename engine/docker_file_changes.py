@@ -16,11 +16,12 @@ from contextlib import suppress
 from typing import IO
 from uuid import uuid4
 
-from engine import docker_files
+from engine import docker_data
+from engine.base import never
 from engine.docker_calls import Calls
-from engine.docker_files import Tree, find, opened, stat
+from engine.docker_files import STEP, Tree, find, opened, read_tar, stat
 from engine.docker_transport import Client
-from engine.errors import AnswerLost, Conflict, EngineError, Invalid, NameInUse, Unreachable
+from engine.errors import AnswerLost, Conflict, EngineError, Invalid, NameInUse, NotFound, Unreachable
 from engine.files import FileInfo, FileKind, Place, clean, is_below, joined, name, parent
 
 _TAR = {"Content-Type": "application/x-tar"}
@@ -40,13 +41,13 @@ def put(
         made.size, made.mode, made.mtime = size, 0o644, int(time.time())
         there = _there(calls, tree, joined(real, entry))
         if there is None:
-            like = docker_files.header(calls, tree, real)
+            like = _header(calls, tree, real)
         elif not replace:
             raise NameInUse("There is something of this name already.")
         elif there.kind is not FileKind.FILE:
             raise Conflict("What has this name is no plain file: it is not replaced.")
         else:
-            like = docker_files.header(calls, tree, joined(real, entry))
+            like = _header(calls, tree, joined(real, entry))
             made.mode = like.mode & 0o777
         made.uid, made.gid = like.uid, like.gid
         _unpack(calls, tree, real, _tar_of(made, data), deadline, keep_folders=True)
@@ -76,7 +77,7 @@ def rename(calls: Calls, place: Place, path: str, entry: str, *, deadline: float
         tree.require_open(new)
         if _there(calls, tree, new) is not None:
             raise NameInUse("There is something of this name already.")
-        like = docker_files.header(calls, tree, real)
+        like = _header(calls, tree, real)
         second = _link(entry, old)
         second.uid, second.gid, second.mode, second.mtime = like.uid, like.gid, like.mode, like.mtime
         with suppress(EngineError):
@@ -84,6 +85,18 @@ def rename(calls: Calls, place: Place, path: str, entry: str, *, deadline: float
         if _there(calls, tree, new) is None:
             raise EngineError("The engine did not rename it.")
         _take_away(calls, tree, real, deadline)
+
+
+def _header(calls: Calls, tree: Tree, real: str) -> tarfile.TarInfo:
+    """Owner, mode and time of what stands there."""
+    with (
+        docker_data.archive(calls, tree.native_id, real, never, STEP) as pieces,
+        read_tar(docker_data.Pieces(pieces)) as read,
+    ):
+        member = read.next()
+        if member is None:
+            raise NotFound("There is no such file or folder.")
+        return member
 
 
 def _require_free(tree: Tree, real: str) -> None:

@@ -43,9 +43,11 @@ from engine.files import (
 
 LIST_BYTES = 1_500_000_000
 """Bytes of a tar that a listing reads: what lies deeper passes by as well."""
+LONGEST_HEADER = 1024 * 1024
 HINTED = 2.0
 """Seconds for asking after names that a listing did not come to."""
-_STEP = 5.0
+STEP = 5.0
+"""Seconds for one question about a file."""
 _FOLDER, _LINK = 1 << 31, 1 << 27
 _SPECIAL = 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19
 """Devices, pipes, sockets and what has no name, in the mode that engines tell."""
@@ -53,6 +55,21 @@ _SPECIAL = 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19
 
 class _Enough(Exception):
     """As many bytes as a listing may read."""
+
+
+class _Member(tarfile.TarInfo):
+    """An entry whose extended headers are bounded: they are read into memory whole."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Any:
+        extended = self.type in (
+            *tarfile.GNU_TYPES,
+            tarfile.XHDTYPE,
+            tarfile.XGLTYPE,
+            tarfile.SOLARIS_XHDTYPE,
+        )
+        if extended and self.size > LONGEST_HEADER:
+            raise EngineError("The engine's archive makes no sense.")
+        return super()._proc_member(tar)  # type: ignore[misc]
 
 
 # Single files
@@ -163,7 +180,7 @@ def opened(calls: Calls, place: Place, *, writes: bool = False) -> Generator[Tre
         root = clean(place.root)
         if root != "/":  # engines mount at where the links in it lead
             anywhere = Tree(native_id, "/", (), ())
-            root = calls.run(lambda client: anywhere.find(client, root), deadline=_STEP)[0]
+            root = calls.run(lambda client: anywhere.find(client, root), deadline=STEP)[0]
         yield Tree(native_id, root, place.closed, place.mounts)
         return
     volume = names.volume_name(place.volume)
@@ -175,7 +192,7 @@ def opened(calls: Calls, place: Place, *, writes: bool = False) -> Generator[Tre
 
 def find(calls: Calls, tree: Tree, path: str, *, follow: bool = True) -> tuple[str, FileInfo]:
     """`Tree.find`, within a few seconds."""
-    return calls.run(lambda client: tree.find(client, path, follow=follow), deadline=_STEP)
+    return calls.run(lambda client: tree.find(client, path, follow=follow), deadline=STEP)
 
 
 # Reading
@@ -218,17 +235,11 @@ def _children(
 
 def _entries(source: io.RawIOBase, folder: str) -> Iterator[tuple[list[str], tarfile.TarInfo]]:
     """Everything below a folder: its path from there, and its header."""
-    try:
-        with tarfile.open(fileobj=io.BufferedReader(source, 1 << 20), mode="r|", bufsize=1 << 20) as read:
-            for member in read:
-                read.members = []  # type: ignore[attr-defined]  # it would remember each of a million
-                parts = [part for part in member.name.split("/") if part not in ("", ".")]
-                if folder != "/":
-                    parts = parts[1:]
-                if parts:
-                    yield parts, member
-    except tarfile.TarError:
-        raise EngineError("The engine's archive makes no sense.") from None
+    with read_tar(source, 1 << 20) as read:
+        for member in read:
+            read.members = []  # type: ignore[attr-defined]  # it would remember each of a million
+            if below := _below(member.name, folder):
+                yield below.split("/"), member
 
 
 def _of_member(name: str, member: tarfile.TarInfo, found: Mapping[str, FileInfo], folder: str) -> FileInfo:
@@ -260,18 +271,6 @@ def peek(calls: Calls, place: Place, path: str, *, most: int, deadline: float) -
             return info, data.read(most)
 
 
-def header(calls: Calls, tree: Tree, real: str) -> tarfile.TarInfo:
-    """Owner, mode and time of what stands there."""
-    with (
-        docker_data.archive(calls, tree.native_id, real, never, _STEP) as pieces,
-        _tar(docker_data.Pieces(pieces)) as read,
-    ):
-        member = read.next()
-        if member is None:
-            raise NotFound("There is no such file or folder.")
-        return member
-
-
 def _file(calls: Calls, tree: Tree, path: str) -> tuple[str, FileInfo]:
     real, info = find(calls, tree, path)
     if info.kind is not FileKind.FILE:
@@ -285,7 +284,7 @@ def _content(
 ) -> Generator[IO[bytes]]:
     with (
         docker_data.archive(calls, tree.native_id, real, should_stop, deadline) as pieces,
-        _tar(docker_data.Pieces(pieces)) as read,
+        read_tar(docker_data.Pieces(pieces)) as read,
     ):
         member = read.next()
         data = read.extractfile(member) if member and member.isreg() else None
@@ -295,9 +294,11 @@ def _content(
 
 
 @contextmanager
-def _tar(source: io.RawIOBase) -> Generator[tarfile.TarFile]:
+def read_tar(source: io.RawIOBase, block: int = 65536) -> Generator[tarfile.TarFile]:
+    """An engine's archive, entry by entry."""
     try:
-        with tarfile.open(fileobj=io.BufferedReader(source, 65536), mode="r|") as read:
+        buffered = io.BufferedReader(source, block)
+        with tarfile.open(fileobj=buffered, mode="r|", bufsize=block, tarinfo=_Member) as read:
             yield read
     except tarfile.TarError:
         raise EngineError("The engine's archive makes no sense.") from None
@@ -342,7 +343,7 @@ def _fetch_folder(pieces: Iterator[bytes | None], tree: Tree, real: str, out: IO
     """A tar of all below it but what is closed, with its own name before each."""
     total, name = 0, posixpath.basename(tree.inner(real)) or "files"
     with (
-        _tar(docker_data.Pieces(pieces)) as read,
+        read_tar(docker_data.Pieces(pieces)) as read,
         tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as made,
     ):
         for member in read:
@@ -363,7 +364,10 @@ def _fetch_folder(pieces: Iterator[bytes | None], tree: Tree, real: str, out: IO
 
 
 def _below(name: str, folder: str) -> str:
+    """A path of the archive from the folder on; one that would climb out of it is none."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise EngineError("The engine's archive makes no sense.")
     return "/".join(parts if folder == "/" else parts[1:])
 
 
