@@ -11,7 +11,7 @@ from django.http import Http404
 
 from accounts.access import Denied, person
 from accounts.models import Team, User
-from containers_app import network_plans, operations, sync
+from containers_app import network_plans, operations, prune_plans, sync, unused
 from containers_app.models import Container, Network
 from containers_app.tests.test_operations import Bench, failed
 from engine.base import Engine as EngineBackend
@@ -297,3 +297,23 @@ def test_a_plan_says_who_loses_what_connection(team: Team, other_team: Team, tar
     ).to_dict()
     assert found["changed"][0]["detail"] == "is not found on front as db and db-alias any more"
     assert [one["what"] for one in found["affected"]] == ["web", "1 container of another team"]
+
+
+def test_unused_networks_are_cleaned_up_and_those_in_use_stay(
+    bench: Bench, make: Callable[..., Network], alice: User, docker_client: docker.DockerClient
+) -> None:
+    idle, late, used = make("idle"), make("late"), make("used")
+    stopped = bench.container(name="web", networks=["used"], start=False)
+    actor = person(alice, source="ui")
+    plan = prune_plans.freeze(unused.unused(bench.engine, None), ["networks"], actor=actor)
+    assert {item["name"] for item in plan.items} == {"idle", "late"}
+    running = docker_client.containers.run(bench.image, ["sleep", "1000"], name="late", detach=True)
+    docker_client.networks.get("late").connect(running)
+    operation = bench._done(operations.request_prune(plan.pk, actor=actor))
+    assert operation.state == "succeeded", operation.error_message
+    assert [(one["name"], "on it" in one["reason"]) for one in operation.result["skipped"]] == [
+        ("late", True)
+    ]
+    left = set(Network.objects.values_list("name", flat=True))
+    assert (idle.name not in left, {late.name, used.name} <= left) == (True, True)
+    assert stopped.networks[0]["name"] == "used"

@@ -145,3 +145,26 @@ def test_a_store_is_named_and_forgotten(
     assert "canary-key" not in page.content()
     page.get_by_role("button", name="Forget offsite").click()
     expect(page.get_by_role("list", name="Stores")).to_have_count(0)
+
+
+def test_a_container_whose_volume_has_vanished_is_asked_about_before_it_starts(
+    live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any, data: str, id_of: Callable[[str], str],
+    docker_client: docker.DockerClient,
+) -> None:  # fmt: skip
+    docker_client.containers.get("writer").stop(timeout=5)
+    visitor = visit(live_app, storage_state=signed_in)
+    page = visitor.go(f"/containers/{id_of('writer')}/")
+    visitor.is_live()
+    start = page.get_by_role("button", name="Start").first
+    expect(start).to_be_visible(timeout=PATIENCE)
+    forget = "from containers_app.models import Volume; Volume.objects.filter(native_id='papers').delete()"
+    live_app.manage("shell", "-c", forget)
+    start.click()
+    dialog = page.locator("dialog[open]")
+    expect(dialog).to_contain_text("volume data is gone: starting would create an empty one")
+    pictures(visitor, "start-vanished")
+    dialog.get_by_role("button", name="Start container").click()
+    expect(dialog).to_be_visible()  # the tick is asked for
+    dialog.get_by_label("Start it with an empty volume").check()
+    dialog.get_by_role("button", name="Start container").click()
+    expect(page.get_by_text("Up ").first).to_be_visible(timeout=PATIENCE)

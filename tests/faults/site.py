@@ -41,7 +41,7 @@ AGAIN = {"container.restart", "container.kill"}
 KINDS = (
     "container.run", "container.start", "container.stop", "container.restart", "container.kill", "container.pause",
     "container.rename", "container.update", "container.remove", "volume.create", "volume.remove", "volume.clone",
-    "volume.import", "volume.backup", "network.create", "network.remove", "network.connect", "network.disconnect",
+    "volume.import", "network.create", "network.remove", "network.connect", "network.disconnect",
     "image.tag", "image.build",
 )  # fmt: skip
 CALLS = {
@@ -58,7 +58,6 @@ CALLS = {
     "volume.remove": r"DELETE \S*/volumes/{name}\b",
     "volume.clone": r"POST \S*/volumes/create",
     "volume.import": r"POST \S*/volumes/create",
-    "volume.backup": r"GET \S*/containers/[0-9a-f]+/archive\?\S*path=%2Fvolume",
     "network.create": r"POST \S*/networks/create",
     "network.remove": r"DELETE \S*/networks/{id}",
     "network.connect": r"POST \S*/networks/{network}/connect",

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from accounts.models import Membership
-from containers_app.models import Volume
+from containers_app import stores
+from containers_app.models import Volume, VolumeBackup
 from images_app import operations as images
 from images_app.models import Tag
 from operations import services, trash
@@ -82,6 +83,24 @@ def test_what_a_killed_worker_has_removed_can_still_be_taken_back(
     assert (removed.state, removed.attempt) == ("succeeded", 2)
     (back,) = site.wait([trash.undo(removed, actor=site.actor)])
     assert back.state == "succeeded"
+    site.holds()
+
+
+@pytest.mark.parametrize("point", ["before-call", "reading", "before-finish", "in-finish"])
+def test_a_worker_killed_while_it_backs_up_leaves_one_backup(
+    point: str, site: Site, nursery: subprocess.Popen[bytes]
+) -> None:
+    site.prepare([("volume.backup", "data")])
+    died = site.will("volume.backup", "data", point)
+    (ended,) = site.wait([site.ask("volume.backup", "data")])
+    assert died.exists()
+    assert (ended.state, ended.attempt) == ("succeeded", 2), ended.error_message
+    row = VolumeBackup.objects.get()
+    assert ended.result["backup"] == str(row.pk)
+    file = stores.folder() / row.key
+    assert [path for path in stores.folder().rglob("*.tar.gz") if path.parent == file.parent] == [file]
+    stores.of(None).delete(row.key)
+    stores.of(None).delete(f"{row.key}.json")
     site.holds()
 
 
