@@ -64,6 +64,10 @@ class Rules:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
+    def any(self, word: str) -> bool:
+        """Whether one of them turns this on."""
+        return any(getattr(row, word) for row in self._rows.values())
+
     def of(self, container: Container) -> Care:
         """The nearest rule that says anything, for each of the two."""
         engine, name, team = container.engine_id, container.name, container.team_id
@@ -122,7 +126,7 @@ def sweep() -> int:
     rules = Rules()
     if not rules:
         return 0
-    return _heal(rules) + _end_loops(rules)
+    return _heal(rules) + (_end_loops(rules) if rules.any("end_loops") else 0)
 
 
 def _heal(rules: Rules) -> int:
@@ -170,7 +174,8 @@ def _try(row: Container, now: datetime) -> int:
 
 def _end_loops(rules: Rules) -> int:
     now, done = timezone.now(), 0
-    ends = EngineEvent.objects.filter(action="die", origin="engine", at__gte=now - WITHIN)
+    since = int((now - WITHIN).timestamp() * 10**9)  # by the time that has an index
+    ends = EngineEvent.objects.filter(time_ns__gte=since, action="die", origin="engine")
     often = ends.exclude(container=None).values("container").annotate(ends=Count("id")).filter(ends__gte=ENDS)
     counts: dict[UUID, int] = dict(often.values_list("container", "ends"))
     if not counts:

@@ -27,7 +27,7 @@ from engine import names
 from engine.base import Engine as EngineBackend
 from engine.errors import EngineError, NotFound
 from images_app.models import Image, Tag
-from operations import runner
+from operations import batches, runner
 from operations.models import Engine, Operation, OperationEvent, TrashItem
 
 GRACE = timedelta(minutes=1)
@@ -125,7 +125,7 @@ def end(grace: timedelta) -> Iterator[str]:
     old = timezone.now() - grace
     left = Operation.objects.active()
     if grace:
-        queued = Q(state="queued", created_at__lt=old)
+        queued = Q(state="queued", created_at__lt=old) & batches.due()
         left = left.filter(queued | Q(state__in=("running", "unknown"), lease_until__lt=old))
     yield from (f"{row.pk}: {row.kind} is {row.state}" for row in left)
 
