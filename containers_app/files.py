@@ -23,7 +23,7 @@ from django.db.models import Q
 from accounts.access import Actor, can
 from containers_app.models import Container, Mount, Volume
 from engine.base import Engine as EngineBackend
-from engine.errors import DiskFull, EngineError
+from engine.errors import DiskFull, EngineError, PolicyDenied
 from engine.files import FileInfo, Place, is_below, shown
 from operations import room
 from operations.reads import reader
@@ -52,8 +52,15 @@ def most_bytes() -> int:
 
 
 def place_of(row: Container | Volume, actor: Actor) -> Place:
-    """Where its files are, with what this actor may not see there closed."""
-    return _volume(row) if isinstance(row, Volume) else _container(row, actor)
+    """Where its files are, with what this actor may not see there closed. Raises `PolicyDenied`."""
+    if isinstance(row, Container):
+        return _container(row, actor)
+    if _is_of_the_host(row) and not actor.is_site_admin:
+        raise PolicyDenied(
+            "This volume is a folder of the engine's host: its files are for site administrators.",
+            rule="files.host", field="path",
+        )  # fmt: skip
+    return _volume(row)
 
 
 def _container(row: Container, actor: Actor) -> Place:
@@ -66,9 +73,16 @@ def _container(row: Container, actor: Actor) -> Place:
 
 
 def _is_open(mount: Mount, actor: Actor) -> bool:
-    if mount.type == "volume":
-        return mount.volume is not None and can(actor, "volume.files", mount.volume)
-    return mount.type != "bind" or actor.is_site_admin
+    if actor.is_site_admin:
+        return True
+    if mount.type == "volume" and mount.volume is not None:
+        return can(actor, "volume.files", mount.volume) and not _is_of_the_host(mount.volume)
+    return mount.type in ("tmpfs", "image")
+
+
+def _is_of_the_host(volume: Volume) -> bool:
+    """Whether its options make it a folder, or a disk, of the engine's host."""
+    return any(str(volume.options.get(key, "")).startswith("/") for key in ("device", "mountpoint"))
 
 
 def _volume(row: Volume) -> Place:

@@ -22,7 +22,7 @@ from containers_app.models import Mount, Volume
 from containers_app.tests.test_operations import Bench, Carry, failed
 from engine.base import Engine as EngineBackend
 from engine.docker_backend import DockerEngine
-from engine.errors import AnswerLost, Cancelled
+from engine.errors import AnswerLost, Cancelled, PolicyDenied
 from engine.files import Place
 from operations import reads, runner
 from operations.models import Engine, Operation
@@ -74,6 +74,20 @@ def test_what_is_the_host_s_or_another_team_s_is_closed(
     assert {"/ours", "/theirs", "/host", "/scratch", "/etc/hosts"} <= set(place.mounts)
     assert files.place_of(web, person(alice, source="ui")).closed == ()
     assert files.place_from(files.params_of(web, person(tara, source="ui"), "/")["place"]) == place
+
+
+def test_a_volume_that_is_a_folder_of_the_host_is_for_site_administrators(
+    quiet: Engine, team: Team, tara: User, alice: User
+) -> None:
+    web = make_container(quiet, team)
+    options = {"type": "none", "o": "bind", "device": "/etc"}
+    data = make_volume(quiet, team, "etc", web, options=options)
+    shared = make_volume(quiet, team, "shared", web, options={"type": "nfs", "device": ":/srv"})
+    with pytest.raises(PolicyDenied):
+        files.place_of(data, person(tara, source="ui"))
+    assert files.place_of(data, person(alice, source="ui")).root == "/etc"
+    assert files.place_of(shared, person(tara, source="ui")).root == "/shared"
+    assert files.place_of(web, person(tara, source="ui")).closed == ("/etc",)
 
 
 def test_a_volume_is_reached_through_a_container_that_shows_nothing_else_there(

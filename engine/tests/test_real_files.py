@@ -201,6 +201,16 @@ def test_the_root_is_listed_with_what_is_mounted_in_it(
     assert content(engine, place, "/data/v") == b"v\n", "stopped, it has its volumes all the same"
 
 
+def test_a_paused_container_is_no_hindrance(engine: Engine, docker_client: docker.DockerClient) -> None:
+    place = made(engine, docker_client, "mkdir /w; echo 1 > /w/a")
+    engine.pause(place.container)
+    put(engine, place, "/w/b", b"2")
+    engine.remove_file(place, "/w/a")
+    assert names_in(engine, place, "/w") == {"b": "file"}
+    engine.unpause(place.container)
+    assert says(docker_client, place, "cat /w/b") == "2"
+
+
 def test_hard_links_have_the_size_of_their_file(engine: Engine, docker_client: docker.DockerClient) -> None:
     place = made(engine, docker_client, "mkdir /w; echo 12345 > /w/a; ln /w/a /w/b")
     assert {one.name: one.size for one in engine.files(place, "/w").entries} == {"a": 6, "b": 6}
