@@ -1,6 +1,7 @@
 // Files put into a folder: chosen or dropped, sent one after the other, each with how far it is. What arrived is an
-// operation, which the toasts follow. What is there already is never written over by this.
-import { $ } from './dom.js'
+// operation, which the toasts follow. What is there already
+// is written over only by its own button.
+import { $, $$ } from './dom.js'
 import { toast } from './toasts.js'
 
 const waiting = []
@@ -38,16 +39,34 @@ function chosen(data) {
 function add(form, files) {
   for (const file of files) {
     if (file.size > Number(form.dataset.most)) { toast(`${file.name} is larger than ${form.dataset.mostText}.`, 'bad'); continue }
-    waiting.push({ form, file, row: rowOf(file) })
+    const one = { form, file, row: rowOf(file), replace: false }
+    if ($$('[data-entry][data-name]').some(entry => entry.dataset.name === file.name)) ask(one)
+    else waiting.push(one)
   }
   next()
+}
+
+/** A file of this name is in the list: it waits for a yes. */
+function ask(one) {
+  const yes = $('[data-replace]', one.row), text = $('.up-text', one.row)
+  text.textContent = 'Is there'
+  yes.hidden = false
+  $('progress', one.row).hidden = true
+  yes.addEventListener('click', () => {
+    yes.hidden = true
+    $('progress', one.row).hidden = false
+    text.textContent = 'Waits'
+    one.replace = true
+    waiting.push(one)
+    next()
+  })
 }
 
 function rowOf(file) {
   const list = $('#uploads'), row = $('#upload-row').content.firstElementChild.cloneNode(true)
   $('.up-name', row).textContent = file.name
   $('.up-text', row).textContent = 'Waits'
-  $('button', row).addEventListener('click', () => { row.request?.abort(); row.gone = true; leave(row) })
+  $('[data-stop]', row).addEventListener('click', () => { row.request?.abort(); row.gone = true; leave(row) })
   list.append(row)
   list.hidden = false
   return row
@@ -67,10 +86,11 @@ function next() {
   send(one)
 }
 
-function send({ form, file, row }) {
+function send({ form, file, row, replace }) {
   const body = new FormData(form), request = row.request = new XMLHttpRequest()
   body.delete('files')
   body.append('files', file)
+  if (replace) body.append('replace', '1')
   request.upload.addEventListener('progress', event => {
     if (!event.lengthComputable) return
     const part = Math.round(100 * event.loaded / event.total)

@@ -95,12 +95,13 @@ def test_changed_files_say_what_would_be_lost(
 
 def test_folders_are_walked_by_keys(visitor: Visitor, addresses: dict[str, str]) -> None:
     page = visitor.go(f"{addresses['container']}files/all/?path=/srv")
-    expect(page.get_by_role("link", name="app", exact=True)).to_be_visible()
+    visitor.is_live()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("link", name="app", exact=True)).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url("**path=%2Fsrv%2Fapp")
+    visitor.is_live()
     page.keyboard.press("End")
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="<b>bold.txt", exact=True)).to_be_visible()
@@ -110,8 +111,10 @@ def test_folders_are_walked_by_keys(visitor: Visitor, addresses: dict[str, str])
     visitor.shot("files-all-dark-wide")
     page.get_by_role("link", name="<b>bold.txt", exact=True).click()
     expect(page.locator("pre.file-text")).to_have_text("<b>bold</b>")
+    visitor.is_live()
     page.keyboard.press("Backspace")
     page.wait_for_url("**path=%2Fsrv%2Fapp%2Fuploads")
+    visitor.is_live()
     page.keyboard.press("Backspace")
     page.wait_for_url("**path=%2Fsrv%2Fapp")
 
@@ -134,10 +137,14 @@ def test_a_file_is_dropped_edited_renamed_and_deleted(
     assert says(box, f"cat {inside}/note.txt") == "first\n"
     visitor.shot(f"files-uploaded-{where}")
     _drop(page, "note.txt", "again\n")
-    expect(page.get_by_text("There is something of this name already.", exact=True)).to_be_visible(
-        timeout=20_000
-    )
-    assert says(box, f"cat {inside}/note.txt") == "first\n", "nothing is written over"
+    expect(page.locator("#uploads")).to_contain_text("Is there")
+    visitor.shot(f"files-replace-{where}")
+    page.get_by_role("button", name="Leave it out").click()
+    expect(page.locator("#uploads")).to_be_hidden()
+    assert says(box, f"cat {inside}/note.txt") == "first\n", "nothing is written over unasked"
+    _drop(page, "note.txt", "again\n")
+    page.get_by_role("button", name="Replace").click()
+    wait_for(lambda: says(box, f"cat {inside}/note.txt") == "again\n", 20, "it was not replaced")
 
     row.get_by_role("link", name="note.txt", exact=True).click()
     page.get_by_role("link", name="Edit").click()
