@@ -98,7 +98,7 @@ def starting(operation: Operation, actor: Actor) -> Plan:
     container = plans.target(operation)
     if container is None:
         return Plan(lead="It is gone.")
-    plan.changed.append(Item(container.name, "start"))
+    plan.changed.append(Item(container.name, "is started"))
     tell(plan, container)
     return plan
 

@@ -40,10 +40,13 @@ AGAIN = {"container.restart", "container.kill"}
 """Kinds that are not begun again after a worker was lost."""
 KINDS = (
     "container.run", "container.start", "container.stop", "container.restart", "container.kill", "container.pause",
-    "container.rename", "container.update", "container.remove", "volume.create", "volume.remove", "volume.clone",
-    "volume.import", "network.create", "network.remove", "network.connect", "network.disconnect",
-    "image.tag", "image.build",
+    "container.rename", "container.update", "container.remove", "volume.create", "volume.remove", "image.tag",
+    "image.build",
 )  # fmt: skip
+MORE = (
+    "volume.clone", "volume.import", "network.create", "network.remove", "network.connect", "network.disconnect",
+)  # fmt: skip
+"""Kinds that the storm leaves out: each needs things of its own around it."""
 CALLS = {
     "container.run": r"POST \S*/containers/create\?\S*name={name}\b",
     "container.start": r"POST \S*/{id}/start",

@@ -14,10 +14,12 @@ from images_app import operations as images
 from images_app.models import Tag
 from operations import services, trash
 from tests import machine
+from tests.faults import site as sites
 from tests.faults import tally
 from tests.faults.points import POINTS
-from tests.faults.site import AGAIN, KINDS, Site
+from tests.faults.site import AGAIN, Site
 
+KINDS = (*sites.KINDS, *sites.MORE)
 BEFORE = ("claimed", "before-call")
 """Points at which nothing has been asked of the engine."""
 TELLING = ("after-call", "in-finish")

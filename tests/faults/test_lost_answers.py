@@ -11,14 +11,15 @@ import pytest
 from django.conf import settings
 
 from conftest import BUSYBOX
+from containers_app.models import Network
 from operations import services
 from operations.models import Engine, Operation, OperationEvent, TrashItem
 from tests import machine
 from tests.chaos import Faulty
 from tests.faults.conftest import Start
-from tests.faults.site import CALLS, KINDS, Site
+from tests.faults.site import CALLS, KINDS, MORE, Site
 
-QUICK = [kind for kind in KINDS if kind != "image.build"]
+QUICK = [kind for kind in (*KINDS, *MORE) if kind != "image.build"]
 """A build goes on for as long as it is listened to: it has a test of its own."""
 NAMED = ("container.run", "volume.create")
 """Kinds whose change is answered with what was made."""
@@ -31,8 +32,10 @@ def lose(site: Site, mode: str, kinds: list[str]) -> list[tuple[str, str]]:
     for kind, name in cells:
         room, _, verb = kind.partition(".")
         there = room == "container" and verb != "run"
-        native_id = site.row(name).native_id if there else ""
-        site.door.fail(mode, CALLS[kind].format(id=native_id, name=re.escape(name)), times=1)
+        network = Network.objects.get(name=name).native_id if room == "network" and verb != "create" else ""
+        native_id = site.row(name).native_id if there else network
+        line = CALLS[kind].format(id=native_id, name=re.escape(name), network=network)
+        site.door.fail(mode, line, times=1)
     return cells
 
 
