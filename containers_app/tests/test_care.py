@@ -291,3 +291,40 @@ def test_a_container_whose_checks_fail_is_restarted_for_real(
     before = made.attrs["State"]["StartedAt"]
     made.reload()
     assert made.attrs["State"]["StartedAt"] > before
+
+
+def test_a_real_crash_loop_is_ended_and_stays_so(
+    engine_row: Engine,
+    engine_backend: EngineBackend,
+    docker_client: docker.DockerClient,
+    busybox: str,
+    team: Team,
+    run_operations: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(care, "ENDS", 3)
+    made: Any = docker_client.containers.run(
+        busybox, ["sh", "-c", "exit 7"], name="loop", detach=True, network_mode="none",
+        restart_policy={"Name": "always"},
+    )  # fmt: skip
+    until = time.monotonic() + 30
+    while made.attrs["RestartCount"] < 3 and time.monotonic() < until:
+        time.sleep(0.1)
+        made.reload()
+    sync.reconcile(engine_row, engine_backend)
+    sync.look_at_all(engine_row, engine_backend)
+    Container.objects.update(team=team, state="restarting")
+    row = Container.objects.get(name="loop")
+    for number in range(3):
+        EngineEvent.objects.create(
+            engine=engine_row, type="container", action="die", native_id=row.native_id, container=row, origin="engine",
+            time_ns=time.time_ns() + number, at=timezone.now(), exit_code=7,
+        )  # fmt: skip
+    care.switch(row, actor=Actor(user=None, source="system"), end_loops=True)
+    assert care.sweep() == 1
+    assert [one.state for one in run_operations()] == ["succeeded"]
+    row.refresh_from_db()
+    assert (row.state, status_of(row).tone, attention_of(row)) == ("exited", "bad", True)
+    time.sleep(2)
+    made.reload()
+    assert made.status == "exited", "its policy does not start it again"
