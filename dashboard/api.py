@@ -25,6 +25,7 @@ from containers_app.stacks import ACTIONS as STACK_ACTIONS
 from dashboard.problems import plain
 from dashboard.search import Search
 from images_app.api import views as images
+from images_app.api.filesystems import ImageFilesystem
 from operations.api import trash
 from operations.api import views as operations
 
@@ -137,6 +138,7 @@ urlpatterns = [
     path("networks/<uuid:pk>/disconnect/", networks.NetworkDisconnect.as_view(), name="network-disconnect"),
     path("images/", images.ImageList.as_view(), name="images"),
     path("images/pull/", images.ImagePull.as_view(), name="image-pull"),
+    path("images/filesystem/", ImageFilesystem.as_view(), name="image-filesystem"),
     path("images/build/", images.ImageBuild.as_view(), name="image-build"),
     path("images/<uuid:pk>/", images.ImageDetail.as_view(), name="image"),
     path("images/<uuid:pk>/tag/", images.ImageTag.as_view(), name="image-tag"),

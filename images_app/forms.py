@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
 from django import forms
@@ -55,6 +56,29 @@ class PullForm(Change):
 
     def clean_reference(self) -> str:
         return reference(self.cleaned_data["reference"])
+
+
+class FilesystemForm(Change):
+    """A tar of a file system, to become an image."""
+
+    permission = "image.build"
+    reference = forms.CharField(
+        max_length=255,
+        strip=True,
+        label="Image",
+        error_messages={"required": "Name the image, such as team/web:1."},
+    )
+    command = forms.CharField(max_length=1000, required=False, label="Command")
+    archive = forms.FileField(label="Tar of a file system", error_messages={"required": "Choose a tar."})
+
+    def clean_reference(self) -> str:
+        return reference(self.cleaned_data["reference"], tag=True)
+
+    def clean_command(self) -> list[str]:
+        try:
+            return shlex.split(self.cleaned_data["command"])
+        except ValueError:
+            raise ValidationError("A quotation mark is missing.") from None
 
 
 class TagForm(forms.Form):

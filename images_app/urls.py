@@ -9,6 +9,7 @@ from images_app import build_views, views
 image_urls = [
     path("", views.image_list, name="list"),
     path("pull/", views.image_pull, name="pull"),
+    path("filesystem/", views.image_filesystem, name="filesystem"),
     path("<uuid:pk>/", views.image_detail, name="detail"),
     path("<uuid:pk>/tag/", views.image_tag, name="tag"),
     path("<uuid:pk>/remove/", views.image_remove, name="remove"),

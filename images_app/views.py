@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import actor_of, can, require, requires
 from accounts.querysets import visible_to
 from engine.specs import SpecError
-from images_app import operations, queries
-from images_app.forms import PullForm, TagForm
+from images_app import filesystems, operations, queries
+from images_app.forms import FilesystemForm, PullForm, TagForm
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
 from operations.plans import preview
@@ -71,6 +71,26 @@ def image_pull(request: HttpRequest) -> HttpResponse:
         except SpecError as error:
             form.refuse(error.errors)
     return _dialog(request, "images/pull.html", {"form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("image.build")
+@answers
+def image_filesystem(request: HttpRequest) -> HttpResponse:
+    """A tar of a file system becomes an image; goes on at its build."""
+    actor = actor_of(request)
+    form = FilesystemForm(request.POST or None, request.FILES or None, actor=actor)
+    if request.method == "POST" and form.is_valid():
+        wish = form.cleaned_data
+        try:
+            operation = filesystems.request_import(
+                wish["archive"].file, wish["reference"], command=wish["command"], actor=actor, engine=wish["engine"],
+                team=wish["team"],
+            )  # fmt: skip
+            return redirect("builds:detail", operation.build.pk)
+        except SpecError as error:
+            form.refuse(error.errors)
+    return _dialog(request, "images/filesystem.html", {"form": form})
 
 
 @require_POST

@@ -296,6 +296,7 @@ SCREENS: Mapping[str, Screen] = {
     "images": Screen("/images/"),
     "image": Screen("/images/{demo/reports:2.1.0}/"),
     "image-remove": Screen("/images/{demo/web:1.4.2}/remove/"),
+    "image-import": Screen("/images/filesystem/"),
     "image-pull": Screen("/images/pull/"),
     "builds": Screen("/builds/"),
     "build-new": Screen("/builds/new/"),
