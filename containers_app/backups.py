@@ -11,6 +11,7 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,6 +107,10 @@ def _put(ctx: Context, row: VolumeBackup, file: Path) -> None:
         with volume_files.written(manifest) as out:
             out.write(json.dumps(said, indent=1).encode())
         store.put(f"{row.key}.json", manifest, _digest(manifest))
+    except Exception:
+        with suppress(StoreFailed, OSError):  # a file that no row tells of would lie there for ever
+            store.delete(row.key)
+        raise
     finally:
         manifest.unlink(missing_ok=True)
 

@@ -78,9 +78,9 @@ class Folder:
 
     def put(self, key: str, path: Path, digest: str) -> None:
         target = self._path(key)
+        half = target.with_name(f"{target.name}.half")
         try:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            half = target.with_name(f"{target.name}.half")
             with half.open("wb") as out, path.open("rb") as data:
                 half.chmod(0o600)
                 shutil.copyfileobj(data, out, PIECE)
@@ -89,6 +89,9 @@ class Folder:
             half.rename(target)
         except PermissionError as error:
             raise StoreFailed(f"The folder of backups cannot be written to: {error.strerror}.") from None
+        finally:
+            with suppress(OSError):
+                half.unlink()
 
     def get(self, key: str, out: IO[bytes], most: int) -> str:
         try:

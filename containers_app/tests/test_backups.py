@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -222,6 +224,25 @@ def test_a_schedule_in_rest(
     assert api_for(tara).put(there, {"every": "year"}, format="json").status_code == 400
     assert api_for(tara).delete(there).status_code == 204
     assert api_for(tara).get(there).status_code == 404
+
+
+@pytest.mark.parametrize("fails_at", [".tar.gz", ".json"])
+def test_a_backup_that_cannot_be_kept_leaves_nothing(
+    fails_at: str, bench: Bench, data: Volume, tara: User, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copyfileobj
+
+    def full(source: Any, target: Any, *more: Any) -> None:
+        copy(source, target, *more)
+        if f"{fails_at}.half" in str(getattr(target, "name", "")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stores.shutil, "copyfileobj", full)
+    operation = bench._done(operations.request_volume_backup(data, actor=person(tara, source="ui")))
+    failed(operation, "disk_full")
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    assert not VolumeBackup.objects.exists()
+    assert nothing_lies_around()
 
 
 def test_nothing_is_kept_outside_of_the_folder(folder: Path) -> None:
