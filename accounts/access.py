@@ -46,6 +46,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "container.update": (OPERATOR, "write"),
     "container.remove": (OPERATOR, "write"),
     "container.recreate": (OPERATOR, "write"),
+    "container.duplicate": (OPERATOR, "write"),
     "container.copy": (ADMIN, "write"),
     "container.commit": (ADMIN, "write"),
     "container.export": (ADMIN, "write"),

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from containers_app.models import Container
-from containers_app.recreate import image_of
 from engine import names
 from engine.docker_create import LOG_DRIVER, LOG_OPTIONS
 from engine.docker_text import MASK
+from engine.errors import Invalid
 
 Json = Mapping[str, Any]
 COMPOSE_LABELS = "com.docker.compose."
@@ -78,6 +78,16 @@ def of(row: Container) -> Settings:
     }  # fmt: skip
     said = {key: value for key, value in body.items() if value or key in ("command", "entrypoint")}
     return Settings(said, hidden, tuple(_extras(row, config, host, image)), tuple(_lost(row, config, host)))
+
+
+def image_of(reference: str, image_id: str) -> str:
+    """What a container was made from, as something that another one can be made from."""
+    try:
+        if image_id.removeprefix("sha256:").startswith(reference.removeprefix("sha256:")):
+            return names.image_id(image_id)
+        return names.image_target(reference)
+    except Invalid:
+        return image_id
 
 
 def _object(value: object) -> Json:

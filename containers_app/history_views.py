@@ -21,6 +21,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import Actor, actor_of, requires
 from containers_app import cards, timeline
 from containers_app.events import told
+from containers_app.marks import DEPLOYS
 from containers_app.models import Container, Incident
 from containers_app.present import lineage
 from containers_app.views import of_one, tab_of
@@ -95,7 +96,7 @@ def month(container: Container, actor: Actor) -> Month:
     """The last 30 days in numbers, in two queries and those of `lineage`."""
     since, ids = timezone.now() - timedelta(days=30), lineage(container, actor)
     asked = operations(actor).filter(target_type="container", target_id__in=ids, created_at__gte=since)
-    deploys = asked.filter(kind__in=("container.run", "container.recreate"), state="succeeded").count()
+    deploys = asked.filter(kind__in=DEPLOYS, state="succeeded").count()
     rows = timeline.incidents(actor, ids).filter(last_at__gte=since)
     exits, health = Q(kind=Incident.Kind.EXIT), Q(kind=Incident.Kind.HEALTH)
     sums = rows.order_by().aggregate(

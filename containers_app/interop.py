@@ -145,6 +145,28 @@ def _check(check: Body) -> Iterator[tuple[str, str | None]]:
 # Shared
 
 
+def in_words(key: str, value: Any) -> str:
+    """One field of a run body in a few words, for plans."""
+    if value in (None, "", [], {}):
+        return (
+            "none" if key in ("ports", "mounts", "networks", "cap_add", "cap_drop") else "that of the image"
+        )
+    if key == "ports":
+        return ", ".join(published(port) for port in value)
+    if key == "mounts":
+        return ", ".join(f"{one.get('source') or one['type']} at {one['target']}" for one in value)
+    if key == "restart_policy":
+        return restart({"restart_policy": value})
+    if key == "resources":
+        return ", ".join(f"{name} {amount or 'without a limit'}" for name, amount in value.items())
+    if key == "healthcheck":
+        test = list(value.get("test") or ())
+        return "none" if test == ["NONE"] else " ".join(test[1:])
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return shlex.join(value) if isinstance(value, list | tuple) else str(value)
+
+
 def restart(body: Body) -> str:
     """``no``, ``always``, ``on-failure:3``…"""
     policy = body.get("restart_policy") or {}

@@ -37,7 +37,12 @@ _TELLS = ("start", "die", "destroy", "pause", "unpause", "health_status")
 _WORST = ("bad", "off", "blind", "start", "paused", "up", "none")
 _LIVE = ("bad", "start", "up", "paused")
 _NEAR = timedelta(seconds=2)
-_DEPLOYS = {"container.run": "Run", "container.recreate": "Recreated", "container.update": "Limits changed"}
+_DEPLOYS = {
+    "container.run": "Run",
+    "container.duplicate": "Run",
+    "container.recreate": "Recreated",
+    "container.update": "Limits changed",
+}
 
 
 @dataclass(frozen=True, slots=True)

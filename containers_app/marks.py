@@ -15,9 +15,9 @@ from operations import registry
 from operations.queries import operations
 
 MOST = 40
-_DEPLOYS = ("container.recreate", "container.run")
+DEPLOYS = ("container.recreate", "container.run", "container.duplicate")
 _CHANGES = (
-    *_DEPLOYS, "container.start", "container.stop", "container.restart", "container.kill", "container.pause",
+    *DEPLOYS, "container.start", "container.stop", "container.restart", "container.kill", "container.pause",
     "container.unpause", "container.update",
 )  # fmt: skip
 _EVENTS = ("die", "oom", "start", "pause", "unpause")
@@ -56,7 +56,7 @@ def _asked(subjects: Sequence[str], actor: Actor, since: datetime) -> list[Mark]
             Mark(
                 row.finished_at or row.created_at,
                 registry.get(row.kind).label + (" failed" if failed else ""),
-                "deploy" if row.kind in _DEPLOYS and not failed else "change",
+                "deploy" if row.kind in DEPLOYS and not failed else "change",
                 failed,
                 reverse("operations:detail", args=[row.pk]),
                 row.actor.display_name if row.actor else row.actor_name,

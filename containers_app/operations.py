@@ -31,7 +31,11 @@ from containers_app import (
     volumes,
     written,
 )
+<<<<<<< HEAD
 from containers_app.backup_asks import request_backup_remove, request_backup_restore, request_volume_backup
+=======
+from containers_app.edit_asks import changes_of, request_duplicate, sealed
+>>>>>>> 7c0060a (A container is duplicated, and made anew with something changed)
 from containers_app.models import Container, PrunePlan, Volume
 from containers_app.network_asks import (
     request_network_connect,
@@ -69,10 +73,10 @@ def request(
     """Asks for one of `ACTIONS`, as a step of a ``batch`` where there is one.
 
     ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force``,
-    ``volumes`` (anonymous ones too) and ``forever`` (not into the trash), recreate ``image``, ``pull`` and ``gate``
-    (``timeout``, ``steady``); what is left out has its usual value. Start, restart and recreate take ``empty_volumes``
-    (empty ones in place of those whose data is gone). update ``restart_policy`` and ``resources`` as in
-    the run body; what is left out stays.
+    ``volumes`` (anonymous ones too) and ``forever`` (not into the trash), recreate ``image``, ``pull``, ``gate``
+    (``timeout``, ``steady``) and ``changes`` (see `engine.changes`); what is left out has its usual value.
+    Start, restart and recreate take ``empty_volumes`` (empty ones in place of those whose data is gone). update
+    ``restart_policy`` and ``resources`` as in the run body; what is left out stays.
     """
     if action not in ACTIONS:
         raise SpecError({"action": [f"One of {', '.join(ACTIONS)} is expected."]})
@@ -82,9 +86,10 @@ def request(
     wish = _params(container, action, params or {}, actor)
     with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
         if action == "recreate":
-            recreate.may(container, actor=actor)
+            recreate.may(container, actor=actor, changes=recreate.changes_in(wish))
         elif action == "update":
             guard.check(limits.kept(wish), level=services.guard_level(actor, container.team_id))
+    wish, secrets = sealed(wish)
     return services.submit(
         kind,
         actor=actor,
@@ -92,6 +97,7 @@ def request(
         target=target,
         team=container.team,
         params={**wish, "native_id": container.native_id},
+        secrets=secrets,
         idempotency_key=idempotency_key,
         check=vanished.check(container, wish) if action in vanished.STARTS else None,
         batch=batch,
@@ -261,15 +267,20 @@ def _recreation(container: Container, fields: Fields, actor: Actor) -> dict[str,
     found = {
         "image": image, "pull": "always" if pull else "missing",
         "timeout": limits.integer("timeout", gate.TIMEOUT, 1, gate.LONGEST),
-        "steady": limits.integer("steady", gate.STEADY, 1, gate.LONGEST),
+        "steady": limits.integer("steady", gate.STEADY, 1, gate.LONGEST), "changes": changes_of(fields),
     }  # fmt: skip
     limits.finish()
     return found
 
 
 __all__ = [
+<<<<<<< HEAD
     "ACTIONS", "commit", "file_changes", "prune", "recreate", "removal", "request", "request_backup_remove",
     "request_backup_restore", "request_copy", "request_network_connect",
+=======
+    "ACTIONS", "file_changes", "prune", "recreate", "removal", "request", "request_copy", "request_duplicate",
+    "request_network_connect",
+>>>>>>> 7c0060a (A container is duplicated, and made anew with something changed)
     "request_network_create", "request_network_disconnect", "request_network_remove", "request_prune", "request_run",
     "request_volume_backup", "request_volume_clone", "request_volume_create", "request_volume_export",
     "request_volume_import", "request_volume_remove", "run", "verbs", "volumes", "written",

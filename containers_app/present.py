@@ -192,7 +192,7 @@ def made_by(container: Container, actor: Actor) -> Operation | None:
     if older:
         made = operations(actor).filter(kind="container.recreate", target_id=older[0], result__container=own)
     else:
-        made = operations(actor).filter(kind="container.run", target_id=own)
+        made = operations(actor).filter(kind__in=("container.run", "container.duplicate"), target_id=own)
     return made.order_by("-created_at").first()
 
 

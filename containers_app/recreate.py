@@ -16,10 +16,16 @@ from typing import Any
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
+<<<<<<< HEAD
 from containers_app import drift, gate, recreate_plan, removal, run, sync, vanished
+=======
+from containers_app import gate, recreate_plan, removal, run, sync, vanished
+from containers_app.bodies import image_of
+>>>>>>> 7c0060a (A container is duplicated, and made anew with something changed)
 from containers_app.models import Container, Network, Volume
 from containers_app.verbs import LONGEST_STOP, look, native_id
 from engine import guard, names, reach
+from engine.changes import ChangeSpec
 from engine.errors import (
     AnswerLost,
     Cancelled,
@@ -60,22 +66,37 @@ def refusal(name: str, state: str, *, auto_remove: bool) -> str:
     return ""
 
 
-def may(container: Container, *, actor: Actor) -> None:
+def may(container: Container, *, actor: Actor, changes: ChangeSpec | None = None) -> None:
     """Says at once what the worker would say, as far as rows know. Raises `PolicyDenied` or `Refused`."""
-    level = services.guard_level(actor, container.team_id)
-    guard.check_again(reach.of(container.inspect), level=level)
+    reaches(container, actor=actor, changes=changes)
     found = refusal(container.name, container.state, auto_remove=container.auto_remove)
     if found:
         raise services.Refused("conflict", found)
 
 
-def _allowed(old: ContainerInfo, *, actor: Actor, engine: Engine, team_id: Any) -> None:
-    """Today's guard rails for what it was given once, and nothing of another team's.
+def reaches(container: Container, *, actor: Actor, changes: ChangeSpec | None = None) -> None:
+    """What it was given once, and what it is to be given now, by today's guard rails. Raises `PolicyDenied`."""
+    guard.check_again(reach.of(container.inspect), level=services.guard_level(actor, container.team_id))
+    if changes:
+        had = {
+            *container.mounts.values_list("source", flat=True),
+            *(str(n.get("name")) for n in container.networks),
+        }
+        run.allowed(changes.spec, actor=actor, engine=container.engine, team_id=container.team_id, had=had)
+
+
+def allowed(
+    old: ContainerInfo, *, actor: Actor, engine: Engine, team_id: Any, changes: ChangeSpec | None = None
+) -> None:
+    """Today's guard rails for what it was given once and is given now, and nothing of another team's.
 
     What nobody owns came with it to its team, unlike in a new wish.
     """
     level = services.guard_level(actor, team_id)
     guard.check_again(old.reach, level=level)
+    if changes:
+        had = {*(mount.source for mount in old.mounts), *(network.name for network in old.networks)}
+        run.allowed(changes.spec, actor=actor, engine=engine, team_id=team_id, had=had)
     if level == guard.SITE:
         return
     volumes = Volume.objects.filter(
@@ -185,7 +206,8 @@ def _made(ctx: Context, old: ContainerInfo | None) -> ContainerInfo:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
     sync.refresh_volumes(ctx.operation.engine, ctx.engine)
     team = _team(ctx)
-    _allowed(old, actor=actor, engine=ctx.operation.engine, team_id=team.pk if team else None)
+    changes = changes_in(ctx.params)
+    allowed(old, actor=actor, engine=ctx.operation.engine, team_id=team.pk if team else None, changes=changes)
     reference = str(ctx.params["image"]) or image_of(old.image_ref, old.image_id)
     run.get_image(ctx, reference, pull=str(ctx.params["pull"]), actor=actor)
     if ctx.should_stop():
@@ -195,26 +217,24 @@ def _made(ctx: Context, old: ContainerInfo | None) -> ContainerInfo:
     ctx.check_fence()
     made = ctx.engine.create_like(
         old.native_id, image=reference, name=f"slipway-new-{ctx.operation.pk.hex[:12]}",
-        operation_id=str(ctx.operation.pk),
+        operation_id=str(ctx.operation.pk), changes=changes,
     )  # fmt: skip
     return ctx.engine.container(made)
 
 
-def image_of(reference: str, image_id: str) -> str:
-    """What a container was made from, as something that another one can be made from."""
-    try:
-        if image_id.removeprefix("sha256:").startswith(reference.removeprefix("sha256:")):
-            return names.image_id(image_id)
-        return names.image_target(reference)
-    except Invalid:
-        return image_id
+def changes_in(params: Mapping[str, Any]) -> ChangeSpec | None:
+    """What is to be other, by the operation's parameters."""
+    return ChangeSpec.parse(params["changes"]) if params.get("changes") else None
 
 
 def _take_place(ctx: Context, item: TrashItem, new: ContainerInfo) -> None:
-    """Name and restart policy, which the old one has lost by now."""
+    """Name and restart policy, which the old one has lost by now; unless the policy is to be another one."""
     if new.name != item.name:
         ctx.check_fence()
         ctx.engine.rename(new.native_id, item.name)
+    changes = changes_in(ctx.params)
+    if changes and "restart_policy" in changes.given:
+        return
     if new.restart_policy != item.facts["policy"]:
         wanted = UpdateSpec(str(item.facts["policy"]), restart_max_retries=int(item.facts["retries"]))
         ctx.check_fence()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from accounts.access import Actor
-from containers_app import plans, vanished
+from containers_app import bodies, interop, plans, vanished
 from containers_app.models import Container
 from containers_app.run import is_foreign
 from images_app.models import Image, Tag
@@ -23,13 +26,19 @@ def recreating(operation: Operation, actor: Actor) -> Plan:
     vanished.tell(plan, container)
     plans.lose(plan, container, plans.written_by(container, actor), actor)
     plan.changed.append(_image(container, operation, actor))
+    changes = operation.params.get("changes") or {}
+    plan.changed += settings(container, changes)
     if container.state in _LIVE:
         plan.stopped.append(Item(container.name, container.get_state_display().lower()))
         if ports := plans.serving(container):
             word = "does not answer" if len(ports) == 1 else "do not answer"
             plan.affected.append(Item(listed(ports), f"{word} until the new one runs"))
     plan.affected += plans.dependents(container, actor)
-    plan.kept.append(Item("Name and settings", "", "environment, ports, limits, labels"))
+    plan.kept.append(
+        Item("Name and all other settings", "", "values of variables too")
+        if changes
+        else Item("Name and settings", "", "environment, ports, limits, labels")
+    )
     mounts = list(container.mounts.select_related("volume"))
     plan.kept += [item for item in plans.things(container, mounts) if item.what != "Image"]
     nameless = [mount.target for mount in mounts if mount.volume and mount.volume.anonymous]
@@ -47,6 +56,47 @@ def image_in(container: Container, reference: str, actor: Actor) -> Image | None
         rows = Image.objects.filter(pk__in=tags.values("image"))
     found = rows.first()
     return None if found is None or is_foreign(container.engine, found.native_id, actor) else found
+
+
+_WORDS = {
+    "command": "Command", "entrypoint": "Entrypoint", "environment": "Variables", "secrets": "Secrets",
+    "ports": "Ports", "mounts": "Mounts", "networks": "Networks", "hostname": "Host name", "user": "User",
+    "working_dir": "Working directory", "tty": "Terminal", "init": "Small init", "restart_policy": "Restart policy",
+    "resources": "Limits", "healthcheck": "Health check", "labels": "Labels", "cap_add": "Added capabilities",
+    "cap_drop": "Dropped capabilities", "read_only": "Read-only root", "privileged": "Privileged",
+}  # fmt: skip
+
+
+def settings(container: Container, changes: Mapping[str, Any]) -> list[Item]:
+    """What changes of its settings, a line each."""
+    before = bodies.of(container)
+    known = {"environment": before.body.get("environment", {}), "secrets": dict.fromkeys(before.hidden),
+             "labels": before.body.get("labels", {})}  # fmt: skip
+    found = []
+    for key, value in changes.items():
+        if key in known:
+            text = _names({**known["secrets"], **known[key]} if key == "environment" else known[key], value)
+        else:
+            text = interop.in_words(key, value)
+        found.append(Item(_WORDS.get(key, key), text))
+    return found
+
+
+def _names(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Which names are new, have another value, or go. A value of ``None`` stays."""
+    made = [name for name in after if name not in before]
+    other = [
+        name
+        for name, value in after.items()
+        if name in before and value is not None and value != before[name]
+    ]
+    gone = [name for name in before if name not in after and before[name] is not None]
+    parts = [
+        f"{listed(names)} {word}"
+        for names, word in ((made, "new"), (other, "changed"), (gone, "removed"))
+        if names
+    ]
+    return ", ".join(parts) or "in another order"
 
 
 def _image(container: Container, operation: Operation, actor: Actor) -> Item:

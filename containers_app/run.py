@@ -6,7 +6,7 @@ container; so there is never a second one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from django.db.models import Q
@@ -39,14 +39,19 @@ OPEN_NETWORKS = ("bridge", "none", "default")
 """Networks of the engine itself, which are nobody's."""
 
 
-def allowed(spec: ContainerSpec, *, actor: Actor, engine: Engine, team_id: Any) -> None:
-    """Raises `PolicyDenied` where a guard rail, or somebody else's volume or network, stands in the way."""
+def allowed(
+    spec: ContainerSpec, *, actor: Actor, engine: Engine, team_id: Any, had: Collection[str] = ()
+) -> None:
+    """Raises `PolicyDenied` where a guard rail, or somebody else's volume or network, stands in the way.
+
+    ``had``: names of those that it has already, as a container that is made anew.
+    """
     level = services.guard_level(actor, team_id)
     guard.check(spec, level=level)
     if level == guard.SITE:
         return
     for field, kind, name in _references(spec):
-        if _is_taken(kind, name, engine, actor):
+        if name not in had and _is_taken(kind, name, engine, actor):
             raise PolicyDenied(
                 f"There is a {kind} {name} already that is not your team's: choose another name.",
                 rule=f"not_your_{kind}",
@@ -79,7 +84,7 @@ def _verify(ctx: Context) -> Mapping[str, Any] | bool | None:
     if found is None:
         return None
     try:
-        return _begin(ctx, _spec(ctx), found)
+        return begin(ctx, found, start=_spec(ctx).start)
     except (DeadlineExceeded, Unreachable):
         raise
     except EngineError:
@@ -105,7 +110,7 @@ def run(ctx: Context) -> Mapping[str, Any]:
         ctx.emit(Progress(message="Making the container"))
         ctx.check_fence()
         found = _made(ctx, spec)
-    return _begin(ctx, spec, found)
+    return begin(ctx, found, start=spec.start)
 
 
 def _made(ctx: Context, spec: ContainerSpec) -> ContainerInfo:
@@ -123,10 +128,10 @@ def _spec(ctx: Context) -> ContainerSpec:
     return ContainerSpec.parse({key: value for key, value in ctx.params.items() if not key.startswith("_")})
 
 
-def _begin(ctx: Context, spec: ContainerSpec, made: ContainerInfo) -> Mapping[str, Any]:
+def begin(ctx: Context, made: ContainerInfo, *, start: bool) -> Mapping[str, Any]:
     """Takes ownership, starts it where that is wanted and has not happened, and says what came of it."""
     row = _owned(ctx.operation, ctx.engine, made.native_id)
-    if spec.start and made.started_at is None:
+    if start and made.started_at is None:
         try:
             if ctx.should_stop():
                 raise Cancelled("Cancelled before the container was started: it was removed again.")

@@ -94,6 +94,7 @@ urlpatterns = [
     path("engines/<uuid:pk>/sync/", operations.EngineSync.as_view(), name="engine-sync"),
     path("containers/", containers.ContainerList.as_view(), name="containers"),
     path("containers/parse/", interop.ContainerParse.as_view(), name="container-parse"),
+    path("containers/<uuid:pk>/duplicate/", interop.ContainerDuplicate.as_view(), name="container-duplicate"),
     path("containers/<uuid:pk>/export/", interop.ContainerExport.as_view(), name="container-export"),
     path("containers/bulk/", containers.ContainerBulk.as_view(), name="container-bulk"),
     path("containers/<uuid:pk>/", containers.ContainerDetail.as_view(), name="container"),

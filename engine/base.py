@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import IO, Protocol, runtime_checkable
 
+from engine.changes import ChangeSpec
 from engine.files import FileInfo, Listing, Place
 from engine.specs import BuildSpec, ContainerSpec, EndpointSpec, NetworkSpec, UpdateSpec, VolumeSpec
 from engine.terminal import Console, Program
@@ -79,13 +80,23 @@ class Engine(Protocol):
         """Creates and returns the 64-hex id. The caller pulls the image before, and starts the container after."""
 
     def create_like(
-        self, native_id: str, *, image: str, name: str, operation_id: str, deadline: float = 30
+        self,
+        native_id: str,
+        *,
+        image: str,
+        name: str,
+        operation_id: str,
+        changes: ChangeSpec | None = None,
+        apart: bool = False,
+        deadline: float = 30,
     ) -> str:
         """Creates another container with the settings of this one, and returns its id. Its environment never leaves
         the engine room.
 
         What came from the old one's image is left to the new one's. Volumes are the same ones, those without a name
-        too. `Conflict` where it has something that cannot be had twice, or that is not known here.
+        too. ``changes`` say what is to be other. ``apart``: beside the old one, so host ports are the engine's to
+        choose unless changed, and nameless volumes and addresses are its own. `Conflict` where it has something that
+        cannot be had twice, or that is not known here, or where a value is to be kept that is not there.
         """
 
     def start(self, native_id: str, *, deadline: float = 30) -> None: ...

@@ -31,6 +31,7 @@ from engine import (
     names,
 )
 from engine.base import Emit, ShouldStop, never
+from engine.changes import ChangeSpec
 from engine.docker_map import mapping
 from engine.docker_reads import DockerReads
 from engine.docker_transport import Client
@@ -75,7 +76,15 @@ class DockerEngine(DockerReads):
         return str(self._do(work, deadline))
 
     def create_like(
-        self, native_id: str, *, image: str, name: str, operation_id: str, deadline: float = 30
+        self,
+        native_id: str,
+        *,
+        image: str,
+        name: str,
+        operation_id: str,
+        changes: ChangeSpec | None = None,
+        apart: bool = False,
+        deadline: float = 30,
     ) -> str:
         """Creates another container with the settings of this one; see `engine.docker_clone`."""
         wish = docker_clone.Wish(
@@ -83,6 +92,8 @@ class DockerEngine(DockerReads):
             names.image_target(image),
             names.container_name(name),
             names.operation_id(operation_id),
+            changes,
+            apart,
         )
         return str(self._do(lambda client: docker_clone.create(client, wish), deadline))
 

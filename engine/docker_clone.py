@@ -16,7 +16,8 @@ from typing import Any
 
 import docker
 
-from engine import names
+from engine import docker_change, names
+from engine.changes import ChangeSpec
 from engine.docker_map import items, mapping, own_name
 from engine.docker_transport import Client
 from engine.errors import AnswerLost, Conflict, EngineError
@@ -31,12 +32,14 @@ _MOUNTS = ("bind", "volume", "tmpfs", "image")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be made: like ``native_id``, from ``image``, called ``name``."""
+    """What is to be made: like ``native_id``, from ``image``, called ``name``; ``apart``: beside it and not for it."""
 
     native_id: str
     image: str
     name: str
     operation_id: str
+    changes: ChangeSpec | None = None
+    apart: bool = False
 
 
 def create(client: Client, wish: Wish) -> str:
@@ -44,9 +47,14 @@ def create(client: Client, wish: Wish) -> str:
     old = mapping(client.inspect_container(wish.native_id))
     made = body(old, _image_of(client, old), wish)
     endpoints = networks(old)
+    first = _first(old, endpoints)
+    if wish.apart:
+        endpoints = {name: {} for name in endpoints}
+    if wish.changes and "networks" in wish.changes.given:
+        first, endpoints = docker_change.networks(endpoints, wish.changes)
+        made["HostConfig"]["NetworkMode"] = first
     for name in endpoints:
         _require_network(client, name)
-    first = _first(old, endpoints)
     if first in endpoints:
         made["NetworkingConfig"] = {"EndpointsConfig": {first: endpoints.pop(first)}}
     answer = mapping(client.create_container_from_config(made, wish.name))
@@ -119,6 +127,10 @@ def body(old: Json, image: Json, wish: Wish) -> dict[str, Any]:
     if health := _healthcheck(mapping(config.get("Healthcheck")), mapping(inherited.get("Healthcheck"))):
         made["Healthcheck"] = health
     _drop_what_is_not_its_own(made, old, host)
+    if wish.changes:
+        docker_change.apply(made, old, wish.changes, wish.operation_id)
+    if wish.apart:
+        docker_change.stand_apart(made, keeps_ports=bool(wish.changes and "ports" in wish.changes.given))
     return made
 
 

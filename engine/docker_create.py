@@ -63,7 +63,7 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         bindings.setdefault(f"{port.container}/{port.protocol}", []).append(binding)
     host: dict[str, Any] = {
         "PortBindings": bindings,
-        "Mounts": [_mount(mount) for mount in spec.mounts],
+        "Mounts": [mount(one) for one in spec.mounts],
         "RestartPolicy": {"Name": spec.restart_policy, "MaximumRetryCount": spec.restart_max_retries},
         "LogConfig": {"Type": LOG_DRIVER, "Config": dict(LOG_OPTIONS)},
         "CapAdd": list(spec.cap_add),
@@ -86,11 +86,11 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
     return host
 
 
-def _mount(mount: MountSpec) -> dict[str, Any]:
+def mount(wish: MountSpec) -> dict[str, Any]:
     """Long form only: the short form makes missing host folders, as root."""
-    made: dict[str, Any] = {"Type": mount.type, "Target": mount.target, "ReadOnly": mount.read_only}
-    if mount.source:
-        made["Source"] = mount.source
+    made: dict[str, Any] = {"Type": wish.type, "Target": wish.target, "ReadOnly": wish.read_only}
+    if wish.source:
+        made["Source"] = wish.source
     return made
 
 

@@ -26,5 +26,7 @@ def withhold(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return shown, {key: value for key, value in body.items() if shown[key] != value}
 
 
-def _value(name: str, value: str) -> str:
+def _value(name: str, value: str | None) -> str | None:
+    if value is None:  # stays as it is
+        return None
     return MASK if value and is_secret_name(name) else mask(value)

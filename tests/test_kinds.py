@@ -50,6 +50,7 @@ WAYS: dict[str, Ask] = {
     "container.rename": _act("rename", name="other"),
     "container.update": _act("update", resources={"pids": 50}),
     "container.remove": _act("remove", force=True),
+    "container.duplicate": lambda things, actor: containers.request_duplicate(things.container, actor=actor),
     "container.recreate": _act("recreate", image="blue/app:2"),
     "container.commit": lambda things, actor: commit_asks.request_commit(
         things.container, {"repository": "blue/app", "tag": "2"}, actor=actor

@@ -12,12 +12,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Body, Text, View, body
-from containers_app import bodies, interop
+from containers_app import bodies, interop, operations
+from containers_app.api.rows import Duplicate
 from containers_app.api.schema import PARSED
 from containers_app.api.views import visible_containers
 from engine import docker_run
 from engine.errors import Invalid
 from engine.specs import SpecError
+from operations.api.answers import accepted, idempotency_key
+from operations.api.previews import Previews
+from operations.api.schema import ACCEPTED, CHANGE
 
 
 class Command(Body):
@@ -56,3 +60,17 @@ class ContainerExport(View):
             raise ValidationError({"as": [f"One of {', '.join(interop.KINDS)} is expected."]})
         found = self.object(visible_containers(request).defer(None).select_related("image"), pk)
         return HttpResponse(interop.text(bodies.of(found), kind), content_type="text/plain; charset=utf-8")
+
+
+class ContainerDuplicate(Previews):
+    """Another container with the settings of this one, beside it; its host ports are the engine's to choose."""
+
+    permission = "container.duplicate"
+
+    @extend_schema(request=Duplicate, responses=ACCEPTED, parameters=CHANGE)
+    def post(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_containers(request).defer(None).select_related("engine", "image"), pk)
+        params = body(request, Duplicate)
+        key = idempotency_key(request)
+        operation = operations.request_duplicate(found, actor=self.actor, params=params, idempotency_key=key)
+        return accepted(request, operation)

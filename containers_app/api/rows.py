@@ -283,11 +283,22 @@ class Gate(Body):
 
 
 class Recreate(Start):
-    """``image``: another one than now. ``pull`` left out: where the image came from a registry."""
+    """``image``: another one than now. ``pull`` left out: where the image came from a registry. ``changes``: any
+    part of the run body, where null keeps the value of a variable, a secret or a label.
+    """
 
     image = Text(required=False, max_length=255)
     pull = Boolean(required=False)
     gate = Gate(required=False)
+    changes = serializers.DictField(required=False)
+
+
+class Duplicate(Body):
+    """``name`` left out: the next that is free. ``changes`` as for a recreation."""
+
+    name = Text(required=False, max_length=63)
+    start = Boolean(required=False)
+    changes = serializers.DictField(required=False)
 
 
 BODIES: dict[str, type[Body]] = {

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.access import Denied, person
 from accounts.models import Team, User
-from containers_app import gate, operations, present, recreate, sync, timeline
+from containers_app import bodies, gate, operations, present, sync, timeline
 from containers_app.models import Container, Volume
 from containers_app.tests.test_operations import SLEEP, Bench, Carry, failed
 from engine.base import Engine as EngineBackend
@@ -580,8 +580,8 @@ def test_the_gate_judges_by_what_it_sees(bench: Bench, web: Container, engine_ba
 
 def test_an_image_is_named_by_what_finds_it_again() -> None:
     image_id = "sha256:" + "ab" * 32
-    assert recreate.image_of("nginx:1.27", image_id) == "nginx:1.27"
-    assert recreate.image_of("sha256:" + "ab" * 32, image_id) == image_id
-    assert recreate.image_of("abababababab", image_id) == image_id
-    assert recreate.image_of("", image_id) == image_id
-    assert recreate.image_of("No Such!", image_id) == image_id
+    assert bodies.image_of("nginx:1.27", image_id) == "nginx:1.27"
+    assert bodies.image_of("sha256:" + "ab" * 32, image_id) == image_id
+    assert bodies.image_of("abababababab", image_id) == image_id
+    assert bodies.image_of("", image_id) == image_id
+    assert bodies.image_of("No Such!", image_id) == image_id
