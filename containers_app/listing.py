@@ -48,12 +48,9 @@ _WHEN: dict[str, frozenset[str]] = {
     "rename": _LIVE | {"created", "exited"},
     "update": _LIVE | {"created", "exited"},
     "recreate": frozenset({"running", "restarting", "created", "exited"}),
-<<<<<<< HEAD
     "commit": _LIVE | {"created", "exited"},
     "export": _LIVE | {"created", "exited"},
-=======
     "duplicate": _LIVE | {"created", "exited"},
->>>>>>> 7c0060a (A container is duplicated, and made anew with something changed)
     "remove": _LIVE | {"created", "exited", "dead"},
 }
 

@@ -31,11 +31,8 @@ from containers_app import (
     volumes,
     written,
 )
-<<<<<<< HEAD
 from containers_app.backup_asks import request_backup_remove, request_backup_restore, request_volume_backup
-=======
 from containers_app.edit_asks import changes_of, request_duplicate, sealed
->>>>>>> 7c0060a (A container is duplicated, and made anew with something changed)
 from containers_app.models import Container, PrunePlan, Volume
 from containers_app.network_asks import (
     request_network_connect,
@@ -274,13 +271,8 @@ def _recreation(container: Container, fields: Fields, actor: Actor) -> dict[str,
 
 
 __all__ = [
-<<<<<<< HEAD
     "ACTIONS", "commit", "file_changes", "prune", "recreate", "removal", "request", "request_backup_remove",
-    "request_backup_restore", "request_copy", "request_network_connect",
-=======
-    "ACTIONS", "file_changes", "prune", "recreate", "removal", "request", "request_copy", "request_duplicate",
-    "request_network_connect",
->>>>>>> 7c0060a (A container is duplicated, and made anew with something changed)
+    "request_backup_restore", "request_copy", "request_duplicate", "request_network_connect",
     "request_network_create", "request_network_disconnect", "request_network_remove", "request_prune", "request_run",
     "request_volume_backup", "request_volume_clone", "request_volume_create", "request_volume_export",
     "request_volume_import", "request_volume_remove", "run", "verbs", "volumes", "written",

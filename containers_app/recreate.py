@@ -16,12 +16,8 @@ from typing import Any
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-<<<<<<< HEAD
 from containers_app import drift, gate, recreate_plan, removal, run, sync, vanished
-=======
-from containers_app import gate, recreate_plan, removal, run, sync, vanished
 from containers_app.bodies import image_of
->>>>>>> 7c0060a (A container is duplicated, and made anew with something changed)
 from containers_app.models import Container, Network, Volume
 from containers_app.verbs import LONGEST_STOP, look, native_id
 from engine import guard, names, reach

@@ -84,7 +84,8 @@ def _verify(ctx: Context) -> Mapping[str, Any] | bool | None:
     if found is None:
         return None
     try:
-        return begin(ctx, found, start=_spec(ctx).start)
+        spec = _spec(ctx)
+        return begin(ctx, found, start=spec.start, asked=drift.of_run(spec.to_dict()))
     except (DeadlineExceeded, Unreachable):
         raise
     except EngineError:
@@ -110,7 +111,7 @@ def run(ctx: Context) -> Mapping[str, Any]:
         ctx.emit(Progress(message="Making the container"))
         ctx.check_fence()
         found = _made(ctx, spec)
-    return begin(ctx, found, start=spec.start)
+    return begin(ctx, found, start=spec.start, asked=drift.of_run(spec.to_dict()))
 
 
 def _made(ctx: Context, spec: ContainerSpec) -> ContainerInfo:
@@ -128,7 +129,9 @@ def _spec(ctx: Context) -> ContainerSpec:
     return ContainerSpec.parse({key: value for key, value in ctx.params.items() if not key.startswith("_")})
 
 
-def begin(ctx: Context, made: ContainerInfo, *, start: bool) -> Mapping[str, Any]:
+def begin(
+    ctx: Context, made: ContainerInfo, *, start: bool, asked: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
     """Takes ownership, starts it where that is wanted and has not happened, and says what came of it."""
     row = _owned(ctx.operation, ctx.engine, made.native_id)
     if start and made.started_at is None:
@@ -144,7 +147,7 @@ def begin(ctx: Context, made: ContainerInfo, *, start: bool) -> Mapping[str, Any
             _discard(ctx, made.native_id)
             raise
         row = _owned(ctx.operation, ctx.engine, made.native_id) or row
-    drift.agree(row, by=ctx.operation, asked=drift.of_run(spec.to_dict()))
+    drift.agree(row, by=ctx.operation, asked=asked)
     return {"container": str(row.pk) if row else "", "name": made.name}
 
 
