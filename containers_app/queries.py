@@ -73,7 +73,7 @@ def status_of(container: Container, now: datetime | None = None) -> Status:
         return Status("created", "Created", note, since=container.created_at)
     if state == "dead":
         return Status("dead", "Dead", container.error or "could not be removed", "bad")
-    return Status("paused" if state == "paused" else "busy", container.get_state_display())
+    return Status("paused" if state == "paused" else "busy", str(dict(Container.State.choices).get(state, state)))
 
 
 def _running(container: Container, now: datetime) -> Status:
@@ -266,8 +266,9 @@ def stacks(rows: Iterable[Container]) -> list[Stack]:
 
 def stack_glyphs(actor: Actor) -> list[Stack]:
     """The stacks this actor may know of with their worst states, for the sidebar. One query."""
-    rows = visible_to(actor, Container.objects.exclude(stack="")).only("stack", "engine_id", *STATE_FIELDS)
-    return stacks(rows.order_by("stack"))
+    rows = visible_to(actor, Container.objects.exclude(stack="")).order_by("stack")
+    # Bare rows: every page has them, and a thousand objects take a third of its time.
+    return stacks(rows.values_list("stack", "engine_id", *STATE_FIELDS, named=True))
 
 
 def span(length: timedelta) -> str:
