@@ -37,6 +37,8 @@ def create(client: Client, spec: NetworkSpec) -> str:
 
 def connect(client: Client, native_id: str, container: str, spec: EndpointSpec) -> None:
     """Puts a container on it."""
+    # An engine notes any name for a container that does not run, and tells of it only at its next start.
+    client.inspect_network(native_id)
     client.connect_container_to_network(
         container,
         native_id,

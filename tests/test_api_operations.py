@@ -40,7 +40,7 @@ def test_an_operation_shows_what_the_contract_names(
     found = api_for(vic, "read").get(f"/api/v1/operations/{row.pk}/").json()
     assert set(found) == {
         "id", "kind", "state", "target", "engine", "team", "progress", "error", "result", "actor", "source",
-        "attempt", "undoable_until", "created_at", "started_at", "finished_at", "url", "discarded",
+        "attempt", "batch", "undoable_until", "created_at", "started_at", "finished_at", "url", "discarded",
     }  # fmt: skip
     assert found["progress"] == {"current": 3, "total": 7, "unit": "layers", "message": "Extracting"}
     assert found["error"] == {"code": "in_use", "message": "A container uses it."}
