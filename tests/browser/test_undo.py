@@ -72,7 +72,7 @@ def test_a_removal_names_what_would_be_lost_and_one_click_takes_it_back(
     undo.click()
     page.locator('tr[data-name="writes"]').wait_for(timeout=30_000)
     page.wait_for_function(
-        "document.querySelector('tr[data-name=writes]')?.innerText.includes('Up')", timeout=30_000
+        "() => document.querySelector('tr[data-name=writes]')?.innerText.includes('Up')", timeout=30_000
     )
     admin.shot("undo-3-back")
     back = docker_client.containers.get("writes")
