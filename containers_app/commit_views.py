@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -18,7 +18,7 @@ from containers_app.models import Container
 from engine.specs import SpecError
 from operations import queries
 from operations.models import Operation
-from operations.web import answers
+from operations.web import Download, answers
 
 GONE = "This export is gone: it was kept for a day."
 
@@ -88,7 +88,7 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return served(operation, actor=actor)
 
 
-def newest(container: Container, *, actor: Actor) -> FileResponse:
+def newest(container: Container, *, actor: Actor) -> Download:
     """The newest export of this container that is still there; Http404 where none is."""
     done = Operation.objects.filter(kind="container.export", state="succeeded", target_id=str(container.pk))
     for operation in done.order_by("-finished_at")[:20]:
@@ -97,7 +97,7 @@ def newest(container: Container, *, actor: Actor) -> FileResponse:
     raise Http404("There is no export of it: they are kept for a day. Ask for a new one.")
 
 
-def served(operation: Operation, *, actor: Actor) -> FileResponse:
+def served(operation: Operation, *, actor: Actor) -> Download:
     """From our own disk, however slow whoever takes it; and written down."""
     require(actor, "container.export", operation)
     path = commit.export_of(operation)
@@ -108,7 +108,7 @@ def served(operation: Operation, *, actor: Actor) -> FileResponse:
         target_name=operation.target_name, team_id=operation.team_id, operation_id=operation.pk,
     )  # fmt: skip
     name = f"{operation.target_name}.tar"
-    return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-tar")
+    return Download(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-tar")
 
 
 def _one(request: HttpRequest, pk: UUID, permission: str) -> Container:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -13,7 +13,7 @@ from accounts.access import actor_of, require, requires
 from containers_app import operations, plans, present
 from containers_app.written import copy_of
 from operations import queries
-from operations.web import answers
+from operations.web import Download, answers
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -48,4 +48,4 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponseBase:
         target_name=operation.target_name, team_id=operation.team_id, operation_id=operation.pk,
     )  # fmt: skip
     name = f"{operation.target_name}-files.tar"
-    return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-tar")
+    return Download(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-tar")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from django.http import FileResponse, Http404
+from django.http import Http404
 
 from accounts import audit
 from accounts.access import Actor
 from containers_app import volume_copies
 from containers_app.models import Volume
 from operations.models import Operation
+from operations.web import Download
 
 GONE = "There is no export of it: they are kept for a day. Ask for a new one."
 
 
-def newest(volume: Volume, *, actor: Actor) -> FileResponse:
+def newest(volume: Volume, *, actor: Actor) -> Download:
     """The newest export of this volume that is still there; Http404 where none is."""
     done = Operation.objects.filter(kind="volume.export", state="succeeded", target_id=str(volume.pk))
     for operation in done.order_by("-finished_at")[:20]:
@@ -22,7 +23,7 @@ def newest(volume: Volume, *, actor: Actor) -> FileResponse:
     raise Http404(GONE)
 
 
-def of(operation: Operation, *, actor: Actor) -> FileResponse:
+def of(operation: Operation, *, actor: Actor) -> Download:
     """The tar that this operation made. Never shown in a page: what is in it comes from a container."""
     path = volume_copies.export_of(operation)
     if not path.exists():
@@ -31,7 +32,7 @@ def of(operation: Operation, *, actor: Actor) -> FileResponse:
         "volume.download", actor, target_type="volume", target_id=operation.target_id,
         target_name=operation.target_name, team_id=operation.team_id, operation_id=operation.pk,
     )  # fmt: skip
-    return FileResponse(
+    return Download(
         path.open("rb"),
         as_attachment=True,
         filename=f"{operation.target_name}.tar",

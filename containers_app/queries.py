@@ -73,7 +73,9 @@ def status_of(container: Container, now: datetime | None = None) -> Status:
         return Status("created", "Created", note, since=container.created_at)
     if state == "dead":
         return Status("dead", "Dead", container.error or "could not be removed", "bad")
-    return Status("paused" if state == "paused" else "busy", str(dict(Container.State.choices).get(state, state)))
+    return Status(
+        "paused" if state == "paused" else "busy", str(dict(Container.State.choices).get(state, state))
+    )
 
 
 def _running(container: Container, now: datetime) -> Status:

@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -19,6 +20,7 @@ from containers_app.models import Volume
 from containers_app.tests.test_operations import Bench, failed
 from engine.base import Engine as EngineBackend
 from engine.specs import SpecError
+from operations import web
 from operations.models import Engine, Operation
 from operations.services import Refused
 from tests.machine import said_by
@@ -236,3 +238,12 @@ def test_when_a_volume_was_last_used_is_known_after_its_container_is_gone(
     used = dict(Volume.objects.values_list("native_id", "last_used_at"))
     assert used["data"] >= began
     assert used["idle"] is None
+
+
+async def test_a_download_is_read_piece_by_piece(tmp_path: Path) -> None:
+    path = tmp_path / "whole.tar"
+    path.write_bytes(b"x" * (3 * web.PIECE - 5))
+    answer = web.Download(path.open("rb"), filename="whole.tar")
+    pieces = [len(piece) async for piece in answer]
+    answer.close()
+    assert pieces == [web.PIECE, web.PIECE, web.PIECE - 5]
