@@ -63,7 +63,7 @@ def test_what_the_switches_show_goes(
     page.wait_for_url("**/operations/*-*/")
     expect(page.get_by_role("heading", name="Clean up")).to_be_visible()
     if not scripts:
-        machine.wait_for(lambda: not docker_client.containers.list(all=True), 20, "nothing happened")
+        machine.wait_for(lambda: not docker_client.api.containers(all=True), 20, "nothing happened")
         machine.wait_for(
             lambda: page.reload() and page.get_by_text("Succeeded").count(), 20, "it did not end"
         )
