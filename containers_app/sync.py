@@ -63,12 +63,10 @@ def apply(engine: Engine, backend: EngineBackend, events: Sequence[Event]) -> No
         if not dirty:
             # Somebody connects a container that runs: the event names the network alone.
             _sync_containers(engine, backend, Report())
-    report = Report()
     if dirty:
-        _look(engine, backend, dirty, report)
+        _look(engine, backend, dirty, Report())
     if "image" in kinds:
         link_images(engine)
-    if "image" in kinds or report.added:
         drift.images(engine)
 
 
@@ -76,8 +74,13 @@ def look_at_all(engine: Engine, backend: EngineBackend) -> None:
     """Inspects every container: of a change of limits or networks an engine's list says nothing, and its event may
     have come while nobody listened. Raises `engine.errors.EngineError`.
     """
-    ids = list(Container.objects.filter(engine=engine).values_list("native_id", flat=True))
-    _look(engine, backend, ids, Report())
+    mine = Container.objects.filter(engine=engine)
+    _look(engine, backend, list(mine.values_list("native_id", flat=True)), Report())
+    for chunk in chunks(
+        mine.filter(asked={}).values_list("native_id", flat=True)
+    ):  # from before drift was known
+        with transaction.atomic():
+            drift.judge(engine, chunk)
 
 
 def refresh(
@@ -201,7 +204,7 @@ def _save(
     )  # fmt: skip
     if team:
         Container.everything.filter(engine=engine, native_id__in=ids, team=None).update(team=team)
-    drift.judge(engine, write)
+    drift.judge(engine, [key for key in write if key in rows])  # what is new was asked for as it is
     _another_end(rows, write)
     _out_of_trash(rows.values(), infos, seen)
     pks = dict(Container.everything.filter(engine=engine, native_id__in=ids).values_list("native_id", "pk"))

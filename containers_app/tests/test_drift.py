@@ -188,6 +188,12 @@ def test_a_change_from_outside_is_drift_and_the_plan_puts_it_back(
     assert look(web, engine_backend).drift == []
 
 
+def test_rows_from_before_are_taken_as_they_are(web: Container, engine_backend: EngineBackend) -> None:
+    Container.objects.update(asked={})
+    look(web, engine_backend)
+    assert (web.asked["resources"]["memory"], web.drift) == (2**26, [])
+
+
 def test_our_own_changes_are_no_drift_and_leave_that_of_others(
     web: Container,
     engine_backend: EngineBackend,
