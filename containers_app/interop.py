@@ -158,7 +158,8 @@ def in_words(key: str, value: Any) -> str:
     if key == "restart_policy":
         return restart({"restart_policy": value})
     if key == "resources":
-        return ", ".join(f"{name} {amount or 'without a limit'}" for name, amount in value.items())
+        size = {**value, **({"memory": f"{value['memory'] / 1024**2:g} MB"} if value.get("memory") else {})}
+        return ", ".join(f"{name} {amount or 'without a limit'}" for name, amount in size.items())
     if key == "healthcheck":
         test = list(value.get("test") or ())
         return "none" if test == ["NONE"] else " ".join(test[1:])

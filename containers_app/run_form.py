@@ -15,6 +15,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
+from accounts.access import Actor
 from containers_app import run_typed
 from containers_app.forms import PLAIN
 from containers_app.run_typed import Line
@@ -114,8 +115,9 @@ class RunForm(Change):
     privileged = forms.BooleanField(label="Privileged", required=False)
     start = forms.BooleanField(label="Start now", required=False, initial=True)
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
+        super().__init__(*args, actor=actor, **options)
+        self.actor = actor
         for name, (arg, hint) in _NUMBERS.items():
             attrs = {**PLAIN, "inputmode": "decimal", "data-arg": arg, "placeholder": hint}
             self.fields[name].widget = forms.TextInput(attrs=attrs)
@@ -171,7 +173,7 @@ class RunForm(Change):
         body["networks"] = [line.name.strip() for line in self.networks]
         for name, secret in (("environment", False), ("secrets", True)):
             body[name] = {
-                v.name.strip(): v.value for v in self.variables if v.secret is secret and v.name.strip()
+                v.name.strip(): _value(v) for v in self.variables if v.secret is secret and v.name.strip()
             }
         body["labels"] = {line.name.strip(): line.value for line in self.labels if line.name.strip()}
         for name in ("cap_add", "cap_drop"):
@@ -188,10 +190,14 @@ class RunForm(Change):
         for lines in (self.variables, self.labels):
             self._check_names(lines)
         try:
-            ContainerSpec.parse(self.body())
+            self.judge()
         except SpecError as error:
             self.refuse(error.errors)
         return data
+
+    def judge(self) -> None:
+        """Raises `SpecError` where the body is not valid."""
+        ContainerSpec.parse(self.body())
 
     def _check_names(self, lines: Iterable[Line]) -> None:
         seen: set[str] = set()
@@ -275,6 +281,12 @@ class RunForm(Change):
         for kind, lines in kinds.items():
             for line in lines:
                 yield kind, line
+
+
+def _value(line: Line) -> str | None:
+    """``None`` for the one that it has, which nobody sees."""
+    kept = line.values.get("kept") and line.kept == line.name.strip() and not line.value
+    return None if kept else str(line.value)
 
 
 _AS_TYPED = (

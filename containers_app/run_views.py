@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import Actor, actor_of, requires
@@ -27,6 +27,10 @@ from operations.services import Refused
 from operations.web import answers, submitted
 
 MOST_NAMES = 500
+START = {
+    "mode": "run", "title": "Run a container", "button": "Run container", "action": reverse_lazy("containers:run"),
+    "check": reverse_lazy("containers:run-check"),
+}  # fmt: skip
 _OWN_NETWORKS = ("bridge", "host", "none")
 
 
@@ -102,12 +106,15 @@ def _page(
     request: HttpRequest, form: RunForm, actor: Actor, more: Mapping[str, Any] | None = None
 ) -> HttpResponse:
     template = "containers/run.html#dialog" if "HX-Request" in request.headers else "containers/run.html"
-    return render(request, template, {"form": form, **_known(actor, form), **(more or {})})
+    return render(
+        request,
+        template,
+        {"form": form, **START, **known(actor, form.engines[0] if form.engines else None), **(more or {})},
+    )
 
 
-def _known(actor: Actor, form: RunForm) -> dict[str, Any]:
+def known(actor: Actor, engine: Engine | None) -> dict[str, Any]:
     """What the form knows of the engine: images that are here, ports in use, volumes, what there is of it all."""
-    engine = form.engines[0] if form.engines else None
     tags = visible_to(actor, Tag.objects.filter(engine=engine), "image__team").select_related("image")
     volumes = visible_to(actor, Volume.objects.filter(engine=engine, anonymous=False))
     networks = visible_to(actor, Network.objects.filter(engine=engine).exclude(name="bridge"))

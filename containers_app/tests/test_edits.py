@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import docker
@@ -296,3 +298,56 @@ def test_who_may_and_under_which_name(
     assert sorted(answer.json()["errors"]) == ["changes.tty", "name"]
     assert client.post(address, {}, format="json").status_code == 202
     assert api_for(charlie, "write").post(address, {}, format="json").status_code == 404
+
+
+# By the form
+
+
+def _as_sent(html: str) -> dict[str, Any]:
+    """The form as a browser would send it back untouched."""
+    data: dict[str, list[str]] = {}
+    form = re.sub(r"<(template|noscript).*?</\1>", "", html[html.index('id="run-form"') :], flags=re.DOTALL)
+    for tag in re.findall(r"<input [^>]*>", form):
+        found = dict(re.findall(r'([a-z-]+)="([^"]*)"', tag))
+        if "name" in found and (found.get("type") != "checkbox" or " checked" in tag):
+            data.setdefault(found["name"], []).append(unescape(found.get("value", "")))
+    for name, inside in re.findall(r'<select name="([^"]+)".*?>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'value="([^"]*)" selected', inside) or re.search(
+            r'<option(?: value="([^"]*)")?', inside
+        )
+        data.setdefault(name, []).append((chosen and chosen[1]) or "tcp")
+    return data
+
+
+def test_an_untouched_form_changes_nothing_and_what_is_typed_alone_is_the_wish(
+    bench: Bench, web: Container, client_for: Callable[..., Any]
+) -> None:
+    client, address = client_for(bench.bob), f"/containers/{web.pk}/edit/"
+    html = client.get(address).content.decode()
+    assert SECRET not in html
+    sent = _as_sent(html)
+    assert "Nothing is changed yet." in client.post(address, sent).content.decode()
+    at = sent["env_name"].index("MODE")
+    sent["env_value"][at], sent["memory"], sent["seconds"] = "loud", ["128"], ["1"]
+    assert "MODE changed" in client.post(f"{address}check/", sent).content.decode()
+    client.post(address, sent)
+    operation = Operation.objects.get(kind="container.recreate")
+    assert set(operation.params["changes"]) == {"environment", "resources"}
+    bench._done(operation)
+    assert operation.state == "succeeded", operation.error_message
+    row = Container.objects.get(name="web")
+    assert (row.environment["MODE"], row.memory_limit) == ("loud", 128 * 1024**2)
+
+
+def test_the_form_of_a_duplicate_begins_with_a_new_name_and_free_ports(
+    bench: Bench, web: Container, docker_client: docker.DockerClient, client_for: Callable[..., Any]
+) -> None:
+    client, address = client_for(bench.bob), f"/containers/{web.pk}/duplicate/"
+    sent = _as_sent(client.get(address).content.decode())
+    assert (sent["name"], sent["port_host"][0]) == (["web-2"], "")
+    client.post(address, sent)
+    operation = Operation.objects.get(kind="container.duplicate")
+    assert "changes" not in operation.params
+    bench._done(operation)
+    assert operation.state == "succeeded", operation.error_message
+    assert variables(docker_client, "web-2")["HUSH"] == SECRET

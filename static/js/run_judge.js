@@ -11,7 +11,7 @@ const counts = (form, field) => field && ('judgeAll' in form.dataset || 'touched
 export function place(form) {
   clear(form)
   let wrong = 0
-  for (const said of $$('#run-judged li', form)) wrong += said.dataset.kind ? inRow(form, said) : atField(form, said)
+  for (const said of $$('#run-judged > ul > li', form)) wrong += said.dataset.kind ? inRow(form, said) : atField(form, said)
   return wrong
 }
 

@@ -25,7 +25,7 @@ function options(form) {
   }
   for (const row of lines(form, 'env')) {
     const [name, text, secret] = ['k', 'v', 's'].map(key => $(`[data-env=${key}]`, row))
-    if (name.value.trim()) found.push(['--env', secret.checked ? name.value.trim() : `${name.value.trim()}=${text.value}`])
+    if (name.value.trim()) found.push(['--env', secret.checked || (!text.value && $('[name=env_kept]', row).value) ? name.value.trim() : `${name.value.trim()}=${text.value}`])
   }
   for (const row of lines(form, 'mounts')) {
     const [kind, source, target, readOnly] = ['t', 's', 'd', 'r'].map(key => $(`[data-mount=${key}]`, row))
@@ -71,7 +71,7 @@ function render(form) {
     count.classList.toggle('bad', bad > 0)
   }
 }
-const start = form => $('[name=start]', form).checked
+const start = form => $('[name=start]', form)?.checked ?? true
 
 function here(form) {
   const asked = value(form, 'image'), name = /[@]|:[^/]*$/.test(asked) ? asked : `${asked}:latest`
@@ -96,7 +96,8 @@ function plan(form) {
 /** What the server has said, at its fields; `ask` has it look again. */
 function judged(form) {
   if (following) return
-  const wrong = place(form)
+  const wrong = place(form), now = $('#run-judged [data-plan-now]', form)
+  if (now) { $('[data-fate]', form).replaceChildren(...now.childNodes); $('[data-plan]', form).hidden = true }
   tell(form, wrong ? `${wrong} thing${wrong === 1 ? '' : 's'} to fix` : '')
   render(form)
 }
@@ -156,7 +157,7 @@ document.addEventListener('input', event => {
 })
 document.addEventListener('focusout', event => {
   const form = event.target.closest?.('#run-form')
-  if (form) setTimeout(() => { if (form.isConnected && $('#run-judged li', form)) judged(form) })
+  if (form) setTimeout(() => { if (form.isConnected && $('#run-judged > ul > li', form)) judged(form) })
 })
 document.addEventListener('htmx:afterSwap', event => { if (event.detail.target?.id === 'run-judged' && theForm()) judged(theForm()) })
 onClick('#run-form [data-add]', button => $('input, select', add(theForm(), button.dataset.add)).focus())
