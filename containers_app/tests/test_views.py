@@ -152,9 +152,10 @@ def test_a_row_offers_what_its_state_and_the_readers_role_allow(
         "rename",
         "update",
         "recreate",
+        "duplicate",
         "remove",
     ]
-    assert offers["off"].split() == ["start", "rename", "update", "recreate", "remove"]
+    assert offers["off"].split() == ["start", "rename", "update", "recreate", "duplicate", "remove"]
     assert 'data-can=""' in client_for(vic).get("/containers/").content.decode()
 
 
