@@ -87,7 +87,7 @@ def _text_of(space: Space, path: str, *, new: bool) -> dict[str, Any]:
 
 def _new(request: HttpRequest, space: Space) -> HttpResponseBase:
     """Asks what a new file is called; the editor makes it when it is written."""
-    context = {"form": NameForm(), "action": space.url("edit")}
+    context = {"form": NameForm(), "action": space.url("edit-file")}
     return _question(request, space, asked(request), "files/new.html", context)
 
 

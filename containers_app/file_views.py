@@ -163,9 +163,10 @@ def page(request: HttpRequest, space: Space, name: str, context: dict[str, Any])
     context |= {
         "space": space, "crumbs": _crumbs(space, path), "here": shown(posixpath.basename(path)),
         "browse_url": space.url("browse"), "up_url": space.url("browse", parent(path)) if path != "/" else "",
-        "upload_url": space.url("upload"), "rename_url": space.url("rename-file", path), "most": files.most_bytes(),
+        "upload_url": space.url("upload"), "rename_url": space.url("rename-file", path),
+        "edit_url": space.url("edit-file", path), "most": files.most_bytes(),
         "may_write": can(space.actor, f"{space.kind}.write", space.row),
-        **{f"{name}_url": space.url(name, path) for name in ("fetch", "file", "edit", "new", "erase")},
+        **{f"{name}_url": space.url(name, path) for name in ("fetch", "file", "new", "erase")},
     }  # fmt: skip
     if isinstance(space.row, Container):
         return tab_of(request, space.row, name, context, tab="files", part=f"files/_{name}.html")

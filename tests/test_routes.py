@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,19 @@ def routes() -> list[Route]:
     assert len(found) > 80
     assert not [route.path for route in found if "<" in route.path], "give the new places a value"
     return found
+
+
+def test_no_two_routes_have_one_name() -> None:
+    def named(patterns: Iterable[Any], space: str = "") -> Iterator[str]:
+        for pattern in patterns:
+            if isinstance(pattern, URLResolver):
+                yield from named(pattern.url_patterns, f"{space}{pattern.namespace or ''}:")
+            elif pattern.name:
+                yield f"{space}{pattern.name}"
+
+    ours = [name for name in named(get_resolver().url_patterns) if not name.startswith(":admin")]
+    twice = {name for name in ours if ours.count(name) > 1 and "admin:" not in name}
+    assert not twice, twice
 
 
 def names(declared: Any) -> set[str]:

@@ -145,18 +145,22 @@ def test_an_editor_fills_the_console_and_follows_the_size_of_the_window(
     page.keyboard.type("stty size\n")
     page.wait_for_function(f"() => /\\d+ \\d+/.test(({SCREEN})())", timeout=15_000)
     page.keyboard.type("vi /note\n")
-    page.wait_for_function(f"() => ({SCREEN})().includes('/note')", timeout=15_000)
+    tildes = "() => document.querySelector('.xterm-rows').innerText.split('\\n').filter(line => line[0] === '~').length"
+    # Its name alone is on the screen as soon as it is typed: the editor is there with its empty lines.
+    until(page, lambda: page.evaluate(tildes) > 10, 30)
     page.keyboard.type("ihello from the page")
     page.keyboard.press("Escape")
-    tildes = "() => document.querySelector('.xterm-rows').innerText.split('\\n').filter(line => line[0] === '~').length"
+    page.wait_for_function(f"() => ({SCREEN})().includes('hello from the page')", timeout=15_000)
     tall = page.evaluate(tildes)
     visitor.shot("journey-vi")
     page.set_viewport_size({"width": 1000, "height": 520})
-    page.wait_for_timeout(500)
-    page.keyboard.press("Control+l")
-    page.wait_for_function(
-        f"tall => {{ const n = ({tildes})(); return n > 3 && n < tall - 5 }}", arg=tall, timeout=15_000
-    )
+
+    def is_drawn_smaller() -> bool:
+        page.keyboard.press("Control+l")
+        page.wait_for_timeout(300)
+        return bool(3 < page.evaluate(tildes) < tall - 5)
+
+    until(page, is_drawn_smaller, 30)
     visitor.shot("journey-vi-small")
     page.keyboard.type(":wq\n")
     page.wait_for_function(f"() => !({SCREEN})().includes('~')", timeout=15_000)
