@@ -10,9 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts import audit
 from accounts.access import Actor, actor_of, require, requires
-from containers_app import commit, commit_asks, present
+from containers_app import commit, commit_asks, exports, present
 from containers_app.forms import PLAIN
 from containers_app.models import Container
 from engine.specs import SpecError
@@ -100,15 +99,8 @@ def newest(container: Container, *, actor: Actor) -> Download:
 def served(operation: Operation, *, actor: Actor) -> Download:
     """From our own disk, however slow whoever takes it; and written down."""
     require(actor, "container.export", operation)
-    path = commit.export_of(operation)
-    if not path.exists():
-        raise Http404(GONE)
-    audit.record(
-        "container.download", actor, target_type="container", target_id=operation.target_id,
-        target_name=operation.target_name, team_id=operation.team_id, operation_id=operation.pk,
-    )  # fmt: skip
-    name = f"{operation.target_name}.tar"
-    return Download(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-tar")
+    path, name = commit.export_of(operation), f"{operation.target_name}.tar"
+    return exports.sent(operation, path, name, actor=actor, gone=GONE)
 
 
 def _one(request: HttpRequest, pk: UUID, permission: str) -> Container:

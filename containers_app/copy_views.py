@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts import audit
 from accounts.access import actor_of, require, requires
-from containers_app import operations, plans, present
+from containers_app import exports, operations, plans, present
 from containers_app.written import copy_of
 from operations import queries
-from operations.web import Download, answers
+from operations.web import answers
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -40,12 +39,5 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     actor = actor_of(request)
     operation = get_object_or_404(queries.operations(actor), pk=pk, kind="container.copy", state="succeeded")
     require(actor, "container.copy", operation)
-    path = copy_of(operation.pk)
-    if not path.exists():
-        raise Http404("This copy is gone: it was kept for a day.")
-    audit.record(
-        "container.download", actor, target_type="container", target_id=operation.target_id,
-        target_name=operation.target_name, team_id=operation.team_id, operation_id=operation.pk,
-    )  # fmt: skip
-    name = f"{operation.target_name}-files.tar"
-    return Download(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-tar")
+    path, name = copy_of(operation.pk), f"{operation.target_name}-files.tar"
+    return exports.sent(operation, path, name, actor=actor, gone="This copy is gone: it was kept for a day.")

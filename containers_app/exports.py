@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from django.http import Http404
 
 from accounts import audit
@@ -24,17 +26,22 @@ def newest(volume: Volume, *, actor: Actor) -> Download:
 
 
 def of(operation: Operation, *, actor: Actor) -> Download:
-    """The tar that this operation made. Never shown in a page: what is in it comes from a container."""
-    path = volume_copies.export_of(operation)
-    if not path.exists():
-        raise Http404(GONE)
-    audit.record(
-        "volume.download", actor, target_type="volume", target_id=operation.target_id,
-        target_name=operation.target_name, team_id=operation.team_id, operation_id=operation.pk,
-    )  # fmt: skip
-    return Download(
-        path.open("rb"),
-        as_attachment=True,
-        filename=f"{operation.target_name}.tar",
-        content_type="application/x-tar",
+    """The tar that this operation made."""
+    return sent(
+        operation, volume_copies.export_of(operation), f"{operation.target_name}.tar", actor=actor, gone=GONE
     )
+
+
+def sent(operation: Operation, path: Path, name: str, *, actor: Actor, gone: str) -> Download:
+    """What an operation has spooled, from our own disk and written down; Http404 with ``gone`` where it is not there.
+
+    Never shown in a page: its names and contents come from a container. Rights are asked for before.
+    """
+    if not path.exists():
+        raise Http404(gone)
+    audit.record(
+        f"{operation.target_type}.download", actor, target_type=operation.target_type,
+        target_id=operation.target_id, target_name=operation.target_name, team_id=operation.team_id,
+        operation_id=operation.pk,
+    )  # fmt: skip
+    return Download(path.open("rb"), as_attachment=True, filename=name, content_type="application/x-tar")

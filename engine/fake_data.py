@@ -61,7 +61,7 @@ class FakeData(FakeReads):
     ) -> int:
         names.container_id(native_id)
         self._do("export", lambda: self._container(native_id), deadline, should_stop=should_stop)
-        tar = _nothing()
+        tar = _nothing("etc")
         if len(tar) > most:
             raise TooLarge("Its file system holds more than what may be exported.", most=most)
         out.write(tar)

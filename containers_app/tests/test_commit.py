@@ -24,6 +24,7 @@ from images_app import operations as images
 from images_app import sync as image_sync
 from images_app.models import Image, Tag, TagMove
 from operations.models import Engine, Operation
+from tests.machine import wait_for
 from tests.rows import make_container, make_engine, make_image, make_volume
 
 Run = Callable[[], list[Operation]]
@@ -98,8 +99,7 @@ def web(
         busybox, ["sh", "-c", "echo own >/own; echo kept >/data/kept; sleep 300"], name="web", detach=True,
         network_mode="none", volumes={"commit-data": {"bind": "/data"}},
     )  # fmt: skip
-    while made.exec_run(["cat", "/data/kept"]).exit_code:
-        pass
+    wait_for(lambda: not made.exec_run(["cat", "/data/kept"]).exit_code, 20, "it has not written yet")
     image_sync.reconcile(engine_row, engine_backend)
     sync.reconcile(engine_row, engine_backend)
     Container.objects.update(team=team)

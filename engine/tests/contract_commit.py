@@ -45,7 +45,7 @@ def test_its_file_system_is_a_tar_within_bounds(engine: Engine, create: Create) 
     size = engine.export(native_id, out, most=10**9)
     assert size == len(out.getvalue())
     out.seek(0)
-    with tarfile.open(fileobj=out):
-        pass
+    with tarfile.open(fileobj=out) as tar:
+        assert tar.getnames(), "it is a tar, with something in it"
     with pytest.raises(TooLarge):
         engine.export(native_id, io.BytesIO(), most=100)
