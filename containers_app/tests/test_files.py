@@ -32,13 +32,6 @@ from operations.tasks import run_operation
 from tests.rows import make_container, make_engine, make_volume
 
 
-@pytest.fixture(autouse=True)
-def _no_files_of_others() -> None:
-    """What other tests have left on its way is not ours to find."""
-    for path in files.spooled("x").parent.iterdir():
-        path.unlink()
-
-
 @pytest.fixture
 def quiet(db: None) -> Engine:
     return make_engine()

@@ -50,13 +50,6 @@ def nothing_lies_around() -> bool:
     return not [path for path in volume_files.file_of("x").parent.iterdir() if path.suffix != ".kept"]
 
 
-@pytest.fixture(autouse=True)
-def _no_files() -> Any:
-    yield
-    for path in volume_files.file_of("x").parent.iterdir():
-        path.unlink()
-
-
 def clone(bench: Bench, volume: Volume, by: User, name: str = "copy") -> Operation:
     actor = person(by, source="ui")
     return bench._done(operations.request_volume_clone(volume, {"name": name}, actor=actor))

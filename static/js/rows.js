@@ -33,7 +33,8 @@ export function keepRows() {
     const row = event.target.closest?.(`${LIST} tbody tr`)
     if (row && $(LINK, row)) mark(row)
   })
-  document.addEventListener('htmx:afterSettle', () => {
+  // At once, not when it has settled: a key that is pressed in between would find no row at hand.
+  document.addEventListener('htmx:afterSwap', () => {
     const row = current && rows().find(one => $(LINK, one).getAttribute('href') === current)
     if (row) mark(row)
   })
