@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts.access import Actor
 from containers_app import exits
 from containers_app.events import events
-from containers_app.incidents import LOOPS
+from containers_app.incident_rows import LOOPS
 from containers_app.models import Container, EngineEvent, Incident
 from containers_app.present import lineage
 from containers_app.queries import span

@@ -32,7 +32,7 @@ from engine.connect import connect, connect_streams
 from engine.errors import EngineError, EventsLost
 from engine.types import Event
 from images_app import sync as images_sync
-from operations import engines, runner
+from operations import claims, engines
 from operations.models import Engine
 from streams import health, want
 from streams.connection import LOST, aclient
@@ -354,7 +354,7 @@ class Gateway:
         await health.abeat("gateway", self._redis)
 
     async def _sweep(self) -> None:
-        await self._do(runner.sweep)
+        await self._do(claims.sweep)
         await self._do(care.sweep)
 
     async def _listen(self) -> None:

@@ -13,7 +13,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections, connection
 
 from accounts import anchors
-from operations import registry, runner, services, trash
+from operations import claims, registry, runner, services, trash
 from operations.reads import TASK as READ
 from streams import health
 
@@ -105,7 +105,7 @@ def _tick() -> None:
                 health.beat("worker")
                 beaten = time.monotonic()
             close_old_connections()
-            runner.sweep(otherwise=_without_broker)
+            claims.sweep(otherwise=_without_broker)
             if time.monotonic() - swept >= TRASH_TICK:
                 trash.sweep()
                 swept = time.monotonic()

@@ -153,9 +153,9 @@ async def test_an_output_that_nobody_keeps_cannot_be_read_and_that_is_said(gatew
 
 
 async def test_a_container_made_anew_by_hand_is_held_against_the_one_before(gateway, run, monkeypatch):
-    from containers_app import incidents
+    from containers_app import run_ends
 
-    monkeypatch.setattr(incidents, "GOOD_IF_ASKED", timedelta(0))
+    monkeypatch.setattr(run_ends, "GOOD_IF_ASKED", timedelta(0))
     await online()
     first = await run("anew", environment={"MODE": "safe", "TOKEN": "canary-1"})
     await until(row("anew"))

@@ -24,7 +24,7 @@ from engine.base import Engine as EngineBackend
 from engine.docker_backend import DockerEngine
 from engine.errors import AnswerLost, Cancelled, PolicyDenied
 from engine.files import Place
-from operations import reads, runner
+from operations import reads, verifying
 from operations.models import Engine, Operation
 from operations.plans import preview
 from operations.services import Refused
@@ -243,7 +243,7 @@ def test_a_lost_answer_is_looked_up_on_the_engine(
 
         monkeypatch.setattr(DockerEngine, method, lost)
 
-    monkeypatch.setattr(runner, "LOOKS", (0.0,))
+    monkeypatch.setattr(verifying, "LOOKS", (0.0,))
     end = "succeeded" if did else "failed"
     lose("put_file")
     assert write(bench, web, "/f", b"new", replace=True).state == end

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.access import person
 from accounts.models import Team, User
-from containers_app import cards, chronicle, exits, forensics, incidents, queries
+from containers_app import cards, chronicle, exits, forensics, incident_rows, incidents, queries
 from containers_app.blocks import RESOLUTIONS, Block, Slot
 from containers_app.models import Container, EngineEvent, Incident, Setup, StatsBlock
 from engine.errors import EngineError, NotFound
@@ -177,8 +177,8 @@ def test_another_code_or_a_long_time_begins_another_incident(web: Container) -> 
 
 
 def test_incidents_of_one_container_are_bounded(web: Container, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incidents, "MOST", 6)
-    monkeypatch.setattr(incidents, "WITH_LINES", 3)
+    monkeypatch.setattr(incident_rows, "MOST", 6)
+    monkeypatch.setattr(incident_rows, "WITH_LINES", 3)
     for n in range(12):
         crash(web, n * 60, code=1 + n % 2)
         web.incidents.filter(lines_state="").update(lines=[["1", 1, "last words"]], lines_state="kept")

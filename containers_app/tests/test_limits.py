@@ -75,7 +75,7 @@ def test_a_lost_answer_is_looked_up_before_anything_is_said(
             raise AnswerLost("The connection to the engine broke.")
 
     monkeypatch.setattr(DockerEngine, "update", lost)
-    monkeypatch.setattr("operations.runner.LOOKS", (0.0,))
+    monkeypatch.setattr("operations.verifying.LOOKS", (0.0,))
     asked = bench.do(web, "update", resources=FEW)
     if happened:
         assert asked.state == "succeeded", asked.error_message

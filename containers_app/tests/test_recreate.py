@@ -23,7 +23,7 @@ from engine.base import Engine as EngineBackend
 from engine.errors import GateFailed, PolicyDenied, Unreachable
 from engine.specs import SpecError
 from engine.types import ContainerState, Health
-from operations import plans, remains, runner, services, trash, undoable
+from operations import plans, remains, services, trash, undoable, verifying
 from operations.models import Engine, Operation, TrashItem
 from operations.services import Refused
 from operations.tasks import run_operation
@@ -428,7 +428,7 @@ def _engine_is_away_once(
     monkeypatch: pytest.MonkeyPatch, backend: EngineBackend, operation: Operation
 ) -> None:
     """The attempt after finds nobody; the operation is unknown, and no more than that."""
-    monkeypatch.setattr(runner, "LOOKS", (0.0,))
+    monkeypatch.setattr(verifying, "LOOKS", (0.0,))
     with monkeypatch.context() as patched:
 
         def nobody(*args: Any, **options: Any) -> Any:

@@ -17,7 +17,7 @@ from containers_app.tests.test_operations import SLEEP, Bench, Carry, failed
 from engine.base import Engine as EngineBackend
 from engine.errors import EngineError
 from engine.specs import UpdateSpec
-from operations import runner, trash
+from operations import endings, trash
 from operations.models import Engine, Operation, TrashItem
 from operations.services import Refused
 from operations.tasks import run_operation
@@ -256,7 +256,7 @@ def test_a_volume_that_is_back_is_back_although_its_worker_died_before_it_said_s
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "finish", dies)
+        patched.setattr(endings, "finish", dies)
         with pytest.raises(KeyboardInterrupt):
             run_operation(str(back.pk))
     assert TrashItem.objects.get(kind="volume").state == "restored"

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.access import SYSTEM, Actor
 from accounts.models import Team, User
-from operations import runner, services
+from operations import claims, services
 from operations.batches import Batch
 from operations.models import Engine, Operation
 from tests.rows import make_engine
@@ -40,26 +40,26 @@ def three(engine: Engine, team: Team) -> list[Operation]:
 
 def test_a_later_step_is_not_claimed_before_the_earlier_has_ended(three: list[Operation]) -> None:
     first, second, third = three
-    assert runner.claim(second.pk) is None
-    assert runner.claim(first.pk) is not None
-    assert runner.claim(second.pk) is None, "the first still runs"
+    assert claims.claim(second.pk) is None
+    assert claims.claim(first.pk) is not None
+    assert claims.claim(second.pk) is None, "the first still runs"
     Operation.objects.filter(pk=first.pk).update(state="unknown")
-    assert runner.claim(second.pk) is None, "nobody knows yet what became of the first"
+    assert claims.claim(second.pk) is None, "nobody knows yet what became of the first"
     Operation.objects.filter(pk=first.pk).update(state="failed")
-    assert runner.claim(third.pk) is not None
-    assert runner.claim(second.pk) is not None, "those of one step go at once"
+    assert claims.claim(third.pk) is not None
+    assert claims.claim(second.pk) is not None, "those of one step go at once"
 
 
 def test_operations_of_other_batches_do_not_wait(engine: Engine, team: Team, three: list[Operation]) -> None:
     later = Batch(step=5)
-    assert runner.claim(ask(engine, team, later, "other").pk) is not None
+    assert claims.claim(ask(engine, team, later, "other").pk) is not None
 
 
 def test_the_sweeper_sends_only_what_is_due(three: list[Operation], monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
     monkeypatch.setattr(services, "dispatch", sent.append)
     Operation.objects.update(dispatched_at=timezone.now() - timedelta(minutes=1))
-    runner.sweep()
+    claims.sweep()
     assert sent == [three[0].pk]
 
 

@@ -20,7 +20,7 @@ from accounts.access import Actor, person
 from accounts.models import AuditEntry, Membership, User
 from engine import errors
 from engine.types import Progress
-from operations import context, leases, runner, services, tasks
+from operations import claims, context, leases, services, tasks, verifying
 from operations.models import Engine, Operation
 from operations.registry import Context
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("no_engine", "sent")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "LOOKS", (0.0, 0.0))
+    monkeypatch.setattr(verifying, "LOOKS", (0.0, 0.0))
     monkeypatch.setattr(leases, "LOOK", 0.05)
 
 
@@ -236,8 +236,8 @@ def test_a_look_that_breaks_ends_it_all_the_same(
     def breaks(ctx: Context) -> bool:
         raise FileNotFoundError("no such file")
 
-    monkeypatch.setattr(runner, "LOOKS", (0.0,))
-    monkeypatch.setattr(runner, "GIVE_UP", timedelta(0))
+    monkeypatch.setattr(verifying, "LOOKS", (0.0,))
+    monkeypatch.setattr(verifying, "GIVE_UP", timedelta(0))
     operation = ask(kind(verify=breaks))
     lapse(operation)
     after_run(operation)
@@ -263,7 +263,7 @@ def test_what_takes_each_worker_with_it_is_not_tried_for_ever(kind: MakeKind, as
     ran: list[int] = []
     operation = ask(kind(lambda ctx: ran.append(1), repeatable=True, verify=lambda ctx: False))
     lapse(operation)
-    Operation.objects.update(attempt=runner.MOST_ATTEMPTS)
+    Operation.objects.update(attempt=claims.MOST_ATTEMPTS)
     after_run(operation)
     assert (operation.state, operation.error_code, ran) == ("failed", "lost", [])
 
@@ -395,7 +395,7 @@ def test_cancelled_where_the_engine_cannot_be_asked_any_more_is_unknown(kind: Ma
 def test_a_change_that_may_take_its_time_on_the_engine_is_not_given_up_before(
     kind: MakeKind, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "GIVE_UP", timedelta(0))
+    monkeypatch.setattr(verifying, "GIVE_UP", timedelta(0))
     name = kind(lost_answer, verify=lambda ctx: None)
     assert after_run(ask(name, params={"timeout": 300})).state == "unknown"
     assert after_run(ask(name, lock="other", params={"timeout": 0})).state == "failed"
@@ -475,7 +475,7 @@ def test_the_sweeper_sends_again_what_was_lost_and_nothing_else(
     put("alive", state="running", lease_until=timezone.now() + timedelta(seconds=9))
     put("ended", state="failed", lease_until=None)
     sent.clear()
-    assert runner.sweep() == 4
+    assert claims.sweep() == 4
     assert set(sent) == {str(made[case].pk) for case in ("lost", "never", "lapsed", "unknown")}
 
 
@@ -510,7 +510,7 @@ def test_the_lease_of_a_process_that_is_known_to_be_dead_lapses_early(
     )
     sent.clear()
     try:
-        assert runner.sweep() == (1 if is_sent else 0)
+        assert claims.sweep() == (1 if is_sent else 0)
     finally:
         child.kill()
         child.wait()
@@ -538,7 +538,7 @@ def test_what_a_dead_worker_left_does_not_wait_behind_what_is_queued(
         taken.append(operation_id)
         return operation_id == left.pk
 
-    assert runner.sweep(otherwise) == 3
+    assert claims.sweep(otherwise) == 3
     assert taken == [left.pk, busy.pk]
     assert sent == [str(busy.pk), str(queued.pk)]
 
@@ -551,9 +551,9 @@ def test_without_a_broker_the_worker_finds_its_work_itself(
         raise ConnectionError("no broker")
 
     monkeypatch.setattr(services.current_app, "send_task", away)
-    monkeypatch.setattr(runner, "PICKUP", timedelta())
+    monkeypatch.setattr(claims, "PICKUP", timedelta())
     operation = ask(kind())
-    assert runner.sweep(otherwise=tasks._without_broker) == 1
+    assert claims.sweep(otherwise=tasks._without_broker) == 1
     assert services.wait(operation, seconds=5).state == "succeeded"
 
 

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from operations import events, runner
+from operations import claims, endings, events
 from operations.context import RunContext
 from operations.models import Operation
 
@@ -75,7 +75,7 @@ class Passing:
 
 def install(hook: Hook, put: Callable[[Any, str, Any], None] = setattr) -> None:
     """Calls ``hook(point, operation)`` at each point that an operation passes in this process."""
-    claim, finish, ring = runner.claim, runner.finish, events.ring
+    claim, finish, ring = claims.claim, endings.finish, events.ring
     fence, begin = RunContext.check_fence, RunContext.__init__
 
     def claimed(operation_id: Any) -> Operation | None:
@@ -101,8 +101,8 @@ def install(hook: Hook, put: Callable[[Any, str, Any], None] = setattr) -> None:
         if state and operation.ended:
             hook("in-finish", operation)
 
-    put(runner, "claim", claimed)
-    put(runner, "finish", finished)
+    put(claims, "claim", claimed)
+    put(endings, "finish", finished)
     put(events, "ring", rung)
     put(RunContext, "check_fence", check_fence)
     put(RunContext, "__init__", init)

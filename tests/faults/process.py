@@ -46,12 +46,12 @@ def begin() -> None:
 
 def hurry() -> None:
     """The same as in the product, in a fifth of the time."""
-    from operations import leases, registry, runner, tasks
+    from operations import claims, leases, registry, runner, tasks, verifying
 
     leases.LEASE, leases.RENEW, leases.LOOK, leases.QUIET = LEASE, LEASE / 5, 0.1, LEASE / 3
-    runner.PICKUP, runner.UNSENT = timedelta(seconds=0.8), timedelta(seconds=0.4)
-    runner.LOOK_AGAIN, runner.GIVE_UP = timedelta(seconds=0.5), timedelta(seconds=2)
-    runner.LOOKS = (0.0, 0.2, 0.5)
+    claims.PICKUP, claims.UNSENT = timedelta(seconds=0.8), timedelta(seconds=0.4)
+    runner.LOOK_AGAIN, verifying.GIVE_UP = timedelta(seconds=0.5), timedelta(seconds=2)
+    verifying.LOOKS = (0.0, 0.2, 0.5)
     tasks.TICK = 0.2
     if seconds := os.environ.get("FAULTS_DEADLINE"):
         build = registry.get("image.build")
@@ -83,7 +83,7 @@ def nursery() -> None:
     from django.db import connections
     from django.utils import timezone
 
-    from operations import runner, services, tasks
+    from operations import claims, services, tasks
     from operations.models import Operation
 
     waiting: deque[UUID] = deque()
@@ -95,10 +95,10 @@ def nursery() -> None:
         return True
 
     services.dispatch = dispatch
-    runner.PICKUP = runner.UNSENT = timedelta(0)
+    claims.PICKUP = claims.UNSENT = timedelta(0)
     children: set[int] = set()
     while True:
-        runner.sweep()
+        claims.sweep()
         connections.close_all()
         while waiting and len(children) < MOST:
             operation_id = str(waiting.popleft())

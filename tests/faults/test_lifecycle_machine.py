@@ -39,7 +39,7 @@ from engine import names
 from engine.fake import FakeEngine, new_world
 from engine.specs import ContainerSpec
 from images_app import sync as images_sync
-from operations import leases, runner, services
+from operations import leases, runner, services, verifying
 from operations.models import Engine, Operation
 from tests.faults import points
 
@@ -74,8 +74,8 @@ class Lifecycle(RuleBasedStateMachine):
         self.patch = self.stack.enter_context(pytest.MonkeyPatch.context())
         backend = FakeEngine(self.world)
         self.patch.setattr(runner, "backend", lambda endpoint: backend)
-        self.patch.setattr(runner, "LOOKS", (0.0,))
-        self.patch.setattr(runner, "GIVE_UP", timedelta(0))
+        self.patch.setattr(verifying, "LOOKS", (0.0,))
+        self.patch.setattr(verifying, "GIVE_UP", timedelta(0))
         self.patch.setattr(leases, "_keep", lambda: None)
         self.patch.setattr("containers_app.verbs.SETTLE", 0.0)
         points.install(self.at, self.patch.setattr)

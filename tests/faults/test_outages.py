@@ -17,7 +17,7 @@ from django.db import connection
 
 from conftest import BUSYBOX
 from dashboard import invariants
-from operations import runner, services, tasks
+from operations import claims, services, tasks
 from operations.models import Operation
 from tests import machine
 from tests.faults.conftest import Start, processes
@@ -102,7 +102,7 @@ def test_a_web_process_killed_between_commit_and_wake_up_loses_nothing(site: Sit
     (ended,) = site.wait([operation])
     assert ended.state == "succeeded"
     assert Operation.objects.count() == 1
-    assert runner.UNSENT.total_seconds() + tasks.TICK <= 5, (
+    assert claims.UNSENT.total_seconds() + tasks.TICK <= 5, (
         "picked up within five seconds, with a worker there"
     )
     site.holds()

@@ -1,0 +1,77 @@
+"""How an operation ends, and that it ends once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import audit
+from accounts.access import SYSTEM
+from engine import errors
+from operations import batches, events, leases, services
+from operations.context import LeaseLost
+from operations.models import Operation, TrashItem
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended."""
+
+    state: str
+    result: Mapping[str, Any] | None = None
+    code: str = ""
+    message: str = ""
+
+
+def failed(error: errors.EngineError) -> Outcome:
+    """With what the engine or its client said."""
+    return Outcome("failed", code=error.code, message=error.message)
+
+
+def cancelled(message: str) -> Outcome:
+    """Before it was done."""
+    return Outcome("cancelled", code="cancelled", message=message)
+
+
+def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
+    """Ends it, once: state, result, audit line and event in one transaction, if it is still ours to end."""
+    result = dict(outcome.result) if outcome.result else None
+    ended = {
+        "state": outcome.state,
+        "result": result,
+        "error_code": outcome.code,
+        "error_message": outcome.message,
+        "finished_at": timezone.now(),
+        "lease_until": None,
+        "lease_owner": "",
+        "sealed": "",
+    }
+    if not operation.target_id and result and operation.target_type in result:
+        operation.target_id = ended["target_id"] = str(result[operation.target_type])
+    with transaction.atomic():
+        if not leases.mine(held).update(**ended):
+            raise LeaseLost
+        if outcome.state != "succeeded":
+            # What it had begun to put aside is not in the trash, and never will be.
+            TrashItem.objects.filter(operation=operation, state=TrashItem.State.GOING).delete()
+        operation.state = outcome.state
+        story = {"state": outcome.state, "code": outcome.code, "message": outcome.message, "result": result}
+        events.append(operation, [("state", {key: value for key, value in story.items() if value})])
+        audit.record(
+            operation.kind,
+            services.actor_of(operation) or SYSTEM,
+            outcome=outcome.state,
+            name=operation.actor_name,
+            target_type=operation.target_type,
+            target_id=operation.target_id,
+            target_name=operation.target_name,
+            team_id=operation.team_id,
+            operation_id=operation.pk,
+            detail={"code": outcome.code, "message": outcome.message} if outcome.code else None,
+        )
+        events.ring(operation, state=True)
+        batches.go_on(operation, services.dispatch)
