@@ -32,7 +32,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
     errors = [f"{name.capitalize()}: {' '.join(said)}" for name, said in found.errors.items()]
     rows, more = ([], False) if errors else _page(_told(request, found), request.GET.get("before", ""))
     context = {
-        "found": happened(rows),
+        "found": happened(rows, actor),
         "wanted": request.GET,
         "narrowed": any(request.GET.get(name) for name in EventFilter.base_filters),
         "errors": errors,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
+from django.urls import reverse
 
 from accounts.access import Actor
 from accounts.querysets import team_ids, visible_to
 from containers_app.exits import signal_name
+from containers_app.models import Network, Volume
 from containers_app.past import EngineEvent
 from containers_app.queries import span
+from images_app.models import Image
 from operations.models import Operation
+from operations.present import page_of
 
 M = TypeVar("M", bound=Model)
 
@@ -65,7 +69,10 @@ _HEAVY = (
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event in words. ``who`` caused it: a person (``by``), ``engine``, ``from outside``, or empty."""
+    """An event in words. ``who`` caused it: a person (``by``), ``engine``, ``from outside``, or empty.
+
+    ``url`` is the page of what it happened to, empty where that is gone or hidden from the reader.
+    """
 
     event: EngineEvent
     label: str
@@ -75,11 +82,22 @@ class Happened:
     who: str
     by: Any = None
     operation: Operation | None = None
+    url: str = ""
 
 
-def happened(rows: Iterable[EngineEvent]) -> list[Happened]:
-    """Events in words, in their order."""
-    return [told(row) for row in rows]
+def happened(rows: Sequence[EngineEvent], actor: Actor) -> list[Happened]:
+    """Events in words, in their order, with the pages of what they happened to. One query for each type of these."""
+    found = set[Any]()
+    for kind, model in (("image", Image), ("volume", Volume), ("network", Network)):
+        if wanted := {row.object_id for row in rows if row.type == kind and row.object_id}:
+            found |= set(visible_to(actor, model.objects.filter(pk__in=wanted)).values_list("pk", flat=True))
+    return [replace(told(row), url=_page(row, found)) for row in rows]
+
+
+def _page(row: EngineEvent, there: Collection[Any]) -> str:
+    if row.type == "container" and row.container:
+        return reverse("containers:history", args=[row.container_id])
+    return page_of(row.type, str(row.object_id)) if row.object_id in there else ""
 
 
 def told(row: EngineEvent) -> Happened:

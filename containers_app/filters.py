@@ -177,6 +177,7 @@ class EventFilter(filters.FilterSet):
     action = filters.CharFilter(help_text="In the engine's words: `start`, `die`, `health_status`, …")
     origin = WordsFilter(words=tuple(filter(None, EngineEvent.Origin.values)))
     container = filters.UUIDFilter(field_name="container_id")
+    object = filters.UUIDFilter(field_name="object_id", help_text="An image, a volume or a network.")
     operation = filters.UUIDFilter(field_name="operation_id")
     since = Since(field_name="at", lookup_expr="gte", help_text="From this time or day (UTC) on.")
     until = Until(

@@ -314,20 +314,21 @@ def _written(container: Container, written: Written | None, actor: Actor) -> Ite
         return Item("No changed files", "inside the container")
     folders = list(dict.fromkeys("/" + path.strip("/").split("/")[0] for path in files))
     rest = f" and {len(folders) - FILES_SHOWN} more" if len(folders) > FILES_SHOWN else ""
-    may = can(actor, "container.copy", container)
+    page = "containers:copy" if can(actor, "container.copy", container) else "containers:files"
+    here = container.trashed_at is None  # what is in the trash has no page
     return Item(
         count(int(written["total"]), "changed file"), "inside the container",
         "below " + ", ".join(folders[:FILES_SHOWN]) + rest,
         size=int(written["bytes"]) if written["complete"] else None,
-        link=reverse("containers:copy" if may else "containers:files", args=[container.pk]),
-        link_text="Save a copy" if may else "See files",
+        link=reverse(page, args=[container.pk]) if here else "",
+        link_text="Save a copy" if page == "containers:copy" else "See files",
     )  # fmt: skip
 
 
 def _logs(container: Container) -> list[Item]:
     if container.log_driver not in _KEPT_HERE:
         return []
-    page = reverse("containers:logs", args=[container.pk])
+    page = "" if container.trashed_at else reverse("containers:logs", args=[container.pk])
     driver = f"{container.log_driver} driver" if container.log_driver else ""
     return [Item("Its logs", "", driver, link=page, link_text="Look first")]
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.access import Actor
+from accounts.access import Actor, can
 from accounts.querysets import visible_to
 from containers_app import attachments
 from containers_app.models import Container, Mount, Network
@@ -142,9 +142,19 @@ def labels(container: Container) -> tuple[list[tuple[str, str]], list[tuple[str,
     return shown, [pair for pair in found if pair not in shown]
 
 
-def mounts(container: Container) -> list[Mount]:
-    """Volumes, host paths and memory, by where the container sees them."""
-    return list(container.mounts.select_related("volume").order_by("target"))
+def mounts(container: Container, actor: Actor) -> list[Mount]:
+    """Volumes, host paths and memory, by where the container sees them. Another team's volume is a name here."""
+    found = list(container.mounts.select_related("volume").order_by("target"))
+    for mount in found:
+        if mount.volume and not can(actor, "volume.read", mount.volume):
+            mount.volume = None
+    return found
+
+
+def may_image(container: Container, actor: Actor) -> bool:
+    """Whether its image has a page for this reader: it is here, and not another team's alone."""
+    image = container.image
+    return bool(image and image.trashed_at is None and can(actor, "image.read", image))
 
 
 def networks(container: Container, actor: Actor) -> list[dict[str, Any]]:

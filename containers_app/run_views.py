@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +13,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.access import Actor, actor_of, requires
 from accounts.querysets import visible_to
 from containers_app import operations, present, run_typed
-from containers_app.models import Container, Network, Volume
+from containers_app.models import Network, Volume
 from containers_app.run_form import RunForm
 from engine import docker_run
-from engine.docker_text import MASK, is_secret_name
+from engine.docker_text import is_secret_name
 from engine.errors import Invalid, PolicyDenied
 from engine.specs import SpecError
 from images_app.models import Tag
@@ -38,9 +37,9 @@ _OWN_NETWORKS = ("bridge", "host", "none")
 @requires("container.run")
 @answers
 def run(request: HttpRequest) -> HttpResponse:
-    """The form (``?image=`` fills it in, ``?from=`` copies a container), and the wish; goes on at the operation."""
+    """The form (``?image=`` fills it in), and the wish; goes on at the operation."""
     actor = actor_of(request)
-    form = RunForm(request.POST or None, actor=actor, initial=_initial(request, actor))
+    form = RunForm(request.POST or None, actor=actor, initial=_initial(request))
     if request.method == "POST" and form.is_valid() and (operation := _asked(form, actor)):
         return submitted(request, operation, to=reverse("operations:detail", args=[operation.pk]))
     return _page(request, form, actor)
@@ -77,7 +76,7 @@ def paste(request: HttpRequest) -> HttpResponse:
         form = RunForm(request.POST, actor=actor)
         form.errors.clear()
         return _page(request, form, actor, {"line": line, "line_error": error.message})
-    initial = {**_initial(request, actor), **run_typed.typed(body)}
+    initial = {**_initial(request), **run_typed.typed(body)}
     for variable in initial["envs"]:
         variable["secret"] = is_secret_name(variable["name"])
     return _page(
@@ -127,48 +126,6 @@ def known(actor: Actor, engine: Engine | None) -> dict[str, Any]:
     }
 
 
-def _initial(request: HttpRequest, actor: Actor) -> dict[str, Any]:
+def _initial(request: HttpRequest) -> dict[str, Any]:
     """What the form begins with."""
-    found: dict[str, Any] = {"image": request.GET.get("image", "")[:512], "engine": Engine.objects.first()}
-    source = request.GET.get("from", "")
-    if len(source) == 36 and not set(source) - set("0123456789abcdef-"):
-        row = present.one(actor).filter(pk=source).first()
-        found |= _copy(row) if row else {}
-    return found
-
-
-def _copy(row: Container) -> dict[str, Any]:
-    """A container as the form would ask for it. What is masked here has to be typed anew."""
-    image = (row.image.config or {}) if row.image else {}
-    networks = [network.get("name") for network in row.networks]
-    return {
-        "image": row.image_ref,
-        "command": "" if image.get("Cmd") == row.command else shlex.join(row.command),
-        "entrypoint": "" if image.get("Entrypoint") == row.entrypoint else shlex.join(row.entrypoint),
-        "restart": row.restart_policy or "no",
-        "retries": row.restart_max_retries or None,
-        "networks": [{"name": name} for name in networks if name not in _OWN_NETWORKS],
-        "cpus": row.cpu_limit or None,
-        "memory": run_typed.megabytes(row.memory_limit),
-        "pids": row.pids_limit if row.pids_limit > 0 else None,
-        "user": "" if image.get("User", "") == row.user else row.user,
-        "working_dir": "" if image.get("WorkingDir", "") == row.working_dir else row.working_dir,
-        "tty": row.tty,
-        "auto_remove": row.auto_remove,
-        "privileged": row.privileged,
-        "ports": [
-            {"host": "", "container": port["container"], "protocol": port.get("protocol", "tcp")}
-            for port in row.ports
-            if port.get("host") and ":" not in port.get("host_ip", "")
-        ],
-        "envs": [
-            {"name": v.name, "value": "" if v.value == MASK else v.value, "secret": v.hidden}
-            for v in present.environment(row)
-            if v.origin != "image"
-        ],
-        "mounts": [
-            {"type": m.type, "source": m.source, "target": m.target, "read_only": m.read_only}
-            for m in present.mounts(row)
-            if not (m.volume and m.volume.anonymous)
-        ],
-    }
+    return {"image": request.GET.get("image", "")[:512], "engine": Engine.objects.first()}

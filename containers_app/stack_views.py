@@ -49,6 +49,7 @@ def stack_detail(request: HttpRequest, engine: UUID, name: str) -> HttpResponse:
         "stack": stack, "compose": stacks.compose(stack), "teams": stacks.teams(stack), "engine": stack.rows[0].engine,
         "services": [(service, [rows[row.pk] for row in service.rows]) for service in found],
         "volumes": stacks.volumes(stack, actor), "networks": stacks.networks(stack, actor),
+        "images": stacks.images(stack, actor),
         "actions": _offered(stack, actor), "several": Engine.objects.count() > 1,
     }  # fmt: skip
     template = "stacks/_detail.html" if "HX-Request" in request.headers else "stacks/detail.html"

@@ -21,6 +21,7 @@ from containers_app import plans, queries
 from containers_app.facts import STACK_LABEL
 from containers_app.models import Container, Network, Volume
 from containers_app.queries import LIVE, Stack
+from images_app.models import Image
 from operations.plans import Item, Plan, count, listed
 
 SERVICE = "com.docker.compose.service"
@@ -129,6 +130,12 @@ def volumes(stack: Stack, actor: Actor) -> list[Volume]:
     return list(
         _labelled(visible_to(actor, Volume.objects.filter(engine_id=stack.engine_id))).filter(own).distinct()
     )
+
+
+def images(stack: Stack, actor: Actor) -> set[Any]:
+    """Ids of the images of its containers that the actor may know of."""
+    found = Image.objects.filter(pk__in={row.image_id for row in stack.rows})
+    return set(visible_to(actor, found).values_list("pk", flat=True))
 
 
 def networks(stack: Stack, actor: Actor) -> list[Network]:

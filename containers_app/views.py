@@ -58,7 +58,7 @@ def overview(request: HttpRequest, pk: UUID) -> HttpResponse:
     (shown, more), checks = present.labels(container), present.checks(container)
     context = {
         "row": row, "facts": present.facts(container), "variables": present.environment(container),
-        "mounts": present.mounts(container), "networks": present.networks(container, actor),
+        "mounts": present.mounts(container, actor), "networks": present.networks(container, actor),
         "checks": checks, "checks_are_old": present.checks_are_old(container, checks),
         "more_limits": bounds.more(container), "limits_in_words": bounds.in_words(container),
         "life": lifeline(container, actor),
@@ -126,6 +126,7 @@ def tab_of(
         "tab": tab or name,
         "may_console": can(actor, "container.console", container),
         "may_files": can(actor, "container.files", container),
+        "may_image": present.may_image(container, actor),
         "neighbours": present.neighbours(container, actor),
     }
     if "HX-Request" not in request.headers:

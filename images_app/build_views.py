@@ -75,6 +75,7 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     context: dict[str, Any] = {"build": build, "op": build.operation, "steps": found}
     context["line"] = _line(build, actor)
     context["title"] = queries.short_name(str(build))
+    context["may_image"] = build.image_id and queries.images(actor).filter(pk=build.image_id).exists()
     context["summary"] = steps.summary(found)
     part = {"build-head": "#head", "build-steps": "#steps"}.get(request.headers.get("HX-Target", ""), "")
     if not part:

@@ -47,7 +47,8 @@ def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "repositories": {tag.repository for tag in tags}, "line": lineage(image, actor), "users": users,
         "hidden": image.used - len(users),  # type: ignore[attr-defined]
         "facts": queries.facts(image.config), "history": queries.tag_history(image, actor),
-        "siblings": queries.siblings(image, actor), "form": TagForm(),
+        "siblings": queries.siblings(image, actor), "builds": queries.builds(actor).filter(image=image)[:5],
+        "form": TagForm(),
         "may": {verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove")},
     }  # fmt: skip
     template = "images/detail.html#body" if request.headers.get("HX-Request") else "images/detail.html"
