@@ -78,6 +78,7 @@ def _page(request: HttpRequest, container: Container, mode: str) -> HttpResponse
         "form": form, "mode": mode, "container": container, "title": f"{word} {container.name}", "button": button,
         "action": reverse(f"containers:{mode}", args=[container.pk]),
         "check": reverse(f"containers:{mode}-check", args=[container.pk]), **known(actor, container.engine),
+        "holders": _held(container, actor, mode),
     }  # fmt: skip
     return render(request, "containers/run.html", context)
 
@@ -89,24 +90,30 @@ def _check(request: HttpRequest, container: Container, mode: str) -> HttpRespons
             with previewing():
                 _asked(form, container, actor, mode)
         except Previewed as found:
-            plan = plans.told(found, actor)
-    return render(request, "containers/_run_judged.html", {"form": form, "plan": plan})
+            # Another one beside it takes nothing away: the form itself says what will happen.
+            plan = plans.told(found, actor) if mode == "edit" else None
+    same = mode == "edit" and form.is_valid() and not plan
+    return render(request, "containers/_run_judged.html", {"form": form, "plan": plan, "same": same})
+
+
+def _held(container: Container, actor: Actor, mode: str) -> dict[tuple[int, str], str]:
+    """Ports in use; those of a container that is edited are free for the one in its place."""
+    held = present.holders(actor, container.engine_id)
+    own = {(port.get("host"), port.get("protocol")) for port in container.ports} if mode == "edit" else set()
+    return {key: name for key, name in held.items() if key not in own}
 
 
 def _asked(form: EditForm, container: Container, actor: Actor, mode: str) -> Operation | None:
     """The accepted wish of a valid form; ``None`` where the form has something to say now."""
-    held = present.holders(actor, container.engine_id)
-    if mode == "edit":  # its own ports are free for the one in its place
-        own = {(port.get("host"), port.get("protocol")) for port in container.ports}
-        held = {key: name for key, name in held.items() if key not in own}
-    if not form.check_ports(held) and not is_preview():
+    if not form.check_ports(_held(container, actor, mode)) and not is_preview():
         return None
     try:
         if mode == "duplicate":
             return operations.request_duplicate(container, actor=actor, params=form.wish())
         wish = form.wish()
         if not {"changes", "image"} & set(wish) and not wish["pull"]:
-            form.refuse({"": ["Nothing is changed yet."]})
+            if not is_preview():
+                form.refuse({"": ["Nothing is changed yet."]})
             return None
         return operations.request(container, "recreate", actor=actor, params=wish)
     except SpecError as error:

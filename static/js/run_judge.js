@@ -39,6 +39,7 @@ function atField(form, said) {
   if (!field) { $('[data-top]', form).append(sentence(form, said.textContent)); return 1 }
   if (!counts(form, field)) return 0
   mark(field, true)
+  field.closest('details')?.setAttribute('open', '')
   const made = sentence(form, said.textContent), box = field.closest('.field') ?? field.closest('label')
   made.id = `id_${name}_error`
   field.setAttribute('aria-describedby', made.id)

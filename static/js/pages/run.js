@@ -221,4 +221,6 @@ document.addEventListener('slipway:ended', event => {
   busy(form, false)
   tell(form, event.detail.message ?? 'It did not work.')
 })
+// htmx listens from then on: a form that is filled in already is judged at once.
+document.addEventListener('htmx:load', event => { if (event.target === document.body && 'judgeAll' in (theForm()?.dataset ?? {})) ask(theForm()) })
 begin()
