@@ -266,9 +266,10 @@ def stacks(rows: Iterable[Container]) -> list[Stack]:
     return sorted(found.values(), key=lambda stack: (not stack.name, stack.name))
 
 
-def stack_glyphs(actor: Actor) -> list[Stack]:
-    """The stacks this actor may know of with their worst states, for the sidebar. One query."""
+def stack_glyphs(actor: Actor, most: int | None = None) -> list[Stack]:
+    """The first stacks this actor may know of with their worst states, for the sidebar. One query."""
     rows = visible_to(actor, Container.objects.exclude(stack="")).order_by("stack")
+    rows = rows.filter(stack__in=rows.values("stack").distinct()[:most])
     # Bare rows: every page has them, and a thousand objects take a third of its time.
     return stacks(rows.values_list("stack", "engine_id", *STATE_FIELDS, named=True))
 

@@ -102,7 +102,7 @@ class Frame:
     @cached_property
     def stacks(self) -> list[Stack]:
         """Compose projects by name, with the shape of the worst container of each; one query."""
-        return stack_glyphs(self.actor)[:STACKS]
+        return stack_glyphs(self.actor, STACKS)[:STACKS]
 
     @cached_property
     def counts(self) -> dict[str, int]:

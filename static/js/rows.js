@@ -1,4 +1,4 @@
-// Every list by keyboard: J and K move, Enter opens, X ticks or goes to what can be done, Escape lets go.
+// Every list by keyboard: J and K move, Enter opens, X ticks or goes to what can be done, N and P turn pages, Escape lets go.
 // The row at hand has the class `at`; pages add their own letters for it.
 import { $, $$, isCommand } from './dom.js'
 
@@ -42,6 +42,7 @@ export function keepRows() {
     if (!isCommand(event) || $(':popover-open[role=menu]')) return
     const key = event.key.toLowerCase(), row = rowAtHand()
     if (key === 'j' || key === 'k') { if (!go(key === 'j' ? 1 : -1)) return }
+    else if (key === 'n' || key === 'p') { const link = $(`.pager a[rel=${key === 'n' ? 'next' : 'prev'}]`); if (!link) return; link.click() }
     else if (key === 'escape') return mark(null)
     else if (row && key === 'x') tick(row)
     else if (row && key === 'enter' && !document.activeElement?.closest('a, button, input')) $(LINK, row).click()

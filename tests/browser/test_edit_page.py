@@ -1,4 +1,4 @@
-"""A container edited and duplicated by hand: judged while one types, replaced behind the gate, back where it gets ill."""
+"""A container edited and duplicated by hand: judged while one types, replaced behind the gate, back when it is ill."""
 
 from __future__ import annotations
 
