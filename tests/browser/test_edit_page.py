@@ -53,10 +53,10 @@ def finished(page: Page, state: str) -> None:
     page.locator("#state").get_by_text(state, exact=True).wait_for(timeout=60_000)
 
 
-def test_a_container_is_edited_goes_back_when_ill_and_is_duplicated(
-    admin: Visitor, docker_client: docker.DockerClient, busybox: str, id_of: Callable[[str], str]
-) -> None:
-    old, new = machine.free_port(), machine.free_port()
+@pytest.fixture
+def shop(docker_client: docker.DockerClient, busybox: str) -> int:
+    """The port of container "shop", which is healthy until its MODE is ill."""
+    port = machine.free_port()
     check = {
         "test": ["CMD-SHELL", '[ "$MODE" != ill ]'],
         "interval": SECOND,
@@ -64,14 +64,15 @@ def test_a_container_is_edited_goes_back_when_ill_and_is_duplicated(
         "retries": 1,
     }
     docker_client.containers.run(
-        busybox,
-        QUIET,
-        name="shop",
-        detach=True,
-        environment={"MODE": "one"},
-        ports={"80/tcp": old},
-        healthcheck=check,
-    )
+        busybox, QUIET, name="shop", detach=True, environment={"MODE": "one"}, ports={"80/tcp": port}, healthcheck=check
+    )  # fmt: skip
+    return port
+
+
+def test_a_container_is_edited_goes_back_when_ill_and_is_duplicated(
+    admin: Visitor, docker_client: docker.DockerClient, shop: int, id_of: Callable[[str], str]
+) -> None:
+    new = machine.free_port()
     page = admin.go(f"/containers/{id_of('shop')}/")
     page.get_by_role("button", name="More actions").click()
     page.get_by_role("link", name="Edit…").click()
@@ -82,9 +83,9 @@ def test_a_container_is_edited_goes_back_when_ill_and_is_duplicated(
     seen(admin, "edit")
     page.get_by_role("button", name="Replace container").click()
     finished(page, "Succeeded")
-    shop = docker_client.containers.get("shop")
-    assert "MODE=two" in shop.attrs["Config"]["Env"]
-    assert shop.ports["80/tcp"][0]["HostPort"] == str(new)
+    made = docker_client.containers.get("shop")
+    assert "MODE=two" in made.attrs["Config"]["Env"]
+    assert made.ports["80/tcp"][0]["HostPort"] == str(new)
 
     admin.go(f"/containers/{id_of('shop')}/edit/")
     variable(page, "MODE", "ill")
@@ -92,7 +93,7 @@ def test_a_container_is_edited_goes_back_when_ill_and_is_duplicated(
     page.get_by_role("button", name="Replace container").click()
     finished(page, "Failed")
     expect(page.locator("#state")).to_contain_text("the old one is back and runs")
-    assert docker_client.containers.get("shop").id == shop.id
+    assert docker_client.containers.get("shop").id == made.id
     assert docker_client.containers.get("shop").status == "running"
 
     admin.go(f"/containers/{id_of('shop')}/")
@@ -104,4 +105,4 @@ def test_a_container_is_edited_goes_back_when_ill_and_is_duplicated(
     finished(page, "Succeeded")
     twin = docker_client.containers.get(name)
     assert "MODE=two" in twin.attrs["Config"]["Env"]
-    assert twin.ports["80/tcp"][0]["HostPort"] not in (str(old), str(new), "")
+    assert twin.ports["80/tcp"][0]["HostPort"] not in (str(shop), str(new), "")
