@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
+from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Actor, actor_of, can, require, requires
 from accounts.querysets import visible_to
-from containers_app import backup_asks, operations, queries
+from containers_app import backup_asks, backup_lists, operations, queries
 from containers_app.backup_forms import BackupForm, RestoreForm, ScheduleForm, StoreForm
 from containers_app.models import BackupStore, Volume, VolumeBackup
 from engine.specs import SpecError
@@ -29,6 +30,27 @@ SHOWN = 300
 
 @require_safe
 @requires("backup.read")
+def every_backup(request: HttpRequest) -> HttpResponse:
+    """All backups, those of volumes that are gone too, and which volumes' last one failed."""
+    actor, q = actor_of(request), request.GET.get("q", "").strip()[:200]
+    found = backup_lists.backups(actor)
+    page = Paginator(found.filter(volume_name__icontains=q) if q else found, PAGE).get_page(
+        request.GET.get("page")
+    )
+    context = {
+        "page": page, "q": q, "failures": backup_lists.failed(actor),
+        **found.aggregate(bytes=Sum("size"), all=Count("pk")),
+        "rows": [
+            (backup, volume, gone, {name: can(actor, kind, backup) for name, kind in _KINDS.items()})
+            for backup, volume, gone in backup_lists.with_volumes(list(page.object_list), actor)
+        ],
+    }  # fmt: skip
+    template = "volumes/_all_backups.html" if "HX-Request" in request.headers else "volumes/all_backups.html"
+    return render(request, template, context)
+
+
+@require_safe
+@requires("backup.read")
 @leaves_when_gone
 def backup_list(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The backups of one volume, and when the next one is made."""
@@ -36,6 +58,8 @@ def backup_list(request: HttpRequest, pk: UUID) -> HttpResponse:
     require(actor, "backup.read", volume)
     rows = visible_to(actor, VolumeBackup.objects.select_related("store", "operation").defer("index"))
     mine = rows.filter(engine_id=volume.engine_id, volume_name=volume.native_id).order_by("-created_at")
+    page = Paginator(mine, PAGE).get_page(request.GET.get("page"))
+    may = {name: can(actor, kind, volume) for name, kind in _KINDS.items()}
     last = (
         Operation.objects.filter(kind="volume.backup", target_id=str(volume.pk))
         .order_by("-created_at")
@@ -43,10 +67,10 @@ def backup_list(request: HttpRequest, pk: UUID) -> HttpResponse:
     )
     context = {
         "volume": volume, "tab": "backups", **queries.volume_rights(actor, volume),
-        "page": Paginator(mine, PAGE).get_page(request.GET.get("page")),
+        "page": page, "rows": [(backup, None, False, may) for backup in page.object_list],
         "schedule": backup_asks.schedule_of(volume), "last": last,
         "failed": last if last and last.state == "failed" else None,
-        "may": {name: can(actor, kind, volume) for name, kind in _KINDS.items()},
+        "may": may,
         "may_stores": can(actor, "store.manage"),
     }  # fmt: skip
     template = "volumes/_backups.html" if "HX-Request" in request.headers else "volumes/backups.html"
@@ -119,7 +143,7 @@ def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {
         "backup": backup, "form": form, "plan": _restore_plan(backup, form, actor), "q": q, "ticked": ticked,
         "rows": found[:SHOWN], "more": max(0, len(found) - SHOWN), "unlisted": backup.entries - len(everything),
-        "volume": Volume.objects.filter(engine_id=backup.engine_id, native_id=backup.volume_name).first(),
+        "volume": _volume_of(backup, actor),
     }  # fmt: skip
     part = {"restore-plan": "#plan", "restore-files": "#files"}.get(request.headers.get("HX-Target", ""), "")
     return render(request, f"volumes/restore.html{part}", context)
@@ -143,8 +167,8 @@ def backup_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         visible_to(actor, VolumeBackup.objects.select_related("store", "engine")), pk=pk
     )
     require(actor, "backup.remove", backup)
-    volume = Volume.objects.filter(engine_id=backup.engine_id, native_id=backup.volume_name).first()
-    back = _page(volume) if volume else reverse("volumes:list")
+    volume = _volume_of(backup, actor)
+    back = _page(volume) if volume else reverse("volumes:all-backups")
     if request.method == "POST":
         return submitted(request, operations.request_backup_remove(backup, actor=actor), to=back)
     plan = preview(lambda: operations.request_backup_remove(backup, actor=actor), actor=actor)
@@ -186,6 +210,11 @@ def store_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def _volume(request: HttpRequest, pk: UUID) -> Volume:
     return get_object_or_404(queries.volumes(actor_of(request)), pk=pk)
+
+
+def _volume_of(backup: VolumeBackup, actor: Actor) -> Volume | None:
+    found = queries.volumes(actor).filter(engine_id=backup.engine_id, native_id=backup.volume_name).first()
+    return found if found and can(actor, "backup.read", found) else None
 
 
 def _page(volume: Volume) -> str:

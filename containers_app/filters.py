@@ -15,7 +15,7 @@ from drf_spectacular.utils import extend_schema_field
 
 from accounts.filters import Since, Until
 from containers_app.events import TYPES
-from containers_app.models import Container, EngineEvent, Mount, Network, Volume
+from containers_app.models import Container, EngineEvent, Mount, Network, Volume, VolumeBackup
 from containers_app.queries import needs_attention
 from operations.filters import WordsFilter
 
@@ -131,6 +131,21 @@ class ContainerFilter(filters.FilterSet):
     def by_text(self, rows: QuerySet[Container], name: str, value: str) -> QuerySet[Container]:
         found = Q(name__icontains=value) | Q(image_ref__icontains=value) | Q(stack__icontains=value)
         return rows.filter(found | Q(native_id__startswith=value.lower()))
+
+
+class BackupFilter(filters.FilterSet):
+    """The filters of ``/backups/``."""
+
+    engine = filters.UUIDFilter(field_name="engine_id")
+    team = TeamFilter()
+    volume = filters.CharFilter(field_name="volume_name", help_text="The whole name.")
+    store = filters.UUIDFilter(field_name="store_id")
+    scheduled = FlagFilter()
+    q = filters.CharFilter(field_name="volume_name", lookup_expr="icontains")
+
+    class Meta:
+        model = VolumeBackup
+        fields: tuple[str, ...] = ()
 
 
 class VolumeFilter(filters.FilterSet):

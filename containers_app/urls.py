@@ -86,6 +86,7 @@ volume_urls = [
     path("import/", volume_copy_views.volume_import, name="import"),
     path("stores/", backup_views.store_list, name="stores"),
     path("stores/<uuid:pk>/remove/", backup_views.store_remove, name="store-remove"),
+    path("backups/", backup_views.every_backup, name="all-backups"),
     path("backups/<uuid:pk>/restore/", backup_views.restore, name="backup-restore"),
     path("backups/<uuid:pk>/remove/", backup_views.backup_remove, name="backup-remove"),
     path("<uuid:pk>/backups/", backup_views.backup_list, name="backups"),

@@ -128,6 +128,7 @@ urlpatterns = [
     path(
         "volumes/<uuid:pk>/backup-schedule/", backups.VolumeSchedule.as_view(), name="volume-backup-schedule"
     ),
+    path("backups/", backups.BackupList.as_view(), name="backups"),
     path("backups/<uuid:pk>/", backups.BackupDetail.as_view(), name="backup"),
     path("backups/<uuid:pk>/files/", backups.BackupFiles.as_view(), name="backup-files"),
     path("backups/<uuid:pk>/restore/", backups.BackupRestore.as_view(), name="backup-restore"),

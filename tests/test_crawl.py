@@ -153,6 +153,7 @@ def world(things: Things, past: dict[str, str]) -> dict[str, str]:
         "its history": reverse("containers:history", args=[things.web.pk]),
         "other container": reverse("containers:detail", args=[things.lodger.pk]),
         "backups": reverse("volumes:backups", args=[things.volume.pk]),
+        "all backups": reverse("volumes:all-backups"),
         "stack": reverse("stacks:detail", args=[things.engine.pk, "shop"]),
         "trash": reverse("trash:list"), "events": events, "its events": f"{events}?container={things.web.pk}",
     }  # fmt: skip
@@ -171,7 +172,7 @@ def _worker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
 THERE_AND_BACK = [
     ("container", "image"), ("container", "volume"), ("container", "network"), ("container", "stack"),
     ("container", "its history"), ("image", "build"), ("volume", "backups"), ("backups", "restore"),
-    ("trash", "removal"), ("trash", "replacement"),
+    ("backups", "all backups"), ("trash", "removal"), ("trash", "replacement"),
 ]  # fmt: skip
 """Pairs of pages, each of which leads to the other."""
 ONE_WAY = [
@@ -183,7 +184,8 @@ ONE_WAY = [
     *[("events", page) for page in ("its history", "image", "volume", "network", "operation")],
     *[("stack", page) for page in ("volume", "network", "image", "other container")],
     *[("operation", page) for page in ("container", "operations of the container")],
-    ("backups", "backup's operation"), ("its events", "its history"), ("replacement", "container"),
+    ("backups", "backup's operation"), ("all backups", "restore"),
+    ("all backups", "backup's operation"), ("its events", "its history"), ("replacement", "container"),
     ("backup's operation", "volume"),
 ]  # fmt: skip
 

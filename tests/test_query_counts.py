@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.access import Actor
-from containers_app.models import Container, EngineEvent, Mount, Network, Volume
+from containers_app.models import Container, EngineEvent, Mount, Network, Volume, VolumeBackup
 from images_app.models import Build, Image, Layer, Tag
 from operations.models import Engine, Operation, OperationEvent
 
@@ -34,6 +34,7 @@ LISTS = [
     "/images/",
     "/builds/",
     "/volumes/",
+    "/volumes/backups/",
     "/networks/",
     "/operations/",
     "/events/",
@@ -46,6 +47,7 @@ LISTS = [
     "/api/v1/tags/",
     "/api/v1/builds/",
     "/api/v1/volumes/",
+    "/api/v1/backups/",
     "/api/v1/networks/",
     "/api/v1/operations/",
     "/api/v1/engines/",
@@ -85,6 +87,10 @@ def _fill(engine: Engine, team: Team, user: User, first: int, last: int) -> None
         Layer.objects.create(image=image, index=0, digest=f"sha256:{native_id}", command="ADD", size=number)
         Build.objects.create(engine=engine, team=team, operation=operation, image=image, tags=[image.name])
         volume = Volume.objects.create(engine=engine, team=team, native_id=f"data-{number}", size=number)
+        VolumeBackup.objects.create(
+            engine=engine, team=team, volume_name=volume.name, key=f"{number}.tar.gz", digest=native_id, size=1,
+            held=1, entries=1,
+        )  # fmt: skip
         Network.objects.create(engine=engine, team=team, native_id=native_id, name=f"net-{number}")
         container = Container.objects.create(
             engine=engine, team=team, native_id=native_id, name=f"web-{number}", image=image, image_ref=image.name,

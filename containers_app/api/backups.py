@@ -14,8 +14,9 @@ from rest_framework.response import Response
 from accounts.access import Actor
 from accounts.api.base import Body, Integer, Listing, Nothing, Row, TeamSlug, Text, View, body, number
 from accounts.querysets import visible_to
-from containers_app import backup_asks, operations
+from containers_app import backup_asks, backup_lists, operations
 from containers_app.api.things import visible_volumes
+from containers_app.filters import BackupFilter
 from containers_app.models import BackupSchedule, BackupStore, VolumeBackup
 from operations.api.answers import accepted, idempotency_key
 from operations.api.previews import Previews
@@ -116,6 +117,17 @@ class Entries(serializers.Serializer):
 def visible_backups(actor: Actor) -> QuerySet[VolumeBackup]:
     """Without their indexes."""
     return visible_to(actor, VolumeBackup.objects.select_related("team", "store").defer("index"))
+
+
+class BackupList(Listing):
+    """Backups of all volumes that one may read, those of volumes that are gone too; newest first."""
+
+    permission = "backup.read"
+    serializer_class = BackupRow
+    filterset_class = BackupFilter
+
+    def get_queryset(self) -> QuerySet[VolumeBackup]:
+        return backup_lists.backups(self.actor)
 
 
 class VolumeBackups(Previews, Listing):

@@ -14,11 +14,12 @@ from typing import Any
 
 import docker
 import pytest
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.access import Denied, person
-from accounts.models import Team, User
+from accounts.models import Membership, Role, Team, User
 from containers_app import backup_asks, operations, stores
 from containers_app.models import BackupSchedule, Volume, VolumeBackup
 from containers_app.tests.test_operations import Bench, failed
@@ -28,6 +29,7 @@ from operations.models import Engine, Operation
 from operations.plans import preview
 from operations.services import Refused
 from tests.machine import said_by
+from tests.rows import make_engine, make_operation, make_volume
 
 Carry = Callable[[], list[Operation]]
 __all__ = ["data"]
@@ -279,3 +281,40 @@ def test_stores_are_the_sites_and_their_keys_go_in_only(
     assert api_for(alice).delete(f"/api/v1/backup-stores/{row.pk}/").status_code == 204
     with pytest.raises(SpecError):
         backup_asks.add_store({**body, "bucket": "../x"}, actor=person(alice, source="ui"))
+
+
+def test_all_backups_are_listed_for_who_may_read_them(
+    client_for: Callable[..., Client], api_for: Callable[..., APIClient], team: Team, other_team: Team, tara: User,
+    bob: User, alice: User,
+) -> None:  # fmt: skip
+    engine = make_engine()
+    kept = make_volume(engine, team, "kept")
+    for name, owner in (("kept", team), ("vanished", team), ("theirs", other_team)):
+        VolumeBackup.objects.create(
+            engine=engine, team=owner, volume_name=name, key=f"{name}.tar.gz", digest="0" * 64, size=9, held=9,
+            entries=1,
+        )  # fmt: skip
+    for state in ("succeeded", "failed"):
+        make_operation(
+            engine, team, kind="volume.backup", state=state, target_type="volume", target_id=str(kept.pk),
+            target_name="kept", error_message="The store is full.",
+        )  # fmt: skip
+    html = client_for(tara).get("/volumes/backups/").content.decode()
+    assert f'<a href="/volumes/{kept.pk}/backups/">kept</a>' in html
+    assert "volume gone" in html
+    assert "The store is full." in html
+    assert "theirs" not in html
+    assert client_for(bob).get("/volumes/backups/").status_code == 403
+    assert "theirs" in client_for(alice).get("/volumes/backups/").content.decode()
+    filtered = client_for(tara).get("/volumes/backups/?q=van").content.decode()
+    assert 'title="vanished"' in filtered
+    assert 'title="kept' not in filtered
+    found = api_for(tara).get("/api/v1/backups/?q=e").json()["results"]
+    assert sorted(row["volume"] for row in found) == ["kept", "vanished"]
+    # An operator here and a team admin there: reading is a team admin's.
+    Membership.objects.create(user=tara, team=other_team, role=Role.VIEWER)
+    assert "theirs" not in client_for(tara).get("/volumes/backups/").content.decode()
+    make_operation(
+        engine, team, kind="volume.backup", target_type="volume", target_id=str(kept.pk), target_name="kept"
+    )
+    assert "The store is full." not in client_for(tara).get("/volumes/backups/").content.decode()

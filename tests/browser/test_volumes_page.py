@@ -100,6 +100,10 @@ def test_a_volume_is_backed_up_and_comes_back_in_parts(
     dialog.get_by_role("button", name="Back up").click()
     expect(page.get_by_role("link", name="Restore that of")).to_be_visible(timeout=PATIENCE)
     pictures(visitor, "backups")
+    page = visitor.go("/volumes/backups/")
+    expect(page.get_by_role("row").filter(has_text="papers")).to_contain_text("folder")
+    pictures(visitor, "backups-all")
+    page.get_by_role("link", name="papers", exact=True).click()
     docker_client.containers.get("writer").exec_run(
         ["sh", "-c", "rm /data/uploads/2.txt; echo b > /data/etc/app.conf"]
     )
