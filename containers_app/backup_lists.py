@@ -25,9 +25,9 @@ def backups(actor: Actor) -> QuerySet[VolumeBackup]:
 def failed(actor: Actor) -> list[Operation]:
     """Of each volume that is still there, its newest backup, if that has failed: the newest first."""
     made = operations(actor).filter(kind="volume.backup")
-    newest = Operation.objects.filter(kind="volume.backup", target_id=OuterRef("target_id"))
-    newest = newest.order_by("-created_at").values("pk")[:1]
-    rows = _theirs(actor, made.filter(state="failed", pk=Subquery(newest))).order_by("-created_at")
+    same = Operation.objects.filter(kind="volume.backup", target_id=OuterRef("target_id"))
+    newest = Subquery(same.order_by("-created_at").values("pk")[:1])
+    rows = _theirs(actor, made.filter(state="failed", pk=newest)).order_by("-created_at")
     found = list(rows[:MOST_FAILED])
     there = {str(pk) for pk in Volume.objects.filter(pk__in=_ids(found)).values_list("pk", flat=True)}
     return [operation for operation in found if operation.target_id in there]
