@@ -32,14 +32,15 @@ class NameForm(forms.Form):
 
 
 def _upload(request: HttpRequest, space: Space) -> HttpResponseBase:
-    """Each file becomes an operation. Pages send one at a time, to tell how far each is."""
-    folder = asked(request)
+    """Each file becomes an operation. Pages send one at a time, to tell how far each is; of a folder with ``below``,
+    its place in there."""
+    folder, below = asked(request), request.POST.get("below", "")
     sent: list[Any] = request.FILES.getlist("files")[:MOST_AT_ONCE]
     if not sent:
         return toast(request, "Choose a file first.", "bad", to=space.url("browse", folder))
     wishes = [
         file_changes.request_write(
-            space.row, joined(folder, str(file.name)), file, actor=space.actor,
+            space.row, joined(joined(folder, below), str(file.name)), file, actor=space.actor, folders=bool(below),
             replace=bool(request.POST.get("replace")),
         )
         for file in sent

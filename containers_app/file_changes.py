@@ -44,11 +44,13 @@ def request_write(
     *,
     actor: Actor,
     replace: bool = False,
+    folders: bool = False,
     digest: str = "",
     idempotency_key: str = "",
 ) -> Operation:
     """Asks for a file to be written. ``replace``: one that is there may be written over; with ``digest`` (SHA-256 of
-    all of it, in hexadecimal digits) only where it is still that. Raises `SpecError`, `Refused` and what rights raise.
+    all of it, in hexadecimal digits) only where it is still that. ``folders``: those above it that are
+    not there are made. Raises `SpecError`, `Refused` and what rights raise.
     """
     kind, path = f"{_type(row)}.put", _path(path)
     target = _target(row, path)
@@ -60,6 +62,7 @@ def request_write(
             kind, actor=actor, engine=row.engine, team=row.team, target=target, idempotency_key=idempotency_key,
             params={
                 "path": path, "size": size, "content": content, "replace": replace, "digest": digest, "spool": spool,
+                "folders": folders,
             },
         )  # fmt: skip
     except BaseException:
@@ -248,7 +251,9 @@ def _put(ctx: Context) -> Mapping[str, Any]:
     ctx.check_fence()
     replace = bool(ctx.params["replace"]) or again  # what an attempt before has left is ours
     with leaving("The file may be there, or not be whole."), at.open("rb") as data:
-        ctx.engine.put_file(place, path, data, size=size, replace=replace)
+        # An operation of before this could be asked for has no word of it.
+        folders = bool(ctx.params.get("folders"))
+        ctx.engine.put_file(place, path, data, size=size, replace=replace, folders=folders)
     return _result(ctx, path)
 
 

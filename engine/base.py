@@ -157,10 +157,19 @@ class Engine(Protocol):
         """Writes a file, or a folder as a tar. `TooLarge` beyond ``most`` bytes."""
 
     def put_file(
-        self, place: Place, path: str, data: IO[bytes], *, size: int, replace: bool, deadline: float = 600
+        self,
+        place: Place,
+        path: str,
+        data: IO[bytes],
+        *,
+        size: int,
+        replace: bool,
+        folders: bool = False,
+        deadline: float = 600,
     ) -> None:
         """Writes a file of ``size`` bytes. One that is there keeps owner and mode (without its set-id bits); a new one
-        belongs to the owner of its folder. `NameInUse` where it is there and shall not be replaced."""
+        belongs to the owner of its folder. `NameInUse` where it is there and shall not be replaced. ``folders``: those
+        above it that are not there are made, else `NotFound`."""
 
     def remove_file(self, place: Place, path: str, *, deadline: float = 120) -> None:
         """Removes a file, a link, or a folder with all that is in it; for good. `Conflict` where something is mounted

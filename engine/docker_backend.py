@@ -198,9 +198,19 @@ class DockerEngine(DockerReads):
         )
 
     def put_file(
-        self, place: Place, path: str, data: IO[bytes], *, size: int, replace: bool, deadline: float = 600
+        self,
+        place: Place,
+        path: str,
+        data: IO[bytes],
+        *,
+        size: int,
+        replace: bool,
+        folders: bool = False,
+        deadline: float = 600,
     ) -> None:
-        docker_file_changes.put(self._calls, place, path, data, size=size, replace=replace, deadline=deadline)
+        docker_file_changes.put(
+            self._calls, place, path, data, size=size, replace=replace, folders=folders, deadline=deadline
+        )
 
     def remove_file(self, place: Place, path: str, *, deadline: float = 120) -> None:
         docker_file_changes.remove(self._calls, place, path, deadline=deadline)

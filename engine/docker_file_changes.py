@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import IO
 from uuid import uuid4
@@ -29,14 +29,23 @@ _PIECE = 1 << 20
 
 
 def put(
-    calls: Calls, place: Place, path: str, data: IO[bytes], *, size: int, replace: bool, deadline: float
+    calls: Calls,
+    place: Place,
+    path: str,
+    data: IO[bytes],
+    *,
+    size: int,
+    replace: bool,
+    folders: bool,
+    deadline: float,
 ) -> None:
     """See `engine.base.Engine.put_file`."""
     folder, entry = parent(clean(path)), name(clean(path).rpartition("/")[2])
     with opened(calls, place, writes=True) as tree:
-        real, info = find(calls, tree, folder)
+        real, info, missing = _ground(calls, tree, folder) if folders else (*find(calls, tree, folder), [])
         if info.kind is not FileKind.FOLDER:
             raise Conflict("This is no folder.")
+        entry = "/".join([*missing, entry])
         made = tarfile.TarInfo(entry)
         made.size, made.mode, made.mtime = size, 0o644, int(time.time())
         there = _there(calls, tree, joined(real, entry))
@@ -50,7 +59,8 @@ def put(
             like = _header(calls, tree, joined(real, entry))
             made.mode = like.mode & 0o777
         made.uid, made.gid = like.uid, like.gid
-        _unpack(calls, tree, real, _tar_of(made, data), deadline, keep_folders=True)
+        above = [_folder("/".join(missing[: n + 1]), made) for n in range(len(missing))]
+        _unpack(calls, tree, real, _tar_of(made, data, above), deadline, keep_folders=True)
         after = _there(calls, tree, joined(real, entry))
         if after is None or after.size != size:
             raise AnswerLost("The engine said that the file was written, and it is not there whole.")
@@ -85,6 +95,19 @@ def rename(calls: Calls, place: Place, path: str, entry: str, *, deadline: float
         if _there(calls, tree, new) is None:
             raise EngineError("The engine did not rename it.")
         _take_away(calls, tree, real, deadline)
+
+
+def _ground(calls: Calls, tree: Tree, folder: str) -> tuple[str, FileInfo, list[str]]:
+    """The nearest folder above that is there, as `find` finds it, and the names of those that are not."""
+    missing: list[str] = []
+    while True:
+        try:
+            return *find(calls, tree, folder), missing
+        except NotFound:
+            if folder == "/":
+                raise
+        missing.insert(0, folder.rpartition("/")[2])
+        folder = parent(folder)
 
 
 def _header(calls: Calls, tree: Tree, real: str) -> tarfile.TarInfo:
@@ -134,6 +157,18 @@ def _link(entry: str, target: str) -> tarfile.TarInfo:
     return made
 
 
+def _folder(path: str, like: tarfile.TarInfo) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(path)
+    made.type, made.mode, made.mtime, made.uid, made.gid = (
+        tarfile.DIRTYPE,
+        0o755,
+        like.mtime,
+        like.uid,
+        like.gid,
+    )
+    return made
+
+
 def _unpack(
     calls: Calls,
     tree: Tree,
@@ -154,8 +189,12 @@ def _unpack(
     calls.run(work, deadline=deadline, writes=True)
 
 
-def _tar_of(entry: tarfile.TarInfo, data: IO[bytes] | None = None) -> Iterator[bytes]:
-    """A tar of one entry, as it is sent."""
+def _tar_of(
+    entry: tarfile.TarInfo, data: IO[bytes] | None = None, above: Sequence[tarfile.TarInfo] = ()
+) -> Iterator[bytes]:
+    """A tar of one entry below some folders, as it is sent."""
+    for folder in above:
+        yield folder.tobuf(tarfile.PAX_FORMAT)
     yield entry.tobuf(tarfile.PAX_FORMAT)
     left = entry.size if data else 0
     while left and data:

@@ -65,13 +65,25 @@ class FakeFiles(FakeReads):
         return self._do("fetch", work, deadline, should_stop=should_stop)
 
     def put_file(
-        self, place: Place, path: str, data: IO[bytes], *, size: int, replace: bool, deadline: float = 600
+        self,
+        place: Place,
+        path: str,
+        data: IO[bytes],
+        *,
+        size: int,
+        replace: bool,
+        folders: bool = False,
+        deadline: float = 600,
     ) -> None:
         content = data.read(size)
 
         def work() -> None:
             tree, at = self._tree(place), self._open(place, path)
             checked(at.rpartition("/")[2])
+            above = parent(at)
+            while folders and above not in tree:
+                tree[above] = None
+                above = parent(above)
             if _info(tree, parent(at)).kind is not FileKind.FOLDER:
                 raise Conflict("This is no folder.")
             if at in tree and not replace:

@@ -66,7 +66,8 @@ class NewFileName(Body):
 class Files(Previews):
     """A folder; ``?download=1`` a file as it is, or a folder as a tar.
 
-    ``PUT`` writes a file: the body is what it holds. ``?replace=1`` may write over one that is there. ``POST`` renames
+    ``PUT`` writes a file: the body is what it holds. ``?replace=1`` may write over one that is there,
+    ``?folders=1`` makes the folders above it. ``POST`` renames
     one. ``DELETE`` removes a file, or a folder with all that is in it, for good.
     """
 
@@ -77,7 +78,7 @@ class Files(Previews):
 
     @property
     def writes_take(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"path", "replace"} if self.request.method == "PUT" else {"path"})
+        return frozenset({"path", "replace", "folders"} if self.request.method == "PUT" else {"path"})
 
     def _row(self, request: Request, pk: UUID, permission: str) -> Any:
         rows: QuerySet[Any] = visible_to(
@@ -106,7 +107,10 @@ class Files(Previews):
 
     @extend_schema(
         request={"application/octet-stream": OpenApiTypes.BINARY}, responses=ACCEPTED,
-        parameters=[PATH, option("replace", "One that is there may be written over."), IF_MATCH, *CHANGE],
+        parameters=[
+            PATH, option("replace", "One that is there may be written over."),
+            option("folders", "Folders above it that are not there are made."), IF_MATCH, *CHANGE,
+        ],
     )  # fmt: skip
     def put(self, request: Request, pk: UUID) -> Response:
         row = self._row(request, pk, "write")
@@ -120,7 +124,8 @@ class Files(Previews):
             request,
             file_changes.request_write(
                 row, self._path(request), data, actor=self.actor, digest=digest,
-                replace=flag(request, "replace") or bool(digest), idempotency_key=idempotency_key(request),
+                replace=flag(request, "replace") or bool(digest), folders=flag(request, "folders"),
+                idempotency_key=idempotency_key(request),
             ),
         )  # fmt: skip
 

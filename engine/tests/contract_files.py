@@ -55,6 +55,20 @@ def test_a_file_is_written_listed_read_renamed_and_removed(engine: Engine, place
     assert names_in(engine, place, "/") == before
 
 
+def test_folders_above_a_file_are_made_where_that_is_asked_for(engine: Engine, place: Place) -> None:
+    def below(path: str, **options: bool) -> None:
+        engine.put_file(place, path, io.BytesIO(b"x"), size=1, replace=False, **options)
+
+    with pytest.raises(NotFound):
+        below("/new/deep/file")
+    below("/new/deep/file", folders=True)
+    below("/new/other", folders=True)
+    assert names_in(engine, place, "/new") == {"deep": "folder", "other": "file"}
+    assert content(engine, place, "/new/deep/file") == b"x"
+    with pytest.raises(Conflict):
+        below("/new/other/file", folders=True)
+
+
 def test_nothing_is_written_over_by_chance(engine: Engine, place: Place) -> None:
     put(engine, place, "/a", b"1")
     put(engine, place, "/b", b"2")

@@ -1,6 +1,6 @@
-// Files put into a folder: chosen or dropped, sent one after the other, each with how far it is. What arrived is an
-// operation, which the toasts follow. What is there already
-// is written over only by its own button.
+// Files and folders put into a folder: chosen or dropped, sent file by file, each with how far it is. What arrived is an
+// operation, which the toasts follow. What is there already is written over only by its own button. A folder keeps its
+// tree; what of it cannot be sent is told.
 import { $, $$ } from './dom.js'
 import { toast } from './toasts.js'
 
@@ -11,8 +11,10 @@ let sending = false
 export function keepUploads() {
   const form = $('#upload'), drop = $('#drop')
   if (!form) return
-  const input = $('input[type=file]', form)
-  input.addEventListener('change', () => { add(form, input.files); input.value = '' })
+  for (const input of $$('input[type=file]', form)) {
+    input.closest('label').hidden = false
+    input.addEventListener('change', () => { for (const one of grouped([...input.files])) add(form, one); input.value = '' })
+  }
   let depth = 0
   const files = event => [...event.dataTransfer?.types ?? []].includes('Files')
   const show = on => { drop.hidden = !on }
@@ -24,32 +26,65 @@ export function keepUploads() {
     event.preventDefault()
     depth = 0
     show(false)
-    add(form, chosen(event.dataTransfer))
+    // The list is the event's alone, and empty when it is over.
+    const items = [...event.dataTransfer.items].filter(item => item.kind === 'file')
+    for (const [entry, file] of items.map(item => [item.webkitGetAsEntry?.(), item.getAsFile()])) {
+      if (entry) walked(form, entry).then(one => add(form, one))
+      else if (file) for (const one of grouped([file])) add(form, one)
+    }
   })
 }
 
-/** What was dropped, without folders, which a browser tells apart alone. */
-function chosen(data) {
-  const items = [...data.items].filter(item => item.kind === 'file')
-  const folders = items.filter(item => item.webkitGetAsEntry?.()?.isDirectory)
-  if (folders.length) toast('Folders cannot be dropped here: drop the files in them.', 'bad')
-  return items.filter(item => !folders.includes(item)).map(item => item.getAsFile()).filter(Boolean)
+/** What a field was given: single files, and a folder's files by the place in it that the browser tells. */
+function grouped(files) {
+  const found = new Map()
+  for (const file of files) {
+    const way = file.webkitRelativePath.split('/'), name = way[0] || file.name
+    if (!found.has(name)) found.set(name, { name, folder: way.length > 1, parts: [], out: [] })
+    found.get(name).parts.push({ file, below: way.slice(0, -1).join('/') })
+  }
+  return [...found.values()]
 }
 
-function add(form, files) {
-  for (const file of files) {
-    if (file.size > Number(form.dataset.most)) { toast(`${file.name} is larger than ${form.dataset.mostText}.`, 'bad'); continue }
-    const one = { form, file, row: rowOf(file), replace: false }
-    if ($$('[data-entry][data-name]').some(entry => entry.dataset.name === file.name)) ask(one)
-    else waiting.push(one)
+/** What was dropped: a file, or a folder with all that is in it, as far as there is room. */
+async function walked(form, top) {
+  const found = { name: top.name, folder: top.isDirectory, parts: [], out: [] }, most = Number(form.dataset.mostFiles)
+  const go = async (entry, below) => {
+    const at = below ? `${below}/${entry.name}` : entry.name
+    try {
+      if (entry.isFile) { found.parts.push({ file: await new Promise((yes, no) => entry.file(yes, no)), below }); return }
+      const reader = entry.createReader()
+      let any = 0
+      for (;;) {
+        const some = await new Promise((yes, no) => reader.readEntries(yes, no)) // a hundred at a time
+        if (!some.length) break
+        any += some.length
+        for (const one of some) if (found.parts.length <= most) await go(one, at)
+      }
+      if (!any) found.out.push(`${at} is empty.`)
+    } catch { found.out.push(`${at} could not be read.`) }
   }
+  await go(top, '')
+  return found
+}
+
+function add(form, { name, folder, parts, out }) {
+  if (parts.length > Number(form.dataset.mostFiles)) { toast(`${name} holds more than ${form.dataset.mostFiles} files: send its folders one after the other.`, 'bad'); return }
+  const fits = parts.filter(({ file }) => file.size <= Number(form.dataset.most))
+  for (const { file } of parts) if (!fits.some(one => one.file === file)) out.push(`${file.name} is larger than ${form.dataset.mostText}.`)
+  if (out.length) toast(`Left out: ${out[0]}${out.length > 1 ? ` And ${out.length - 1} more.` : ''}`, 'bad')
+  if (!fits.length) return
+  const one = { form, name, folder, parts: fits, row: rowOf(name), replace: false }
+  if ($$('[data-entry][data-name]').some(entry => entry.dataset.name === name)) ask(one)
+  else waiting.push(one)
   next()
 }
 
-/** A file of this name is in the list: it waits for a yes. */
+/** Something of this name is in the list: it waits for a yes. Of a folder, files of the same names are written over. */
 function ask(one) {
   const yes = $('[data-replace]', one.row), text = $('.up-text', one.row)
   text.textContent = 'Is there'
+  if (one.folder) { yes.textContent = 'Merge'; yes.title = 'Files of the same names are written over' }
   yes.hidden = false
   $('progress', one.row).hidden = true
   yes.addEventListener('click', () => {
@@ -62,9 +97,9 @@ function ask(one) {
   })
 }
 
-function rowOf(file) {
+function rowOf(name) {
   const list = $('#uploads'), row = $('#upload-row').content.firstElementChild.cloneNode(true)
-  $('.up-name', row).textContent = file.name
+  $('.up-name', row).textContent = name
   $('.up-text', row).textContent = 'Waits'
   $('[data-stop]', row).addEventListener('click', () => { row.request?.abort(); row.gone = true; leave(row) })
   list.append(row)
@@ -86,35 +121,48 @@ function next() {
   send(one)
 }
 
-function send({ form, file, row, replace }) {
+async function send(one) {
+  const { parts, row, name, folder } = one, all = parts.reduce((sum, { file }) => sum + file.size, 0) || 1, refused = []
+  let before = 0, done = 0, last
+  for (const { file, below } of parts) {
+    if (row.gone) break
+    const answer = await sent(one, file, below, bytes => {
+      const part = Math.min(100, Math.round(100 * (before + bytes) / all))
+      $('progress', row).value = part
+      $('.up-text', row).textContent = folder ? `${done} of ${parts.length}` : part < 100 ? `${part} %` : 'Checking'
+    })
+    if (row.gone) break
+    before += file.size
+    done++
+    last = told(answer) ?? { text: `${file.name} was not taken (${answer.status}).`, tone: 'bad' }
+    if (last.tone === 'bad') refused.push(last.text)
+  }
+  sending = false
+  leave(row)
+  if (!folder && last) toast(last.text, last.tone, last.operation)
+  else if (refused.length) toast(`${refused.length} of ${parts.length} files of ${name} were not taken: ${refused[0]}`, 'bad')
+  else if (row.gone) toast(`${done} of ${parts.length} files of ${name} were sent.`, 'bad')
+  else toast(`Uploading ${parts.length} file${parts.length > 1 ? 's' : ''} of ${name}`, 'ok')
+  next()
+}
+
+/** One file on its way; what came of it, when it is over. */
+function sent({ form, row, replace }, file, below, far) {
   const body = new FormData(form), request = row.request = new XMLHttpRequest()
   body.delete('files')
   body.append('files', file)
+  body.append('below', below)
   if (replace) body.append('replace', '1')
-  request.upload.addEventListener('progress', event => {
-    if (!event.lengthComputable) return
-    const part = Math.round(100 * event.loaded / event.total)
-    $('progress', row).value = part
-    $('.up-text', row).textContent = part < 100 ? `${part} %` : 'Checking'
+  far(0)
+  return new Promise(over => {
+    request.upload.addEventListener('progress', event => { if (event.lengthComputable) far(event.loaded) })
+    request.addEventListener('loadend', () => over(request))
+    request.open('POST', form.action)
+    request.setRequestHeader('HX-Request', 'true')
+    request.send(body)
   })
-  request.addEventListener('loadend', () => {
-    sending = false
-    leave(row)
-    ended(request, file)
-    next()
-  })
-  request.open('POST', form.action)
-  request.setRequestHeader('HX-Request', 'true')
-  request.send(body)
 }
 
-function ended(request, file) {
-  if (!request.status) return
-  const told = trigger(request)
-  if (told) toast(told.text, told.tone, told.operation)
-  else toast(`${file.name} was not taken (${request.status}).`, 'bad')
-}
-
-function trigger(request) {
+function told(request) {
   try { return JSON.parse(request.getResponseHeader('HX-Trigger') ?? '{}')['slipway:toast'] } catch { return null }
 }

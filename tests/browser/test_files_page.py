@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -166,6 +167,39 @@ def test_a_file_is_dropped_edited_renamed_and_deleted(
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_role("link", name="kept.txt", exact=True)).to_have_count(0, timeout=20_000)
     assert "kept.txt" not in says(box, f"ls {inside}")
+
+
+def _drop_from_disk(page: Page, path: Path) -> None:
+    """As from a file manager: a folder is one there, not a list of files."""
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 400, "data": data})
+
+
+def test_a_folder_is_chosen_and_dropped_with_its_tree(
+    visitor: Visitor, addresses: dict[str, str], box: Container, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    for name in ("css", "empty"):
+        (site / name).mkdir(parents=True)
+    (site / "index.html").write_text("one")
+    (site / "css/a.css").write_text("a")
+    page = visitor.go(f"{addresses['container']}files/all/?path=/srv/app")
+    page.get_by_label("Upload a folder into this folder").set_input_files(site)
+    expect(page.get_by_text("Uploading 2 files of site")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("link", name="site", exact=True)).to_be_visible(timeout=20_000)
+    tree = "cd /srv/app/site; cat index.html css/a.css"
+    wait_for(lambda: says(box, tree) == "onea", 20, "it did not arrive")
+    (site / "index.html").write_text("two")
+    _drop_from_disk(page, site)
+    expect(page.get_by_text("Left out: site/empty is empty.")).to_be_visible()
+    expect(page.get_by_role("button", name="Merge")).to_be_visible()
+    visitor.shot("files-merge")
+    assert visitor.axe() == []
+    page.get_by_role("button", name="Merge").click()
+    wait_for(lambda: says(box, tree) == "twoa", 20, "it was not merged")
+    expect(page.locator("#uploads")).to_be_hidden()
 
 
 def test_a_file_that_changed_meanwhile_is_not_written_over(
