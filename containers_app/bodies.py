@@ -54,7 +54,7 @@ def of(row: Container) -> Settings:
         "image": image_of(row.image_ref, row.image_native_id),
         **_command(row, image),
         "environment": {name: value for name, value in variables.items() if name not in hidden},
-        "ports": list(_ports(host)),
+        "ports": list(ports(host)),
         "mounts": [
             {"type": m.type, "target": m.target, "read_only": m.read_only, **({"source": m.source} if m.source else {})}
             for m in row.mounts.select_related("volume")
@@ -120,7 +120,7 @@ def _command(row: Container, image: Json) -> dict[str, Any]:
     return {"entrypoint": entrypoint or [""], **({"command": command} if command else {})}
 
 
-def _ports(host: Json) -> Iterator[dict[str, Any]]:
+def ports(host: Json) -> Iterator[dict[str, Any]]:
     """As they were asked for: without a host's port where the engine has chosen."""
     for key, bindings in sorted(_object(host.get("PortBindings")).items(), key=lambda pair: _inside(pair[0])):
         for binding in _objects(bindings):

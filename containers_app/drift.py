@@ -1,14 +1,14 @@
 """Drift: what a container is, against what it was asked to be, and against what its tag points at now.
 
 Of a container that exists an engine changes its name, its restart policy, its limits and its networks, and nothing
-else. What was asked for stands in ``asked``: the body of the run, then each change made through Slipway; for a
-container from elsewhere what it was like when it was first seen. Worked out where rows are written, so that a list
-only has to read it.
+else; one that was made anew from outside is held against all of the run before, see `drift_remade`. What was asked for
+stands in ``asked``: the body of the run, then each change made through Slipway; for a container from elsewhere what it
+was like when it was first seen. Worked out where rows are written, so that a list only has to read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,10 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.access import Actor, require
+from containers_app import drift_remade
 from containers_app.models import Container
 from engine.diff import differences
+from images_app import references
 from images_app.models import Tag
 from operations.models import Engine, Operation, TrashItem
 from operations.services import Target, denials
@@ -27,7 +29,6 @@ from streams import bell
 OURS = ("slipway-new-", f"{TrashItem.NAMES}-")
 """Names that Slipway gives for a moment, or while something is in the trash: nobody asked for those."""
 MOST = 40
-_LIBRARY = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/")
 
 
 def settings_of(row: Container | Mapping[str, Any]) -> dict[str, Any]:
@@ -57,9 +58,25 @@ def found(row: Container) -> list[dict[str, Any]]:
     """``{path, old, new}`` of each setting that is not as it was asked to be."""
     if not row.asked or row.name.startswith(OURS):
         return []
-    asked = {key: value for key, value in row.asked.items() if key != "by"}
+    asked = {key: value for key, value in row.asked.items() if key not in ("by", drift_remade.KEY)}
     now = {key: value for key, value in settings_of(row).items() if key in asked}
+    if fixed := row.asked.get(drift_remade.KEY):
+        asked, now = {**asked, **fixed}, {**now, **drift_remade.of(row, fixed)}
     return [{"path": one.path, "old": one.old, "new": one.new} for one in differences(asked, now)][:MOST]
+
+
+def remade(engine: Engine, keys: Collection[str]) -> None:
+    """Of containers that are new here, in the same transaction: those that somebody has made anew from outside, under
+    the name of one that Slipway has run, are held against what was asked for then.
+    """
+    rows = Container.everything.filter(engine=engine, native_id__in=list(keys))
+    runs = drift_remade.requests(engine, rows) if keys else {}
+    for row in rows.filter(pk__in=runs).prefetch_related("mounts"):
+        body = runs[row.pk].params
+        wanted = _over({**settings_of(row), "by": str(runs[row.pk].pk)}, of_run(body))
+        if body.get("networks"):
+            wanted["networks"] = dict.fromkeys(body["networks"], True)
+        _note(row, {**wanted, drift_remade.KEY: drift_remade.of_run(body)})
 
 
 def judge(engine: Engine, keys: Iterable[str]) -> None:
@@ -90,10 +107,13 @@ def agree(row: Container | None, *, by: Operation | None, asked: Mapping[str, An
     """From now on this was asked for: as it is, with ``asked`` over it (parts of the run body that are set)."""
     if row is None:
         return
-    wanted = {**settings_of(row), "by": str(by.pk) if by else ""}
-    for key, value in (asked or {}).items():
+    _note(row, _over({**settings_of(row), "by": str(by.pk) if by else ""}, asked or {}))
+
+
+def _over(wanted: dict[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in asked.items():
         wanted[key] = {**wanted[key], **value} if isinstance(value, Mapping) and key != "networks" else value
-    _note(row, wanted)
+    return wanted
 
 
 def agree_on(row: Container | None, *keys: str, by: Operation) -> None:
@@ -169,11 +189,11 @@ def images(engine: Engine) -> None:
     Three queries at most where nothing has moved, however many there are.
     """
     named = Tag.objects.filter(engine=engine).values_list("name", "image__native_id")
-    tags = {tag_of(name): native_id for name, native_id in named}
+    tags = {references.tag_of(name): native_id for name, native_id in named}
     columns = ("pk", "image_ref", "image_native_id", "drift_image")
     moved: dict[str, list[Any]] = {}
     for pk, reference, has, noted in Container.objects.filter(engine=engine).values_list(*columns):
-        points = tags.get(tag_of(reference), has)
+        points = tags.get(references.tag_of(reference), has)
         wanted = points if points != has else ""
         if wanted != noted:
             moved.setdefault(wanted, []).append(pk)
@@ -182,14 +202,3 @@ def images(engine: Engine) -> None:
             Container.objects.filter(pk__in=pks).update(drift_image=native_id)
     if moved:
         bell.ring("containers", *(f"container:{pk}" for pks in moved.values() for pk in pks))
-
-
-def tag_of(reference: str) -> str:
-    """``nginx`` → ``nginx:latest``, however the registry was written; empty for what no tag can move away from."""
-    if "@" in reference or reference.startswith("sha256:") or not reference:
-        return ""
-    for prefix in _LIBRARY:
-        if reference.startswith(prefix):
-            reference = reference.removeprefix(prefix)
-            break
-    return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"

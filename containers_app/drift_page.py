@@ -15,6 +15,7 @@ from accounts.querysets import visible_to
 from containers_app import drift, limits
 from containers_app.models import Container, EngineEvent
 from containers_app.run_typed import megabytes
+from images_app import references
 from images_app.models import Image, TagMove
 from operations.models import Operation
 
@@ -23,8 +24,19 @@ NEAR = timedelta(minutes=10)
 _NAMES = {
     "name": "Name", "restart_policy.name": "Restart policy", "restart_policy.max_retries": "Restarts at most",
     "resources.memory": "Memory limit", "resources.cpus": "CPU limit", "resources.pids": "Processes",
+    "image": "Image", "command": "Command", "entrypoint": "Entrypoint", "hostname": "Host name", "user": "User",
+    "working_dir": "Working directory", "tty": "Terminal", "init": "Init", "read_only": "Read-only files",
+    "privileged": "Privileged", "auto_remove": "Removed when it ends", "cap_add": "Capabilities added",
+    "cap_drop": "Capabilities dropped", "healthcheck": "Health check",
 }  # fmt: skip
-_CAUSES = {"rename": {"name"}, "update": {"restart_policy", "resources"}}
+_PARTS = {
+    "networks": "Network", "environment": "Variable", "labels": "Label", "ports": "Port", "mounts": "Mount",
+}  # fmt: skip
+_CAUSES = {
+    "rename": {"name"},
+    "update": {"restart_policy", "resources"},
+    "create": {*_NAMES, *_PARTS} - {"name", "networks"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,7 @@ def in_brief(container: Container) -> str:
 
 
 def _moved(container: Container, actor: Actor) -> Moved:
-    tag = drift.tag_of(container.image_ref)
+    tag = references.tag_of(container.image_ref)
     moves = TagMove.objects.filter(engine_id=container.engine_id, to_native_id=container.drift_image)
     move = moves.filter(name__in=(tag, container.image_ref)).select_related("operation").first()
     images = Image.objects.filter(engine_id=container.engine_id, native_id=container.drift_image)
@@ -118,7 +130,7 @@ def _difference(one: Mapping[str, Any]) -> Difference:
 
 def _name(path: str) -> str:
     part, _, name = path.partition(".")
-    return f"Network {name}" if part == "networks" else _NAMES.get(path, path)
+    return f"{_PARTS[part]} {name}" if part in _PARTS else _NAMES.get(path, path)
 
 
 def _words(path: str, value: Any) -> str:
@@ -132,6 +144,8 @@ def _words(path: str, value: Any) -> str:
         return str(value) if value else "no limit"
     if path == "restart_policy.name":
         return limits.policy(str(value or "no"))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return str(value) if value not in (None, "", 0) else "none"
 
 

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 from uuid import uuid4
 
 from accounts.access import Actor
-from containers_app import files
+from containers_app import files, volume_files
 from containers_app.models import Container, Volume
 from engine.errors import Conflict, EngineError, Invalid, NameInUse, NotFound, PolicyDenied, TooLarge
 from engine.files import Place, clean, joined, parent, shown
@@ -321,6 +321,8 @@ def _after(ctx: Context) -> None:
     """What was uploaded is not needed any more, and pages that show the folder look again."""
     if spool := ctx.params.get("spool"):
         files.spooled(str(spool)).unlink(missing_ok=True)
+    if ctx.operation.target_type == "volume":
+        volume_files.clear(ctx)
     bell.ring(f"{ctx.operation.target_type}:{ctx.operation.target_id}")
 
 

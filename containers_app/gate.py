@@ -69,9 +69,9 @@ def does_well(info: ContainerInfo, ran: float, gate: Gate) -> bool:
     elif info.health is Health.HEALTHY:
         return True
     elif info.health is Health.UNHEALTHY and info.failing_streak:
-        raise GateFailed(f"{name} is unhealthy after {ran:.0f} s{_said(info)}")
+        raise GateFailed(f"{name} is unhealthy after {ran:.0f} s{said(info)}")
     if ran >= gate.timeout:
-        raise GateFailed(f"{name} did not get healthy within {gate.timeout} s{_said(info)}")
+        raise GateFailed(f"{name} did not get healthy within {gate.timeout} s{said(info)}")
     return False
 
 
@@ -106,7 +106,7 @@ def _progress(info: ContainerInfo, ran: float, gate: Gate) -> Progress:
     return Progress(current=at, total=most, message=f"{words}: {at} of {most} s")
 
 
-def _said(info: ContainerInfo) -> str:
+def said(info: ContainerInfo) -> str:
     """What the last check that failed said, as the end of a sentence."""
     failed = [entry for entry in info.health_log if entry.get("exit_code")]
     if not failed:

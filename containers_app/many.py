@@ -11,6 +11,7 @@ from django.http import Http404
 from accounts.access import Actor, Denied
 from containers_app import operations
 from containers_app.models import Container
+from containers_app.needs import Need
 from engine.errors import EngineError
 from operations.batches import Batch
 from operations.models import Operation
@@ -46,13 +47,22 @@ def ask_in_steps(
     *,
     actor: Actor,
     params: Mapping[str, Any] | None = None,
+    needs: Mapping[Any, Sequence[Need]] | None = None,
     key: str = "",
 ) -> list[Answer]:
-    """Asks for all; those of a step wait until those before have ended. In the order in which they come about."""
+    """Asks for all; those of a step wait until those before have ended. In the order in which they come about.
+
+    ``needs``: what each waits for besides, by the id of its row.
+    """
     batch, answers = Batch(), []
     for number, rows in enumerate(steps):
         batch.step = number
         for row in rows:
             own = f"{key[:160]}:{row.pk}" if key else ""
-            answers.append(ask_one(row, action, actor=actor, params=params, idempotency_key=own, batch=batch))
+            waits = (needs or {}).get(row.pk, ())
+            answers.append(
+                ask_one(
+                    row, action, actor=actor, params=params, idempotency_key=own, batch=batch, needs=waits
+                )
+            )
     return answers

@@ -359,5 +359,6 @@ def restore(ctx: Context) -> Result:
 def purge(ctx: Context) -> Result:
     """Its settings are kept no longer."""
     item = trash.taken(ctx)
+    ctx.remember(began=True)
     trash.end(item, trash.State.PURGED)
     return {"name": item.name}

@@ -6,7 +6,7 @@ Each raises `engine.specs.SpecError` (not valid), `engine.errors.PolicyDenied` (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from containers_app import (
 from containers_app.backup_asks import request_backup_remove, request_backup_restore, request_volume_backup
 from containers_app.edit_asks import changes_of, request_duplicate, sealed
 from containers_app.models import Container, PrunePlan, Volume
+from containers_app.needs import Need
 from containers_app.network_asks import (
     request_network_connect,
     request_network_create,
@@ -66,8 +67,9 @@ def request(
     params: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
     batch: Batch | None = None,
+    needs: Sequence[Need] = (),
 ) -> Operation:
-    """Asks for one of `ACTIONS`, as a step of a ``batch`` where there is one.
+    """Asks for one of `ACTIONS`, as a step of a ``batch`` where there is one; ``needs``: what a start waits for.
 
     ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force``,
     ``volumes`` (anonymous ones too) and ``forever`` (not into the trash), recreate ``image``, ``pull``, ``gate``
@@ -86,7 +88,7 @@ def request(
             recreate.may(container, actor=actor, changes=recreate.changes_in(wish))
         elif action == "update":
             guard.check(limits.kept(wish), level=services.guard_level(actor, container.team_id))
-    wish, secrets = sealed(wish)
+    wish, secrets = sealed({**wish, "needs": list(needs)} if needs else wish)
     return services.submit(
         kind,
         actor=actor,

@@ -247,6 +247,7 @@ def _is_gone(ctx: Context) -> bool | None:
 def purge(ctx: Context) -> Result:
     """Removes it from the trash with what it wrote."""
     item = trash.taken(ctx)
+    ctx.remember(began=True)
     if look(ctx) is not None:
         _remove(ctx, force=True, volumes=bool(item.facts.get("volumes")))
     _purged(ctx)

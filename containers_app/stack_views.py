@@ -80,7 +80,9 @@ def _do(request: HttpRequest, stack: Stack, action: str) -> HttpResponse:
     if not order:
         return toast(request, f"There is nothing to {action} in {stack.name} now.", "bad", to=stack.url)
     params = {"force": True, **removal_ticks(request.POST)} if action == "remove" else None
-    found = many.ask_in_steps(order, action, actor=actor, params=params)
+    found = many.ask_in_steps(
+        order, action, actor=actor, params=params, needs=stacks.conditions(stack, action)
+    )
     refusals = [f"{one.container.name}: {why(one.refused)}" for one in found if one.refused]
     done = len(found) - len(refusals)
     text = f"{PAST[action]} {count(done, 'container')} of {stack.name}" if done else ""

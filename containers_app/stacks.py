@@ -17,7 +17,7 @@ from django.http import Http404
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from containers_app import plans, queries
+from containers_app import needs, plans, queries
 from containers_app.facts import STACK_LABEL
 from containers_app.models import Container, Network, Volume
 from containers_app.queries import LIVE, Stack
@@ -25,7 +25,6 @@ from images_app.models import Image
 from operations.plans import Item, Plan, count, listed
 
 SERVICE = "com.docker.compose.service"
-NEEDS = "com.docker.compose.depends_on"
 ONE_OFF = "com.docker.compose.oneoff"
 FILES = "com.docker.compose.project.config_files"
 FOLDER = "com.docker.compose.project.working_dir"
@@ -75,7 +74,7 @@ def services(rows: Iterable[Container]) -> list[Service]:
     for row in rows:
         found.setdefault(service_of(row), []).append(row)
     return [
-        Service(name, mine, [need for need in _needs(mine) if need in found and need != name])
+        Service(name, mine, [need for need in needs.parsed(mine) if need in found and need != name])
         for name, mine in sorted(found.items())
     ]
 
@@ -111,6 +110,25 @@ def wanted(stack: Stack, action: str) -> list[list[Container]]:
     ]
     found = steps(fit)
     return found[::-1] if action in _BACKWARDS else found
+
+
+def conditions(stack: Stack, action: str) -> dict[Any, list[needs.Need]]:
+    """What each of its containers waits for before it is started, by id; nothing where the action starts nothing."""
+    if action in _BACKWARDS:
+        return {}
+    by_name = {
+        service.name: service for service in services(row for row in stack.rows if not is_one_off(row))
+    }
+    found: dict[Any, list[needs.Need]] = {}
+    for service in by_name.values():
+        wanted_ = [
+            {"container": row.native_id, "name": row.name, "condition": condition}
+            for name, condition in needs.parsed(service.rows).items()
+            if condition in needs.WORDS and name in service.needs and service.name not in by_name[name].needs
+            for row in by_name[name].rows
+        ]
+        found |= {row.pk: wanted_ for row in service.rows if wanted_}
+    return found
 
 
 def compose(stack: Stack) -> dict[str, str]:
@@ -160,9 +178,13 @@ def plan(stack: Stack, action: str, actor: Actor) -> Plan:
         return found
     found = Plan(button=f"{action.capitalize()} {count(len(rows), 'container')}")
     word = {"start": "is started", "stop": "is stopped", "restart": "is stopped and started"}[action]
+    waits = conditions(stack, action)
     for number, step in enumerate(order, 1):
         place = f"step {number} of {len(order)}" if len(order) > 1 else ""
-        found.changed += [Item(row.name, word, place) for row in step]
+        for row in step:
+            once = [f"{need['name']} {needs.WORDS[need['condition']]}" for need in waits.get(row.pk, ())]
+            place_ = ", once ".join(filter(None, (place, listed(once[:6])))) if once else place
+            found.changed.append(Item(row.name, word, place_))
     found.stopped = [Item(row.name, word) for row in rows if action != "start"]
     served = list(dict.fromkeys(port for row in rows for port in plans.serving(row)))
     if served and action != "start":
@@ -181,10 +203,3 @@ def _kept(word: str, names: Sequence[str]) -> list[Item]:
 
 def _labelled(rows: QuerySet[Any]) -> QuerySet[Any]:
     return rows.alias(project=KeyTransform(STACK_LABEL, "labels"))
-
-
-def _needs(rows: Iterable[Container]) -> list[str]:
-    """``db:service_healthy:true,cache:service_started:false`` → the names."""
-    texts = [str(row.labels.get(NEEDS, ""))[:4000] for row in rows]
-    names = [part.partition(":")[0].strip() for text in texts for part in text.split(",")]
-    return list(dict.fromkeys(filter(None, names)))

@@ -211,6 +211,7 @@ def _save(
     moved = _save_mounts(engine, [info for info in infos if info.native_id in pks], pks)
     _used(engine, [info for info in infos if info.native_id in write])
     added = {key for key in write if key not in rows}
+    drift.remade(engine, added)
     report.added += len(added)
     report.changed += len(write) - len(added)
     changed = {pks[key] for key in write} | moved

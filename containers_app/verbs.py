@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from containers_app import drift, limits, plans, sync, vanished
+from containers_app import drift, limits, needs, plans, sync, vanished
 from containers_app.models import Container
 from engine.errors import Conflict, EngineError, NotFound
 from engine.types import ContainerInfo, ContainerState
@@ -124,14 +124,15 @@ def _is_renamed(ctx: Context) -> bool | None:
 
 
 @operation(
-    "container.start", label="Start", doing="Starting", repeatable=True, verify=_is_live, after=after,
-    plan=vanished.starting,
+    "container.start", label="Start", doing="Starting", deadline=needs.LONGEST + 60, repeatable=True,
+    verify=_is_live, after=after, plan=vanished.starting,
 )  # fmt: skip
 def start(ctx: Context) -> Result:
     """Starts it where it does not run."""
     before = must(ctx)
     if before.state in LIVE:
         return result(ctx, before, changed=False)
+    needs.wait(ctx)
     vanished.require(ctx, before)
     _remember(ctx, before)
     ctx.check_fence()
@@ -164,12 +165,13 @@ def stop(ctx: Context) -> Result:
 
 
 @operation(
-    "container.restart", label="Restart", doing="Restarting", deadline=LONGEST_STOP + 60, verify=_has_begun,
-    after=after, plan=vanished.restarting,
+    "container.restart", label="Restart", doing="Restarting", deadline=LONGEST_STOP + needs.LONGEST + 60,
+    verify=_has_begun, after=after, plan=vanished.restarting,
 )  # fmt: skip
 def restart(ctx: Context) -> Result:
     """Stops it where it runs, and starts it."""
     before = must(ctx)
+    needs.wait(ctx)
     vanished.require(ctx, before)
     _remember(ctx, before)
     ctx.check_fence()

@@ -70,13 +70,8 @@ def _made(ctx: Context) -> Result:
 
 
 def after(ctx: Context) -> None:
-    """Rows are true, and what carried the data is gone: a dead worker may have left it."""
-    left = ctx.engine.find_by_operation(str(ctx.operation.pk))
-    if left:
-        ctx.check_fence()
-        with suppress(NotFound):
-            ctx.engine.remove(left.native_id, force=True)
-        sync.refresh(ctx.operation.engine, ctx.engine, left.native_id)
+    """Rows are true, and what carried the data is gone."""
+    volume_files.clear(ctx)
     sync.refresh_volumes(ctx.operation.engine, ctx.engine)
     image_sync.reconcile(ctx.operation.engine, ctx.engine)
 

@@ -18,7 +18,8 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from engine.errors import Cancelled, EngineError
+from containers_app import sync
+from engine.errors import Cancelled, EngineError, NotFound
 from engine.specs import SpecError
 from engine.types import Progress
 from operations import archives, room
@@ -107,6 +108,16 @@ def write(ctx: Context, volume: str, path: Path, words: str) -> None:
     ctx.check_fence()
     with path.open("rb") as data:
         ctx.engine.write_volume(volume, data, operation_id=str(ctx.operation.pk), deadline=3000)
+
+
+def clear(ctx: Context) -> None:
+    """Removes what carried data of a volume for this operation: a dead worker or a lost answer may have left it."""
+    left = ctx.engine.find_by_operation(str(ctx.operation.pk))
+    if left:
+        ctx.check_fence()
+        with suppress(NotFound):
+            ctx.engine.remove(left.native_id, force=True)
+        sync.refresh(ctx.operation.engine, ctx.engine, left.native_id)
 
 
 @dataclass(frozen=True, slots=True)

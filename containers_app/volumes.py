@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from containers_app import plans, sync
+from containers_app import plans, sync, volume_files
 from containers_app.models import Container, Volume
 from engine import errors, guard, names
 from engine.errors import Conflict, NameInUse, NotFound, PolicyDenied
@@ -68,12 +68,7 @@ def _after(ctx: Context) -> None:
 
 def _tidy(ctx: Context) -> None:
     """What is left where an answer or a worker was lost: the container for reading and filling, half a copy."""
-    left = ctx.engine.find_by_operation(str(ctx.operation.pk))
-    if left:
-        ctx.check_fence()
-        with suppress(NotFound):
-            ctx.engine.remove(left.native_id, force=True)
-        sync.refresh(ctx.operation.engine, ctx.engine, left.native_id)
+    volume_files.clear(ctx)
     item = trash.of(ctx.operation)
     if item and item.state == trash.State.GOING and _there(ctx, item.native_id) is not None:
         _give_up(item)
@@ -234,5 +229,6 @@ def _filled(ctx: Context, item: TrashItem) -> Mapping[str, Any]:
 def purge(ctx: Context) -> Mapping[str, Any]:
     """Removes the copy of what was in it."""
     item = trash.taken(ctx)
+    ctx.remember(began=True)
     trash.end(item, trash.State.PURGED)
     return {"name": item.name}

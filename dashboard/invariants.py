@@ -51,7 +51,10 @@ ONCE: Mapping[str, str] = {
     "image.remove": r"DELETE \S*/images/{native_id}\b",
 }
 """Kind → the request that has its effect, and may be carried out once. Creations name their operation in a label."""
-TRASHED = {"container.remove": r"POST \S*/containers/{native_id}/rename\?\S*\bname=slipway-trash-{hex}\b"}
+TRASHED = {
+    "container.remove": r"POST \S*/containers/{native_id}/rename\?\S*\bname=slipway-trash-{hex}\b",
+    "image.remove": r"POST \S*/images/{native_id}/tag\?\S*\btag={hex}\b",
+}
 """The same where it was put into the trash: what is asked about it later is another operation's."""
 LABELLED = ("container.run", "volume.create", "network.create")
 

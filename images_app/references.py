@@ -13,6 +13,8 @@ from images_app.models import Tag
 from operations import services
 from operations.models import Engine
 
+_LIBRARY = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/")
+
 
 def may_tag(tags: Iterable[str], *, actor: Actor, engine: Engine, team_id: UUID | None) -> None:
     """Raises `PolicyDenied` where one of these tags points at an image that the actor may not know of."""
@@ -28,3 +30,14 @@ def may_tag(tags: Iterable[str], *, actor: Actor, engine: Engine, team_id: UUID 
             rule="not_your_tag",
             field="tags",
         )
+
+
+def tag_of(reference: str) -> str:
+    """``nginx`` → ``nginx:latest``, however the registry was written; empty for what no tag can move away from."""
+    if "@" in reference or reference.startswith("sha256:") or not reference:
+        return ""
+    for prefix in _LIBRARY:
+        if reference.startswith(prefix):
+            reference = reference.removeprefix(prefix)
+            break
+    return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"

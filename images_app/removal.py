@@ -69,8 +69,9 @@ def _put_aside(ctx: Context, tags: Sequence[str]) -> None:
     item = trash.begin(
         ctx, native_id=_native_id(ctx), name=name, facts={"tags": sorted(tags), "trashed": True}
     )
-    ctx.check_fence()
-    ctx.engine.tag(_native_id(ctx), trash.tag_name(ctx.operation.pk))
+    if now(ctx, trash.tag_name(ctx.operation.pk)) != _native_id(ctx):
+        ctx.check_fence()
+        ctx.engine.tag(_native_id(ctx), trash.tag_name(ctx.operation.pk))
     for tag in item.facts["tags"]:
         if now(ctx, tag) == _native_id(ctx):
             ctx.check_fence()
@@ -232,6 +233,7 @@ def _is_purged(ctx: Context) -> bool | None:
 def purge(ctx: Context) -> Result:
     """Removes it from the engine; a tag that was taken away is only forgotten."""
     item = trash.taken(ctx)
+    ctx.remember(began=True)
     if item.facts["trashed"] and now(ctx, item.native_id):
         ctx.check_fence()
         with suppress(NotFound):

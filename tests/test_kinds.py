@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from images_app.models import Image, Tag
 from operations import registry, trash
 from operations.models import Engine, Operation
 from tests import house
-from tests.faults.site import archive
+from tests.faults import rest, site, storm
 from tests.rows import in_the_trash, make_prune_plan
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ WAYS: dict[str, Ask] = {
     ),
     "volume.export": lambda things, actor: containers.request_volume_export(things.volume, actor=actor),
     "volume.import": lambda things, actor: containers.request_volume_import(
-        {"name": "fresh"}, archive(), actor=actor, engine=things.engine, team=things.team
+        {"name": "fresh"}, site.archive(), actor=actor, engine=things.engine, team=things.team
     ),
     "volume.backup": lambda things, actor: containers.request_volume_backup(things.volume, actor=actor),
     "volume.recover": lambda things, actor: containers.request_backup_restore(
@@ -162,6 +163,14 @@ def test_a_kind_has_a_row_in_the_documents(kind: str) -> None:
 def test_the_documents_have_no_row_without_a_kind() -> None:
     rows = re.findall(r"^\| `([a-z.]+)` \|", house.text(Path("docs/operations.md")), re.MULTILINE)
     assert set(rows) - set(KINDS) == set()
+
+
+def test_each_kind_is_in_the_storm_and_in_the_kill_matrix_or_it_is_said_why_not() -> None:
+    wishes = storm.wishes(random.Random(1))  # noqa: S311 - any order
+    stormy = {wish.kind for wish in wishes} | {wish.then for wish in wishes} | {*storm.AFTER.values()}
+    assert set(KINDS) - stormy == set(storm.LEFT_OUT)
+    matrix = {*site.KINDS, *site.MORE, *rest.KINDS}
+    assert set(KINDS) - matrix == set(site.OTHERWISE)
 
 
 @pytest.mark.parametrize("kind", KINDS)

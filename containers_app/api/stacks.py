@@ -137,7 +137,9 @@ def _ask(view: View, engine: UUID, name: str, action: str, params: dict[str, Any
     if not order:
         raise Refused("conflict", f"There is nothing to {action} in it now.")
     key = idempotency_key(view.request)
-    return bulk_answer(view, many.ask_in_steps(order, action, actor=view.actor, params=params, key=key))
+    waits = stacks.conditions(stack, action)
+    asked = many.ask_in_steps(order, action, actor=view.actor, params=params, needs=waits, key=key)
+    return bulk_answer(view, asked)
 
 
 def _row(request: Request, stack: Stack) -> dict[str, Any]:

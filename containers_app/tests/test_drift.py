@@ -16,6 +16,7 @@ from accounts.models import AuditEntry, Team, User
 from containers_app import drift, operations, sync
 from containers_app.models import Container, EngineEvent
 from engine.base import Engine as EngineBackend
+from images_app import references
 from images_app import sync as image_sync
 from images_app.models import Tag
 from operations import trash
@@ -34,7 +35,7 @@ Run = Callable[[], list[Operation]]
     ],
 )  # fmt: skip
 def test_a_reference_is_the_tag_that_it_means(reference: str, tag: str) -> None:
-    assert drift.tag_of(reference) == tag
+    assert references.tag_of(reference) == tag
 
 
 def test_a_container_from_elsewhere_was_asked_for_as_it_was_seen_first(db: None, team: Team) -> None:

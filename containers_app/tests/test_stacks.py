@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from accounts.access import Actor
 from accounts.models import Team, User
-from containers_app import many, stacks, sync
+from containers_app import many, needs, stacks, sync
 from containers_app.models import Container
 from engine.base import Engine as EngineBackend
 from operations.models import Engine, Operation
@@ -26,9 +26,9 @@ def quiet(db: None) -> Engine:
     return make_engine()
 
 
-def service(engine: Engine, team: Team | None, name: str, needs: str = "", **fields: Any) -> Container:
+def service(engine: Engine, team: Team | None, name: str, needed: str = "", **fields: Any) -> Container:
     labels = {
-        stacks.STACK_LABEL: "shop", stacks.SERVICE: name, stacks.NEEDS: needs, stacks.FILES: "/srv/shop/compose.yaml",
+        stacks.STACK_LABEL: "shop", stacks.SERVICE: name, needs.LABEL: needed, stacks.FILES: "/srv/shop/compose.yaml",
         stacks.FOLDER: "/srv/shop", **fields.pop("labels", {}),
     }  # fmt: skip
     return make_container(engine, team, f"shop-{name}-1", stack="shop", labels=labels, **fields)
@@ -198,8 +198,8 @@ def test_on_a_real_engine_it_is_stopped_and_started_in_its_order(
     alice: User,
     run_operations: Callable[[], list[Operation]],
 ) -> None:
-    for name, needs in (("a-web", "z-db:service_started:true"), ("z-db", "")):
-        labels = {stacks.STACK_LABEL: "pair", stacks.SERVICE: name, stacks.NEEDS: needs}
+    for name, needed in (("a-web", "z-db:service_started:true"), ("z-db", "")):
+        labels = {stacks.STACK_LABEL: "pair", stacks.SERVICE: name, needs.LABEL: needed}
         docker_client.containers.run(
             busybox, ["sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"], name=name, labels=labels, detach=True,
             network_mode="none",
@@ -219,3 +219,103 @@ def test_on_a_real_engine_it_is_stopped_and_started_in_its_order(
     assert before < web.finished_at < db.finished_at
     assert db.started_at < web.started_at
     assert (web.state, db.state) == ("running", "running")
+
+
+def test_conditions_are_read_from_labels_and_nothing_else_is_believed(
+    shop: dict[str, Container], quiet: Engine, team: Team, alice: User
+) -> None:
+    service(quiet, team, "init")
+    service(
+        quiet, team, "late", "init:service_completed_successfully:false,db:what:ever,gone:service_healthy:x"
+    )
+    stack = stacks.one(Actor(user=alice), quiet.pk, "shop")
+    found = stacks.conditions(stack, "restart")
+    waits = {
+        row.name: [(one["name"], one["condition"]) for one in found.get(row.pk, ())] for row in stack.rows
+    }
+    assert {name: what for name, what in waits.items() if what} == {
+        "shop-orders-1": [("shop-db-1", needs.HEALTHY)], "shop-late-1": [("shop-init-1", needs.DONE)],
+    }  # fmt: skip
+    assert stacks.conditions(stack, "stop") == {}
+    text = str(stacks.plan(stack, "restart", Actor(user=alice)))
+    assert "once shop-db-1 is healthy" in text
+
+
+def composed(
+    engine: docker.DockerClient, image: str, name: str, script: str, needed: str = "", **more: Any
+) -> None:
+    """A service of the stack ``slow``, made and not started."""
+    labels = {stacks.STACK_LABEL: "slow", stacks.SERVICE: name, needs.LABEL: needed}
+    engine.containers.create(
+        image,
+        ["sh", "-c", f"trap exit TERM; {script}"],
+        name=name,
+        labels=labels,
+        network_mode="none",
+        **more,
+    )
+
+
+def test_on_a_real_engine_a_service_waits_until_those_that_it_needs_are_well_or_done(
+    engine_row: Engine,
+    engine_backend: EngineBackend,
+    docker_client: docker.DockerClient,
+    busybox: str,
+    alice: User,
+    run_operations: Callable[[], list[Operation]],
+) -> None:
+    stays = "while :; do sleep 0.1; done"
+    check = {"test": ["CMD", "test", "-e", "/ok"], "interval": 10**9 // 2, "retries": 20}
+    composed(docker_client, busybox, "db", f"rm -f /ok; sleep 1; touch /ok; {stays}", healthcheck=check)
+    composed(docker_client, busybox, "init", "sleep 0.5")
+    composed(docker_client, busybox, "broken", "exit 3")
+    both = "db:service_healthy:true,init:service_completed_successfully:false"
+    composed(docker_client, busybox, "web", stays, both)
+    composed(docker_client, busybox, "late", stays, "broken:service_completed_successfully:false")
+    composed(docker_client, busybox, "blind", stays, "web:service_healthy:false")
+    sync.reconcile(engine_row, engine_backend)
+    sync.look_at_all(engine_row, engine_backend)
+    stack = stacks.one(Actor(user=alice), engine_row.pk, "slow")
+    waits = stacks.conditions(stack, "start")
+    many.ask_in_steps(stacks.wanted(stack, "start"), "start", actor=Actor(user=alice), needs=waits)
+    ended = {operation.target_name: operation for operation in run_operations()}
+    assert {name: one.state for name, one in ended.items() if one.state != "succeeded"} == {
+        "late": "failed", "blind": "failed",
+    }  # fmt: skip
+    assert ended["late"].error_code == "gate_failed"
+    assert (
+        ended["late"].error_message == "It was not started: broken, which it needs, ended with exit code 3."
+    )
+    assert "has no health check" in ended["blind"].error_message
+    said = {name: docker_client.api.inspect_container(name)["State"] for name in ended}
+    assert said["web"]["StartedAt"] > said["init"]["FinishedAt"]
+    well = next(check["Start"] for check in said["db"]["Health"]["Log"] if check["ExitCode"] == 0)
+    assert said["web"]["StartedAt"][:19] >= well[:19]
+    assert (said["late"]["Status"], said["blind"]["Status"]) == ("created", "created")
+
+
+def test_who_waits_too_long_is_not_started_and_is_told_why(
+    engine_row: Engine,
+    engine_backend: EngineBackend,
+    docker_client: docker.DockerClient,
+    busybox: str,
+    alice: User,
+    run_operations: Callable[[], list[Operation]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(needs, "LONGEST", 1)
+    check = {"test": ["CMD", "test", "-e", "/ok"], "interval": 10**9 // 2, "retries": 20}
+    composed(docker_client, busybox, "db", "while :; do sleep 0.1; done", healthcheck=check)
+    composed(docker_client, busybox, "web", "sleep 100", "db:service_healthy:true")
+    docker_client.containers.get("db").start()
+    sync.reconcile(engine_row, engine_backend)
+    stack = stacks.one(Actor(user=alice), engine_row.pk, "slow")
+    many.ask_in_steps(
+        stacks.wanted(stack, "start"),
+        "start",
+        actor=Actor(user=alice),
+        needs=stacks.conditions(stack, "start"),
+    )
+    (late,) = run_operations()
+    assert late.error_code == "gate_failed"
+    assert "db, which it needs, did not get healthy within 1 s" in late.error_message

@@ -8,6 +8,7 @@ before-call     just before the fence is looked at for a change
 created         ``container.run`` alone: the container is made, not started
 reading         ``volume.remove`` alone: the copy of what is in it is on its way
 after-call      the engine has answered a change, nothing has been verified
+after-call-2    the same of the second change, and so on, where a kind makes more than one
 before-finish   verified, the rows of the target are true
 in-finish       the end is written, and not committed
 after-commit    all is done, but nobody has been told
@@ -29,10 +30,12 @@ from operations.context import RunContext
 from operations.models import Operation
 
 POINTS = ("claimed", "before-call", "after-call", "before-finish", "in-finish", "after-commit")
+LATER = ("after-call-2", "after-call-3", "after-call-4", "after-call-5")
 CHANGES = {
     "create", "start", "stop", "restart", "kill", "pause", "unpause", "rename", "update", "remove", "pull", "build",
     "tag", "untag", "remove_image", "create_volume", "remove_volume", "create_network", "remove_network",
-    "connect_network", "disconnect_network",
+    "connect_network", "disconnect_network", "create_like", "commit", "put_file", "rename_file", "remove_file",
+    "write_volume",
 }  # fmt: skip
 Hook = Callable[[str, Operation], None]
 
@@ -41,7 +44,7 @@ class Watched:
     """An engine that passes a point behind each change it has made."""
 
     def __init__(self, engine: Any, operation: Operation, hook: Hook) -> None:
-        self._engine, self._operation, self._hook = engine, operation, hook
+        self._engine, self._operation, self._hook, self._steps = engine, operation, hook, 0
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._engine, name)
@@ -53,7 +56,11 @@ class Watched:
         @functools.wraps(found)
         def call(*arguments: Any, **options: Any) -> Any:
             result = found(*arguments, **options)
-            self._hook("created" if name == "create" else "after-call", self._operation)
+            if name == "create":
+                self._hook("created", self._operation)
+                return result
+            self._steps += 1
+            self._hook("after-call" if self._steps < 2 else f"after-call-{self._steps}", self._operation)
             return result
 
         return call

@@ -31,6 +31,7 @@ from images_app.models import Image
 from operations.models import Engine, Operation
 from tests import machine
 from tests.chaos import Faulty, Request
+from tests.faults import rest
 from tests.faults.points import Plan
 
 SLEEPY = ["sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"]
@@ -46,7 +47,15 @@ KINDS = (
 MORE = (
     "volume.clone", "volume.import", "network.create", "network.remove", "network.connect", "network.disconnect",
 )  # fmt: skip
-"""Kinds that the storm leaves out: each needs things of its own around it."""
+"""Kinds that each round of the storm has but one of, as it has of those in `rest.KINDS`."""
+LABELLED = {"volume.create", "volume.clone", "volume.import", "network.create", *rest.LABELLED}
+"""Kinds whose effect carries the id of the operation."""
+OTHERWISE = {
+    "image.pull": "a registry is needed: its lost answers and its ends are in tests/test_cancelling.py",
+    "volume.backup": "a matrix of its own: it has more to leave behind than an engine shows",
+    "engine.prune": "in the storm: what one worker has removed the next one finds gone",
+}
+"""Kinds that the matrix leaves out, and why."""
 CALLS = {
     "container.run": r"POST \S*/containers/create\?\S*name={name}\b",
     "container.start": r"POST \S*/{id}/start",
@@ -108,23 +117,25 @@ class Site:
     def prepare(self, wanted: Sequence[tuple[str, str]]) -> None:
         """Makes what these ``(kind, name)`` need to be asked for."""
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(self._prepare, *zip(*wanted, strict=True)))
+            list(pool.map(self.make, *zip(*wanted, strict=True)))
         self.look()
 
-    def _prepare(self, kind: str, name: str) -> None:
+    def make(self, kind: str, name: str, command: list[str] = SLEEPY) -> None:
+        """One of them, on the engine alone."""
         room, _, verb = kind.partition(".")
-        if kind in ("volume.remove", "volume.clone", "volume.backup"):
+        if kind in rest.KINDS:
+            rest.prepare(self.docker.api, kind, name, command)
+        elif kind in ("volume.remove", "volume.clone", "volume.backup"):
             self.docker.api.create_volume(name)
         elif room == "network" and verb != "create":
             native_id = self.docker.api.create_network(name)["Id"]
-            if verb != "remove":
-                made = self.docker.api.create_container(BUSYBOX, SLEEPY, name=name)
-                if verb == "disconnect":
-                    self.docker.api.connect_container_to_network(made["Id"], native_id)
+            made = self.docker.api.create_container(BUSYBOX, command, name=name)
+            if verb != "connect":
+                self.docker.api.connect_container_to_network(made["Id"], native_id)
         elif room == "container" and verb != "run":
             made = self.docker.api.create_container(
                 BUSYBOX,
-                SLEEPY,
+                command,
                 name=name,
                 host_config=self.docker.api.create_host_config(network_mode="none"),
             )
@@ -135,7 +146,9 @@ class Site:
         return Container.objects.select_related("engine", "team").get(engine=self.engine, name=name)
 
     def ask(self, kind: str, name: str, **params: Any) -> Operation:
-        """Tara asks for it."""
+        """Tara asks for it; ``before``: what `rest.FIRST` names, where there is that."""
+        if kind in rest.KINDS:
+            return rest.ask(self, kind, name, **params)
         verb = kind.partition(".")[2]
         here: dict[str, Any] = {"actor": self.actor, "engine": self.engine, "team": self.team}
         if kind == "container.run":
@@ -181,7 +194,7 @@ class Site:
             )
         network = Network.objects.get(engine=self.engine, name=name)
         if verb == "remove":
-            return containers.request_network_remove(network, actor=self.actor)
+            return containers.request_network_remove(network, actor=self.actor, force=True)
         if verb == "connect":
             return containers.request_network_connect(network, self.row(name), {}, actor=self.actor)
         return containers.request_network_disconnect(network, self.row(name), actor=self.actor)
@@ -195,13 +208,21 @@ class Site:
         """Whoever carries that out dies or sleeps at this point, once."""
         return self.plan.put(kind, self.target_name(kind, name), point, act)
 
+    def networks_of(self, name: str) -> list[str]:
+        """The ids of the networks that a container is on, as the engine says; of one that never ran by their names."""
+        said = self.docker.api.inspect_container(name)["NetworkSettings"]["Networks"]
+        known = {one["Name"]: one["Id"] for one in self.docker.api.networks()}
+        return [known[key] for key in said]
+
     def calls(self, operation: Operation, name: str) -> list[Request]:
         """The requests with which the engine did what this operation is about; once, if all is well."""
         native_id = str(operation.params.get("native_id", ""))
-        network = operation.params.get("network_id", "")
-        line = CALLS[operation.kind].format(id=native_id, name=re.escape(name), network=network)
-        found = self.door.effects(line)
-        labelled = operation.kind in ("volume.create", "volume.clone", "volume.import", "network.create")
+        network, hex_ = operation.params.get("network_id", ""), operation.pk.hex[:12]
+        line = {**CALLS, **rest.CALLS}[operation.kind]
+        found = self.door.effects(
+            line.format(id=re.escape(native_id), name=re.escape(name), network=network, hex=hex_)
+        )
+        labelled = operation.kind in LABELLED
         return [r for r in found if str(operation.pk) in r.body] if labelled else found
 
     def wait(self, operations: Sequence[Operation], seconds: float = 60) -> list[Operation]:

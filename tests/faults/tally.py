@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from operations.models import Operation
-from tests.faults.points import POINTS
+from tests.faults.points import LATER, POINTS
 
 MATRIX, STORM, DUEL = "faults-matrix", "faults-storm", "faults-duel"
 """Properties of a test, by which its numbers come to the end of the whole run."""
@@ -119,7 +119,7 @@ def _table(head: Collection[str], rows: Iterable[Collection[str]]) -> list[str]:
 
 
 def _matrix(cells: Sequence[Sequence[str]]) -> list[str]:
-    points = [point for point in POINTS if point in {cell[1] for cell in cells}]
+    points = [point for point in (*POINTS, *LATER) if point in {cell[1] for cell in cells}]
     by = {(kind, point): how for kind, point, how in cells}
     kinds = dict.fromkeys(kind for kind, _, _ in cells)
     return _table(

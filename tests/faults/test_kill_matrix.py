@@ -8,20 +8,32 @@ from collections.abc import Callable
 import pytest
 
 from accounts.models import Membership
-from containers_app import stores
+from containers_app import stores, volume_files
 from containers_app.models import Volume, VolumeBackup
 from images_app import operations as images
 from images_app.models import Tag
 from operations import services, trash
 from tests import machine
+from tests.faults import rest, tally
 from tests.faults import site as sites
-from tests.faults import tally
-from tests.faults.points import POINTS
+from tests.faults.points import LATER, POINTS
 from tests.faults.site import AGAIN, Site
 
 KINDS = (*sites.KINDS, *sites.MORE)
 BEFORE = ("claimed", "before-call")
 """Points at which nothing has been asked of the engine."""
+WITHOUT = {
+    "volume.purge": ("before-call", "after-call"), "network.purge": ("before-call", "after-call"),
+    "container.export": ("before-call", "after-call"), "container.copy": ("before-call", "after-call"),
+    "volume.export": ("after-call",), "backup.remove": ("after-call",),
+}  # fmt: skip
+"""Points that these do not pass: they change files and rows of ours, and nothing on the engine."""
+STEPS = {
+    "container.recreate": 5, "container.restore": 2, "container.remove": 2, "volume.clone": 2, "volume.import": 2,
+    "volume.recover": 2, "volume.restore": 2, "network.remove": 2, "network.restore": 2, "image.remove": 2,
+    "image.restore": 2,
+}  # fmt: skip
+"""How many changes each of those makes that make more than one."""
 TELLING = ("after-call", "in-finish")
 """Those that every run looks at: where something has happened and nobody knows yet."""
 
@@ -128,4 +140,46 @@ def test_a_worker_killed_at_this_point_leaves_one_effect(
     assert told == {kind: ("failed", "lost") if kind in lost else ("succeeded", "") for kind in KINDS}
     assert once == {kind: 0 if kind in lost else 1 for kind in KINDS}
     assert not Volume.objects.filter(team=None).exists(), "a volume that came with a container is its team's"
+    site.holds()
+
+
+def _files() -> list[str]:
+    return [path.name for path in volume_files.file_of("x").parent.iterdir()]
+
+
+def _passes(kind: str, point: str) -> bool:
+    step = int(point.rpartition("-")[2]) if point in LATER else 0
+    return STEPS.get(kind, 1) >= step if step else kind in rest.KINDS and point not in WITHOUT.get(kind, ())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("point", [*POINTS, *LATER])
+def test_a_worker_killed_there_leaves_what_was_wished_also_where_more_is_needed(
+    point: str, site: Site, nursery: subprocess.Popen[bytes], record_property: Callable[[str, object], None]
+) -> None:
+    kinds, files = [kind for kind in (*rest.KINDS, *KINDS) if _passes(kind, point)], {*_files()}
+    names = {kind: f"{point}-{kind.replace('.', '-')}" for kind in kinds}
+    site.prepare(list(names.items()))
+    first = {kind: site.ask(rest.FIRST[kind], names[kind]) for kind in kinds if kind in rest.FIRST}
+    before = dict(zip(first, site.wait(list(first.values())), strict=True))
+    assert [(one.kind, one.error_message) for one in before.values() if one.state != "succeeded"] == []
+    died, asked = {}, {}
+    for kind, name in names.items():
+        called = rest.called(kind, name, before.get(kind)) if kind in rest.KINDS else name
+        died[kind] = site.plan.put(kind, called, point)
+        asked[kind] = site.ask(kind, name, **({"before": before[kind]} if kind in before else {}))
+    ended = dict(zip(kinds, site.wait(list(asked.values())), strict=True))
+    site.look()
+
+    assert [kind for kind in kinds if not died[kind].exists()] == [], "nobody died there"
+    told = {kind: (row.state, row.error_code, row.error_message) for kind, row in ended.items()}
+    assert told == dict.fromkeys(kinds, ("succeeded", "", ""))
+    counted = [kind for kind in kinds if kind in {**rest.CALLS, **sites.CALLS}]
+    once = {kind: len(site.calls(ended[kind], names[kind])) for kind in counted}
+    assert once == dict.fromkeys(counted, 1)
+    wrong = [k for k in kinds if k in rest.KINDS and not rest.happened(site, ended[k], names[k])]
+    assert wrong == []
+    cells = [[kind, point, f"succeeded, {'once' if kind in counted else 'seen'}"] for kind in kinds]
+    record_property(tally.MATRIX, cells)
+    assert {*_files()} - files == set(), "files for the meantime"
     site.holds()
