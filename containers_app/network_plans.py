@@ -50,10 +50,19 @@ def connecting(operation: Operation, actor: Actor) -> Plan:
         )
     )
     seen, hidden = attachments.visible(network, actor)
-    reached = [Item(row.name, "can reach it, and is reached by it") for row, _ in seen[:SHOWN]]
+    reached = [
+        Item(row.name, f"can reach it, and is reached {_as(row, network, one)}") for row, one in seen[:SHOWN]
+    ]
     plan.affected = reached + _others(len(seen) - len(reached), hidden, "can reach it, and are reached by it")
     plan.kept.append(Item("Everything else", more="it is not restarted"))
     return plan
+
+
+def _as(row: Container, network: Network, here: Attachment) -> str:
+    """How it is reached there: the engine's own networks know no names."""
+    if attachments.is_own(network):
+        return f"at {here.get('ip') or here.get('ip6') or 'its address'}"
+    return f"as {listed([row.name, *attachments.aliases(row.name, row.native_id, here)])}"
 
 
 def _others(more: int, hidden: int, words: str) -> list[Item]:

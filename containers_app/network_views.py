@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import actor_of, can, require, requires
+from accounts.access import Actor, actor_of, can, require, requires
 from accounts.querysets import visible_to
 from containers_app import attachments, operations, queries
 from containers_app.filters import NetworkFilter
@@ -25,7 +25,7 @@ from containers_app.views import host_of
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
 from operations.models import Engine
-from operations.plans import preview
+from operations.plans import Plan, preview
 from operations.services import Refused
 from operations.web import answers, leaves_when_gone, submitted
 
@@ -146,13 +146,11 @@ def network_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
 @requires("network.connect")
 @answers
 def network_connect(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Asks which container, and puts it on the network."""
+    """Asks which container, shows whom it will reach whenever that changes, and puts it on the network."""
     actor, network = actor_of(request), _get(request, pk)
     require(actor, "network.connect", network)
-    form = ConnectForm(
-        request.POST or None, network=network, actor=actor,
-        initial={"container": request.GET.get("container", "")},
-    )  # fmt: skip
+    asked = request.POST or (request.GET if request.GET.get("container") else None)
+    form = ConnectForm(asked, network=network, actor=actor)
     if request.method == "POST" and form.is_valid():
         container = form.cleaned_data["container"]
         try:
@@ -163,7 +161,25 @@ def network_connect(request: HttpRequest, pk: UUID) -> HttpResponse:
             form.refuse(error.errors)
         except Refused as error:
             form.refuse({"container": [str(error)]})
-    return _dialog(request, "networks/connect.html", {"network": network, "form": form})
+    context = {"network": network, "form": form, "plan": _connecting(network, form, actor)}
+    if request.headers.get("HX-Target") == "connect-plan":
+        return render(request, "networks/connect.html#plan", context)
+    return _dialog(request, "networks/connect.html", context)
+
+
+def _connecting(network: Network, form: ConnectForm, actor: Actor) -> Plan | None:
+    """``None`` as long as what is typed is no wish."""
+    if not form.is_bound or not form.is_valid():
+        return None
+    container = form.cleaned_data["container"]
+    try:
+        return preview(
+            lambda: operations.request_network_connect(network, container, form.wish(), actor=actor),
+            actor=actor,
+        )
+    except SpecError as error:
+        form.refuse(error.errors)
+        return None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

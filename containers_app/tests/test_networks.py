@@ -292,6 +292,13 @@ def test_a_plan_says_who_loses_what_connection(team: Team, other_team: Team, tar
     assert (held["would_run"], held["refused"]["code"]) == (False, "conflict")
     assert "force" in held["refused"]["message"]
 
+    late = make_container(engine, team, "late")
+    found = preview(
+        lambda: operations.request_network_connect(front, late, {}, actor=actor), actor=actor
+    ).to_dict()
+    told = {one["what"]: one["detail"] for one in found["affected"]}
+    assert told["db"] == "can reach it, and is reached as db and db-alias"
+
     found = preview(
         lambda: operations.request_network_disconnect(front, db, actor=actor), actor=actor
     ).to_dict()

@@ -96,7 +96,9 @@ def test_a_network_is_made_joined_left_removed_and_taken_back(
         page.get_by_role("link", name="Connect…").click()
         dialog.get_by_label("Container").fill(name)
         dialog.get_by_label("Other names").fill(aliases)
-        if name == "db":
+        expect(dialog.locator("#connect-plan")).to_contain_text(f"is found on front as {name}")
+        if name == "web":
+            expect(dialog.locator("#connect-plan")).to_contain_text("can reach it, and is reached as db,")
             pictures(visitor, "network-connect")
         dialog.get_by_role("button", name="Connect").click()
         expect(page.locator(".on-net").get_by_role("link", name=name, exact=True)).to_be_visible(
