@@ -8,6 +8,7 @@ Standard library only; it sets up what is missing.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from scripts import build_assets, dockerd, setup
 
 BIN = setup.VENV / "bin"
+PYTEST = [str(BIN / "python"), "-m", "pytest"]
+TESTS_FAILED, FEW = 1, 5
 MOST_LINES = 80
 LINT = {
     "ruff": ["ruff", "check", "--output-format", "concise"],
@@ -69,10 +72,47 @@ def run(checks: dict[str, list[str]]) -> bool:
 
 def run_tests(options: list[str]) -> None:
     """Becomes pytest, so that its closing line is the last and its exit code ours."""
-    # Two processes, each with an engine of its own; one where a given engine has to be shared.
-    spread = [] if os.environ.get("SLIPWAY_TEST_ENGINE") else ["-n", "2", "--dist", "loadfile"]
     os.chdir(setup.ROOT)
-    os.execv(BIN / "python", [str(BIN / "python"), "-m", "pytest", *spread, *options])  # noqa: S606
+    os.execv(BIN / "python", PYTEST + options)  # noqa: S606
+
+
+def run_all_tests(options: list[str]) -> None:
+    """Two processes, each with an engine of its own; one where a given engine has to be shared.
+
+    A few that failed while others ran beside them are run once more, alone, and both results are told: two processes
+    with engines and browsers on a busy machine can be later than a test's patience.
+    """
+    if os.environ.get("SLIPWAY_TEST_ENGINE"):
+        run_tests(options)
+    code = _pytest(["-n", "2", "--dist", "loadfile", *options])
+    failed = _failed() if code == TESTS_FAILED else []
+    if 0 < len(failed) <= FEW:
+        print(f"\nFailed beside other tests, now once more alone: {len(failed)}", flush=True)
+        code = _pytest(["-n", "0", *(one for one in options if one.startswith("--timeout")), *failed])
+        if code == 0:
+            print(
+                "These failed beside other tests and passed alone; look into them:",
+                *failed,
+                sep="\n  ",
+                flush=True,
+            )
+    sys.exit(code)
+
+
+def _pytest(options: list[str]) -> int:
+    """Ctrl-C reaches pytest too, which then tidies up; we wait for it."""
+    with subprocess.Popen(PYTEST + options, cwd=setup.ROOT) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+
+
+def _failed() -> list[str]:
+    """What failed in the last run, by pytest's own record."""
+    record = setup.ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
+    return sorted(json.loads(record.read_text())) if record.exists() else []
 
 
 def main() -> None:
@@ -103,7 +143,7 @@ def main() -> None:
     if not run(groups["check" if verb == "test" else verb]):
         sys.exit(1)
     if verb == "test":
-        run_tests(options)
+        run_all_tests(options)
 
 
 if __name__ == "__main__":

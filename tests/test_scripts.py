@@ -15,7 +15,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from scripts import build_assets, dockerd
+from scripts import build_assets, checks, dockerd
 from tests.machine import ROOT, short_folder
 
 
@@ -147,3 +147,39 @@ def test_an_engine_that_is_started_again_leaves_the_machines_own_bridge_alone() 
         dockerd.stop(folder, purge=True)
         if ours:
             subprocess.run(["ip", "link", "delete", "docker0"], capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("failed", "codes", "runs", "ends_with"),
+    [
+        ([], [0], 1, 0),
+        (["a.py::late"], [1, 0], 2, 0),
+        (["a.py::wrong"], [1, 1], 2, 1),
+        ([f"a.py::{n}" for n in range(6)], [1], 1, 1),
+        (["a.py::late"], [2], 1, 2),
+    ],
+    ids=["all is well", "late beside others", "wrong", "many", "stopped"],
+)
+def test_a_few_tests_that_failed_beside_others_are_run_alone_and_told(
+    failed: list[str],
+    codes: list[int],
+    runs: int,
+    ends_with: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[list[str]] = []
+
+    def pytest_(options: list[str]) -> int:
+        asked.append(options)
+        return codes[len(asked) - 1]
+
+    monkeypatch.setattr(checks, "_pytest", pytest_)
+    monkeypatch.setattr(checks, "_failed", lambda: failed)
+    monkeypatch.delenv("SLIPWAY_TEST_ENGINE", raising=False)
+    with pytest.raises(SystemExit) as end:
+        checks.run_all_tests(["-x"])
+    assert (end.value.code, len(asked)) == (ends_with, runs)
+    if runs == 2:
+        assert asked[1] == ["-n", "0", *failed], "those alone, one after the other"
+    assert ("passed alone" in capsys.readouterr().out) == (codes == [1, 0])

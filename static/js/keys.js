@@ -3,12 +3,15 @@ import { $, isCommand, onClick } from './dom.js'
 
 const PLACES = { c: 'containers', i: 'images', b: 'builds', v: 'volumes', n: 'networks', o: 'operations', s: 'stacks', e: 'events' }
 
-/** Ctrl and Enter, from anywhere in a form or an open dialog, is its one primary button. */
+/** Ctrl and Enter, from anywhere in a form or an open dialog, is its one primary button; in a part of a form that is sent
+ by itself (`data-sends`) it is that part's. */
 function send(event) {
-  const form = event.target.form ?? $('dialog[open] form'), button = form && $('.btn.primary[type=submit]:not([disabled]), .btn.solid[type=submit]:not([disabled])', form)
-  if (!button || event.key !== 'Enter' || !(event.ctrlKey || event.metaKey) || event.defaultPrevented) return
+  if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey) || event.defaultPrevented) return
+  const part = event.target.closest?.('[data-sends]'), form = event.target.form ?? $('dialog[open] form')
+  const button = part ? $('[type=submit]', part) : form && $('.btn.primary[type=submit]:not([disabled]), .btn.solid[type=submit]:not([disabled])', form)
+  if (!button) return
   event.preventDefault()
-  form.requestSubmit(button)
+  button.click()
 }
 
 export function keepKeys() {

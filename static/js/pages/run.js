@@ -194,13 +194,6 @@ onClick('#run-form [data-paste-env]', async () => {
 })
 onClick('.run-nav a', link => $$('.run-nav a').forEach(one => one.toggleAttribute('aria-current', one === link)))
 onClick('.run-nav a[href="#r-more"]', () => { $('#r-more').open = true })
-document.addEventListener('keydown', event => {
-  const form = theForm()
-  if (!form || event.key !== 'Enter' || !(event.ctrlKey || event.metaKey) || !form.contains(event.target)) return
-  event.preventDefault() // it has several ways to be sent
-  if (event.target.matches('#run-line')) $('#run-paste [type=submit]', form).click()
-  else form.requestSubmit($('[data-run]', form))
-})
 document.addEventListener('slipway:opened', begin)
 document.addEventListener('htmx:afterSettle', begin)
 
