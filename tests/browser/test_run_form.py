@@ -73,7 +73,9 @@ def test_a_pasted_line_fills_in_the_dialog(admin: Visitor, port: int) -> None:
     dialog.get_by_label("A docker run line").press("Control+Enter")
     expect(dialog.locator(".taken code")).to_have_text("--gpus all")
     expect(dialog.get_by_text(f"{port} is taken by holder.").first).to_be_visible()
-    assert not [url for url in sent if url.endswith("/containers/run/")], "the line was sent, and nothing was run"
+    assert not [url for url in sent if url.endswith("/containers/run/")], (
+        "the line was sent, and nothing was run"
+    )
     expect(dialog.get_by_text(f"{port} is taken by holder.").first).to_be_visible()
     expect(dialog.get_by_label("Grace at start")).to_have_value("60")
     said = dialog.locator("#cmd").inner_text().replace(" \\\n ", "")

@@ -10,10 +10,11 @@ from typing import Any
 
 import docker
 import pytest
+from playwright.sync_api import Browser, BrowserContext
 
 from tests import machine, readme
 from tests.browser.screens import SCREENS, Things
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import COLOURS, RULES, Visitor
 
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
@@ -94,35 +95,61 @@ def things(
     live_app.manage("demo", "--remove", "--engine", engine_url)
 
 
+@pytest.fixture(scope="module")
+def window(
+    chromium: Browser, live_app: machine.LiveApp, signed_in: Any
+) -> Iterator[Callable[[str, bool], Visitor]]:
+    """``window(size, signed_in)``: a new page. One browser's cache serves all of a size: scripts are read once."""
+    contexts: dict[tuple[str, bool], BrowserContext] = {}
+
+    def make(size: str, known: bool) -> Visitor:
+        width, height = SIZES[size]
+        if (size, known) not in contexts:
+            contexts[size, known] = chromium.new_context(
+                viewport={"width": width, "height": height},
+                has_touch=width < 500,
+                color_scheme="light",
+                reduced_motion="reduce",
+            )
+        context = contexts[size, known]
+        context.clear_cookies()
+        if known:
+            context.add_cookies(signed_in["cookies"])
+        return Visitor(context, live_app)
+
+    yield make
+    for context in contexts.values():
+        context.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
     [(name, size) for name, screen in SCREENS.items() for size in SIZES if screen.narrow or size == "wide"],
 )
 def test_a_screen_is_in_order(
-    name: str, size: str, live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any,
-    things: Things,
-) -> None:  # fmt: skip
+    name: str, size: str, window: Callable[[str, bool], Visitor], things: Things
+) -> None:
     screen = SCREENS[name]
-    width, height = SIZES[size]
-    visitor = visit(
-        live_app,
-        width=width,
-        height=height,
-        color_scheme="light",
-        has_touch=width < 500,
-        storage_state=signed_in if screen.signed_in else None,
-    )
+    visitor = window(size, screen.signed_in)
     if screen.expect:
         visitor.troubles.expect(screen.expect)
     page = visitor.go(things.path(screen))
-    screen.act(page)
-    page.wait_for_timeout(300)
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        visitor.shot(f"{name}-{theme}-{size}")
-        if screen.ours:
-            assert visitor.axe() == [], theme
-    sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    screen.after(page)
-    assert sideways <= 0, f"the page is {sideways} px wider than the window"
+    try:
+        screen.act(page)
+        page.wait_for_timeout(300)
+        # The themes differ in nothing but their colours.
+        for theme, rules in (("light", RULES), ("dark", COLOURS)):
+            page.emulate_media(color_scheme=theme)
+            visitor.shot(f"{name}-{theme}-{size}")
+            if screen.ours:
+                assert visitor.axe(rules) == [], theme
+        sideways = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        screen.after(page)
+        assert sideways <= 0, f"the page is {sideways} px wider than the window"
+    finally:
+        page.evaluate("localStorage.clear()")
+        page.close()
+    assert visitor.troubles.left() == []

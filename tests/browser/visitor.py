@@ -18,6 +18,7 @@ SHAKEN = "ERR_NETWORK_CHANGED"
 TRIES = 4
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+COLOURS = ["color-contrast"]
 _RUN_AXE = """async (rules) => {
   const found = await axe.run(document, { runOnly: rules, resultTypes: ["violations"] });
   return found.violations.flatMap((rule) => rule.nodes.map((node) => [
@@ -103,11 +104,11 @@ class Visitor:
         self.page.evaluate("document.fonts.ready")
         self.page.screenshot(path=SHOTS / f"{name}.png")
 
-    def axe(self) -> list[str]:
-        """What axe finds, a line a fault."""
+    def axe(self, rules: list[str] = RULES) -> list[str]:
+        """What axe finds, a line a fault; with ``rules=COLOURS`` in the colours alone."""
         if not self.page.evaluate("typeof axe === 'object'"):
             self.page.evaluate(AXE.read_text())
-        found: list[list[str]] = self.page.evaluate(_RUN_AXE, RULES)
+        found: list[list[str]] = self.page.evaluate(_RUN_AXE, rules)
         return sorted({f"{rule} | {where} | {why}" for rule, where, why in found})
 
     def seconds_until(self, look: Callable[[], Any], most: float = 10) -> float:
