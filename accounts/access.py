@@ -55,6 +55,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "container.write": (ADMIN, "write"),
     "image.read": (VIEWER, "read"),
     "image.pull": (OPERATOR, "write"),
+    "registry.read": (VIEWER, "read"),
+    "registry.manage": (ADMIN, "write"),
     "image.build": (OPERATOR, "write"),
     "image.tag": (OPERATOR, "write"),
     "image.untag": (ADMIN, "write"),

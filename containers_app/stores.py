@@ -1,18 +1,14 @@
 """Where backups are kept: a folder of this machine, or a bucket of an S3-compatible store.
 
-Workers alone ask them. A store on the net is looked up once, its address is looked at, and the connection goes to that
-very address: nothing leads a worker into networks that people may not reach. Redirections are not followed.
+Workers alone ask them; where a connection may go says `engine.outbound`. Redirections are not followed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import http.client
-import ipaddress
 import os
 import shutil
-import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,8 +20,8 @@ from django.conf import settings
 
 from containers_app import signing
 from containers_app.backed import BackupStore
+from engine import outbound
 from engine.errors import StoreFailed
-from engine.specs import SpecError
 from operations import secrets
 
 PATIENCE = 60
@@ -33,9 +29,6 @@ PATIENCE = 60
 PIECE = 1 << 20
 MOST_AT_ONCE = 5 * 1024**3
 """What such a store takes in one request."""
-_TUNNELS = tuple(
-    map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"))
-)
 
 
 class Store(Protocol):
@@ -165,16 +158,10 @@ class Bucket:
             yield connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise StoreFailed(
-                f"The store at {parts.netloc} does not answer as it should: {_why(error)}."
+                f"The store at {parts.netloc} does not answer as it should: {outbound.why(error)}."
             ) from None
         finally:
             connection.close()
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return "its certificate is not one that this machine trusts"
-    return str(getattr(error, "strerror", "") or type(error).__name__)
 
 
 def _need(answer: http.client.HTTPResponse, wanted: tuple[int, ...]) -> None:
@@ -190,71 +177,24 @@ def _need(answer: http.client.HTTPResponse, wanted: tuple[int, ...]) -> None:
 # Where a connection may go
 
 
+def _gate() -> outbound.Gate:
+    return outbound.Gate(
+        settings.BACKUP_HOSTS,
+        "SLIPWAY_BACKUP_HOSTS",
+        "store",
+        "https://s3.eu-central-1.amazonaws.com",
+        PATIENCE,
+    )
+
+
 def endpoint_problem(endpoint: str) -> str:
     """What is wrong with the address of a store, as far as that can be told without asking anybody; or empty."""
-    try:
-        parts = urlsplit(endpoint)
-        port = parts.port
-    except ValueError:
-        return "This is no address."
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        return "An address such as https://s3.eu-central-1.amazonaws.com is expected."
-    if parts.username or parts.password or parts.query or parts.fragment or port == 0:
-        return "The address holds a host, and perhaps a port; the keys go into their own fields."
-    if parts.scheme == "http" and not _allowed(parts.hostname, port or 80):
-        return (
-            f"Without TLS only hosts are reached that SLIPWAY_BACKUP_HOSTS names, such as {parts.hostname}."
-        )
-    with suppress(ValueError):
-        if not _allowed(parts.hostname, port or 443) and not _is_open(parts.hostname):
-            return "This address is in a network of its own: a site's SLIPWAY_BACKUP_HOSTS may name it."
-    return ""
-
-
-def _allowed(host: str, port: int) -> bool:
-    """Whether the site has named this host, with or without its port."""
-    return host in settings.BACKUP_HOSTS or f"{host}:{port}" in settings.BACKUP_HOSTS
-
-
-def _is_open(address: str) -> bool:
-    """Whether this is an address of the open net. Raises ValueError for what is none."""
-    found = ipaddress.ip_address(address)
-    tunnels = isinstance(found, ipaddress.IPv6Address) and (
-        found.ipv4_mapped is not None or any(found in net for net in _TUNNELS if net.version == 6)
-    )
-    return found.is_global and not (found.is_multicast or found.is_reserved or tunnels)
+    return _gate().problem(endpoint)
 
 
 def connect(endpoint: str) -> http.client.HTTPConnection:
     """A connection to the very address that was looked at. Raises `StoreFailed` where it may not go there."""
-    if problem := endpoint_problem(endpoint):
-        raise StoreFailed(problem)
-    parts = urlsplit(endpoint)
-    host, secure = str(parts.hostname), parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
     try:
-        found = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except OSError:
-        raise StoreFailed(f"There is no host {host}, or nobody knows it here.") from None
-    if not _allowed(host, port) and not all(_is_open(address) for address in found):
-        raise StoreFailed(f"{host} leads into a network of its own: SLIPWAY_BACKUP_HOSTS may name it.")
-    try:
-        wire = socket.create_connection((found[0], port), timeout=PATIENCE)
-    except OSError as error:
-        raise StoreFailed(f"{host} does not answer: {error.strerror or 'no connection'}.") from None
-    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
-    if secure:
-        try:
-            wire = ssl.create_default_context().wrap_socket(wire, server_hostname=host)
-        except OSError as error:
-            wire.close()
-            raise StoreFailed(f"The store at {host} cannot be trusted: {_why(error)}.") from None
-    connection.sock = wire
-    return connection
-
-
-def checked(endpoint: str) -> str:
-    """The address in one form; raises `SpecError`."""
-    if problem := endpoint_problem(endpoint):
-        raise SpecError({"endpoint": [problem]})
-    return endpoint.rstrip("/")
+        return _gate().connect(endpoint)
+    except outbound.Refused as error:
+        raise StoreFailed(str(error)) from None

@@ -37,6 +37,7 @@ UNDO_MB: int = env.int("SLIPWAY_UNDO_MB", 2048, validate=validate.Range(min=0))
 VOLUME_MB: int = env.int("SLIPWAY_VOLUME_MB", 8192, validate=validate.Range(min=1))
 BACKUP_DIR: str = env.str("SLIPWAY_BACKUP_DIR", "")
 BACKUP_HOSTS: list[str] = env.list("SLIPWAY_BACKUP_HOSTS", [])
+REGISTRY_HOSTS: list[str] = env.list("SLIPWAY_REGISTRY_HOSTS", [])
 NETWORK_POOL: list[str] = env.list("SLIPWAY_NETWORK_POOL", [])
 EVENT_DAYS: int = env.int("SLIPWAY_EVENT_DAYS", 30, validate=validate.Range(min=1))
 CONSOLE_RECORD: str = env.str(

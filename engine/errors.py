@@ -14,6 +14,7 @@
     ├── ImageNotFound           image_not_found       no such image here or at the registry
     ├── PolicyDenied            policy_denied         a guard rail forbids it
     ├── RegistryUnreachable     registry_unreachable  the engine cannot reach the registry
+    ├── RegistryBusy            registry_busy         the registry wants to be asked less often
     ├── AuthRequired            registry_auth         the registry wants other credentials
     ├── BuildFailed             build_failed          a build step ended with an error
     ├── TooLarge                too_large             more bytes than may be kept or copied
@@ -126,6 +127,12 @@ class RegistryUnreachable(EngineError):
     """The engine cannot reach the registry: no network, no such host, or the registry is down."""
 
     code = "registry_unreachable"
+
+
+class RegistryBusy(EngineError):
+    """The registry wants to be asked less often. ``details``: ``seconds`` to wait, where it said so."""
+
+    code = "registry_busy"
 
 
 class BuildFailed(EngineError):

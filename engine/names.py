@@ -231,6 +231,33 @@ def _split_registry(name: str) -> tuple[str, str]:
     return DEFAULT_REGISTRY, name if slash else f"library/{name}"
 
 
+def registry_host(value: object) -> str:
+    """A registry's host, perhaps with a port, as references name it."""
+    message = "A host such as registry.example:5000 is expected, without https:// before it."
+    host = _checked(value.strip().lower() if isinstance(value, str) else value, _REGISTRY, message)
+    if "." not in host and ":" not in host and host != "localhost":
+        raise Invalid("A registry's name holds a dot or a port: references without are taken for Docker Hub's.")
+    if len(host) > 200:
+        raise Invalid(message)
+    return DEFAULT_REGISTRY if host in ("index.docker.io", "registry-1.docker.io") else host
+
+
+def is_repository(value: str) -> bool:
+    return len(value) <= 255 and all(_REPOSITORY_PART.fullmatch(part) for part in value.split("/"))
+
+
+def is_host(value: str) -> bool:
+    return _REGISTRY.fullmatch(value) is not None
+
+
+def is_tag(value: str) -> bool:
+    return _TAG.fullmatch(value) is not None
+
+
+def is_digest(value: str) -> bool:
+    return _DIGEST.fullmatch(value) is not None
+
+
 def image_reference(value: object) -> str:
     """The reference in short form, with an explicit tag or digest."""
     return str(ImageReference.parse(value))

@@ -140,6 +140,42 @@ class Layer(models.Model):
         return f"{self.index}: {self.command[:60]}"
 
 
+class Registry(models.Model):
+    """A registry, and whose account it is asked with. ``sealed`` holds the password: it goes in, and never out.
+
+    ``owner`` keeps it (nobody: the site), ``teams`` use it too. ``host`` is what references begin with; ``token_host``
+    is the one other host that credentials may go to. ``state`` is what the latest look said, in words in ``problem``.
+    """
+
+    class State(models.TextChoices):
+        UNCHECKED = "unchecked", "Not checked yet"
+        OK = "ok", "Answers"
+        FAILED = "failed", "Does not work"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=60, unique=True)
+    host = models.CharField(max_length=200, db_index=True)
+    tls = models.BooleanField(default=True)
+    username = models.CharField(max_length=255, blank=True)
+    sealed = models.TextField(blank=True)
+    token_host = models.CharField(max_length=200, blank=True)
+    owner = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, blank=True, related_name="registries_owned"
+    )
+    teams = models.ManyToManyField(Team, blank=True, related_name="registries")
+    state = models.CharField(max_length=10, choices=State, default=State.UNCHECKED)
+    problem = models.CharField(max_length=500, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name_plural = "registries"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Build(models.Model):
     """A build: its Dockerfile, where its context lies, its steps with seconds and cache hits.
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from secrets import token_urlsafe
-from typing import Any
+from typing import Any, cast
 
 import redis
 from celery import current_app
@@ -38,7 +38,8 @@ KEEP = 30
 
 
 Look = Callable[[EngineBackend, Any, Mapping[str, Any]], Mapping[str, Any] | Iterator[Mapping[str, Any]]]
-"""``look(engine, row, params)`` gives JSON, at once or in pieces (`operations.longreads`)."""
+"""``look(engine, row, params)`` gives JSON, at once or in pieces (`operations.longreads`). Of what is on no engine (a
+registry) the look is given none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,9 @@ def _answered(asked: Mapping[str, Any], engine_at: Callable[[str], EngineBackend
         if actor is None:
             raise Denied("The account or the token is gone.")
         require(actor, known.permission, _owned(row))
-        engine = row if known.target == "engine" else row.engine
-        return {"answer": known.look(engine_at(engine.endpoint), row, asked["params"])}
+        engine = row if known.target == "engine" else getattr(row, "engine", None)
+        backend = engine_at(engine.endpoint) if engine else cast("EngineBackend", None)
+        return {"answer": known.look(backend, row, asked["params"])}
     except Http404 as error:
         return problem(errors.NotFound(str(error)))
     except Denied as error:

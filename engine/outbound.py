@@ -1,0 +1,108 @@
+"""Connections to hosts that people have named: stores of backups, registries.
+
+A host is looked up once, each of its addresses is looked at, and the connection goes to that very address: nothing
+leads a worker into networks that people may not reach. Hosts within a network of one's own, and those without TLS,
+are reached only where the site names them. Redirections are nobody's here to follow.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_TUNNELS = tuple(
+    map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"))
+)
+
+
+class Refused(Exception):
+    """It may not go there, nobody answers, or who answers cannot be trusted. A sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Where connections of one kind may go. ``named``: ``host`` or ``host:port``, as the site has set ``setting``.
+
+    ``what`` is what stands there, for messages; ``example`` an address of one.
+    """
+
+    named: Collection[str]
+    setting: str
+    what: str
+    example: str
+    patience: float = 60
+
+    def problem(self, url: str) -> str:
+        """What is wrong with the address, as far as that can be told without asking anybody; or empty."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return "This is no address."
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            return f"An address such as {self.example} is expected."
+        if parts.username or parts.password or parts.query or parts.fragment or port == 0:
+            return "The address holds a host, and perhaps a port; the keys go into their own fields."
+        if parts.scheme == "http" and not self.allows(parts.hostname, port or 80):
+            return f"Without TLS only hosts are reached that {self.setting} names, such as {parts.hostname}."
+        with suppress(ValueError):
+            if not self.allows(parts.hostname, port or 443) and not is_open(parts.hostname):
+                return f"This address is in a network of its own: a site's {self.setting} may name it."
+        return ""
+
+    def allows(self, host: str, port: int) -> bool:
+        """Whether the site has named this host, with or without its port."""
+        return host in self.named or f"{host}:{port}" in self.named
+
+    def connect(self, url: str) -> http.client.HTTPConnection:
+        """A connection to the very address that was looked at. Raises `Refused`."""
+        if problem := self.problem(url):
+            raise Refused(problem)
+        parts = urlsplit(url)
+        host, secure = str(parts.hostname), parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        try:
+            found = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except (OSError, UnicodeError):
+            raise Refused(f"There is no host {host}, or nobody knows it here.") from None
+        if not self.allows(host, port) and not all(is_open(address) for address in found):
+            raise Refused(f"{host} leads into a network of its own: {self.setting} may name it.")
+        try:
+            wire = socket.create_connection((found[0], port), timeout=self.patience)
+        except OSError as error:
+            raise Refused(f"{host} does not answer: {error.strerror or 'no connection'}.") from None
+        connection = http.client.HTTPConnection(host, port, timeout=self.patience)
+        if secure:
+            try:
+                wire = ssl.create_default_context().wrap_socket(wire, server_hostname=host)
+            except OSError as error:
+                wire.close()
+                raise Refused(f"The {self.what} at {host} cannot be trusted: {why(error)}.") from None
+        connection.sock = wire
+        return connection
+
+
+def is_open(address: str) -> bool:
+    """Whether this is an address of the open net. Raises ValueError for what is none."""
+    found = ipaddress.ip_address(address)
+    tunnels = isinstance(found, ipaddress.IPv6Address) and (
+        found.ipv4_mapped is not None or any(found in net for net in _TUNNELS if net.version == 6)
+    )
+    return found.is_global and not (found.is_multicast or found.is_reserved or tunnels)
+
+
+def why(error: Exception) -> str:
+    """What went wrong on the wire, in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not one that this machine trusts"
+    if isinstance(error, ssl.SSLError):
+        return "it does not speak TLS as it should"
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    return str(getattr(error, "strerror", "") or type(error).__name__)
