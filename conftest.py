@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import machine, trail
+from tests import machine, registry, trail
 
 HOME = machine.short_folder()
 for _name in [name for name in os.environ if name.startswith("SLIPWAY_") and name != "SLIPWAY_TEST_ENGINE"]:
@@ -174,9 +174,19 @@ def _engine_is_left_as_found(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def registry_place() -> Iterator[registry.Place]:
+    """A registry with a password."""
+    with registry.registry() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def live_app(engine_url: str, busybox: str) -> Iterator[machine.LiveApp]:
     """The whole of Slipway, running on the test engine, with the first administrator made: ``admin``."""
-    app = machine.LiveApp(engine_url, SLIPWAY_ADMIN_USER="admin", SLIPWAY_ADMIN_PASSWORD=machine.PASSWORD)
+    app = machine.LiveApp(
+        engine_url, SLIPWAY_ADMIN_USER="admin", SLIPWAY_ADMIN_PASSWORD=machine.PASSWORD,
+        SLIPWAY_REGISTRY_HOSTS="127.0.0.1",
+    )  # fmt: skip
     try:
         yield app.start()
     finally:

@@ -55,6 +55,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "container.write": (ADMIN, "write"),
     "image.read": (VIEWER, "read"),
     "image.pull": (OPERATOR, "write"),
+    "image.push": (OPERATOR, "write"),
     "registry.read": (VIEWER, "read"),
     "registry.manage": (ADMIN, "write"),
     "image.build": (OPERATOR, "write"),

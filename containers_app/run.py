@@ -29,6 +29,7 @@ from engine.errors import (
 )
 from engine.specs import ContainerSpec
 from engine.types import ContainerInfo, Progress
+from images_app import registries
 from images_app import sync as image_sync
 from images_app.models import Image
 from operations import services
@@ -180,8 +181,11 @@ def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> None:
     if by_id or pull == "never":
         raise ImageNotFound(f"There is no image {reference} on this engine, and it was not to be pulled.")
     ctx.emit(Progress(message=f"Pulling {reference}"))
+    auth = registries.auth(reference, actor=actor, team_id=services.owner_of(ctx.operation).team_id)
     with leaving(f"{reference} was not pulled, and no container was touched."):
-        native_id = ctx.engine.pull(reference, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900)
+        native_id = ctx.engine.pull(
+            reference, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900, auth=auth
+        )
     image_sync.refresh(ctx.operation.engine, ctx.engine, native_id, operation=ctx.operation)
 
 

@@ -24,6 +24,7 @@ from containers_app.api.stacks import StackDetail, StackList, stack_verb
 from containers_app.stacks import ACTIONS as STACK_ACTIONS
 from dashboard.problems import plain
 from dashboard.search import Search
+from images_app.api import registries
 from images_app.api import views as images
 from images_app.api.filesystems import ImageFilesystem
 from operations.api import trash
@@ -144,8 +145,16 @@ urlpatterns = [
     path("images/build/", images.ImageBuild.as_view(), name="image-build"),
     path("images/<uuid:pk>/", images.ImageDetail.as_view(), name="image"),
     path("images/<uuid:pk>/tag/", images.ImageTag.as_view(), name="image-tag"),
+    path("images/<uuid:pk>/push/", images.ImagePush.as_view(), name="image-push"),
     path("images/<uuid:pk>/history/", images.ImageHistory.as_view(), name="image-history"),
     path("images/<uuid:pk>/layers/", images.ImageLayers.as_view(), name="image-layers"),
+    path("registries/", registries.RegistryList.as_view(), name="registries"),
+    path("registries/<uuid:pk>/", registries.RegistryDetail.as_view(), name="registry"),
+    path("registries/<uuid:pk>/check/", registries.RegistryCheck.as_view(), name="registry-check"),
+    path(
+        "registries/<uuid:pk>/repositories/", registries.Repositories.as_view(), name="registry-repositories"
+    ),
+    path("registries/<uuid:pk>/tags/", registries.RemoteTags.as_view(), name="registry-tags"),
     path("tags/", images.TagList.as_view(), name="tags"),
     path("tags/<uuid:pk>/", images.TagDetail.as_view(), name="tag"),
     path("tags/<uuid:pk>/history/", images.TagHistory.as_view(), name="tag-history"),

@@ -19,7 +19,7 @@ from containers_app.urls import (
     volume_urls,
 )
 from dashboard import api, health, home, palette
-from images_app.urls import build_urls, image_urls, tag_urls
+from images_app.urls import build_urls, image_urls, registry_urls, tag_urls
 from operations.urls import operation_urls, trash_urls
 
 urlpatterns = [
@@ -36,6 +36,7 @@ urlpatterns = [
     path("volumes/", include((volume_urls, "volumes"))),
     path("networks/", include((network_urls, "networks"))),
     path("images/", include((image_urls, "images"))),
+    path("registries/", include((registry_urls, "registries"))),
     path("tags/", include((tag_urls, "tags"))),
     path("builds/", include((build_urls, "builds"))),
     path("operations/", include((operation_urls, "operations"))),

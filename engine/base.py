@@ -220,9 +220,27 @@ class Engine(Protocol):
 
     # Images
     def pull(
-        self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900
+        self,
+        reference: str,
+        *,
+        emit: Emit,
+        should_stop: ShouldStop = never,
+        deadline: float = 900,
+        auth: Mapping[str, str] | None = None,
     ) -> str:
-        """Pulls, with progress by layer, and returns the image's native id."""
+        """Pulls, with progress by layer, and returns the image's native id. ``auth``: ``username``, ``password`` and
+        ``serveraddress`` for its registry; without, nobody's."""
+
+    def push(
+        self,
+        reference: str,
+        *,
+        emit: Emit,
+        should_stop: ShouldStop = never,
+        deadline: float = 900,
+        auth: Mapping[str, str] | None = None,
+    ) -> str:
+        """Sends a tag to its registry, and returns its digest there; empty where the engine did not say."""
 
     def build(
         self,

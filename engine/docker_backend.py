@@ -269,15 +269,24 @@ class DockerEngine(DockerReads):
     # Images
 
     def pull(
-        self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900
-    ) -> str:
+        self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900,
+        auth: Mapping[str, str] | None = None,
+    ) -> str:  # fmt: skip
         """Pulls, with progress by layer, and returns the image's native id."""
         target = names.ImageReference.parse(reference)
-        docker_pull.pull(self._calls, target, emit, should_stop, deadline)
+        docker_pull.pull(docker_pull.Way(self._calls, emit, should_stop, deadline, auth), target)
         found = self.resolve_image(str(target))
         if found is None:
             raise EngineError("The engine said that it has pulled the image, and does not have it.")
         return found.native_id
+
+    def push(
+        self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900,
+        auth: Mapping[str, str] | None = None,
+    ) -> str:  # fmt: skip
+        """Sends a tag to its registry, and returns its digest there; empty where the engine did not say."""
+        target = names.tag_reference(reference)
+        return docker_pull.push(docker_pull.Way(self._calls, emit, should_stop, deadline, auth), target)
 
     def build(
         self,

@@ -157,6 +157,17 @@ _TEXTS: tuple[tuple[str, Callable[[str], EngineError]], ...] = (
         _said(AuthRequired, "The registry wants other credentials for this image."),
     ),
     (
+        r"x509:|certificate (signed by|has expired|is not valid)|tls: failed to verify",
+        _said(RegistryUnreachable, "The engine does not trust the certificate of the registry."),
+    ),
+    (
+        r"HTTP response to HTTPS client",
+        _said(
+            RegistryUnreachable,
+            "The registry speaks without TLS: the engine has to have it among its insecure registries.",
+        ),
+    ),
+    (
         r"pull access denied|repository does not exist|denied: requested access",
         _said(ImageNotFound, "The registry has no such image, or shows it only to others."),
     ),
@@ -171,7 +182,7 @@ _TEXTS: tuple[tuple[str, Callable[[str], EngineError]], ...] = (
     (
         (
             r"dial tcp|lookup .*(no such host|server misbehaving|connection refused)|TLS handshake|i/o timeout"
-            r"|Client\.Timeout exceeded|network is unreachable|no route to host|x509:|HTTP response to HTTPS client"
+            r"|Client\.Timeout exceeded|network is unreachable|no route to host"
             r"|request canceled while waiting for connection"
         ),
         _said(RegistryUnreachable, "The engine cannot reach the registry."),

@@ -6,7 +6,7 @@ small part of a shell (`engine.fake_program`); what goes wrong is asked for with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO
 
 from engine import docker_create, fake_build, names
@@ -223,8 +223,9 @@ class FakeEngine(FakeClones, FakeData, FakeFiles, FakeNetworks):
     # Images
 
     def pull(
-        self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900
-    ) -> str:
+        self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900,
+        auth: Mapping[str, str] | None = None,
+    ) -> str:  # fmt: skip
         target = str(names.ImageReference.parse(reference))
 
         def work() -> str:
@@ -243,6 +244,22 @@ class FakeEngine(FakeClones, FakeData, FakeFiles, FakeNetworks):
             return native_id
 
         return self._do("pull", work, deadline, writes=True, should_stop=should_stop)
+
+    def push(
+        self, reference: str, *, emit: Emit, should_stop: ShouldStop = never, deadline: float = 900,
+        auth: Mapping[str, str] | None = None,
+    ) -> str:  # fmt: skip
+        target = str(names.tag_reference(reference))
+
+        def work() -> str:
+            found = next((image for image in self.world.images.values() if target in image.tags), None)
+            if found is None:
+                raise ImageNotFound("This engine has no such image.")
+            self.world.registry[target] = 1
+            emit(Progress(1, 1, "layers", "1 of 1 layers"))
+            return found.native_id
+
+        return self._do("push", work, deadline, writes=True, should_stop=should_stop)
 
     def build(
         self,

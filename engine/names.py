@@ -236,7 +236,9 @@ def registry_host(value: object) -> str:
     message = "A host such as registry.example:5000 is expected, without https:// before it."
     host = _checked(value.strip().lower() if isinstance(value, str) else value, _REGISTRY, message)
     if "." not in host and ":" not in host and host != "localhost":
-        raise Invalid("A registry's name holds a dot or a port: references without are taken for Docker Hub's.")
+        raise Invalid(
+            "A registry's name holds a dot or a port: references without are taken for Docker Hub's."
+        )
     if len(host) > 200:
         raise Invalid(message)
     return DEFAULT_REGISTRY if host in ("index.docker.io", "registry-1.docker.io") else host

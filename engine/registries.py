@@ -110,7 +110,9 @@ class Registry:
 
     def digest(self, repository: str, reference: str) -> str:
         """What a tag points at now. A question for the heads alone, which no registry counts as a pull."""
-        answer = self._ask("HEAD", f"/v2/{quote(repository)}/manifests/{quote(reference)}", accept=MANIFESTS)
+        answer = self._ask(
+            "HEAD", f"/v2/{quote(repository)}/manifests/{quote(reference, safe=':')}", accept=MANIFESTS
+        )
         self._need(answer, 200)
         digest = answer.headers.get("docker-content-digest", "")
         if not names.is_digest(digest):
@@ -141,7 +143,7 @@ class Registry:
         self._need(answer, 202, 200, 204)
 
     def _manifest(self, repository: str, reference: str) -> tuple[str, Mapping[str, Any]]:
-        path = f"/v2/{quote(repository)}/manifests/{quote(reference)}"
+        path = f"/v2/{quote(repository)}/manifests/{quote(reference, safe=':')}"
         answer = self._ask("GET", path, accept=MANIFESTS)
         self._need(answer, 200)
         return f"sha256:{hashlib.sha256(answer.body).hexdigest()}", _object(answer)
@@ -194,7 +196,9 @@ class Registry:
     def _credentials(self, challenge: str, scope: str) -> str:
         """The value of ``Authorization`` that this challenge asks for; empty for none."""
         kind, _, rest = challenge.partition(" ")
-        basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode() if self.password else ""
+        basic = (
+            base64.b64encode(f"{self.username}:{self.password}".encode()).decode() if self.password else ""
+        )
         if kind.lower() == "basic":
             return f"Basic {basic}" if basic else ""
         if kind.lower() != "bearer":

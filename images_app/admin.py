@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts.access import can
 from accounts.admin import admin_actor
 from images_app import operations
-from images_app.models import Build, Image, Layer, Tag, TagMove
+from images_app.models import Build, Image, Layer, Registry, Tag, TagMove
 from operations.admin import Facts, ask, confirmed
 
 
@@ -105,3 +105,16 @@ class BuildAdmin(Facts):
     search_fields = ("dockerfile", "operation__target_name", "operation__actor_name", "id")
     date_hierarchy = "created_at"
     list_select_related = ("operation", "image", "team", "engine")
+
+
+@admin.register(Registry)
+class RegistryAdmin(Facts):
+    """Registries of the site and of all teams, without their passwords. They are named by page and REST."""
+
+    permission = "engine.manage"
+    owner = None
+    exclude = ("sealed",)
+    list_display = ("name", "host", "tls", "username", "owner", "state", "checked_at")
+    list_filter = ("state", "tls")
+    search_fields = ("name", "host", "username")
+    list_select_related = ("owner",)

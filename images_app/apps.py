@@ -8,5 +8,5 @@ class ImagesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Registers the kinds of operations."""
-        from images_app import operations  # noqa: F401
+        """Registers the kinds of operations and of reads."""
+        from images_app import operations, registry_reads  # noqa: F401

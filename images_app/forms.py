@@ -10,9 +10,12 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 
+from accounts.access import Actor
 from engine import names
 from engine.errors import Invalid
+from images_app import registries
 from images_app.contexts import pack
+from images_app.models import Registry
 from operations.forms import Change
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -54,8 +57,47 @@ class PullForm(Change):
         error_messages={"required": "Name an image, such as nginx:1.27."},
     )
 
+    registry = forms.ModelChoiceField(
+        Registry.objects.none(), required=False, label="Registry", empty_label="as the name says"
+    )
+
+    def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
+        super().__init__(*args, actor=actor, **options)
+        self.registries = offer(self.fields["registry"], actor)
+
     def clean_reference(self) -> str:
         return reference(self.cleaned_data["reference"])
+
+
+def offer(field: Any, actor: Actor) -> list[Registry]:
+    """Lets one choose among the registries that one may know of, and returns them."""
+    found = list(registries.visible(actor))
+    field.queryset = Registry.objects.filter(pk__in=[row.pk for row in found])
+    field.label_from_instance = lambda row: f"{row.name} ({row.host})"
+    return found
+
+
+class PushForm(forms.Form):
+    """Where an image is sent to, and under which name."""
+
+    registry = forms.ModelChoiceField(
+        Registry.objects.none(), required=False, label="Registry", empty_label="as the name says"
+    )
+    reference = forms.CharField(
+        max_length=255,
+        strip=True,
+        label="Name there",
+        error_messages={"required": "Name it, such as team/app:1.2."},
+    )
+
+    def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.registries = offer(self.fields["registry"], actor)
+        if len(self.registries) == 1:
+            self.fields["registry"].initial = self.registries[0]
+
+    def clean_reference(self) -> str:
+        return reference(self.cleaned_data["reference"], tag=True)
 
 
 class FilesystemForm(Change):

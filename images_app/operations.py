@@ -17,8 +17,8 @@ from accounts.models import Team
 from engine import guard, names
 from engine.errors import Invalid
 from engine.specs import BuildSpec, SpecError
-from images_app import references, removal, spool, verbs
-from images_app.models import Build, Image, Tag
+from images_app import push, references, registries, removal, spool, verbs
+from images_app.models import Build, Image, Registry, Tag
 from operations import registry, services
 from operations.masking import withhold
 from operations.models import Engine, Operation
@@ -109,17 +109,61 @@ def request_pull(
     actor: Actor,
     engine: Engine | None = None,
     team: Team | None = None,
+    registry: Registry | None = None,
     idempotency_key: str = "",
 ) -> Operation:
-    """Asks for an image to be fetched from its registry; one that nobody owns will be the team's."""
+    """Asks for an image to be fetched from its registry, or from the one chosen; one that nobody owns will be the
+    team's.
+    """
     engine, team = services.chosen_engine(engine), services.chosen_team(actor, team)
     target = Target("image", "", str(reference)[:255])
     services.authorize("image.pull", actor=actor, target=target, team_id=team.pk if team else None)
     name = _named("reference", names.image_reference, reference)
+    params = {"reference": name}
+    if registry is not None:
+        _may_use(registry, actor, team)
+        name = _named("reference", lambda value: registries.within(registry, str(value)), reference)
+        params = {"reference": name, "registry": str(registry.pk)}
     return services.submit(
         "image.pull", actor=actor, engine=engine, target=Target("image", "", name, _tag_lock(engine, name)),
-        team=team, params={"reference": name}, idempotency_key=idempotency_key,
+        team=team, params=params, idempotency_key=idempotency_key,
     )  # fmt: skip
+
+
+def request_push(
+    image: Image,
+    reference: str,
+    *,
+    actor: Actor,
+    registry: Registry | None = None,
+    idempotency_key: str = "",
+) -> Operation:
+    """Asks for this image to be sent to the registry of that name, or to the one chosen; it is given the name first
+    where it has another.
+    """
+    kind = "image.push"
+    target = Target("image", str(image.pk), str(reference)[:255])
+    services.authorize(kind, actor=actor, target=target, team_id=image.team_id)
+    name = _named("reference", lambda value: str(names.tag_reference(value)), reference)
+    params = {"reference": name, "native_id": image.native_id}
+    if registry is not None:
+        _may_use(registry, actor, image.team)
+        params["reference"] = name = _named(
+            "reference", lambda value: registries.within(registry, str(value)), reference
+        )
+        params["registry"] = str(registry.pk)
+    target = Target("image", str(image.pk), name, _tag_lock(image.engine, name))
+    with services.denials(kind, actor=actor, target=target, team_id=image.team_id):
+        references.may_tag([name], actor=actor, engine=image.engine, team_id=image.team_id)
+    return services.submit(
+        kind, actor=actor, engine=image.engine, target=target, team=image.team, params=params,
+        idempotency_key=idempotency_key,
+    )  # fmt: skip
+
+
+def _may_use(row: Registry, actor: Actor, team: Team | None) -> None:
+    if not registries.usable(actor, team.pk if team else None).filter(pk=row.pk).exists():
+        raise SpecError({"registry": ["This registry is not for the team that this is for."]})
 
 
 def request_tag(image: Image, reference: str, *, actor: Actor, idempotency_key: str = "") -> Operation:
@@ -192,6 +236,8 @@ def _build_spec(body: Mapping[str, Any]) -> BuildSpec:
 def _named(field: str, check: Callable[[object], str], value: object) -> str:
     try:
         return check(value)
+    except SpecError:
+        raise
     except Invalid as error:
         raise SpecError({field: [error.message]}) from None
 
@@ -209,5 +255,6 @@ def _tidy() -> None:
 
 
 __all__ = [
-    "rebuild", "removal", "request_build", "request_pull", "request_remove", "request_tag", "request_untag", "verbs",
+    "push", "rebuild", "removal", "request_build", "request_pull", "request_push", "request_remove",
+    "request_tag", "request_untag", "verbs",
 ]  # fmt: skip

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, Q, QuerySet, Value, When
+from django.utils import timezone
 
 from accounts import audit
 from accounts.access import SITE, Actor, rank, require
@@ -17,15 +19,17 @@ from accounts.models import Team
 from accounts.querysets import team_ids, visible_teams
 from engine import names, outbound
 from engine import registries as remote
+from engine.errors import EngineError, NotFound
 from engine.fields import Fields
 from engine.specs import SpecError
 from images_app.models import Registry
+from operations import reads, secrets, services
 from operations import registry as kinds
-from operations import secrets, services
 from operations.services import Owner, Target
-from streams import bell
 
 MOST_TEAMS = 200
+LOOK = 20.0
+"""Seconds that a page waits for a registry."""
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9 _.-]{0,59}", re.ASCII)
 WHERE = ("host", "tls", "token_host", "username")
 """What says to whom the password goes, or whose it is: it is given anew with these."""
@@ -77,7 +81,12 @@ def gate() -> outbound.Gate:
 def at(row: Registry) -> remote.Registry:
     """The registry itself, with its credentials. For workers."""
     return remote.Registry(
-        row.host, gate(), tls=row.tls, username=row.username, password=_password(row), token_host=row.token_host
+        row.host,
+        gate(),
+        tls=row.tls,
+        username=row.username,
+        password=_password(row),
+        token_host=row.token_host,
     )
 
 
@@ -91,14 +100,50 @@ def of_host(host: str, *, actor: Actor, team_id: UUID | None) -> Registry | None
     return usable(actor, team_id).filter(host=host).order_by(own, "name").first()
 
 
-def auth(reference: str, *, actor: Actor, team_id: UUID | None) -> dict[str, str] | None:
-    """What an engine is given to fetch or send this image with; ``None``: nobody's credentials. For workers."""
+def auth(reference: str, *, actor: Actor, team_id: UUID | None, chosen: str = "") -> dict[str, str] | None:
+    """What an engine is given to fetch or send this image with; ``None``: nobody's credentials. For workers.
+
+    ``chosen``: the id of a registry that was asked for; `NotFound` where it is gone, or not for them any more.
+    """
     host = names.ImageReference.parse(reference).registry
     row = of_host(host, actor=actor, team_id=team_id)
+    if chosen:
+        row = usable(actor, team_id).filter(pk=chosen, host=host).first()
+        if row is None:
+            raise NotFound("The registry that was chosen is gone, or is not for this team any more.")
     if row is None or not row.sealed:
         return None
     address = "https://index.docker.io/v1/" if host == names.DEFAULT_REGISTRY else host
     return {"username": row.username, "password": _password(row), "serveraddress": address}
+
+
+def check(row: Registry) -> None:
+    """Looks whether it answers and takes the credentials, and keeps what came of it. For workers."""
+    state, problem = Registry.State.OK, ""
+    try:
+        at(row).check()
+    except EngineError as error:
+        state, problem = Registry.State.FAILED, error.message[:500]
+    same = Registry.objects.filter(pk=row.pk, host=row.host, tls=row.tls, sealed=row.sealed)
+    same.update(state=state, problem=problem, checked_at=timezone.now())
+
+
+def look(row: Registry, *, actor: Actor) -> Registry:
+    """Has a worker check it now, and returns it as it is then: not checked yet where no worker is to be had."""
+    with suppress(EngineError):
+        reads.read("registry.check", row, actor=actor, deadline=LOOK)
+    return visible(actor).get(pk=row.pk)
+
+
+def within(row: Registry, reference: str) -> str:
+    """The reference with this registry's host before it, where none was typed. Raises `SpecError` or `Invalid`."""
+    found = names.ImageReference.parse(reference)
+    if found.registry != row.host and found.registry == names.DEFAULT_REGISTRY:
+        typed = reference.strip()
+        found = names.ImageReference.parse(f"{row.host}/{typed}" if len(row.host) + len(typed) < 255 else "")
+    if found.registry != row.host:
+        raise SpecError({"registry": [f"This image is at {found.registry}, not at {row.host}."]})
+    return str(found)
 
 
 # Naming them
@@ -192,4 +237,3 @@ def _noted(row: Registry, actor: Actor, detail: Mapping[str, Any]) -> None:
         "registry.manage", actor, target_type="registry", target_id=str(row.pk), target_name=row.name,
         team_id=row.owner_id, detail=detail,
     )  # fmt: skip
-    transaction.on_commit(lambda: bell.ring("registries", f"registry:{row.pk}"), robust=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from images_app import build_views, views
+from images_app import build_views, registry_views, views
 
 image_urls = [
     path("", views.image_list, name="list"),
@@ -12,6 +12,7 @@ image_urls = [
     path("filesystem/", views.image_filesystem, name="filesystem"),
     path("<uuid:pk>/", views.image_detail, name="detail"),
     path("<uuid:pk>/tag/", views.image_tag, name="tag"),
+    path("<uuid:pk>/push/", views.image_push, name="push"),
     path("<uuid:pk>/remove/", views.image_remove, name="remove"),
 ]
 tag_urls = [path("<uuid:pk>/remove/", views.tag_remove, name="remove")]
@@ -20,4 +21,12 @@ build_urls = [
     path("new/", build_views.build_new, name="new"),
     path("hints/", build_views.build_hints, name="hints"),
     path("<uuid:pk>/", build_views.build_detail, name="detail"),
+]
+registry_urls = [
+    path("", registry_views.registry_list, name="list"),
+    path("new/", registry_views.registry_new, name="new"),
+    path("<uuid:pk>/", registry_views.registry_detail, name="detail"),
+    path("<uuid:pk>/edit/", registry_views.registry_edit, name="edit"),
+    path("<uuid:pk>/check/", registry_views.registry_check, name="check"),
+    path("<uuid:pk>/forget/", registry_views.registry_forget, name="forget"),
 ]

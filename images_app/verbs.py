@@ -9,7 +9,7 @@ from accounts.access import Actor
 from engine import guard
 from engine.errors import Cancelled, Conflict, EngineError, Invalid, PolicyDenied
 from engine.specs import BuildSpec
-from images_app import references, spool, sync
+from images_app import references, registries, spool, sync
 from images_app.models import Build, Image
 from images_app.progress import BuildSteps, PullLayers
 from operations import services
@@ -132,11 +132,16 @@ def _is_pulled(ctx: Context) -> Result | bool | None:
 def pull(ctx: Context) -> Result:
     """Fetches it from its registry. Layers that are here already are not fetched again."""
     reference = str(ctx.params["reference"])
+    actor = services.actor_of(ctx.operation)
+    if actor is None:
+        raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
+    chosen = str(ctx.params.get("registry", ""))
+    auth = registries.auth(reference, actor=actor, team_id=ctx.operation.team_id, chosen=chosen)
     ctx.remember(was=now(ctx, reference))
     ctx.check_fence()
     with leaving(f"{reference} was not pulled."):
         native_id = ctx.engine.pull(
-            reference, emit=PullLayers(ctx).emit, should_stop=ctx.should_stop, deadline=900
+            reference, emit=PullLayers(ctx).emit, should_stop=ctx.should_stop, deadline=900, auth=auth
         )
     return {**_pulled(ctx, native_id), "changed": native_id != ctx.remembered["was"]}
 

@@ -11,9 +11,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import actor_of, can, require, requires
 from accounts.querysets import visible_to
+from engine import names
 from engine.specs import SpecError
 from images_app import filesystems, operations, queries
-from images_app.forms import FilesystemForm, PullForm, TagForm
+from images_app.forms import FilesystemForm, PullForm, PushForm, TagForm
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
 from operations.plans import preview
@@ -49,7 +50,7 @@ def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "facts": queries.facts(image.config), "history": queries.tag_history(image, actor),
         "siblings": queries.siblings(image, actor), "builds": queries.builds(actor).filter(image=image)[:5],
         "form": TagForm(),
-        "may": {verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove")},
+        "may": {verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove", "push")},
     }  # fmt: skip
     template = "images/detail.html#body" if request.headers.get("HX-Request") else "images/detail.html"
     return render(request, template, context)
@@ -66,12 +67,41 @@ def image_pull(request: HttpRequest) -> HttpResponse:
         wish = form.cleaned_data
         try:
             operation = operations.request_pull(
-                wish["reference"], actor=actor, engine=wish["engine"], team=wish["team"]
-            )
+                wish["reference"], actor=actor, engine=wish["engine"], team=wish["team"],
+                registry=wish["registry"],
+            )  # fmt: skip
             return redirect("operations:detail", operation.pk)
         except SpecError as error:
             form.refuse(error.errors)
     return _dialog(request, "images/pull.html", {"form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("image.push")
+@answers
+def image_push(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Where to, under which name; goes on at the operation, which shows the layers."""
+    actor, image = actor_of(request), _image(request, pk)
+    require(actor, "image.push", image)
+    first = image.tags.first()
+    named = names.ImageReference.parse(first.name) if first else None
+    form = PushForm(request.POST or None, actor=actor, initial={"reference": ""})
+    if named and not request.POST:
+        at = next((row for row in form.registries if row.host == named.registry), None)
+        form.initial = {"registry": at, "reference": first.name} if at else {}
+        if not at:
+            form.initial["reference"] = f"{named.repository.removeprefix('library/')}:{named.tag}"
+    if request.method == "POST" and form.is_valid():
+        wish = form.cleaned_data
+        try:
+            operation = operations.request_push(
+                image, wish["reference"], actor=actor, registry=wish["registry"]
+            )
+            return redirect("operations:detail", operation.pk)
+        except SpecError as error:
+            for name, messages in error.errors.items():
+                form.add_error(name if name in form.fields else None, [*messages])
+    return _dialog(request, "images/push.html", {"form": form, "image": image})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -140,7 +140,9 @@ def states(operation: Operation) -> list[OperationEvent]:
 
 def lines(rows: Sequence[Operation], actor: Actor) -> list[Line]:
     """Operations in words, with the layers of pulls that run."""
-    layers = layers_of([o.pk for o in rows if o.kind == "image.pull" and o.state == "running"])
+    layers = layers_of(
+        [o.pk for o in rows if o.kind in ("image.pull", "image.push") and o.state == "running"]
+    )
     now = timezone.now()
     return [line(o, actor, layers=layers.get(o.pk, ()), now=now) for o in rows]
 

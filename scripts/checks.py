@@ -131,6 +131,7 @@ def main() -> None:
             setup.ensure_browser()
         if verb == "test":
             setup.ensure_compose()
+            setup.ensure_registry()
         if verb == "faults":
             setup.ensure_postgresql()
     except (setup.SetupError, dockerd.EngineError, build_assets.BuildError) as error:

@@ -171,6 +171,17 @@ def ensure_compose() -> None:
         say(str(error))
 
 
+def ensure_registry() -> None:
+    """A registry for the tests of pulls and pushes; they say so themselves where it cannot be had."""
+    if shutil.which("docker-registry") or not dockerd.may_install():
+        return
+    say("Installing docker-registry for the tests of registries")
+    try:
+        dockerd.apt_install(["docker-registry"])
+    except dockerd.EngineError as error:
+        say(str(error))
+
+
 def ensure_browser() -> None:
     """Chromium for the tests that drive a browser."""
     if any(shutil.which(name) for name in CHROMIUM):

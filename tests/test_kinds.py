@@ -98,6 +98,9 @@ WAYS: dict[str, Ask] = {
     "image.pull": lambda things, actor: images.request_pull(
         "busybox:1", actor=actor, engine=things.engine, team=things.team
     ),
+    "image.push": lambda things, actor: images.request_push(
+        things.image, "127.0.0.1:1/blue/app:2", actor=actor
+    ),
     "image.tag": lambda things, actor: images.request_tag(things.image, "blue/app:2", actor=actor),
     "image.untag": lambda things, actor: images.request_untag(things.tag, actor=actor),
     "image.remove": lambda things, actor: images.request_remove(things.image, actor=actor),

@@ -143,6 +143,14 @@ class Pull(Body):
     reference = Text(max_length=255)
     engine = serializers.UUIDField(required=False, allow_null=True)
     team = Text(required=False, allow_null=True)
+    registry = serializers.UUIDField(required=False, allow_null=True)
+
+
+class Push(Body):
+    """The name at the registry, such as ``registry.example/team/app:1``; with ``registry`` without its host."""
+
+    reference = Text(max_length=255)
+    registry = serializers.UUIDField(required=False, allow_null=True)
 
 
 class NewTag(Body):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
@@ -17,7 +18,7 @@ from accounts.access import Actor
 from accounts.api.base import Listing, Nothing, View, body, flag
 from accounts.api.bodies import StrictJSONParser
 from accounts.querysets import visible_to
-from images_app import operations
+from images_app import operations, registries
 from images_app.api.rows import (
     BuildFullRow,
     BuildRow,
@@ -28,11 +29,12 @@ from images_app.api.rows import (
     MoveRow,
     NewTag,
     Pull,
+    Push,
     TagRow,
 )
 from images_app.api.wishes import build_wish
 from images_app.filters import BuildFilter, ImageFilter, TagFilter
-from images_app.models import Build, Image, Layer, Tag, TagMove
+from images_app.models import Build, Image, Layer, Registry, Tag, TagMove
 from operations.api.answers import accepted, engine_of, idempotency_key
 from operations.api.previews import Previews
 from operations.api.schema import ACCEPTED, AFTER, CHANGE, FOREVER, LINES, option
@@ -115,9 +117,37 @@ class ImagePull(Previews):
             actor=self.actor,
             engine=engine_of(wish),
             team=team_of(self.actor, wish),
+            registry=registry_of(self, wish),
             idempotency_key=idempotency_key(request),
         )
         return accepted(request, operation)
+
+
+class ImagePush(Previews):
+    """Sends an image to a registry under a name of its own there, with progress by layer."""
+
+    permission = "image.push"
+
+    @extend_schema(request=Push, responses=ACCEPTED, parameters=CHANGE)
+    def post(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_images(self.actor), pk)
+        wish = body(request, Push)
+        operation = operations.request_push(
+            found,
+            wish["reference"],
+            actor=self.actor,
+            registry=registry_of(self, wish),
+            idempotency_key=idempotency_key(request),
+        )
+        return accepted(request, operation)
+
+
+def registry_of(view: View, wish: dict[str, Any]) -> Registry | None:
+    """The one that a wish names; one that the caller may not know of does not exist."""
+    if not wish.get("registry"):
+        return None
+    found: Registry = view.object(registries.visible(view.actor), wish["registry"])
+    return found
 
 
 class ImageBuild(Previews):

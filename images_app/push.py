@@ -1,0 +1,57 @@
+"""Sending an image to a registry, with progress by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from accounts.access import Actor
+from engine.errors import Conflict, PolicyDenied
+from images_app import references, registries, sync
+from images_app.models import Image
+from images_app.progress import PullLayers
+from images_app.verbs import after, now
+from operations import services
+from operations.models import Operation
+from operations.plans import Item, Plan
+from operations.registry import Context, leaving, operation
+
+
+def pushing(operation_: Operation, actor: Actor) -> Plan:
+    """The plan of ``image.push``."""
+    reference = str(operation_.params["reference"])
+    image = Image.objects.filter(pk=operation_.target_id).first()
+    if image is None:
+        return Plan(lead="It is gone.")
+    plan = Plan(button="Push", no_undo="A registry takes nothing back.")
+    if not image.tags.filter(name=reference).exists():
+        plan.made.append(Item(reference, "this image gets that name first", mono=True))
+    plan.changed.append(Item(reference, "at its registry; what had the name there loses it", size=image.size))
+    return plan
+
+
+@operation(
+    "image.push", label="Push", doing="Pushing", deadline=1860, repeatable=True, after=after, plan=pushing
+)
+def push(ctx: Context) -> Mapping[str, Any]:
+    """Gives it the name of its place at the registry where it has another, and sends the layers that are not there."""
+    reference, native_id = str(ctx.params["reference"]), str(ctx.params["native_id"])
+    actor = services.actor_of(ctx.operation)
+    if actor is None:
+        raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
+    team_id = services.owner_of(ctx.operation).team_id
+    chosen = str(ctx.params.get("registry", ""))
+    auth = registries.auth(reference, actor=actor, team_id=team_id, chosen=chosen)
+    if now(ctx, reference) != native_id:
+        sync.reconcile(ctx.operation.engine, ctx.engine)
+        references.may_tag([reference], actor=actor, engine=ctx.operation.engine, team_id=team_id)
+        ctx.check_fence()
+        ctx.engine.tag(native_id, reference)
+        if now(ctx, reference) != native_id:
+            raise Conflict("The engine accepted the tag, and it points elsewhere.")
+    ctx.check_fence()
+    with leaving(f"{reference} was not pushed whole; what the registry has of it, nobody names."):
+        digest = ctx.engine.push(
+            reference, emit=PullLayers(ctx).emit, should_stop=ctx.should_stop, deadline=1800, auth=auth
+        )
+    return {"image": ctx.operation.target_id, "reference": reference, "digest": digest}

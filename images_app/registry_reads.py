@@ -1,0 +1,73 @@
+"""What pages and REST ask of registries; runs in the worker, see `operations.reads`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+from engine import names
+from engine import registries as remote
+from engine.base import Engine as EngineBackend
+from engine.errors import EngineError, Invalid, RegistryBusy
+from images_app import registries
+from images_app.models import Registry
+from operations.reads import reader
+
+AT_ONCE = 6
+MOST_KNOWN = 2000
+_known: OrderedDict[tuple[Any, str, str], dict[str, Any]] = OrderedDict()
+"""What manifests say never changes under their digest."""
+
+
+@reader("registry.check", target="registry", permission="registry.read")
+def check(engine: EngineBackend, row: Registry, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Looks whether it answers, and writes that to its row: ``{"checked": true}``."""
+    registries.check(row)
+    return {"checked": True}
+
+
+@reader("registry.repositories", target="registry", permission="registry.read")
+def repositories(engine: EngineBackend, row: Registry, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``{"names": […], "more": bool}``; ``params``: ``after`` a name, ``most``."""
+    return asdict(registries.at(row).repositories(int(params["most"]), str(params["after"])))
+
+
+@reader("registry.tags", target="registry", permission="registry.read")
+def tags(engine: EngineBackend, row: Registry, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``{"tags": [{"tag", "digest", "size", "created", "platforms"}], "more": bool}``, by name.
+
+    ``digest`` is empty, and ``size`` null, of what the registry did not say.
+    """
+    repository = str(params["repository"])
+    if not names.is_repository(repository):
+        raise Invalid("The name of a repository is expected, such as team/app.")
+    asked = registries.at(row)
+    page = asked.tags(repository, int(params["most"]), str(params["after"]))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(lambda tag: _told(row, asked, repository, tag), page.names))
+    return {"tags": found, "more": page.more}
+
+
+def _told(row: Registry, asked: remote.Registry, repository: str, tag: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"tag": tag, "digest": "", "size": None, "created": "", "platforms": []}
+    try:
+        told["digest"] = asked.digest(repository, tag)
+        if row.host != remote.HUB:  # there each manifest that is read counts as a pull
+            told |= _facts(row, asked, repository, told["digest"])
+    except RegistryBusy:
+        raise
+    except EngineError:
+        pass  # the page shows the others
+    return told
+
+
+def _facts(row: Registry, asked: remote.Registry, repository: str, digest: str) -> dict[str, Any]:
+    key = (row.pk, repository, digest)
+    if key not in _known:
+        _known[key] = asdict(asked.facts(repository, digest))
+        if len(_known) > MOST_KNOWN:
+            _known.popitem(last=False)
+    return _known[key]
