@@ -97,6 +97,7 @@ class Registry:
         """Raises `Conflict` where it lists none to this account: many registries do not."""
         answer = self._ask("GET", "/v2/_catalog", {"n": most, **({"last": after} if after else {})})
         if answer.status in (400, 401, 403, 404, 405, 501):
+            self.check()  # else it is the account that it does not take
             raise Conflict("This registry does not list its repositories. Type the name of one.")
         self._need(answer, 200)
         return self._page(answer, "repositories", names.is_repository, most, after)

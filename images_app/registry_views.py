@@ -130,7 +130,7 @@ def registry_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@requires("registry.read")
+@requires("image.pull")
 @answers
 def registry_check(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Looks now whether it answers."""

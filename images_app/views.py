@@ -85,7 +85,7 @@ def image_push(request: HttpRequest, pk: UUID) -> HttpResponse:
     require(actor, "image.push", image)
     first = image.tags.first()
     named = names.ImageReference.parse(first.name) if first else None
-    form = PushForm(request.POST or None, actor=actor, initial={"reference": ""})
+    form = PushForm(request.POST or None, actor=actor, auto_id="push_%s")  # beside the form of a tag
     if named and not request.POST:
         at = next((row for row in form.registries if row.host == named.registry), None)
         form.initial = {"registry": at, "reference": first.name} if at else {}

@@ -167,9 +167,12 @@ def test_a_refusal_is_told_in_words(place: Place, status: int, error: type[Excep
 
 
 def test_what_is_closed_says_so(place: Place) -> None:
-    place.answer = 405
+    del place.pages["/v2/_catalog"]
     with pytest.raises(Conflict, match="does not list"):
         at(place).repositories(5)
+    with pytest.raises(AuthRequired, match="does not take"):
+        at(place, password="loud").repositories(5)
+    place.answer = 405
     with pytest.raises(Conflict, match="removed"):
         at(place).delete("team/app", digest_of(MANIFEST))
 

@@ -138,7 +138,7 @@ class RegistryDetail(View):
 class RegistryCheck(View):
     """Has a worker look now whether it answers and takes the credentials."""
 
-    permission = "registry.read"
+    permission = "image.pull"
 
     @extend_schema(request=Nothing, responses=RegistryRow)
     def post(self, request: Request, pk: UUID) -> Response:

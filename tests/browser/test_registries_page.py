@@ -1,0 +1,84 @@
+"""A registry is named, an image is pushed to it and found there, in a browser and with a real registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import docker
+from playwright.sync_api import Page, expect
+
+from tests import machine
+from tests.browser.test_networks_page import pictures
+from tests.browser.visitor import Visitor
+from tests.registry import PASSWORD, USER, Place
+
+PATIENCE = 30_000
+
+
+def _name_it(page: Page, place: Place, password: str) -> None:
+    page.get_by_label("Name", exact=True).fill("Shipyard")
+    page.get_by_label("Host", exact=True).fill(place.host)
+    page.get_by_label("User name").fill(USER)
+    page.get_by_label("Password or token").fill(password)
+    page.get_by_role("switch").check()
+
+
+def test_a_registry_is_named_pushed_to_and_browsed(
+    live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any, registry_place: Place,
+    docker_client: docker.DockerClient, busybox: str,
+) -> None:  # fmt: skip
+    visitor = visit(live_app, storage_state=signed_in)
+    page = visitor.go("/registries/")
+    pictures(visitor, "registries-empty")
+    page.get_by_role("link", name="Add a registry").click()
+    page.wait_for_url("**/new/")
+    _name_it(page, registry_place, "wrong")
+    pictures(visitor, "registry-new")
+    page.get_by_role("button", name="Add and check").click()
+    expect(page.get_by_text("does not take this user name")).to_be_visible(timeout=PATIENCE)
+    pictures(visitor, "registry-wrong")
+    page.get_by_role("link", name="Change…").click()
+    page.wait_for_url("**/edit/")
+    page.get_by_label("Password or token").fill(PASSWORD)
+    page.get_by_role("button", name="Save and check").click()
+    expect(page.get_by_text("It is empty")).to_be_visible(timeout=PATIENCE)
+    shipyard = page.url.removeprefix(live_app.url)
+    try:
+        _push(visitor, live_app)
+        visitor.go(shipyard)
+        page.locator("#remote").get_by_role("link", name="boats/rowing").click()
+        expect(page.locator(".remote-tags")).to_contain_text("linux/amd64", timeout=PATIENCE)
+        pictures(visitor, "registry-tags")
+        page.locator("#remote").get_by_role("link", name="Pull").click()
+        expect(page.locator("dialog[open]")).to_contain_text("Shipyard")
+        pictures(visitor, "registry-pull")
+        visitor.go("/registries/")
+        pictures(visitor, "registries")
+        visitor.go(shipyard)
+        page.get_by_role("link", name="Forget…").click()
+        page.locator("dialog[open]").get_by_role("button", name="Forget").click()
+        expect(page.get_by_text("No registry yet")).to_be_visible(timeout=PATIENCE)
+    finally:
+        with suppress(docker.errors.ImageNotFound):
+            docker_client.images.remove(f"{registry_place.host}/boats/rowing:1", force=True)
+
+
+def _push(visitor: Visitor, live_app: machine.LiveApp) -> None:
+    token = live_app.token("admin", "read")
+
+    def found() -> Any:
+        rows = live_app.api(token, "GET", "/api/v1/images/?q=slipway-test/busybox")[1]["results"]
+        return rows and rows[0]["id"]
+
+    page = visitor.go(f"/images/{machine.wait_for(found, 20, 'no image')}/")
+    page.get_by_role("link", name="Push…").click()
+    dialog = page.locator("dialog[open]")
+    expect(dialog).to_contain_text("Shipyard")
+    dialog.get_by_label("Name there").fill("boats/rowing:1")
+    pictures(visitor, "image-push")
+    dialog.get_by_role("button", name="Push", exact=True).click()
+    page.wait_for_url("**/operations/*-*/")
+    expect(page.get_by_text("Succeeded", exact=True)).to_be_visible(timeout=PATIENCE)
+    pictures(visitor, "image-pushed")
