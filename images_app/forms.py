@@ -15,7 +15,7 @@ from engine import names
 from engine.errors import Invalid
 from images_app import registries
 from images_app.contexts import pack
-from images_app.models import Registry
+from images_app.models import Image, Registry
 from operations.forms import Change
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -93,8 +93,17 @@ class PushForm(forms.Form):
     def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
         super().__init__(*args, **options)
         self.registries = offer(self.fields["registry"], actor)
-        if len(self.registries) == 1:
-            self.fields["registry"].initial = self.registries[0]
+
+    def suggest(self, image: Image) -> None:
+        """The name that it has there already, else one like the name that it has here."""
+        tag = image.tags.first()
+        if tag is None:
+            return
+        named = names.ImageReference.parse(tag.name)
+        at = next((row for row in self.registries if row.host == named.registry), None)
+        plain = f"{named.repository.removeprefix('library/')}:{named.tag}"
+        only = self.registries[0] if len(self.registries) == 1 else None
+        self.initial = {"registry": at or only, "reference": tag.name if at else plain}
 
     def clean_reference(self) -> str:
         return reference(self.cleaned_data["reference"], tag=True)

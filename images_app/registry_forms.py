@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from accounts.access import Actor, can
 from accounts.models import Team
@@ -39,13 +40,13 @@ class RegistryForm(forms.Form):
         Team.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
     )
 
-    def __init__(self, *args: Any, actor: Actor, row: Registry | None = None, **options: Any) -> None:
+    def __init__(self, asked: QueryDict | None, *, actor: Actor, row: Registry | None = None) -> None:
         self.row = row
         initial: dict[str, Any] = {"owner": only_team(actor)}
         if row is not None:
             initial = {key: getattr(row, key) for key in ("name", "host", "username", "token_host")}
             initial |= {"plain": not row.tls, "teams": list(row.teams.all())}
-        super().__init__(*args, initial=initial, **options)
+        super().__init__(asked, initial=initial)
         own, all_ = teams_of(actor, "registry.manage"), list(visible_teams(actor))
         self.owners, self.users = own, all_
         owner, teams = self.fields["owner"], self.fields["teams"]

@@ -11,7 +11,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import actor_of, can, require, requires
 from accounts.querysets import visible_to
-from engine import names
 from engine.specs import SpecError
 from images_app import filesystems, operations, queries
 from images_app.forms import FilesystemForm, PullForm, PushForm, TagForm
@@ -83,14 +82,8 @@ def image_push(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Where to, under which name; goes on at the operation, which shows the layers."""
     actor, image = actor_of(request), _image(request, pk)
     require(actor, "image.push", image)
-    first = image.tags.first()
-    named = names.ImageReference.parse(first.name) if first else None
     form = PushForm(request.POST or None, actor=actor, auto_id="push_%s")  # beside the form of a tag
-    if named and not request.POST:
-        at = next((row for row in form.registries if row.host == named.registry), None)
-        form.initial = {"registry": at, "reference": first.name} if at else {}
-        if not at:
-            form.initial["reference"] = f"{named.repository.removeprefix('library/')}:{named.tag}"
+    form.suggest(image)
     if request.method == "POST" and form.is_valid():
         wish = form.cleaned_data
         try:
