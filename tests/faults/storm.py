@@ -49,7 +49,8 @@ FEW = [
 AFTER = {"volume.recover": "backup.remove"}
 """And once that has succeeded."""
 LEFT_OUT = {
-    "image.pull": "a registry is needed for it; who has lost one looks where its name points, as of a build"
+    "image.push": "a registry is needed for it; once more does no harm",
+    "image.pull": "a registry is needed for it; who has lost one looks where its name points, as of a build",
 }
 """Kinds that no storm has, and why."""
 RUNNING = {"stop", "restart", "kill", "pause", "recreate", "back", "web"}
