@@ -56,11 +56,17 @@ def look(engine: Engine, *, actor: Actor) -> Unused:
     """What nobody uses now, with the engine's own count where it comes in time."""
     allowed(actor, engine)
     try:
-        said = read("engine.disk_usage", engine, actor=actor, params={"deadline": COUNT}, deadline=COUNT + 1)
+        return unused(engine, usage(engine, actor=actor))
     except EngineError:
         return unused(engine, None)
+
+
+def usage(engine: Engine, *, actor: Actor) -> DiskUsage:
+    """What everything takes, counted by the engine now. Raises `EngineError`, or what `allowed` does."""
+    allowed(actor, engine)
+    said = read("engine.disk_usage", engine, actor=actor, params={"deadline": COUNT}, deadline=COUNT + 1)
     images = {key: ImageUsage(**value) for key, value in said.pop("images").items()}
-    return unused(engine, DiskUsage(images=images, **said))
+    return DiskUsage(images=images, **said)
 
 
 def freeze(found: Unused, kinds: Collection[str], *, actor: Actor) -> PrunePlan:

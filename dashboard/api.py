@@ -19,6 +19,7 @@ from containers_app.api import views as containers
 from containers_app.api.care import CareRuleDetail, CareRuleList
 from containers_app.api.commit import ContainerCommit, ContainerFilesystem
 from containers_app.api.drift import ContainerAccept, ContainerDrift
+from containers_app.api.engines import EngineDiskUsage
 from containers_app.api.rows import ACTIONS
 from containers_app.api.stacks import StackDetail, StackList, stack_verb
 from containers_app.stacks import ACTIONS as STACK_ACTIONS
@@ -92,6 +93,7 @@ urlpatterns = [
     path("engines/", operations.EngineList.as_view(), name="engines"),
     path("engines/<uuid:pk>/", operations.EngineDetail.as_view(), name="engine"),
     path("engines/<uuid:pk>/info/", operations.EngineInfo.as_view(), name="engine-info"),
+    path("engines/<uuid:pk>/disk-usage/", EngineDiskUsage.as_view(), name="engine-disk-usage"),
     path("engines/<uuid:pk>/sync/", operations.EngineSync.as_view(), name="engine-sync"),
     path("containers/", containers.ContainerList.as_view(), name="containers"),
     path("containers/parse/", interop.ContainerParse.as_view(), name="container-parse"),

@@ -67,6 +67,7 @@ class Keeper:
 
     def __init__(self, engine: Engine, connection: redis.asyncio.Redis) -> None:
         self.engine = engine
+        self.door = engines.door(engine)
         self.compare = asyncio.Event()
         """Set it to have everything compared now."""
         self.watch: Watch | None = None
@@ -80,9 +81,16 @@ class Keeper:
         self._looked = 0.0
 
     async def run(self) -> None:
-        """Connects, stays connected, connects again: for ever."""
+        """Connects, stays connected, connects again: for ever, or until the engine is forgotten."""
         failures = 0
-        streams, backend = connect_streams(self.engine.endpoint), connect(self.engine.endpoint)
+        try:
+            keys = await self._do(engines.certificates, self.engine.pk)
+            streams = connect_streams(self.engine.endpoint, certificates=keys)
+            backend = connect(self.engine.endpoint, certificates=keys)
+        except EngineError as error:
+            await self._do(engines.mark_unreachable, self.engine, error.message)
+            await asyncio.Event().wait()  # nothing helps but another address, or other certificates
+            raise
         self.watch = Watch(self.engine.pk, streams, self._redis)
         self.consoles = Consoles(self.engine.pk, streams, self._redis)
         try:
@@ -99,6 +107,8 @@ class Keeper:
                         log.warning("%s does not answer: %s", self.engine, error.message)
                     await self._do(engines.mark_unreachable, self.engine, error.message)
                 except Exception:
+                    if not await self._do(Engine.objects.filter(pk=self.engine.pk).exists):
+                        return
                     # The database, or a mistake of ours: said aloud, and tried again.
                     log.exception("%s: the reader broke", self.engine)
                     self._deaf = "Slipway could not write."
@@ -328,9 +338,10 @@ class Gateway:
 
     async def _leases(self) -> None:
         mine = await self._do(self._take_leases)
-        for id_ in [i for i, (_, task) in self.keepers.items() if i not in mine or task.done()]:
-            _, task = self.keepers.pop(id_)
-            task.cancel()
+        for id_, (keeper, task) in list(self.keepers.items()):
+            if id_ not in mine or task.done() or keeper.door != engines.door(mine[id_]):
+                del self.keepers[id_]
+                task.cancel()
         for id_, engine in mine.items():
             if id_ not in self.keepers:
                 keeper = Keeper(engine, self._redis)

@@ -229,7 +229,7 @@ def truth() -> Iterator[str]:
             if look:
                 time.sleep(PAUSE)
             try:
-                found = [*differences(engine, runner.backend(engine.endpoint))]
+                found = [*differences(engine, runner.backend(engine))]
             except EngineError as error:
                 found = [f"{engine}: {error.message}"]
             if not found:

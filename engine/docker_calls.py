@@ -9,6 +9,7 @@ engine that hangs cannot eat this process: further calls are refused before anyt
 from __future__ import annotations
 
 import queue
+import ssl
 import threading
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from docker.errors import APIError, DockerException
 from urllib3.exceptions import HTTPError
 
 from engine.base import ShouldStop, never
+from engine.certificates import words
 from engine.docker_errors import from_text
 from engine.docker_transport import AnswerTooLarge, Client, Endpoint
 from engine.errors import AnswerLost, Cancelled, DeadlineExceeded, EngineError, Unreachable
@@ -193,6 +195,10 @@ class _Call:
     def _mapped(self, error: BaseException) -> EngineError:
         if isinstance(error, APIError) and error.response is not None:
             return from_text(str(error.explanation or ""), error.response.status_code)
+        told = _of_tls(error)
+        # Since TLS 1.3 an engine refuses our certificate only after the handshake, before it reads anything.
+        if told and (not self.wire.connected or "CERTIFICATE" in (told.reason or "")):
+            return Unreachable(words(told))
         if not self.wire.connected:
             return Unreachable(
                 "The engine does not answer: nothing listens at its address, or access is refused."
@@ -204,6 +210,17 @@ class _Call:
         if isinstance(error, _NONSENSE):
             return EngineError("The engine's answer makes no sense.")
         return Unreachable("The connection to the engine broke.")
+
+
+def _of_tls(error: BaseException | None) -> ssl.SSLError | None:
+    """What TLS said, below what the libraries have wrapped it in."""
+    for _ in range(8):
+        if error is None or isinstance(error, ssl.SSLError):
+            return error
+        inner = next((one for one in error.args if isinstance(one, BaseException)), None)
+        error = getattr(error, "reason", None) if inner is None else inner
+        error = error if isinstance(error, BaseException) else None
+    return None
 
 
 def agree(answer: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from engine.certificates import words
 from engine.docker_errors import from_text
 from engine.docker_transport import Endpoint
 from engine.errors import DeadlineExceeded, EngineError, Unreachable
@@ -136,6 +138,8 @@ async def _asked(
         async with asyncio.timeout(deadline):
             try:
                 reader, writer = await _connect(endpoint)
+            except ssl.SSLError as error:
+                raise Unreachable(words(error)) from None
             except OSError:
                 raise Unreachable(
                     "The engine does not answer: nothing listens at its address, or access is refused."
@@ -189,12 +193,15 @@ def parsed(body: bytes) -> Any:
 async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if endpoint.path:
         return await asyncio.open_unix_connection(endpoint.path, limit=PIECE)
-    return await asyncio.open_connection(endpoint.host, endpoint.port, limit=PIECE)
+    tls = endpoint.certificates.context() if endpoint.certificates else None
+    return await asyncio.open_connection(endpoint.host, endpoint.port, limit=PIECE, ssl=tls)
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
+    except ssl.SSLError as error:
+        raise Unreachable(words(error)) from None
     except (asyncio.IncompleteReadError, ConnectionError):
         raise Unreachable("The connection to the engine broke.") from None
     except asyncio.LimitOverrunError:

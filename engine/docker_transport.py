@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
+from engine.certificates import Certificates
 from engine.errors import Invalid
 
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -47,23 +49,29 @@ class AnswerTooLarge(requests.RequestException):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where an engine listens: a path, or a host and a port."""
+    """Where an engine listens: a path, or a host and a port; with certificates, over TLS."""
 
     url: str
     path: str = ""
     host: str = ""
     port: int = 0
+    certificates: Certificates | None = None
 
     @classmethod
-    def parse(cls, url: str) -> Endpoint:
-        """From ``unix:///run/docker.sock`` or ``tcp://127.0.0.1:2375``; plain TCP only to this very machine."""
-        parts = urlsplit(url)
+    def parse(cls, url: str, certificates: Certificates | None = None) -> Endpoint:
+        """From ``unix:///run/docker.sock`` or ``tcp://10.0.0.7:2376``; without TLS, only to this very machine."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise Invalid("An engine's address is written tcp://host:port.") from None
         if parts.scheme == "unix":
             path = parts.netloc + parts.path
             if not path.startswith("/") or len(path.encode()) > 107 or "\0" in path:
                 raise Invalid(
                     "An engine's socket is an absolute path of at most 107 bytes: unix:///run/docker.sock."
                 )
+            if certificates:
+                raise Invalid("A socket of this machine takes no certificates: they are for tcp:// alone.")
             return cls(url, path=path)
         if parts.scheme == "tcp":
             try:
@@ -72,11 +80,17 @@ class Endpoint:
                 host, port = "", 0
             if not host or not port or parts.path.strip("/") or parts.username or parts.query:
                 raise Invalid("An engine's address is written tcp://host:port.")
-            if host not in _LOOPBACK:
+            if host not in _LOOPBACK and not certificates:
                 raise Invalid(
-                    "Plain tcp:// is only allowed to this very machine: who reaches it owns the engine."
+                    "Plain tcp:// is only allowed to this very machine: who reaches it owns the engine. Another one"
+                    " needs TLS, with the CA, a certificate and its key."
                 )
-            return cls(url, host=host, port=port)
+            return cls(url, host=host, port=port, certificates=certificates)
+        if parts.scheme == "ssh":
+            raise Invalid(
+                "Slipway does not connect by ssh://: use tcp:// with certificates, or forward the engine's socket"
+                " to this machine with ssh -L and give unix://."
+            )
         raise Invalid("An engine's address starts with unix:// or tcp://.")
 
 
@@ -100,9 +114,19 @@ class Wire:
         else:
             sock = socket.create_connection((self.endpoint.host, self.endpoint.port), self.patience)
             self._hold(sock)
+            if self.endpoint.certificates:
+                sock = self._secured(sock, self.endpoint.certificates.context())
         if self.is_cut:  # cut while the connection was being made, when there was nothing to shut down yet
             raise ConnectionAbortedError("the call was broken off")
         self.connected = True
+        return sock
+
+    def _secured(self, plain: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """Held before the handshake, so that one that hangs can be cut too."""
+        host = self.endpoint.host
+        sock = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+        self._hold(sock)
+        sock.do_handshake()
         return sock
 
     def _hold(self, sock: socket.socket) -> None:
@@ -118,7 +142,8 @@ class Wire:
             self.is_cut = True
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+                    # Below TLS: its own shutdown would take the session away from under whoever reads now.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         with self._lock:

@@ -6,3 +6,7 @@ class OperationsConfig(AppConfig):
     label = "operations"
     verbose_name = "Operations"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Registers what a worker can be asked of an engine that has no row."""
+        from operations import trial  # noqa: F401

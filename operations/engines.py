@@ -13,9 +13,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from engine.certificates import Certificates
+from engine.errors import Unreachable
 from engine.types import EngineInfo
-from operations import leases
-from operations.models import Engine
+from operations import leases, secrets
+from operations.models import Engine, EngineKeys
 from streams import bell
 
 LEASE = 10.0
@@ -44,22 +46,49 @@ def ensure_default_engine() -> Engine | None:
         return None
     found = Engine.objects.filter(endpoint=endpoint).first()
     if found:
-        return found
+        return _configured(found)
     unused = Engine.objects.filter(name="local", native_id="").first()
     if unused:
         # Configured anew before it was ever reached: nothing belongs to it.
         Engine.objects.filter(pk=unused.pk).update(endpoint=endpoint)
         unused.endpoint = endpoint
-        return unused
+        return _configured(unused)
     names = set(Engine.objects.values_list("name", flat=True))
     name = next(n for n in ("local", *(f"local-{i}" for i in range(2, 1000))) if n not in names)
     try:
         with transaction.atomic():
-            engine = Engine.objects.create(name=name, endpoint=endpoint)
+            engine = _configured(Engine.objects.create(name=name, endpoint=endpoint))
     except IntegrityError:
         return Engine.objects.filter(endpoint=endpoint).first()  # another process was faster
     bell.ring("engines")
     return engine
+
+
+def _configured(engine: Engine) -> Engine:
+    """Notes that this one, and no other, is that of the configuration."""
+    if not engine.configured:
+        Engine.objects.exclude(pk=engine.pk).filter(configured=True).update(configured=False)
+        Engine.objects.filter(pk=engine.pk).update(configured=True)
+        engine.configured = True
+    return engine
+
+
+def certificates(engine_id: UUID) -> Certificates | None:
+    """What was given to reach it; `Unreachable` where that was sealed with another key of this server."""
+    row = EngineKeys.objects.filter(pk=engine_id).first()
+    if row is None:
+        return None
+    try:
+        return Certificates(**secrets.unseal(engine_id, row.sealed))
+    except secrets.Unreadable:
+        raise Unreachable(
+            "Its certificates were sealed with another secret key of this server: give them again."
+        ) from None
+
+
+def door(engine: Engine) -> tuple[str, object]:
+    """What a connection was made with: one that was made with another is to be made anew."""
+    return engine.endpoint, engine.keys_at
 
 
 def owner() -> str:
@@ -147,8 +176,13 @@ def _known_before(engine: Engine, info: EngineInfo) -> Engine:
         return engine
     with transaction.atomic():
         Engine.objects.filter(pk=engine.pk).delete()
+        EngineKeys.objects.filter(pk=older.pk).delete()  # they were for its former address
         Engine.objects.filter(pk=older.pk).update(
-            endpoint=engine.endpoint, lease_owner=engine.lease_owner, lease_until=engine.lease_until
+            endpoint=engine.endpoint,
+            configured=engine.configured,
+            keys_at=engine.keys_at,
+            lease_owner=engine.lease_owner,
+            lease_until=engine.lease_until,
         )
     older.refresh_from_db()
     return older

@@ -14,10 +14,11 @@ from accounts.models import Team
 
 
 class Engine(models.Model):
-    """A container engine that Slipway looks after. ``endpoint`` comes from the server's configuration.
+    """A container engine that Slipway looks after. ``configured``: its ``endpoint`` is the server's configuration.
 
-    ``status`` and everything from ``version`` on is written by the gateway alone. ``lease_owner`` and
-    ``lease_until`` say which gateway process reads this engine now.
+    ``keys_at``: when its certificates were given, ``None`` where it needs none; they lie in `EngineKeys`. ``status``
+    and everything from ``version`` on is written by the gateway alone. ``lease_owner`` and ``lease_until`` say which
+    gateway process reads this engine now.
     """
 
     class Status(models.TextChoices):
@@ -28,6 +29,8 @@ class Engine(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=80, unique=True)
     endpoint = models.CharField(max_length=255, unique=True)
+    configured = models.BooleanField(default=False)
+    keys_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     status = models.CharField(max_length=12, choices=Status, default=Status.CONNECTING)
     status_since = models.DateTimeField(default=timezone.now)
@@ -50,6 +53,16 @@ class Engine(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class EngineKeys(models.Model):
+    """The certificates for an engine, ``ca``, ``cert`` and ``key``, sealed for it alone; nothing shows them again."""
+
+    engine = models.OneToOneField(Engine, on_delete=models.CASCADE, primary_key=True, related_name="keys")
+    sealed = models.TextField()
+
+    def __str__(self) -> str:
+        return f"{self.engine_id}"
 
 
 class Listing(models.Model):

@@ -25,6 +25,7 @@ from accounts.models import User
 from engine import errors
 from engine.base import Engine as EngineBackend
 from operations import actors, registry
+from operations.models import Engine
 from streams.connection import LOST, WAIT, client, key
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ KEEP = 30
 Look = Callable[[EngineBackend, Any, Mapping[str, Any]], Mapping[str, Any] | Iterator[Mapping[str, Any]]]
 """``look(engine, row, params)`` gives JSON, at once or in pieces (`operations.longreads`). Of what is on no engine (a
 registry) the look is given none."""
+NOWHERE = ""
+"""The target of what is asked of an engine that has no row yet; the look is given neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,12 @@ def ask(
 ) -> str:
     """Asks without waiting, and returns where the answer will lie. Raises as `read` does."""
     known = _readers[kind]
-    require(actor, known.permission, _owned(obj))
+    require(actor, known.permission, _owned(obj) if obj is not None else None)
     reply = key("read", token_urlsafe(16))
     question = signing.dumps(
         {
             "kind": kind,
-            "id": str(obj.pk),
+            "id": str(obj.pk) if obj is not None else "",
             "params": dict(params or {}),
             "reply": reply,
             "user": str(actor.user.pk) if actor.user else "",
@@ -103,7 +106,7 @@ def ask(
     return reply
 
 
-def answer(question: str, engine_at: Callable[[str], EngineBackend]) -> None:
+def answer(question: str, engine_at: Callable[[Engine], EngineBackend]) -> None:
     """Answers one question, in the worker. What is forged or late is not answered."""
     try:
         asked = signing.loads(question, salt=SALT, max_age=120)
@@ -130,11 +133,11 @@ def answer(question: str, engine_at: Callable[[str], EngineBackend]) -> None:
         log.warning("an answer was lost: %s", error)
 
 
-def _answered(asked: Mapping[str, Any], engine_at: Callable[[str], EngineBackend]) -> dict[str, Any]:
+def _answered(asked: Mapping[str, Any], engine_at: Callable[[Engine], EngineBackend]) -> dict[str, Any]:
     known = _readers[asked["kind"]]
     try:
         row: Any = registry.find_target(known.target, asked["id"])
-        if row is None:
+        if row is None and known.target != NOWHERE:
             raise Http404("No such object.")
         user = User.objects.filter(pk=asked["user"]).first() if asked["user"] else None
         actor = actors.recall(user, source=asked["source"], token_key=asked["token"])
@@ -142,7 +145,7 @@ def _answered(asked: Mapping[str, Any], engine_at: Callable[[str], EngineBackend
             raise Denied("The account or the token is gone.")
         require(actor, known.permission, _owned(row))
         engine = row if known.target == "engine" else getattr(row, "engine", None)
-        backend = engine_at(engine.endpoint) if engine else cast("EngineBackend", None)
+        backend = engine_at(engine) if engine else cast("EngineBackend", None)
         return {"answer": known.look(backend, row, asked["params"])}
     except Http404 as error:
         return problem(errors.NotFound(str(error)))

@@ -19,10 +19,10 @@ from accounts.access import Denied, require
 from engine import errors
 from engine.base import Engine as EngineBackend
 from engine.connect import connect
-from operations import claims, endings, leases, reads, registry, room, secrets, services, verifying
+from operations import claims, endings, engines, leases, reads, registry, room, secrets, services, verifying
 from operations.context import LeaseLost, RunContext
 from operations.endings import Outcome, cancelled, failed
-from operations.models import Operation
+from operations.models import Engine, Operation
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,14 @@ LOOK_AGAIN = timedelta(seconds=10)
 """What is still unclear is left alone for this long."""
 
 
+def backend(engine: Engine) -> EngineBackend:
+    """The client of that engine; safe to share between threads. Another one once its address or keys changed."""
+    return _backend(engine.pk, *engines.door(engine))
+
+
 @cache
-def backend(endpoint: str) -> EngineBackend:
-    """The client of that engine; safe to share between threads."""
-    return connect(endpoint)
+def _backend(engine_id: UUID, endpoint: str, keys_at: object) -> EngineBackend:
+    return connect(endpoint, certificates=engines.certificates(engine_id) if keys_at else None)
 
 
 def run(operation_id: UUID) -> None:
@@ -62,7 +66,7 @@ def _run(operation: Operation, held: leases.Hold) -> None:
         )
         return
     try:
-        engine = backend(operation.engine.endpoint)
+        engine = backend(operation.engine)
     except errors.EngineError as error:
         _without_engine(operation, held, error)
         return

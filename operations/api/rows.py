@@ -135,22 +135,29 @@ class TrashRow(Row):
 
 
 class EngineRow(Row):
-    """A container engine. Its address is for site administrators alone."""
+    """A container engine. Its address is for site administrators alone, its certificates for nobody.
+
+    ``tls``: it is reached with certificates. ``configured``: it is the one of the server's configuration.
+    """
 
     address = "engines"
     engine_id = serializers.CharField(source="native_id", read_only=True)
     endpoint = serializers.SerializerMethodField()
+    tls = serializers.SerializerMethodField()
 
     class Meta:
         model = Engine
         fields: tuple[str, ...] = (
             "id", "engine_id", "name", "status", "status_since", "status_detail", "seen_at", "synced_at", "version",
-            "endpoint", "created_at", "url",
+            "endpoint", "tls", "configured", "created_at", "url",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
     def get_endpoint(self, row: Engine) -> str | None:
         return row.endpoint if actor_of(self.context["request"]).is_site_admin else None
+
+    def get_tls(self, row: Engine) -> bool:
+        return row.keys_at is not None
 
 
 class EngineInfoRow(EngineRow):

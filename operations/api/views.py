@@ -13,10 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import VIEWER, Actor, best_rank
-from accounts.api.base import Listing, Nothing, Problem, View, body, number
+from accounts.api.base import Body, Listing, Nothing, Problem, Text, View, body, flag, number
 from accounts.querysets import visible_to
-from operations import services
+from operations import engine_asks, services
 from operations.api.answers import accepted, lines
+from operations.api.previews import PlanAnswer
 from operations.api.rows import EngineInfoRow, EngineRow, OperationInfoRow, OperationRow
 from operations.api.schema import ACCEPTED, AFTER, LINES
 from operations.filters import EngineFilter, OperationFilter
@@ -36,10 +37,26 @@ def visible_operations(actor: Actor) -> QuerySet[Operation]:
     return visible_to(actor, Operation.objects.select_related("team", "trash"))
 
 
-class EngineList(Listing):
-    """Container engines that Slipway looks after."""
+class EngineWish(Body):
+    """Another name, or other certificates: PEM texts, all three of them."""
 
-    permission = "engine.read"
+    name = Text(required=False)
+    ca = Text(required=False, write_only=True, trim_whitespace=False)
+    cert = Text(required=False, write_only=True, trim_whitespace=False)
+    key = Text(required=False, write_only=True, trim_whitespace=False)
+
+
+class NewEngine(EngineWish):
+    """``endpoint``: ``tcp://host:2376`` with the three, or ``unix:///path/to/docker.sock`` without."""
+
+    name = Text()
+    endpoint = Text()
+
+
+class EngineList(Listing):
+    """Container engines that Slipway looks after. ``POST`` names one more, which has to answer; who manages may."""
+
+    permission = {"GET": "engine.read", "POST": "engine.manage"}
     serializer_class = EngineRow
     filterset_class = EngineFilter
     ordering_fields = {"name": "name", "status": "status", "created_at": "created_at"}
@@ -48,16 +65,41 @@ class EngineList(Listing):
     def get_queryset(self) -> QuerySet[Engine]:
         return visible_engines(self.actor)
 
+    @extend_schema(request=NewEngine, responses={201: EngineRow})
+    def post(self, request: Request) -> Response:
+        made = engine_asks.add_engine(body(request, NewEngine), actor=self.actor)
+        shown = EngineRow(made, context={"request": request}).data
+        return Response(shown, 201, headers={"Location": shown["url"]})
+
 
 class EngineDetail(View):
-    """One engine."""
+    """One engine. ``DELETE`` forgets it with all its rows; on the engine itself, nothing changes."""
 
-    permission = "engine.read"
+    permission = {"GET": "engine.read", "PATCH": "engine.manage", "DELETE": "engine.manage"}
+    previews = True
+    http_method_names = [*View.http_method_names, "patch"]
 
     @extend_schema(responses=EngineRow)
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_engines(self.actor), pk)
         return Response(EngineRow(found, context={"request": request}).data)
+
+    @extend_schema(request=EngineWish, responses=EngineRow)
+    def patch(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_engines(self.actor), pk)
+        if flag(request, "dry_run"):
+            raise Problem(400, "not_supported", "There is no plan for this; nothing was done.")
+        found = engine_asks.change_engine(found, body(request, EngineWish), actor=self.actor)
+        return Response(EngineRow(found, context={"request": request}).data)
+
+    @extend_schema(responses={204: None, 200: PlanAnswer})
+    def delete(self, request: Request, pk: UUID) -> Response:
+        found = self.object(visible_engines(self.actor), pk)
+        if flag(request, "dry_run"):
+            engine_asks.allowed(self.actor)
+            return Response(engine_asks.plan_of(found).to_dict())
+        engine_asks.forget_engine(found, actor=self.actor)
+        return Response(status=204)
 
 
 class EngineInfo(View):

@@ -33,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         tasks.answer_read(args[0])
 
     monkeypatch.setattr(reads.current_app, "send_task", send)
-    monkeypatch.setattr(runner, "backend", lambda endpoint: SimpleNamespace(endpoint=endpoint))
+    monkeypatch.setattr(runner, "backend", lambda engine: SimpleNamespace(endpoint=engine.endpoint))
     return questions
 
 
