@@ -20,8 +20,9 @@ from accounts.access import Actor, require
 from containers_app import drift_remade
 from containers_app.models import Container
 from engine.diff import differences
-from images_app import references
+from images_app import newer, references
 from images_app.models import Tag
+from operations import registry
 from operations.models import Engine, Operation, TrashItem
 from operations.services import Target, denials
 from streams import bell
@@ -202,3 +203,28 @@ def images(engine: Engine) -> None:
             Container.objects.filter(pk__in=pks).update(drift_image=native_id)
     if moved:
         bell.ring("containers", *(f"container:{pk}" for pks in moved.values() for pk in pks))
+    _at_registries(engine)
+
+
+def _at_registries(engine: Engine) -> None:
+    """Notes of each container whether the registry has another image under its tag than the one that it runs."""
+    at = {references.tag_of(name): digest for name, digest in newer.of_engine(engine.pk).items()}
+    rows, moved = Container.objects.filter(engine=engine), {}
+    if not at:
+        rows = rows.exclude(drift_remote="")
+    for row in rows.only("image_ref", "drift_remote", "image__digests").select_related("image"):
+        digest, has = at.get(references.tag_of(row.image_ref), ""), row.image.digests if row.image else []
+        wanted = digest if has and not any(str(one).endswith(f"@{digest}") for one in has) else ""
+        if wanted != row.drift_remote:
+            moved[row.pk] = wanted
+    for pk, wanted in moved.items():
+        Container.objects.filter(pk=pk).update(drift_remote=wanted)
+    if moved:
+        bell.ring("containers", *(f"container:{pk}" for pk in moved))
+
+
+@registry.every(10)
+def note_newer() -> None:
+    """What registries have said, and what people want to hear of it, on the containers."""
+    for engine in Engine.objects.filter(tag_checks__isnull=False).distinct():
+        _at_registries(engine)

@@ -70,16 +70,19 @@ class Drift:
     by: str = ""
     event: str = ""
     asked_by: Operation | None = None
+    remote: str = ""
+    """The digest of a newer image at the registry of its tag."""
     put_back: str = ""
     """Where its limits can be set as they were asked for; empty where those do not differ."""
 
     def __bool__(self) -> bool:
-        return bool(self.image or self.settings)
+        return bool(self.image or self.remote or self.settings)
 
 
 def of(container: Container, actor: Actor) -> Drift:
     """At most four queries, and none where nothing has drifted."""
     found = Drift(_moved(container, actor)) if container.drift_image else Drift()
+    found.remote = container.drift_remote
     if not container.drift:
         return found
     found.settings = [_difference(one) for one in container.drift]

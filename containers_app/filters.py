@@ -120,7 +120,7 @@ class ContainerFilter(filters.FilterSet):
             ).distinct()
 
     def by_drift(self, rows: QuerySet[Container], name: str, value: list[str]) -> QuerySet[Container]:
-        image, other = ~Q(drift_image=""), ~Q(drift=[])
+        image, other = ~Q(drift_image="") | ~Q(drift_remote=""), ~Q(drift=[])
         wanted = {"image": image, "settings": other}
         found = [wanted[word] for word in value]
         return rows.filter(reduce(or_, found)) if found else rows

@@ -46,7 +46,8 @@ class Container(models.Model):
     again. ``noted_at``: somebody has seen what was wrong by then.
 
     Of `containers_app.drift`: ``asked``, its settings as they were last asked for; ``drift``, a list of ``{path, old,
-    new}`` of what is other now, noticed at ``drift_at``; ``drift_image``, what its tag points at now if elsewhere.
+    new}`` of what is other now, noticed at ``drift_at``; ``drift_image``, what its tag points at now if elsewhere;
+    ``drift_remote``, the digest of a newer one at its registry.
 
     Of `containers_app.care`: ``heal_tries``, restarts since it was well; ``heal_at``, when the next is due;
     ``heal_over``, when it was given up.
@@ -132,6 +133,7 @@ class Container(models.Model):
     drift = models.JSONField(default=list)
     drift_at = models.DateTimeField(null=True, blank=True)
     drift_image = models.CharField(max_length=80, blank=True)
+    drift_remote = models.CharField(max_length=80, blank=True)
     heal_tries = models.PositiveIntegerField(default=0)
     heal_at = models.DateTimeField(null=True, blank=True)
     heal_over = models.DateTimeField(null=True, blank=True)

@@ -27,6 +27,7 @@ from dashboard.problems import plain
 from dashboard.search import Search
 from images_app.api import registries
 from images_app.api import views as images
+from images_app.api.checks import TagAtRegistry
 from images_app.api.filesystems import ImageFilesystem
 from operations.api import trash
 from operations.api import views as operations
@@ -159,6 +160,7 @@ urlpatterns = [
     path("registries/<uuid:pk>/tags/", registries.RemoteTags.as_view(), name="registry-tags"),
     path("tags/", images.TagList.as_view(), name="tags"),
     path("tags/<uuid:pk>/", images.TagDetail.as_view(), name="tag"),
+    path("tags/<uuid:pk>/check/", TagAtRegistry.as_view(), name="tag-check"),
     path("tags/<uuid:pk>/history/", images.TagHistory.as_view(), name="tag-history"),
     path("builds/", images.BuildList.as_view(), name="builds"),
     path("builds/<uuid:pk>/", images.BuildDetail.as_view(), name="build"),

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts.access import can
 from accounts.admin import admin_actor
 from images_app import operations
-from images_app.models import Build, Image, Layer, Registry, Tag, TagMove
+from images_app.models import Build, Image, Layer, Registry, Tag, TagCheck, TagMove
 from operations.admin import Facts, ask, confirmed
 
 
@@ -105,6 +105,18 @@ class BuildAdmin(Facts):
     search_fields = ("dockerfile", "operation__target_name", "operation__actor_name", "id")
     date_hierarchy = "created_at"
     list_select_related = ("operation", "image", "team", "engine")
+
+
+@admin.register(TagCheck)
+class TagCheckAdmin(Facts):
+    """What registries have under the names of tags. Of all teams, so for site administrators."""
+
+    permission = "engine.manage"
+    owner = None
+    list_display = ("name", "newer", "digest", "checked_at", "problem", "never", "engine")
+    list_filter = ("newer", "never", "engine")
+    search_fields = ("name", "digest")
+    list_select_related = ("engine",)
 
 
 @admin.register(Registry)

@@ -176,6 +176,34 @@ class Registry(models.Model):
         return self.name
 
 
+class TagCheck(models.Model):
+    """What the registry of a tag has under its name: ``digest``, as of ``checked_at``, or why that is not known.
+
+    ``newer``: that is another image than the engine's, and not the one that was ``skipped``; ``never``: nobody is to
+    ask. Goes by the tag's name, so that it holds for one that is taken away and comes back.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="tag_checks")
+    name = models.CharField(max_length=255)
+    digest = models.CharField(max_length=80, blank=True)
+    newer = models.BooleanField(default=False)
+    problem = models.CharField(max_length=500, blank=True)
+    skipped = models.CharField(max_length=80, blank=True)
+    never = models.BooleanField(default=False)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    next_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["engine", "name"], name="one_check_per_tag"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Build(models.Model):
     """A build: its Dockerfile, where its context lies, its steps with seconds and cache hits.
 

@@ -13,7 +13,7 @@ from django.db.models import Count, Q, QuerySet
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from images_app.examples import Base
-from images_app.models import Build, Image, Layer, Tag, TagMove
+from images_app.models import Build, Image, Layer, Tag, TagCheck, TagMove
 
 PAGE = 50
 BASES = 200
@@ -37,6 +37,8 @@ class Row:
     tag: Tag | None
     same: bool = False
     """Whether the row above is another name of the same image."""
+    newer: bool = False
+    """Whether its registry has a newer image under this name."""
 
     @property
     def reference(self) -> str:
@@ -118,7 +120,12 @@ def listing(actor: Actor, wanted: Wanted) -> Listing:
         view: sum(1 for row in rows if _in_view(row, view)) for view in ("all", "used", "unused", "dangling")
     }
     rows = _sorted([row for row in rows if _in_view(row, wanted.view)], wanted.ordering)
-    rows = [Row(r.image, r.tag, i > 0 and rows[i - 1].image == r.image) for i, r in enumerate(rows)]
+    newer = set(TagCheck.objects.filter(newer=True).values_list("engine_id", "name"))
+    rows = [
+        Row(r.image, r.tag, i > 0 and rows[i - 1].image == r.image,
+            bool(r.tag) and (r.image.engine_id, r.reference) in newer)
+        for i, r in enumerate(rows)
+    ]  # fmt: skip
     grouped = wanted.ordering.lstrip("-") == "name"
     return Listing(
         _grouped(rows) if grouped else [Group("", rows)] if rows else [], counts, len(rows), grouped

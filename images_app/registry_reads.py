@@ -12,8 +12,8 @@ from engine import names
 from engine import registries as remote
 from engine.base import Engine as EngineBackend
 from engine.errors import EngineError, Invalid, RegistryBusy
-from images_app import registries
-from images_app.models import Registry
+from images_app import newer, registries
+from images_app.models import Registry, Tag
 from operations.reads import reader
 
 AT_ONCE = 6
@@ -71,3 +71,9 @@ def _facts(row: Registry, asked: remote.Registry, repository: str, digest: str) 
         if len(_known) > MOST_KNOWN:
             _known.popitem(last=False)
     return _known[key]
+
+
+@reader("tag.check", target="tag", permission="image.read")
+def tag_check(engine: EngineBackend, row: Tag, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Asks what the registry has under this tag, and writes it down: ``{"newer": bool}``."""
+    return {"newer": newer.look(row).newer}

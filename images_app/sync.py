@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from engine.base import Engine as EngineBackend
 from engine.types import Event, ImageInfo, ImageSummary
+from images_app import newer
 from images_app.models import Image, Layer, Tag, TagMove
 from operations import trash
 from operations.models import Engine, Operation
@@ -88,6 +89,7 @@ def _once(engine: Engine, backend: EngineBackend, report: Report) -> bool:
         trash.lost("image", gone)
         Image.everything.filter(pk__in=gone).delete()
     if topics:
+        newer.settle(engine.pk)
         bell.ring("images", *sorted(topics))
     return True
 

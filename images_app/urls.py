@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from images_app import build_views, registry_views, views
+from images_app import build_views, newer_views, registry_views, views
 
 image_urls = [
     path("", views.image_list, name="list"),
@@ -15,7 +15,11 @@ image_urls = [
     path("<uuid:pk>/push/", views.image_push, name="push"),
     path("<uuid:pk>/remove/", views.image_remove, name="remove"),
 ]
-tag_urls = [path("<uuid:pk>/remove/", views.tag_remove, name="remove")]
+tag_urls = [
+    path("<uuid:pk>/remove/", views.tag_remove, name="remove"),
+    path("<uuid:pk>/check/", newer_views.tag_check, name="check"),
+    path("<uuid:pk>/say/", newer_views.tag_say, name="say"),
+]
 build_urls = [
     path("", build_views.build_list, name="list"),
     path("new/", build_views.build_new, name="new"),

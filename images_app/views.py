@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import actor_of, can, require, requires
 from accounts.querysets import visible_to
 from engine.specs import SpecError
-from images_app import filesystems, operations, queries
+from images_app import filesystems, newer, operations, queries
 from images_app.forms import FilesystemForm, PullForm, PushForm, TagForm
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
@@ -48,7 +48,7 @@ def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "hidden": image.used - len(users),  # type: ignore[attr-defined]
         "facts": queries.facts(image.config), "history": queries.tag_history(image, actor),
         "siblings": queries.siblings(image, actor), "builds": queries.builds(actor).filter(image=image)[:5],
-        "form": TagForm(),
+        "form": TagForm(), "checks": newer.of_image(image, tags),
         "may": {verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove", "push")},
     }  # fmt: skip
     template = "images/detail.html#body" if request.headers.get("HX-Request") else "images/detail.html"

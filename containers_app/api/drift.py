@@ -36,9 +36,11 @@ class DriftSetting(serializers.Serializer):
 
 
 class DriftAnswer(serializers.Serializer):
-    """What is not as it was asked for. ``by`` is empty where nobody knows; ``asked_by`` the operation that asked."""
+    """What is not as it was asked for. ``by`` is empty where nobody knows; ``asked_by`` the operation that asked;
+    ``newer`` the digest of a newer image at the registry of its tag."""
 
     image = DriftImage(allow_null=True)
+    newer = serializers.CharField()
     settings = DriftSetting(many=True)
     since = serializers.DateTimeField(allow_null=True)
     by = serializers.CharField()
@@ -67,7 +69,8 @@ class ContainerDrift(View):
             }
             image["image"] = moved.image.pk if moved.image else None
         answer = {
-            "image": image, "settings": container.drift, "since": found.since, "by": found.by, "event": found.event,
+            "image": image, "newer": found.remote,
+            "settings": container.drift, "since": found.since, "by": found.by, "event": found.event,
             "asked_by": found.asked_by.pk if found.asked_by else None,
         }  # fmt: skip
         return Response(DriftAnswer(answer).data)

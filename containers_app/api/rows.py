@@ -103,7 +103,10 @@ class ContainerRow(Owned):
 
     @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(["image", "settings"])))
     def get_drift(self, row: Container) -> list[str]:
-        return [*(["image"] if row.drift_image else []), *(["settings"] if row.drift else [])]
+        return [
+            *(["image"] if row.drift_image or row.drift_remote else []),
+            *(["settings"] if row.drift else []),
+        ]
 
     def get_attention(self, row: Container) -> bool:
         return attention_of(row)

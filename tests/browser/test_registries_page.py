@@ -45,6 +45,11 @@ def test_a_registry_is_named_pushed_to_and_browsed(
     shipyard = page.url.removeprefix(live_app.url)
     try:
         _push(visitor, live_app)
+        _another_goes_there(docker_client, registry_place, busybox)
+        page.get_by_role("link", name="Open image").click()
+        page.get_by_role("button", name="Check now").click()
+        expect(page.locator(".at-registry")).to_contain_text("a newer image", timeout=PATIENCE)
+        pictures(visitor, "image-newer")
         visitor.go(shipyard)
         page.locator("#remote").get_by_role("link", name="boats/rowing").click()
         expect(page.locator(".remote-tags")).to_contain_text("linux/amd64", timeout=PATIENCE)
@@ -61,6 +66,15 @@ def test_a_registry_is_named_pushed_to_and_browsed(
     finally:
         with suppress(docker.errors.ImageNotFound):
             docker_client.images.remove(f"{registry_place.host}/boats/rowing:1", force=True)
+
+
+def _another_goes_there(docker_client: docker.DockerClient, place: Place, busybox: str) -> None:
+    """Somebody else pushes another image under that tag; here the tag stays where it was."""
+    reference = f"{place.host}/boats/rowing"
+    machine.import_busybox(docker_client, f"{reference}:1")
+    said = list(docker_client.api.push(reference, "1", stream=True, decode=True, auth_config=place.auth))
+    assert not [line for line in said if "error" in line]
+    docker_client.images.get(busybox).tag(reference, "1")
 
 
 def _push(visitor: Visitor, live_app: machine.LiveApp) -> None:
