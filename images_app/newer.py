@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -78,7 +79,7 @@ def _keep(row: TagCheck, tag: Tag, digest: str, now: datetime, wait: timedelta) 
     bell.ring(f"image:{tag.image_id}")
 
 
-def settle(engine_id: object, *only: str) -> None:
+def settle(engine_id: UUID, *only: str) -> None:
     """Says of each tag anew whether its registry has a newer one, as an answer or an image has changed. Two queries
     where nothing is other.
     """
@@ -175,7 +176,7 @@ def say(tag: Tag, *, actor: Actor, skip: bool | None = None, never: bool | None 
     return row
 
 
-def of_engine(engine_id: object) -> dict[str, str]:
+def of_engine(engine_id: UUID) -> dict[str, str]:
     """Tag → digest at its registry, of those that are to be thought of."""
     rows = (
         TagCheck.objects.filter(engine_id=engine_id, never=False)
