@@ -9,7 +9,7 @@ import pytest
 
 from tests import machine
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 LOOP_ENDS = 120
 """Seconds: an engine starts again after 0.1 s, then twice as long each time; the tenth end comes after 51 s."""
 

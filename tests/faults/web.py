@@ -45,20 +45,25 @@ class Web:
 
     def ask(self, path: str, body: Mapping[str, Any], *, most: float = 60) -> str:
         """The id of the operation. Who gets no answer asks the same again with the same key, as often as it takes."""
-        key, until, lost = str(uuid4()), time.monotonic() + most, False
+        key, until = str(uuid4()), time.monotonic() + most
+        first, lost = self._answered(path, body, key, until)
+        again, _ = self._answered(path, body, key, until)
+        assert again == first, "the same key, another operation"
+        if lost:
+            self.lost.append(first)
+        return first
+
+    def _answered(self, path: str, body: Mapping[str, Any], key: str, until: float) -> tuple[str, bool]:
+        """The id, and whether an answer was lost on the way to it."""
+        lost = False
         while True:
             try:
-                first = self._accepted(path, body, key)
-                break
+                return self._accepted(path, body, key), lost
             except LOST:
                 lost = True
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.1)
-        assert self._accepted(path, body, key) == first, "the same key, another operation"
-        if lost:
-            self.lost.append(first)
-        return first
 
     def _accepted(self, path: str, body: Mapping[str, Any], key: str) -> str:
         status, said = self._call("POST", f"/api/v1{path}", body, key)
