@@ -23,7 +23,7 @@ from django.utils import timezone
 from accounts.models import Team, User
 from containers_app.models import Container, EngineEvent, Incident, Network, Volume, VolumeBackup
 from engine.errors import Unreachable
-from images_app.models import Image
+from images_app.models import Image, Registry
 from operations import reads
 from operations.models import Engine, TrashItem
 from tests import rows
@@ -94,6 +94,7 @@ def things(team: Team, other_team: Team) -> Things:
     rows.make_container(engine, team, "alone", image_ref="gone:1")
     rows.make_volume(engine, other_team, "red-data", lodger)
     rows.make_network(engine, other_team, "red-net", lodger)
+    Registry.objects.create(name="Blue", host="registry.example.com", owner=team)
     volume = rows.make_volume(engine, team, "data", web)
     return Things(engine, team, image, web, lodger, volume, rows.make_network(engine, team, "front", web))
 
