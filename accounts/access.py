@@ -58,6 +58,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "image.push": (OPERATOR, "write"),
     "registry.read": (VIEWER, "read"),
     "registry.manage": (ADMIN, "write"),
+    "registry.untag": (ADMIN, "write"),
     "image.build": (OPERATOR, "write"),
     "image.tag": (OPERATOR, "write"),
     "image.untag": (ADMIN, "write"),

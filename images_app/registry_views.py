@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -14,12 +15,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import Actor, actor_of, can, requires
 from engine.errors import EngineError
 from engine.specs import SpecError
-from images_app import registries
+from images_app import registries, remote_tags
 from images_app.models import Image, Registry
 from images_app.registry_forms import RegistryForm
 from operations import reads
+from operations.models import Operation
+from operations.plans import preview
 from operations.services import Owner
-from operations.web import answers, toast
+from operations.web import answers, submitted, toast
 
 REPOSITORIES, TAGS = 100, 25
 
@@ -45,6 +48,7 @@ def registry_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "row": row, "repository": repository, "after": after, "may_manage": _may(actor, row),
         "may_pull": can(actor, "image.pull"), "hub": row.host == "docker.io",
     }  # fmt: skip
+    context["may_untag"] = can(actor, "registry.untag", Owner(row.owner_id))
     if request.headers.get("HX-Target") == "remote":
         context |= _tags(actor, row, repository, after) if repository else _repositories(actor, row, after)
         return render(request, "registries/_remote.html", context)
@@ -152,6 +156,29 @@ def registry_forget(request: HttpRequest, pk: UUID) -> HttpResponse:
         return toast(request, f"{row} is forgotten; what is in it stays", to=reverse("registries:list"))
     part = "#dialog" if "HX-Request" in request.headers else ""
     return render(request, f"registries/forget.html{part}", {"row": row})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires("registry.untag")
+@answers
+def remote_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Shows which tags would go with ``tag`` of ``repository``, then asks for it."""
+    actor, row = actor_of(request), _one(request, pk)
+    asked = request.POST if request.method == "POST" else request.GET
+    repository, tag, digest = (asked.get(name, "")[:255] for name in ("repository", "tag", "digest"))
+    back = f"{reverse('registries:detail', args=[pk])}?{urlencode({'repository': repository})}"
+
+    def ask() -> Operation:
+        return remote_tags.request_untag(row, repository, tag, digest=digest, actor=actor)
+
+    if request.method == "POST":
+        return submitted(request, ask(), to=back)
+    context = {
+        "row": row, "repository": repository, "tag": tag, "digest": digest, "back": back,
+        "plan": preview(ask, actor=actor),
+    }  # fmt: skip
+    part = "#dialog" if "HX-Request" in request.headers else ""
+    return render(request, f"registries/untag.html{part}", context)
 
 
 def _one(request: HttpRequest, pk: UUID) -> Registry:

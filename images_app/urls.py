@@ -32,5 +32,6 @@ registry_urls = [
     path("<uuid:pk>/", registry_views.registry_detail, name="detail"),
     path("<uuid:pk>/edit/", registry_views.registry_edit, name="edit"),
     path("<uuid:pk>/check/", registry_views.registry_check, name="check"),
+    path("<uuid:pk>/untag/", registry_views.remote_remove, name="untag"),
     path("<uuid:pk>/forget/", registry_views.registry_forget, name="forget"),
 ]

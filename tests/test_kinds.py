@@ -18,7 +18,8 @@ from containers_app import commit_asks, file_changes
 from containers_app import operations as containers
 from containers_app.models import Container, Network, Volume, VolumeBackup
 from images_app import operations as images
-from images_app.models import Image, Tag
+from images_app import remote_tags
+from images_app.models import Image, Registry, Tag
 from operations import registry, trash
 from operations.models import Engine, Operation
 from tests import house
@@ -100,6 +101,12 @@ WAYS: dict[str, Ask] = {
     ),
     "image.push": lambda things, actor: images.request_push(
         things.image, "127.0.0.1:1/blue/app:2", actor=actor
+    ),
+    "registry.untag": lambda things, actor: remote_tags.request_untag(
+        Registry.objects.get_or_create(name="Ours", host="registry.example", owner=things.team)[0],
+        "blue/app",
+        "1",
+        actor=actor,
     ),
     "image.tag": lambda things, actor: images.request_tag(things.image, "blue/app:2", actor=actor),
     "image.untag": lambda things, actor: images.request_untag(things.tag, actor=actor),

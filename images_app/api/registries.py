@@ -13,9 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Body, Boolean, Listing, Nothing, Row, TeamSlug, Text, View, body, number
-from images_app import registries
+from images_app import registries, remote_tags
 from images_app.models import Registry
 from operations import reads
+from operations.api.answers import accepted, idempotency_key
+from operations.api.previews import Previews
+from operations.api.schema import ACCEPTED, CHANGE
 from operations.api.team import team_of
 
 PAGE = OpenApiParameter("limit", int), OpenApiParameter("after", str)
@@ -171,9 +174,13 @@ class Repositories(_Remote):
         return Response({"results": found["names"], "more": found["more"]})
 
 
-class RemoteTags(_Remote):
-    """Tags of ``?repository=`` with digest, size, age and platforms."""
+class RemoteTags(_Remote, Previews):
+    """Tags of ``?repository=`` with digest, size, age and platforms. ``DELETE ?tag=`` removes one there, with all that
+    point at the same; with ``?digest=`` only as long as it points there.
+    """
 
+    permission = {"GET": "registry.read", "DELETE": "registry.untag"}  # type: ignore[assignment]
+    writes_take = frozenset({"repository", "tag", "digest"})
     takes = frozenset({"limit", "after", "repository"})
 
     @extend_schema(responses=RemoteTagPage, parameters=[OpenApiParameter("repository", str), *PAGE])
@@ -183,3 +190,17 @@ class RemoteTags(_Remote):
             raise ValidationError({"repository": ["The name of a repository is expected."]})
         found = self.ask(pk, "registry.tags", 25, repository=repository[:255])
         return Response({"results": found["tags"], "more": found["more"]})
+
+    @extend_schema(
+        responses=ACCEPTED,
+        parameters=[*(OpenApiParameter(name, str) for name in ("repository", "tag", "digest")), *CHANGE],
+    )
+    def delete(self, request: Request, pk: UUID) -> Response:
+        row = self.object(registries.visible(self.actor), pk)
+        body(request, Nothing)
+        asked = {name: request.query_params.get(name, "")[:255] for name in ("repository", "tag", "digest")}
+        operation = remote_tags.request_untag(
+            row, asked["repository"], asked["tag"], digest=asked["digest"], actor=self.actor,
+            idempotency_key=idempotency_key(request),
+        )  # fmt: skip
+        return accepted(request, operation)

@@ -15,7 +15,7 @@ from accounts.access import Actor, Denied
 from accounts.models import AuditEntry, Team, User
 from engine.base import Engine as EngineBackend
 from engine.specs import SpecError
-from images_app import operations, registries, registry_reads, sync
+from images_app import operations, registries, registry_reads, remote_tags, sync
 from images_app.models import Image, Registry
 from images_app.tests.test_operations import Bench, bench
 from operations import reads
@@ -150,7 +150,7 @@ def failed(operation: Operation, code: str) -> None:
 
 def test_an_image_is_pushed_and_pulled_with_the_account_of_its_registry(
     bench: Bench, registry_place: Place, docker_client: docker.DockerClient, engine_backend: EngineBackend,
-    client_for: Callable[..., Client], vic: User,
+    client_for: Callable[..., Client], vic: User, tara: User,
 ) -> None:  # fmt: skip
     row = named(bench.actor, bench.team, registry_place)
     registries.check(row)
@@ -173,6 +173,7 @@ def test_an_image_is_pushed_and_pulled_with_the_account_of_its_registry(
         f"/registries/{row.pk}/?repository=shop/app", headers={"HX-Request": "true", "HX-Target": "remote"}
     )
     assert ">here</a>" in part.content.decode(), "the list knows what is on an engine already"
+    _removes_a_tag_with_its_twin(bench, row, image, client_for(tara))
     for name in (reference, "shop/app:1"):
         docker_client.images.remove(name, force=True)
     sync.reconcile(bench.engine, engine_backend)
@@ -189,6 +190,23 @@ def test_an_image_is_pushed_and_pulled_with_the_account_of_its_registry(
     )
     assert PASSWORD not in everything
     _fails_in_words(bench, row, registry_place)
+
+
+def _removes_a_tag_with_its_twin(bench: Bench, row: Registry, image: Image, browser: Client) -> None:
+    """Another repository: two tags of one image; the plan names both, and both are gone."""
+    for tag in ("1", "2"):
+        bench.done(operations.request_push(image, f"shop/twin:{tag}", actor=bench.actor, registry=row))
+    digest = registries.at(row).digest("shop/twin", "1")
+    asked = f"/registries/{row.pk}/untag/?repository=shop/twin&tag=1&digest={digest}"
+    dialog = browser.get(asked).content.decode()
+    assert "shop/twin:2" in dialog
+    assert "points at the same image" in dialog
+    other = "sha256:" + "0" * 64
+    moved = bench.done(remote_tags.request_untag(row, "shop/twin", "1", actor=bench.actor, digest=other))
+    failed(moved, "conflict")
+    gone = bench.done(remote_tags.request_untag(row, "shop/twin", "1", actor=bench.actor, digest=digest))
+    assert gone.state == "succeeded", gone.error_message
+    assert registries.at(row).tags("shop/twin", 5).names == []
 
 
 def _fails_in_words(bench: Bench, row: Registry, place: Place) -> None:

@@ -52,6 +52,7 @@ LABELLED = {"volume.create", "volume.clone", "volume.import", "network.create", 
 """Kinds whose effect carries the id of the operation."""
 OTHERWISE = {
     "image.pull": "a registry is needed: its lost answers and its ends are in tests/test_cancelling.py",
+    "registry.untag": "a registry is needed; no engine is asked for anything",
     "image.push": "a registry is needed; who has lost one says that it was not done, and once more does no harm",
     "volume.backup": "a matrix of its own: it has more to leave behind than an engine shows",
     "engine.prune": "in the storm: what one worker has removed the next one finds gone",
