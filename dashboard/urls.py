@@ -18,10 +18,19 @@ from containers_app.urls import (
     stack_urls,
     volume_urls,
 )
-from dashboard import api, health, home, palette
+from dashboard import api, engine_views, health, home, palette
 from images_app.urls import build_urls, image_urls, registry_urls, tag_urls
 from operations.urls import operation_urls, trash_urls
 
+engine_urls = [
+    path("", engine_views.engine_list, name="list"),
+    path("add/", engine_views.engine_add, name="add"),
+    path("<uuid:pk>/", engine_views.engine_detail, name="detail"),
+    path("<uuid:pk>/disk/", engine_views.engine_usage, name="usage"),
+    path("<uuid:pk>/edit/", engine_views.engine_edit, name="edit"),
+    path("<uuid:pk>/remove/", engine_views.engine_remove, name="remove"),
+    path("<uuid:pk>/sync/", engine_views.engine_sync, name="sync"),
+]
 urlpatterns = [
     path("", home.home, name="home"),
     path("frame/", home.frame_parts, name="frame"),
@@ -39,6 +48,7 @@ urlpatterns = [
     path("registries/", include((registry_urls, "registries"))),
     path("tags/", include((tag_urls, "tags"))),
     path("builds/", include((build_urls, "builds"))),
+    path("engines/", include((engine_urls, "engines"))),
     path("operations/", include((operation_urls, "operations"))),
     path("events/", include((event_urls, "events"))),
     path("log-history/", include((log_history_urls, "loghistory"))),

@@ -28,10 +28,10 @@ from streams import bell
 LONGEST_NAME = 60
 # What is counted in a plan: related name → words for one, for several, and what becomes of the thing itself.
 COUNTED = {
-    "containers": ("container", "containers", "runs on as it does"),
-    "images": ("image", "images", "stays on the engine"),
-    "volumes": ("volume", "volumes", "stays on the engine"),
-    "networks": ("network", "networks", "stays on the engine"),
+    "containers": ("container", "containers", "untouched"),
+    "images": ("image", "images", "untouched"),
+    "volumes": ("volume", "volumes", "untouched"),
+    "networks": ("network", "networks", "untouched"),
 }
 LOST = {
     "operations": ("operation", "operations", "the audit log keeps its lines"),

@@ -36,6 +36,7 @@ LISTS = [
     "/volumes/",
     "/volumes/backups/",
     "/networks/",
+    "/engines/",
     "/operations/",
     "/events/",
     "/audit/",

@@ -72,6 +72,10 @@ def _heal(page: Page) -> None:
     page.get_by_role("button", name="Turn off: Restart when unhealthy").wait_for()
 
 
+def _counted(page: Page) -> None:
+    page.locator(".ps-big").wait_for()
+
+
 def _commit(page: Page) -> None:
     _dialog("Commit to an image…")(page)
     page.get_by_label("Image name").fill("team/db-before-update")
@@ -311,6 +315,9 @@ SCREENS: Mapping[str, Screen] = {
     "trash-none": Screen("/trash/?q=nothing-is-called-so"),
     "volume-remove": Screen("/volumes/{shop-data}/remove/"),
     "networks": Screen("/networks/"),
+    "engines": Screen("/engines/"),
+    "engine": Screen("/engines/{engine}/", act=_counted),
+    "engine-add": Screen("/engines/add/"),
     "prune": Screen(
         "/prune/?chosen=1&kinds=containers&kinds=images&kinds=unused_images&kinds=volumes&kinds=named_volumes"
     ),
