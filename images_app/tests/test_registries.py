@@ -163,7 +163,8 @@ def test_an_image_is_pushed_and_pulled_with_the_account_of_its_registry(
     digest = (pushed.result or {})["digest"]
     assert registries.at(row).digest("shop/app", "1") == digest
     steps = OperationEvent.objects.filter(operation=pushed, kind="step", data__has_key="layer")
-    assert {step.data["status"] for step in steps} & {"Pushed", "Layer already exists"}
+    ends = ("Pushed", "Layer already exists", "Mounted from")  # another repository there may have them
+    assert any(step.data["status"].startswith(ends) for step in steps)
     found = registry_reads.tags(None, row, {"repository": "shop/app", "most": 5, "after": ""})  # type: ignore[arg-type]
     assert [(tag["tag"], tag["digest"], tag["platforms"]) for tag in found["tags"]] == [
         ("1", digest, ["linux/amd64"])
