@@ -80,8 +80,9 @@ class Frame:
 
     @property
     def engine(self) -> Engine | None:
-        """The one at hand: the first that answers, else the first."""
-        return next((e for e in self.engines if e.status == "online"), next(iter(self.engines), None))
+        """The one at hand: this machine's own, else the first, of those that answer; else of all."""
+        online = [engine for engine in self.engines if engine.status == "online"] or self.engines
+        return next((engine for engine in online if engine.configured), next(iter(online), None))
 
     @cached_property
     def load(self) -> Load | None:

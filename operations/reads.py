@@ -145,6 +145,9 @@ def _answered(asked: Mapping[str, Any], engine_at: Callable[[Engine], EngineBack
             raise Denied("The account or the token is gone.")
         require(actor, known.permission, _owned(row))
         engine = row if known.target == "engine" else getattr(row, "engine", None)
+        if engine and engine.status == Engine.Status.UNREACHABLE:
+            # The gateway looks every few seconds: who waited for an engine that hangs would hold up the others' reads.
+            raise errors.Unreachable(engine.status_detail or "The engine does not answer.")
         backend = engine_at(engine) if engine else cast("EngineBackend", None)
         return {"answer": known.look(backend, row, asked["params"])}
     except Http404 as error:

@@ -212,3 +212,12 @@ def test_an_answer_from_another_thread_is_waited_for(
     )
     reader(lambda engine, row, params: {"ok": True})
     assert read(thing, vic, deadline=5) == {"ok": True}
+
+
+def test_an_engine_that_is_known_to_be_away_is_not_waited_for(
+    thing: Operation, vic: User, asked: list[str], reader: Callable[..., None]
+) -> None:
+    reader(lambda engine, row, params: {"never": True})
+    Engine.objects.update(status="unreachable", status_detail="It hung up.")
+    with pytest.raises(errors.Unreachable, match="It hung up"):
+        read(thing, vic)
