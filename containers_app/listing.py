@@ -21,6 +21,7 @@ from containers_app.models import Container
 from containers_app.queries import VIEWS, Stack, Status, attention_of, containers, status_of
 from operations import registry
 from operations.models import Engine, Operation
+from operations.queries import engine_asked
 from streams.stats import latest_stats, recent_sparks
 
 PAGE = 100
@@ -31,6 +32,7 @@ ORDERINGS = {
     "image": ("image_ref", "name"),
     "status": ("state", "-started_at", "name"),
     "team": (F("team__name").asc(nulls_last=True), "name"),
+    "engine": ("engine__name", "name"),
 }
 HIDEABLE = {"image": "Image", "cpu": "CPU", "memory": "Memory", "ports": "Ports"}
 """Columns that a reader can do without, with their titles."""
@@ -66,6 +68,8 @@ class Wanted:
     page: str = "1"
     hidden: tuple[str, ...] = ()
     """Columns that are not shown."""
+    engine: str = ""
+    """The name of the one engine whose containers are asked for."""
     query: QueryDict = field(default_factory=QueryDict)
 
     @classmethod
@@ -79,6 +83,7 @@ class Wanted:
             grouped=query.get("group", "stack") != "none",
             page=query.get("page", "1"),
             hidden=tuple(name for name in HIDEABLE if name in query.getlist("hide")),
+            engine=getattr(engine_asked(query), "name", ""),
             query=query,
         )
 
@@ -93,11 +98,12 @@ class Wanted:
             "image": "Image",
             "drift": "Drift",
         }
-        return [
+        found = [
             (key, title, " and ".join(map(str, self.query.getlist(key))))
             for key, title in titles.items()
             if self.query.get(key)
         ]
+        return [*found, ("engine", "Engine", self.engine)] if self.engine else found
 
     @property
     def columns(self) -> list[tuple[str, str, bool]]:
@@ -211,11 +217,12 @@ def listing(actor: Actor, wanted: Wanted, *, host: str) -> Listing:
     rows = list(rows_of(list(page.object_list), actor, host=host))
     total = page.paginator.count or (everything.count() if wanted.narrowed else 0)
     if wanted.grouped:
-        groups: dict[tuple[str, UUID], Group] = {}
+        groups: dict[tuple[str, UUID | None], Group] = {}
         several = len({row.container.engine_id for row in rows}) > 1
         for row in rows:
-            name, engine = row.container.stack, row.container.engine_id
-            key = f"{name}@{engine}" if several else name
+            name = row.container.stack
+            engine = row.container.engine_id if name else None  # what is loose is loose together
+            key = f"{name}@{engine}" if several and name else name
             groups.setdefault((name, engine), Group(name, [], key)).rows.append(row)
         found = list(groups.values())
     else:

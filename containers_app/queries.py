@@ -207,6 +207,8 @@ class Stack:
     name: str
     rows: list[Container] = field(default_factory=list)
     engine_id: Any = None
+    engine: str = ""
+    """The engine's name, where somebody has to be told."""
 
     @property
     def url(self) -> str:

@@ -22,6 +22,7 @@ from engine.specs import SpecError
 from images_app.models import Tag
 from operations.models import Engine, Operation
 from operations.previews import Previewed, is_preview, previewing
+from operations.queries import engine_asked
 from operations.services import Refused
 from operations.web import answers, submitted
 
@@ -108,7 +109,7 @@ def _page(
     return render(
         request,
         template,
-        {"form": form, **START, **known(actor, form.engines[0] if form.engines else None), **(more or {})},
+        {"form": form, **START, **known(actor, _engine(request)), **(more or {})},
     )
 
 
@@ -128,4 +129,9 @@ def known(actor: Actor, engine: Engine | None) -> dict[str, Any]:
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
     """What the form begins with."""
-    return {"image": request.GET.get("image", "")[:512], "engine": Engine.objects.first()}
+    return {"image": request.GET.get("image", "")[:512], "engine": _engine(request)}
+
+
+def _engine(request: HttpRequest) -> Engine | None:
+    """The one that is chosen, else the first."""
+    return engine_asked(request.POST or request.GET) or Engine.objects.first()

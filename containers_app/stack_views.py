@@ -15,8 +15,8 @@ from containers_app import listing, many, stacks
 from containers_app.act_views import removal_ticks
 from containers_app.queries import Stack, containers
 from containers_app.views import host_of
-from operations.models import Engine
 from operations.plans import count
+from operations.queries import engine_asked
 from operations.web import answers, came_from, leaves_when_gone, toast, why
 
 PAST = {"start": "Starting", "stop": "Stopping", "restart": "Restarting", "remove": "Removing"}
@@ -27,10 +27,11 @@ PAST = {"start": "Starting", "stop": "Stopping", "restart": "Restarting", "remov
 def stack_list(request: HttpRequest) -> HttpResponse:
     """Compose projects, each with its state in a line."""
     actor, q = actor_of(request), request.GET.get("q", "").strip()[:200]
-    found = stacks.every(actor, q=q)
+    engine = engine_asked(request.GET)
+    found = stacks.every(actor, q=q, engine=engine.pk if engine else None)
     context = {
         "rows": [(stack, stacks.services(stack.rows), stacks.teams(stack), stacks.compose(stack)) for stack in found],
-        "several": len({stack.engine_id for stack in found}) > 1, "q": q,
+        "q": q,
     }  # fmt: skip
     template = "stacks/_listing.html" if "HX-Request" in request.headers else "stacks/list.html"
     return render(request, template, context)
@@ -50,7 +51,7 @@ def stack_detail(request: HttpRequest, engine: UUID, name: str) -> HttpResponse:
         "services": [(service, [rows[row.pk] for row in service.rows]) for service in found],
         "volumes": stacks.volumes(stack, actor), "networks": stacks.networks(stack, actor),
         "images": stacks.images(stack, actor),
-        "actions": _offered(stack, actor), "several": Engine.objects.count() > 1,
+        "actions": _offered(stack, actor),
     }  # fmt: skip
     template = "stacks/_detail.html" if "HX-Request" in request.headers else "stacks/detail.html"
     return render(request, template, context)

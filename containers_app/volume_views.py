@@ -36,6 +36,7 @@ ORDERINGS = {
     "used": "used",
     "last": "last_used_at",
     "created": "created_at",
+    "engine": "engine__name",
 }
 
 

@@ -79,6 +79,11 @@ class Frame:
         return list(Engine.objects.all())
 
     @property
+    def several(self) -> bool:
+        """Whether it has to be said on which engine something is."""
+        return len(self.engines) > 1
+
+    @property
     def engine(self) -> Engine | None:
         """The one at hand: this machine's own, else the first, of those that answer; else of all."""
         online = [engine for engine in self.engines if engine.status == "online"] or self.engines
@@ -86,9 +91,9 @@ class Frame:
 
     @cached_property
     def load(self) -> Load | None:
-        """What all containers of the engine at hand use together; ``None`` where that is not known."""
+        """What all containers of the one engine use together; ``None`` with several, and where that is not known."""
         engine = self.engine
-        if engine is None or engine.status != "online" or not can(self.actor, "engine.read"):
+        if self.several or engine is None or engine.status != "online" or not can(self.actor, "engine.read"):
             return None
         found = next(iter(latest([engine.pk])), None)
         if not found or found[1] is None or not engine.cpus or not engine.memory:
@@ -103,7 +108,10 @@ class Frame:
     @cached_property
     def stacks(self) -> list[Stack]:
         """Compose projects by name, with the shape of the worst container of each; one query."""
-        return stack_glyphs(self.actor, STACKS)[:STACKS]
+        found, names = stack_glyphs(self.actor, STACKS)[:STACKS], {one.pk: one.name for one in self.engines}
+        for stack in found:
+            stack.engine = names.get(stack.engine_id, "")
+        return found
 
     @cached_property
     def counts(self) -> dict[str, int]:

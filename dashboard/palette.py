@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -19,6 +20,7 @@ from containers_app.models import Container
 from containers_app.queries import stack_glyphs, status_of
 from dashboard.search import SORTS, found
 from operations import registry
+from operations.models import Engine
 
 FOUND = 6
 DONE = 8
@@ -79,12 +81,19 @@ _PLACES: dict[str, tuple[str, str, Callable[[Any], str]]] = {
 def search(request: HttpRequest) -> HttpResponse:
     """What the palette finds for ``?q=``."""
     actor, text = actor_of(request), request.GET.get("q", "")[:200].strip()
-    options = [*_done(actor, text), *_stacks(actor, text), *_things(actor, text)]
+    engines = dict(Engine.objects.values_list("pk", "name"))
+    places = engines if len(engines) > 1 else {}
+    options = [*_done(actor, text, places), *_stacks(actor, text, places), *_things(actor, text, places)]
     groups = [(title, list(lines)) for title, lines in groupby(options, lambda option: option.group)]
     return render(request, "parts/found.html", {"groups": groups})
 
 
-def _things(actor: Actor, text: str) -> Iterator[Option]:
+def _on(hint: str, engine_id: UUID | None, places: Mapping[UUID, str]) -> str:
+    """The hint with the engine's name, where there are several."""
+    return " · ".join(filter(None, (hint, places.get(engine_id) if engine_id else None)))
+
+
+def _things(actor: Actor, text: str, places: Mapping[UUID, str]) -> Iterator[Option]:
     """Without a word the first containers alone: they are what most people look for."""
     rows: list[tuple[str, Any, str]]
     if not text:
@@ -98,15 +107,23 @@ def _things(actor: Actor, text: str) -> Iterator[Option]:
         if url in seen:  # an image and its tag of the same name are one place
             continue
         seen.add(url)
+        where = row.image.engine_id if kind == "tag" else row.engine_id
         if kind == "container":
             status = status_of(row)
-            yield Option(f"c-{row.pk}", group, row.name, url, hint=str(status), glyph=status.glyph)
+            yield Option(
+                f"c-{row.pk}", group, row.name, url, hint=_on(str(status), where, places), glyph=status.glyph
+            )
         elif kind == "operation":
             yield Option(
-                f"o-{row.pk}", group, f"{_label(row.kind)} {row.target_name}", url, hint=hint, icon=icon
+                f"o-{row.pk}",
+                group,
+                f"{_label(row.kind)} {row.target_name}",
+                url,
+                hint=_on(hint, where, places),
+                icon=icon,
             )
         else:
-            yield Option(f"{kind}-{row.pk}", group, str(row), url, hint=hint, icon=icon)
+            yield Option(f"{kind}-{row.pk}", group, str(row), url, hint=_on(hint, where, places), icon=icon)
 
 
 def _label(kind: str) -> str:
@@ -116,18 +133,23 @@ def _label(kind: str) -> str:
         return kind
 
 
-def _stacks(actor: Actor, text: str) -> Iterator[Option]:
+def _stacks(actor: Actor, text: str, places: Mapping[UUID, str]) -> Iterator[Option]:
     words = text.lower().split()
     if not words:
         return
     for stack in stack_glyphs(actor):
         if all(word in stack.name.lower() for word in words):
             yield Option(
-                f"s-{stack.name}", "Stacks", stack.name, stack.url, hint=stack.summary, glyph=stack.glyph
+                f"s-{stack.engine_id}-{stack.name}",
+                "Stacks",
+                stack.name,
+                stack.url,
+                hint=_on(stack.summary, stack.engine_id, places),
+                glyph=stack.glyph,
             )
 
 
-def _done(actor: Actor, text: str) -> Iterator[Option]:
+def _done(actor: Actor, text: str, places: Mapping[UUID, str]) -> Iterator[Option]:
     """``restart web``: the verb with each container that it fits, where the actor may."""
     verb, _, rest = text.partition(" ")
     known = [
@@ -144,7 +166,7 @@ def _done(actor: Actor, text: str) -> Iterator[Option]:
             made += 1
             if made > DONE:
                 return
-            yield _option(name, row.container)
+            yield _option(name, row.container, _on("", row.container.engine_id, places))
 
 
 def _means(verb: str, name: str, words: str) -> bool:
@@ -152,7 +174,7 @@ def _means(verb: str, name: str, words: str) -> bool:
     return any(word.startswith(verb) for word in (name, *words.lower().split()))
 
 
-def _option(name: str, container: Container) -> Option:
+def _option(name: str, container: Container, where: str) -> Option:
     words, icon = VERBS[name]
     how = "ask" if name in _ASKED else "go" if name in _PAGES else "do"
     url = (
@@ -161,5 +183,5 @@ def _option(name: str, container: Container) -> Option:
         else reverse(f"containers:{name}", args=[container.pk])
     )
     return Option(
-        f"d-{name}-{container.pk}", "Do", f"{words} {container.name}", url, icon=icon, how=how,
+        f"d-{name}-{container.pk}", "Do", f"{words} {container.name}", url, hint=where, icon=icon, how=how,
     )  # fmt: skip

@@ -27,6 +27,8 @@ class Wanted:
     view: str = "all"
     q: str = ""
     ordering: str = "name"
+    engine: str = ""
+    """The id of the one engine whose images are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ def image(actor: Actor, pk: UUID) -> Image | None:
 def listing(actor: Actor, wanted: Wanted) -> Listing:
     """Two queries, then sorted here: the rows of one engine's images fit into memory many times over."""
     found = images(actor).defer("config", "labels", "digests").prefetch_related("tags")
+    if wanted.engine:
+        found = found.filter(engine_id=wanted.engine)
     rows = [row for image in found for row in _rows(image)]
     rows = [row for row in rows if _matches(row, wanted.q)]
     counts = {
@@ -289,6 +293,8 @@ def _sorted(rows: Iterable[Row], ordering: str) -> list[Row]:
         return sorted(rows, key=lambda r: r.image.size, reverse=down)
     if by == "created":
         return sorted(rows, key=lambda r: r.image.created_at or NEVER, reverse=down)
+    if by == "host":
+        return sorted(rows, key=lambda r: r.image.engine.name, reverse=down)
     if by == "used":
         return sorted(rows, key=lambda r: r.used, reverse=down)
     return rows[::-1] if down else rows

@@ -17,10 +17,11 @@ from images_app.forms import FilesystemForm, PullForm, PushForm, TagForm
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
 from operations.plans import preview
+from operations.queries import engine_asked
 from operations.web import answers, leaves_when_gone, submitted
 
 VIEWS = ("all", "used", "unused", "dangling")
-ORDERINGS = ("name", "size", "created", "used")
+ORDERINGS = ("name", "size", "created", "used", "host")
 
 
 @require_safe
@@ -179,6 +180,7 @@ def _wanted(request: HttpRequest) -> queries.Wanted:
     return queries.Wanted(
         view=view if view in VIEWS else "all",
         q=request.GET.get("q", "").strip(),
+        engine=str(getattr(engine_asked(request.GET), "pk", "")),
         ordering=ordering if ordering.removeprefix("-") in ORDERINGS else "name",
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from operations.models import Operation, OperationEvent
+from operations.models import Engine, Operation, OperationEvent
 from operations.present import LayerBar, Line, LogLine, layer_bar, line, log_lines, title
 
 PAGE = 50
@@ -72,6 +72,14 @@ class Group:
     title: str
     lines: list[Line]
     note: str = ""
+
+
+def engine_asked(query: Mapping[str, str]) -> Engine | None:
+    """The engine that ``?engine=`` of a list names by its id; ``None`` for none, and for one that is not known."""
+    try:
+        return Engine.objects.filter(pk=UUID(query.get("engine", ""))).first()
+    except ValueError:
+        return None
 
 
 def operations(actor: Actor) -> QuerySet[Operation]:

@@ -1,0 +1,153 @@
+"""With several engines every list says on which one a thing is, and can be narrowed to one; with one it is no word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from operations.models import Engine
+from tests.rows import make_container, make_engine, make_image, make_network, make_operation, make_volume
+
+LISTS = {
+    "/containers/": "c-host",
+    "/images/": "i-host",
+    "/volumes/": "v-host",
+    "/networks/": "w-host",
+    "/stacks/": "k-engine",
+}
+HEAD = '<span class="own"><svg[^>]*>.{{0,80}}</svg>{}</span>'
+HEADS = ("container", "image", "volume", "network")
+
+
+def fill(engine: Engine) -> dict[str, str]:
+    """One of each, with names that tell the engine; and the addresses of their pages."""
+    things = {
+        "container": make_container(engine, None, f"web-{engine.name}", stack="shop"),
+        "image": make_image(engine, None, f"image-{engine.name}:1"),
+        "volume": make_volume(engine, None, f"volume-{engine.name}"),
+        "network": make_network(engine, None, f"network-{engine.name}"),
+    }
+    make_operation(engine, None, target_name=f"target-{engine.name}")
+    return {kind: f"/{kind}s/{row.pk}/" for kind, row in things.items()}
+
+
+@pytest.fixture
+def near(db: None) -> Engine:
+    return make_engine("near")
+
+
+@pytest.fixture
+def reader(client_for: Callable[..., Client], alice: User) -> Client:
+    return client_for(alice)
+
+
+def hosts(page: str, cell: str) -> list[str]:
+    return re.findall(rf'<td role="cell" class="{cell}">(\w+)</td>', page)
+
+
+def test_with_one_engine_nothing_is_said_of_it(near: Engine, reader: Client) -> None:
+    pages = fill(near)
+    for path, cell in LISTS.items():
+        page = reader.get(path).content.decode()
+        assert cell not in page, path
+        assert 'name="engine"' not in page, path
+    for path in pages.values():
+        assert not re.search(HEAD.format("near"), reader.get(path).content.decode()), path
+    found = reader.get("/search/", {"q": "web-near"}).content.decode()
+    assert "web-near" in found
+    assert " · near" not in found
+
+
+@pytest.mark.parametrize(("path", "cell"), LISTS.items())
+def test_with_several_each_row_says_its_own(path: str, cell: str, near: Engine, reader: Client) -> None:
+    far = make_engine("far", status=Engine.Status.UNREACHABLE)
+    for engine in (near, far):
+        fill(engine)
+    page = reader.get(path).content.decode()
+    assert sorted(hosts(page, cell)) == ["far", "near"]
+    assert f'<option value="{far.pk}">far</option>' in page
+    narrowed = reader.get(path, {"engine": str(far.pk)}).content.decode()
+    assert hosts(narrowed, cell) == ["far"]
+    assert f'<option value="{far.pk}" selected>far</option>' in narrowed
+    assert sorted(hosts(reader.get(path, {"engine": "nonsense"}).content.decode(), cell)) == ["far", "near"]
+
+
+@pytest.mark.parametrize(
+    ("path", "cell", "by"),
+    [
+        ("/containers/?group=none", "c-host", "engine"),
+        ("/images/?x=", "i-host", "host"),
+        ("/volumes/?x=", "v-host", "engine"),
+    ],
+)
+def test_lists_are_sorted_by_engine(path: str, cell: str, by: str, near: Engine, reader: Client) -> None:
+    fill(near)
+    fill(make_engine("far"))
+    assert hosts(reader.get(f"{path}&ordering={by}").content.decode(), cell) == ["far", "near"]
+    assert hosts(reader.get(f"{path}&ordering=-{by}").content.decode(), cell) == ["near", "far"]
+
+
+def test_pages_the_row_and_the_palette_say_it_too(near: Engine, reader: Client) -> None:
+    far = make_engine("far")
+    fill(near)
+    pages = fill(far)
+    for kind in HEADS:
+        head = reader.get(pages[kind]).content.decode()
+        assert re.search(HEAD.format("far"), head), kind
+    assert hosts(reader.get(f"{pages['container']}row/").content.decode(), "c-host") == ["far"]
+    for word in (
+        "web-far",
+        "image-far",
+        "volume-far",
+        "network-far",
+        "target-far",
+        "restart web-far",
+        "shop",
+    ):
+        assert "far" in reader.get("/search/", {"q": word}).content.decode().replace(word, ""), word
+
+
+def test_operations_and_the_frame_name_engines_where_there_are_several(near: Engine, reader: Client) -> None:
+    fill(near)
+    page = reader.get("/operations/").content.decode()
+    assert '<span class="dim">on near' not in page
+    assert re.search("<title>.* · near · Slipway</title>", page)
+    fill(make_engine("far", status=Engine.Status.UNREACHABLE))
+    page = reader.get("/operations/").content.decode()
+    assert {"on near", "on far"} <= set(re.findall(r'<span class="dim">(on \w+)</span>', page))
+    assert "2 engines<small>" in page
+    assert "1 unreachable" in page
+    assert "near · Slipway</title>" not in page
+
+
+def test_what_is_loose_stands_together_and_stacks_apart(near: Engine, reader: Client) -> None:
+    for engine in (near, make_engine("far")):
+        make_container(engine, None, f"loose-{engine.name}")
+        fill(engine)
+    page = reader.get("/containers/").content.decode()
+    assert page.count('class="fold"') == 3
+    assert page.count("No stack") == 1
+    assert {"near", "far"} == set(re.findall(r'<span>shop <small class="dim">(\w+)</small>', page))
+
+
+def test_the_run_form_begins_with_the_engine_that_was_looked_at(near: Engine, reader: Client) -> None:
+    far = make_engine("zfar")
+    make_image(far, None, "only-there:1")
+    page = reader.get("/containers/run/", {"engine": str(far.pk)}).content.decode()
+    assert f'<option value="{far.pk}" selected>' in page
+    assert "only-there:1" in page
+    assert "only-there:1" not in reader.get("/containers/run/").content.decode()
+
+
+def test_a_narrowed_list_says_to_which_engine_and_the_way_back(near: Engine, reader: Client) -> None:
+    far = make_engine("far")
+    fill(near)
+    page = reader.get("/containers/", {"engine": str(far.pk)}).content.decode()
+    assert '<span class="chip"><span>Engine</span><b class="cv">far</b>' in page
+    assert "No container matches" in page
+    for path in ("/networks/", "/stacks/", "/volumes/", "/images/"):
+        assert "matches" in reader.get(path, {"engine": str(far.pk)}).content.decode(), path
