@@ -257,10 +257,12 @@ def plain(text: str) -> str:
 
 
 def layer_bar(data: Mapping[str, Any]) -> LayerBar:
-    """A step event of a pull (``layer``, ``status``, ``current`` and ``total`` bytes) as a bar."""
+    """A step event of a pull or a push (``layer``, ``status``, ``current`` and ``total`` bytes) as a bar."""
     current, total = int(data.get("current") or 0), int(data.get("total") or 0)
     words = str(data.get("status") or "")
-    done = words in ("Already exists", "Pull complete")
+    done = words.startswith(
+        ("Already exists", "Pull complete", "Pushed", "Layer already exists", "Mounted from ")
+    )
     fetched = done or words in ("Download complete", "Verifying Checksum", "Extracting")
     pct = 100 if fetched else min(100, int(100 * current / total)) if total else 0
     return LayerBar(str(data.get("layer", ""))[:12], pct, current, total, done, words)

@@ -20,6 +20,7 @@ from images_app.models import Image, Registry
 from images_app.tests.test_operations import Bench, bench
 from operations import reads
 from operations.models import Operation, OperationEvent
+from operations.present import layer_bar
 from tests.registry import PASSWORD, USER, Place
 from tests.rows import make_engine
 
@@ -164,7 +165,8 @@ def test_an_image_is_pushed_and_pulled_with_the_account_of_its_registry(
     assert registries.at(row).digest("shop/app", "1") == digest
     steps = OperationEvent.objects.filter(operation=pushed, kind="step", data__has_key="layer")
     ends = ("Pushed", "Layer already exists", "Mounted from")  # another repository there may have them
-    assert any(step.data["status"].startswith(ends) for step in steps)
+    assert [step for step in steps if step.data["status"].startswith(ends)]
+    assert all(layer_bar(step.data).here == step.data["status"].startswith(ends) for step in steps)
     found = registry_reads.tags(None, row, {"repository": "shop/app", "most": 5, "after": ""})  # type: ignore[arg-type]
     assert [(tag["tag"], tag["digest"], tag["platforms"]) for tag in found["tags"]] == [
         ("1", digest, ["linux/amd64"])
