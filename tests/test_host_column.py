@@ -151,3 +151,21 @@ def test_a_narrowed_list_says_to_which_engine_and_the_way_back(near: Engine, rea
     assert "No container matches" in page
     for path in ("/networks/", "/stacks/", "/volumes/", "/images/"):
         assert "matches" in reader.get(path, {"engine": str(far.pk)}).content.decode(), path
+
+
+def test_what_starts_from_a_row_stays_on_its_engine(near: Engine, reader: Client) -> None:
+    far = make_engine("zfar")
+    image = make_image(far, None, "only-there:1")
+    for engine in (near, far):
+        make_container(engine, None, f"one-{engine.name}", stack="shop")
+    run = f"/containers/run/?image=only-there%3A1&amp;engine={far.pk}"
+    for path in ("/images/", f"/images/{image.pk}/"):
+        assert run in reader.get(path).content.decode(), path
+    logs = f"/logs/?stack=shop&amp;engine={far.pk}"
+    for path in ("/containers/", f"/stacks/{far.pk}/shop/"):
+        assert logs in reader.get(path).content.decode(), path
+    page = reader.get("/logs/", {"stack": "shop", "engine": str(far.pk)})
+    assert [row.name for row in page.context["sources"].chosen] == ["one-zfar"]
+    # The field says where it will run; a second word beside it would stay when another is chosen.
+    form = reader.get("/containers/run/", {"engine": str(far.pk)}).content.decode()
+    assert '<span class="dim">on ' not in form
