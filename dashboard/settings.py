@@ -39,6 +39,7 @@ BACKUP_DIR: str = env.str("SLIPWAY_BACKUP_DIR", "")
 BACKUP_HOSTS: list[str] = env.list("SLIPWAY_BACKUP_HOSTS", [])
 TAG_CHECK_HOURS: int = env.int("SLIPWAY_TAG_CHECK_HOURS", 6)
 REGISTRY_HOSTS: list[str] = env.list("SLIPWAY_REGISTRY_HOSTS", [])
+ENGINE_SOCKETS: list[str] = env.list("SLIPWAY_ENGINE_SOCKETS", [])
 NETWORK_POOL: list[str] = env.list("SLIPWAY_NETWORK_POOL", [])
 EVENT_DAYS: int = env.int("SLIPWAY_EVENT_DAYS", 30, validate=validate.Range(min=1))
 CONSOLE_RECORD: str = env.str(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
@@ -26,6 +27,12 @@ from operations.services import Owner, Refused
 from streams import bell
 
 LONGEST_NAME = 60
+# S-74: what needs no key is named by who runs the server, not by who is signed in to it.
+NO_SOCKET = (
+    "The server’s configuration does not name this socket. Who runs Slipway allows it with"
+    " SLIPWAY_ENGINE_SOCKETS={}."
+)
+NO_TLS = "It needs TLS: give the CA, a certificate and its key. Who reaches an engine owns its machine."
 # What is counted in a plan: related name → words for one, for several, and what becomes of the thing itself.
 COUNTED = {
     "containers": ("container", "containers", "untouched"),
@@ -207,9 +214,13 @@ def _saved(row: Engine, keys: Certificates | None, actor: Actor, detail: Mapping
 def _reached(row: Engine, keys: Certificates | None, actor: Actor) -> dict[str, Any]:
     """Who answers there: ``{"native_id", "version"}``. Raises `SpecError` for the address where nobody does."""
     try:
-        Endpoint.parse(row.endpoint, keys)
+        where = Endpoint.parse(row.endpoint, keys)
     except Invalid as error:
         raise SpecError({"endpoint": [error.message]}) from None
+    if where.path and where.path not in settings.ENGINE_SOCKETS:
+        raise SpecError({"endpoint": [NO_SOCKET.format(where.path)]})
+    if where.host and not keys:
+        raise SpecError({"endpoint": [NO_TLS]})
     wish = {"endpoint": row.endpoint, **({name: getattr(keys, name) for name in NAMES} if keys else {})}
     params = {"for": str(row.pk), "sealed": secrets.seal(row.pk, wish)}
     try:

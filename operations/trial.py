@@ -33,8 +33,6 @@ def check(_engine: Any, _row: Any, params: Mapping[str, Any]) -> Mapping[str, An
         finally:
             backend.close()
     except EngineError as error:
-        if not wish and "HTTPS server" in error.message:
-            return {**nobody, "trouble": "This engine wants TLS: give the CA, a certificate and its key."}
         # An engine that refuses a certificate hangs up, at times before it has said so.
         hung_up = " Perhaps it does not accept the certificate." if wish and "broke" in error.message else ""
         return {**nobody, "trouble": error.message + hung_up}

@@ -49,6 +49,12 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
+@pytest.fixture(autouse=True)
+def _sockets(settings: Any, engine_url: str, tmp_path: Any) -> None:
+    """What the server's configuration allows."""
+    settings.ENGINE_SOCKETS = [engine_url.removeprefix("unix://"), f"{tmp_path}/file", f"{tmp_path}/none"]
+
+
 def add(api: APIClient, **body: Any) -> Any:
     return api.post(URL, {"name": "far", **body}, format="json")
 
@@ -94,10 +100,12 @@ def test_what_does_not_answer_as_it_should_is_told_in_words(
         ({"endpoint": "fake://world"}, "endpoint", "starts with unix:// or tcp://"),
         ({"endpoint": "tcp://[::1"}, "endpoint", "tcp://host:port"),
         ({"endpoint": "unix://relative.sock"}, "endpoint", "absolute path"),
+        ({"endpoint": "tcp://127.0.0.1:2375"}, "endpoint", "needs TLS"),
+        ({"endpoint": "unix:///run/other.sock"}, "endpoint", "SLIPWAY_ENGINE_SOCKETS=/run/other.sock"),
         ({"endpoint": f"unix://{tmp_path}/file"}, "endpoint", "no socket"),
         ({"endpoint": f"unix://{tmp_path}/none"}, "endpoint", "nothing at this path"),
         ({"endpoint": engine_url, **keys}, "endpoint", "takes no certificates"),
-        ({"endpoint": secured}, "endpoint", "engine"),
+        ({"endpoint": secured}, "endpoint", "needs TLS"),
         ({"endpoint": secured, **keys, "ca": stranger["ca"]}, "endpoint", "not the expected one"),
         ({"endpoint": secured, **stranger, "ca": keys["ca"]}, "endpoint", "not accept"),
         ({"endpoint": secured, "ca": keys["ca"]}, "cert", "All three"),

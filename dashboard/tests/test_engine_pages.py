@@ -77,9 +77,9 @@ def test_only_site_administrators_reach_the_forms(
 
 
 def test_what_is_wrong_stands_beside_its_field_and_keys_are_kept_from_the_page(
-    client_for: ClientFor, alice: User, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    client_for: ClientFor, alice: User, engine: Engine, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    client = client_for(alice)
+    client, settings.ENGINE_SOCKETS = client_for(alice), ["/x", "/run/far.sock"]
     seen = text(client.post("/engines/add/", {"name": "NEAR", "endpoint": "tcp://10.0.0.7:2376"}))
     assert "Another engine has this name." in seen
     seen = text(client.post("/engines/add/", {"name": "far", "endpoint": "tcp://10.0.0.7:2376"}))
@@ -99,9 +99,9 @@ def test_what_is_wrong_stands_beside_its_field_and_keys_are_kept_from_the_page(
 
 
 def test_a_name_is_changed_and_an_engine_added_and_forgotten(
-    client_for: ClientFor, alice: User, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    client_for: ClientFor, alice: User, engine: Engine, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    client = client_for(alice)
+    client, settings.ENGINE_SOCKETS = client_for(alice), ["/x", "/run/far.sock"]
     assert client.post(f"/engines/{engine.pk}/edit/", {"name": " shop  1 "}).status_code == 302
     assert Engine.objects.get().name == "shop 1"
     found = {"native_id": "ABC", "version": "28.0.1", "trouble": ""}
