@@ -62,7 +62,9 @@ def check(request: HttpRequest) -> HttpResponse:
         form.check_ports(present.holders(actor, engine.pk))
         if words := operations.name_taken(engine, form.cleaned_data.get("name")):
             form.refuse({"name": [words]})
-    return render(request, "containers/_run_judged.html", {"form": form})
+    # With several engines another may have been chosen since: then there are other images, and other ports are taken.
+    chosen = known(actor, form.cleaned_data.get("engine")) if len(form.engines) > 1 else {}
+    return render(request, "containers/_run_judged.html", {"form": form, **chosen})
 
 
 @require_POST

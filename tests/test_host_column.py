@@ -169,3 +169,18 @@ def test_what_starts_from_a_row_stays_on_its_engine(near: Engine, reader: Client
     # The field says where it will run; a second word beside it would stay when another is chosen.
     form = reader.get("/containers/run/", {"engine": str(far.pk)}).content.decode()
     assert '<span class="dim">on ' not in form
+
+
+def test_the_run_form_knows_what_is_on_the_engine_that_is_chosen_in_it(near: Engine, reader: Client) -> None:
+    plain = reader.post("/containers/run/check/", {"image": "x"}).content.decode()
+    assert "datalist" not in plain, "with one engine nothing can change"
+    far = make_engine("zfar")
+    make_image(far, None, "only-there:1")
+    holder = [{"host": 8080, "container": 80, "protocol": "tcp", "host_ip": ""}]
+    make_container(far, None, "holder", ports=holder)
+    chosen = reader.post("/containers/run/check/", {"image": "x", "engine": str(far.pk)}).content.decode()
+    assert '<datalist id="images" hx-swap-oob="true"><option value="only-there:1"' in chosen
+    assert "Taken on zfar" in chosen
+    assert (
+        "only-there:1" not in reader.post("/containers/run/check/", {"engine": str(near.pk)}).content.decode()
+    )
