@@ -73,7 +73,7 @@ def test_a_look_at_nothing_new_writes_nothing(
     for n in range(50):
         make(fake, f"web-{n}")
     sync.reconcile(row, fake)
-    with django_assert_max_num_queries(8) as queries:  # type: ignore[operator]
+    with django_assert_max_num_queries(10) as queries:  # type: ignore[operator]
         sync.reconcile(row, fake)
     assert not [q for q in queries.captured_queries if q["sql"].startswith(("INSERT", "DELETE"))]
 

@@ -40,12 +40,15 @@ def run(docker_client: docker.DockerClient, busybox: str) -> Iterator[Run]:
 
 
 def inside(container: Container) -> list[str]:
-    """Command lines of what runs there beside its own. A zombie has ended."""
+    """Command lines of what runs there beside its own. A zombie has ended; one in brackets is just ending."""
     rows = container.top(ps_args="-eo pid,stat,args")["Processes"]
     return [
         row[-1]
         for row in rows
-        if not row[1].startswith("Z") and LOOP not in row[-1] and row[-1] != "sleep 0.2"
+        if not row[1].startswith("Z")
+        and not row[-1].startswith("[")
+        and LOOP not in row[-1]
+        and row[-1] != "sleep 0.2"
     ]
 
 

@@ -55,10 +55,9 @@ class Troubles:
         self.expected.append(re.compile(pattern))
 
     def left(self) -> list[str]:
-        """Those that nobody expected, once each."""
-        return sorted(
-            {line for line in self.said if not any(pattern.search(line) for pattern in self.expected)}
-        )
+        """Those that nobody expected, once each. An engine that makes a bridge beside it is no fault of a page."""
+        said = {line for line in self.said if SHAKEN not in line}
+        return sorted({line for line in said if not any(pattern.search(line) for pattern in self.expected)})
 
 
 class Visitor:

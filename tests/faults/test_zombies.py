@@ -47,6 +47,15 @@ def gone(pid: int) -> bool:
         return True
 
 
+def settled() -> list[dict[str, Any]]:
+    """All operations, once those who ended them have written their last word."""
+    told, before = list(Operation.objects.order_by("pk").values()), None
+    while told != before:
+        time.sleep(1)
+        told, before = list(Operation.objects.order_by("pk").values()), told
+    return told
+
+
 def test_a_worker_that_slept_longer_than_its_lease_changes_nothing_when_it_wakes(
     site: Site, nursery: subprocess.Popen[bytes]
 ) -> None:
@@ -57,7 +66,7 @@ def test_a_worker_that_slept_longer_than_its_lease_changes_nothing_when_it_wakes
 
     assert [cell for cell, said in zip(cells, slept, strict=True) if not said.exists()] == []
     assert {row.state for row in ended} == {"succeeded"}
-    told, asked = list(Operation.objects.order_by("pk").values()), time.time()
+    told, asked = settled(), time.time()
     zombies = [int(said.read_text()) for said in slept]
     for pid in zombies:
         os.kill(pid, signal.SIGCONT)
