@@ -93,9 +93,9 @@ def open_terminal(client_for, container):
 
 
 async def inside(native):
-    """Command lines that run in the container beside its own. A zombie has ended."""
+    """Command lines that run in the container beside its own. A zombie has ended; one in brackets is just ending."""
     listed = await aside(native.top, ps_args="-eo pid,stat,args")
-    running = [row[-1] for row in listed["Processes"] if not row[1].startswith("Z")]
+    running = [row[-1] for row in listed["Processes"] if not row[1].startswith("Z") and row[-1][:1] != "["]
     return [line for line in running if ENDS not in line and line != "sleep 0.1"]
 
 
