@@ -63,7 +63,9 @@ def check(request: HttpRequest) -> HttpResponse:
         if words := operations.name_taken(engine, form.cleaned_data.get("name")):
             form.refuse({"name": [words]})
     # With several engines another may have been chosen since: then there are other images, and other ports are taken.
-    chosen = known(actor, form.cleaned_data.get("engine")) if len(form.engines) > 1 else {}
+    engine = form.cleaned_data.get("engine")
+    anew = engine and len(form.engines) > 1 and request.POST.get("known") != str(engine.pk)
+    chosen = known(actor, engine) if anew else {}
     return render(request, "containers/_run_judged.html", {"form": form, **chosen})
 
 

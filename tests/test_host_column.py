@@ -181,6 +181,9 @@ def test_the_run_form_knows_what_is_on_the_engine_that_is_chosen_in_it(near: Eng
     chosen = reader.post("/containers/run/check/", {"image": "x", "engine": str(far.pk)}).content.decode()
     assert '<datalist id="images" hx-swap-oob="true"><option value="only-there:1"' in chosen
     assert "Taken on zfar" in chosen
+    wish = {"image": "x", "engine": str(far.pk), "known": str(far.pk)}
+    again = reader.post("/containers/run/check/", wish).content.decode()
+    assert "datalist" not in again, "what the page knows is not sent with every letter"
     assert (
         "only-there:1" not in reader.post("/containers/run/check/", {"engine": str(near.pk)}).content.decode()
     )
