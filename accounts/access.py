@@ -90,6 +90,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "user.read": (SITE, "admin"),
     "token.own": (VIEWER, "read"),
     "account.own": (VIEWER, "read"),
+    "metrics.read": (SITE, "read"),
 }
 # permission → (column of the membership that grants it, weakest role that can be granted it)
 GRANTS: dict[str, tuple[str, int]] = {

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
+from structlog.contextvars import get_contextvars
 
 from accounts import chain
 from accounts.access import PERMISSIONS, Actor
@@ -44,10 +45,12 @@ def record(
 
     ``verb`` is an operation kind or an account event (``auth.login``); ``outcome`` is accepted, denied,
     succeeded, failed or cancelled. ``name`` stands in for an actor without an account: the name that somebody
-    tried to sign in with. ``detail`` is JSON without secrets; long texts in it are cut.
+    tried to sign in with. ``detail`` is JSON without secrets; long texts in it are cut. The
+    request's name in the server's log is added to it.
 
     Writers wait for each other here until their transactions end: make it the last lock that yours takes.
     """
+    request = get_contextvars().get("request")
     entry = AuditEntry(
         actor=actor.user,
         actor_name=_text(name or actor.name, 150),
@@ -60,7 +63,7 @@ def record(
         operation_id=operation_id,
         source=actor.source,
         ip=actor.ip,
-        detail=_short(detail or {}),
+        detail=_short({**(detail or {}), **({"request": request} if request else {})}),
     )
     if team_id is not None:
         entry.team_slug = Team.objects.filter(pk=team_id).values_list("slug", flat=True).first() or ""

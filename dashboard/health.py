@@ -41,7 +41,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     ``{"status": "ok" | "down", "down": [names], "parts": {name: {"status", …}}}``; ``parts`` only for somebody
     signed in or on this machine.
     """
-    parts: dict[str, Part] = {"database": _database(), **_processes()}
+    parts: dict[str, Part] = own_parts()
     if parts["database"]["status"] == "ok":
         parts |= {"operations": _operations(), **_engines()}
     down = [name for name, part in parts.items() if part["status"] != "ok"]
@@ -51,6 +51,22 @@ def readyz(request: HttpRequest) -> HttpResponse:
     else:
         body["down"] = sorted(set(body["down"]))
     return JsonResponse(body, status=503 if down else 200)
+
+
+def from_here(request: HttpRequest) -> bool:
+    """Whether somebody on this machine asks, and not a proxy on it for somebody else."""
+    address = address_of(request)
+    if "HTTP_X_FORWARDED_FOR" in request.META or "HTTP_FORWARDED" in request.META:
+        return False
+    try:
+        return address is None or ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def own_parts() -> dict[str, Part]:
+    """What Slipway itself consists of."""
+    return {"database": _database(), **_processes()}
 
 
 def _database() -> Part:
@@ -115,10 +131,4 @@ def _public(name: str) -> str:
 
 
 def _may_know(request: HttpRequest, parts: dict[str, Part]) -> bool:
-    address = address_of(request)
-    try:
-        if address is None or ip_address(address).is_loopback:
-            return True
-    except ValueError:
-        pass
-    return parts["database"]["status"] == "ok" and request.user.is_authenticated
+    return from_here(request) or (parts["database"]["status"] == "ok" and request.user.is_authenticated)

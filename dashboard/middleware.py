@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.middleware.gzip import GZipMiddleware
 from django.urls import reverse
+from structlog.contextvars import bound_contextvars
 
 from accounts import sessions
 from accounts.setup import setup_needed
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 _COMPRESSED = ("text/html", "application/json")
-_OPEN = ("/static/", "/healthz", "/readyz", "/setup/", "/api")
+_OPEN = ("/static/", "/healthz", "/readyz", "/metrics", "/setup/", "/api")
 _PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
@@ -37,6 +39,20 @@ class ClientAddress:
                 if not _trusted(hop):
                     break
         return self.get_response(request)
+
+
+class RequestId:
+    """Gives each request a name, which stands in its answer, in each line of the log and of the audit trail."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name = uuid4().hex
+        with bound_contextvars(request=name):
+            response = self.get_response(request)
+        response.headers["X-Request-ID"] = name
+        return response
 
 
 class Compressed(GZipMiddleware):

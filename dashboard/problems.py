@@ -16,6 +16,7 @@ from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
+from structlog.contextvars import get_contextvars
 
 from accounts.api.base import Problem
 from dashboard import home
@@ -73,6 +74,8 @@ def answer(status: int, code: str, detail: str, *, errors: Errors | None = None)
     }
     if errors:
         found["errors"] = dict(errors)
+    if request := get_contextvars().get("request"):
+        found["request"] = request
     return found
 
 

@@ -13,6 +13,8 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from environs import Env, validate
 
+from dashboard import logs
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env(eager=False)
 
@@ -50,6 +52,7 @@ CONSOLE_GRACE: float = env.float("SLIPWAY_CONSOLE_GRACE", 10, validate=validate.
 CONSOLE_IDLE_MINUTES: float = env.float("SLIPWAY_CONSOLE_IDLE_MINUTES", 15, validate=validate.Range(min=0.05))
 LOG_HISTORY_DAYS: int = env.int("SLIPWAY_LOG_HISTORY_DAYS", 7, validate=validate.Range(min=1))
 LOG_HISTORY_MB: int = env.int("SLIPWAY_LOG_HISTORY_MB", 1024, validate=validate.Range(min=1))
+LOG_FORMAT: str = env.str("SLIPWAY_LOG_FORMAT", "text", validate=validate.OneOf(["text", "json"]))
 env.seal()
 
 
@@ -118,6 +121,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
+    "dashboard.middleware.RequestId",
     "dashboard.middleware.ClientAddress",
     "dashboard.middleware.Compressed",
     "django.middleware.security.SecurityMiddleware",
@@ -320,17 +324,4 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {
-        "django.request": {"level": "ERROR"},
-        "urllib3": {"level": "WARNING"},
-        "docker": {"level": "WARNING"},
-        "celery": {"level": "WARNING"},
-        "kombu": {"level": "WARNING"},
-    },
-}
+LOGGING = logs.configuration(LOG_FORMAT)

@@ -27,9 +27,11 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)  # found before any fork: nothing is imported or allocated in the child
 # A line that starts a record, and the levels worth showing on the console with the lines that follow them.
 _RECORD = re.compile(
-    rb"^(\d{4}-\d\d-\d\d|\[\d{4}-\d\d-\d\d|\d+:[A-Z] |(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b)"
+    rb"^(\d{4}-\d\d-\d\d|\{|\[\d{4}-\d\d-\d\d|\d+:[A-Z] |(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b)"
 )
-_LOUD = re.compile(rb"\b(WARNING|ERROR|CRITICAL)\b|^Traceback |^\w+Error\b")
+_LOUD = re.compile(
+    rb"\b(WARNING|ERROR|CRITICAL)\b|\"level\": \"(warning|error|critical)\"|^Traceback |^\w+Error\b"
+)
 
 
 def _dies_with(parent: int) -> Callable[[], None]:

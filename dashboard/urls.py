@@ -18,7 +18,7 @@ from containers_app.urls import (
     stack_urls,
     volume_urls,
 )
-from dashboard import api, engine_views, health, home, palette
+from dashboard import api, engine_views, health, home, metrics, palette
 from images_app.urls import build_urls, image_urls, registry_urls, tag_urls
 from operations.urls import operation_urls, trash_urls
 
@@ -37,6 +37,7 @@ urlpatterns = [
     path("search/", palette.search, name="search"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.Metrics.as_view(), name="metrics"),
     path("", include((account_urls, "accounts"))),
     path("containers/", include((container_urls, "containers"))),
     path("logs/", include((log_urls, "logs"))),

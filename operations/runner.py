@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.http import Http404
 from django.utils import timezone
+from structlog.contextvars import bound_contextvars
 
 from accounts.access import Denied, require
 from engine import errors
@@ -45,7 +46,8 @@ def run(operation_id: UUID) -> None:
     operation = claims.claim(operation_id)
     if operation is None:
         return
-    with leases.hold(operation) as held:
+    about = bound_contextvars(operation=str(operation.pk), kind=operation.kind)
+    with about, leases.hold(operation) as held:
         try:
             _run(operation, held)
         except LeaseLost:

@@ -27,6 +27,7 @@ OPEN = {
     "/logout/": "signing out, twice too",
     "/healthz": "for whoever restarts it",
     "/readyz": "for whoever sends people; strangers are told little",
+    "/metrics": "for a scraper on this machine; others bring a token",
     "/admin/login/": "goes on to ours",
     "/admin/logout/": "ours too",
     "/api/": "404 for what is no address",

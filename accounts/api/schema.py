@@ -11,7 +11,7 @@ from accounts.api.base import Listing
 
 PROBLEM = {
     "type": "object",
-    "description": "RFC 9457. `code` is stable; `errors` is field → messages.",
+    "description": "RFC 9457. `code` is stable; `errors` is field → messages; `request` stands in the log.",
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": {"type": "string"},
@@ -19,6 +19,7 @@ PROBLEM = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "code": {"type": "string"},
+        "request": {"type": "string"},
         "errors": {
             "type": "object",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},

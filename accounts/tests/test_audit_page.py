@@ -159,5 +159,5 @@ def test_viewer_may_not_read_the_trail_and_that_is_in_it(client_for: ClientFor, 
         "audit.read",
         "denied",
         vic,
-        {"path": "/audit/"},
+        {"path": "/audit/", "request": line.detail["request"]},
     )
