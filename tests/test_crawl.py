@@ -32,7 +32,7 @@ START = "/containers/"
 # Reached by no link that is followed here, and why that is right.
 ELSEWHERE = {
     "search": "the palette asks for it as one types",
-    "healthz": "for machines", "readyz": "for machines",
+    "healthz": "for machines", "readyz": "for machines", "metrics": "for machines",
     "accounts:setup": "for the first person, by a link that the server prints",
     "accounts:login": "for who is not signed in", "admin_login": "goes on to ours", "admin_password": "goes on to ours",
     "unknown_api": "what is no address",
