@@ -25,6 +25,7 @@ from containers_app import (
     network_views,
     prune_views,
     recreate_views,
+    rollback_views,
     run_views,
     stack_views,
     views,
@@ -131,3 +132,7 @@ stack_urls = [
     path("<uuid:engine>/<anything:name>/do/<slug:action>/", stack_views.stack_act, name="act"),
     path("<uuid:engine>/<anything:name>/", stack_views.stack_detail, name="detail"),
 ]
+tag_rollback_urls = [
+    path("<uuid:pk>/rollback/", rollback_views.tag_rollback, name="rollback"),
+]
+"""With those of the images' tags: what is made from them follows."""

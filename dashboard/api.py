@@ -14,7 +14,19 @@ from rest_framework.exceptions import NotAuthenticated
 from accounts.access import PUBLIC, SIGNED_IN
 from accounts.api import views as accounts
 from containers_app import converters
-from containers_app.api import backups, events, files, interop, kept, logs, networks, prune, reads, things
+from containers_app.api import (
+    backups,
+    events,
+    files,
+    interop,
+    kept,
+    logs,
+    networks,
+    prune,
+    reads,
+    rollback,
+    things,
+)
 from containers_app.api import views as containers
 from containers_app.api.care import CareRuleDetail, CareRuleList
 from containers_app.api.commit import ContainerCommit, ContainerFilesystem
@@ -161,6 +173,7 @@ urlpatterns = [
     path("tags/", images.TagList.as_view(), name="tags"),
     path("tags/<uuid:pk>/", images.TagDetail.as_view(), name="tag"),
     path("tags/<uuid:pk>/check/", TagAtRegistry.as_view(), name="tag-check"),
+    path("tags/<uuid:pk>/rollback/", rollback.TagRollback.as_view(), name="tag-rollback"),
     path("tags/<uuid:pk>/history/", images.TagHistory.as_view(), name="tag-history"),
     path("builds/", images.BuildList.as_view(), name="builds"),
     path("builds/<uuid:pk>/", images.BuildDetail.as_view(), name="build"),

@@ -16,6 +16,7 @@ from containers_app.urls import (
     network_urls,
     prune_urls,
     stack_urls,
+    tag_rollback_urls,
     volume_urls,
 )
 from dashboard import api, engine_views, health, home, metrics, palette
@@ -47,7 +48,7 @@ urlpatterns = [
     path("networks/", include((network_urls, "networks"))),
     path("images/", include((image_urls, "images"))),
     path("registries/", include((registry_urls, "registries"))),
-    path("tags/", include((tag_urls, "tags"))),
+    path("tags/", include(([*tag_urls, *tag_rollback_urls], "tags"))),
     path("builds/", include((build_urls, "builds"))),
     path("engines/", include((engine_urls, "engines"))),
     path("operations/", include((operation_urls, "operations"))),

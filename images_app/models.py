@@ -99,13 +99,19 @@ class Tag(models.Model):
 
 
 class TagMove(models.Model):
-    """One movement of a tag. ``to_native_id`` empty: the tag was taken away. ``operation`` empty: from outside."""
+    """One movement of a tag. ``to_native_id`` empty: the tag was taken away. ``operation`` empty: from outside.
+
+    The digests are what the registry of that name knew the two images by, empty where it did not: by them an image that
+    is gone can be pulled again.
+    """
 
     id = models.BigAutoField(primary_key=True)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="tag_moves")
     name = models.CharField(max_length=255, db_index=True)
     from_native_id = models.CharField(max_length=80, blank=True)
     to_native_id = models.CharField(max_length=80, blank=True)
+    from_digest = models.CharField(max_length=80, blank=True)
+    to_digest = models.CharField(max_length=80, blank=True)
     at = models.DateTimeField(default=timezone.now)
     operation = models.ForeignKey(
         Operation, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"

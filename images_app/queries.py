@@ -13,7 +13,7 @@ from django.db.models import Count, Q, QuerySet
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from images_app.examples import Base
-from images_app.models import Build, Image, Layer, Tag, TagCheck, TagMove
+from images_app.models import Build, Image, Layer, Tag, TagCheck
 
 PAGE = 50
 BASES = 200
@@ -164,26 +164,6 @@ def bases(actor: Actor) -> list[Base]:
         base = Base(name, first in ("sh", "bash", "ash") or python or image.pk in shells, python)
         found.append((bool(entry), first not in ("sh", "bash", "ash"), image.size, base))
     return [row[-1] for row in sorted(found, key=lambda row: row[:-1])]
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A movement of a tag. The images are ``None`` where they are gone, or not this reader's."""
-
-    move: TagMove
-    before: Image | None
-    after: Image | None
-
-
-def tag_history(image: Image, actor: Actor, limit: int = 20) -> list[Move]:
-    """Where the tags of this image were, and which tags were here; newest first."""
-    names = [tag.name for tag in image.tags.all()]
-    about = Q(name__in=names) | Q(from_native_id=image.native_id) | Q(to_native_id=image.native_id)
-    moves = TagMove.objects.filter(about, engine_id=image.engine_id).select_related("operation")[:limit]
-    ids = {native for move in moves for native in (move.from_native_id, move.to_native_id) if native}
-    there = visible_to(actor, Image.objects.filter(engine_id=image.engine_id, native_id__in=ids))
-    known = {row.native_id: row for row in there.defer("config", "labels")}
-    return [Move(m, known.get(m.from_native_id), known.get(m.to_native_id)) for m in moves]
 
 
 def siblings(image: Image, actor: Actor, limit: int = 8) -> list[Row]:

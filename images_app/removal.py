@@ -205,7 +205,7 @@ def _tagged_again(ctx: Context, item: TrashItem) -> Result:
     taken = []
     for tag in item.facts["tags"]:
         points_at = now(ctx, tag)
-        if not points_at:
+        if not points_at or points_at == item.facts.get("instead"):
             ctx.check_fence()
             ctx.engine.tag(item.native_id, tag)
         elif points_at != item.native_id:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -86,6 +87,7 @@ def _once(engine: Engine, backend: EngineBackend, report: Report) -> bool:
             topics |= _out_of_trash(engine, seen)
         topics |= {f"image:{pk}" for pk in gone}
         report.removed += len(gone)
+        _keep_digests(engine, gone)
         trash.lost("image", gone)
         Image.everything.filter(pk__in=gone).delete()
     if topics:
@@ -175,14 +177,33 @@ def _move_tags(engine: Engine, summaries: Mapping[str, ImageSummary], *, first: 
             Tag.everything.create(
                 engine=engine, image_id=pks[after], name=name, repository=repository, tag=tag[:128]
             )
-    if not first:
-        TagMove.objects.bulk_create(
-            TagMove(engine=engine, name=name, from_native_id=before, to_native_id=after)
-            for name, before, after in moves
-            if not trash.is_tag_name(name)
-        )
     touched = {key for _, before, after in moves for key in (before, after)}
+    moves = [] if first else [move for move in moves if not trash.is_tag_name(move[0])]
+    there = Image.everything.filter(engine=engine, native_id__in={key for _, *ids in moves for key in ids})
+    known = dict(there.values_list("native_id", "digests")) if moves else {}
+    TagMove.objects.bulk_create(
+        TagMove(
+            engine=engine, name=name, from_native_id=before, to_native_id=after,
+            from_digest=_digest(name, known.get(before, ())), to_digest=_digest(name, known.get(after, ())),
+        )
+        for name, before, after in moves
+    )  # fmt: skip
     return {f"image:{pks[key]}" for key in touched if key in pks}
+
+
+def _keep_digests(engine: Engine, gone: Iterable[UUID]) -> None:
+    """Of images that go: one that was pushed since its tag came can be pulled again too."""
+    for row in Image.everything.filter(pk__in=gone).exclude(digests=[]).only("native_id", "digests"):
+        for repository, _, digest in (str(one).partition("@") for one in row.digests):
+            moves = TagMove.objects.filter(engine=engine, name__startswith=f"{repository}:")
+            moves.filter(to_native_id=row.native_id, to_digest="").update(to_digest=digest[:80])
+            moves.filter(from_native_id=row.native_id, from_digest="").update(from_digest=digest[:80])
+
+
+def _digest(tag: str, digests: Iterable[str]) -> str:
+    """Of those, the one that the registry of this name has it under."""
+    own = f"{tag.rpartition(':')[0]}@"
+    return next((one.removeprefix(own)[:80] for one in digests if one.startswith(own)), "")
 
 
 def _out_of_trash(engine: Engine, seen: datetime) -> set[str]:

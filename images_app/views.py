@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import actor_of, can, require, requires
 from accounts.querysets import visible_to
 from engine.specs import SpecError
-from images_app import filesystems, newer, operations, queries
+from images_app import filesystems, newer, operations, queries, tag_history
 from images_app.forms import FilesystemForm, PullForm, PushForm, TagForm
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
@@ -46,8 +46,9 @@ def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {
         "image": image, "tags": tags, "title": queries.short_name(tags[0].name) if tags else image.short_id,
         "repositories": {tag.repository for tag in tags}, "line": lineage(image, actor), "users": users,
+        "outdated": [row for row in users if row.drift_image], "behind": tag_history.behind(image, actor),
         "hidden": image.used - len(users),  # type: ignore[attr-defined]
-        "facts": queries.facts(image.config), "history": queries.tag_history(image, actor),
+        "facts": queries.facts(image.config), "history": tag_history.tag_history(image, actor),
         "siblings": queries.siblings(image, actor), "builds": queries.builds(actor).filter(image=image)[:5],
         "form": TagForm(), "checks": newer.of_image(image, tags),
         "may": {verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove", "push")},

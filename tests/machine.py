@@ -144,8 +144,10 @@ class Inventory:
                 try:
                     remove(found)
                 except docker.errors.APIError as error:
+                    if "directory not empty" in str(error.explanation):
+                        remove(found)  # the engine was still writing its log into it
                     # Gone already with something else, or still needed by what was there before.
-                    if error.status_code not in {404, 409}:
+                    elif error.status_code not in {404, 409}:
                         raise
 
 

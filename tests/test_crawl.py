@@ -23,7 +23,7 @@ from django.utils import timezone
 from accounts.models import Team, User
 from containers_app.models import Container, EngineEvent, Incident, Network, Volume, VolumeBackup
 from engine.errors import Unreachable
-from images_app.models import Image, Registry
+from images_app.models import Image, Registry, TagMove
 from operations import reads
 from operations.models import Engine, TrashItem
 from tests import rows
@@ -86,6 +86,10 @@ def things(team: Team, other_team: Team) -> Things:
     engine = rows.make_engine()
     image = rows.make_image(engine, team, "blue/app:1", "blue/app:latest")
     foreign = rows.make_image(engine, other_team, "red/base:1")
+    TagMove.objects.create(
+        engine=engine, name="blue/app:1", from_native_id=rows.make_image(engine, team).native_id,
+        to_native_id=image.native_id,
+    )  # fmt: skip
     web = rows.make_container(
         engine, team, "web", image=image, image_ref="blue/app:1", stack="shop",
         healthcheck={"test": ["CMD", "true"], "interval": 5, "timeout": 3, "retries": 3},

@@ -14,12 +14,12 @@ import pytest
 from django.http import Http404
 
 from accounts.access import PERMISSIONS, SITE, Actor, Denied
-from containers_app import commit_asks, file_changes
+from containers_app import commit_asks, file_changes, rollback
 from containers_app import operations as containers
 from containers_app.models import Container, Network, Volume, VolumeBackup
 from images_app import operations as images
 from images_app import remote_tags
-from images_app.models import Image, Registry, Tag
+from images_app.models import Image, Registry, Tag, TagMove
 from operations import registry, trash
 from operations.models import Engine, Operation
 from tests import house
@@ -109,6 +109,7 @@ WAYS: dict[str, Ask] = {
         actor=actor,
     ),
     "image.tag": lambda things, actor: images.request_tag(things.image, "blue/app:2", actor=actor),
+    "image.rollback": lambda things, actor: rollback.request(things.tag, things.earlier, actor=actor),
     "image.untag": lambda things, actor: images.request_untag(things.tag, actor=actor),
     "image.remove": lambda things, actor: images.request_remove(things.image, actor=actor),
     "engine.prune": lambda things, actor: containers.request_prune(
@@ -134,7 +135,12 @@ def things(team: Team) -> SimpleNamespace:
         name="quiet", endpoint="unix:///nowhere/docker.sock", status=Engine.Status.ONLINE
     )
     image = Image.objects.create(engine=engine, native_id="sha256:" + "a" * 64, team=team, name="blue/app:1")
+    earlier = Image.objects.create(engine=engine, native_id="sha256:" + "d" * 64, team=team)
+    TagMove.objects.create(
+        engine=engine, name="blue/app:1", from_native_id=earlier.native_id, to_native_id=image.native_id
+    )
     return SimpleNamespace(
+        earlier=earlier.native_id,
         trashed=lambda kind: in_the_trash(kind, engine, team),
         engine=engine,
         team=team,

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from accounts.api.base import Body, Boolean, Row, TeamSlug, Text
 from images_app.models import Build, Image, Layer, Tag, TagMove
+from images_app.tag_history import FATES
 
 
 class ImageRow(Row):
@@ -70,17 +71,24 @@ class TagRow(Row):
 
 
 class MoveRow(serializers.ModelSerializer):
-    """One movement of a tag. Digests are null where there was or is nothing, or nothing that the caller may know of.
+    """One movement of a tag. Ids are null where there was or is nothing, or nothing that the caller may know of.
 
-    ``operation`` is null for what was done outside Slipway.
+    ``operation`` is null for what was done outside Slipway. ``from_state`` is what has become of the image before:
+    ``here``, in the ``trash``, known to the ``registry`` by ``from_digest``, or ``gone``; ``can_roll_back``: the tag
+    can point at it again.
     """
 
     from_engine_id = serializers.CharField(source="from_native_id", read_only=True, allow_null=True)
     to_engine_id = serializers.CharField(source="to_native_id", read_only=True, allow_null=True)
+    from_state = serializers.ChoiceField(choices=FATES, read_only=True, allow_null=True)
+    can_roll_back = serializers.BooleanField(read_only=True)
 
     class Meta:
         model = TagMove
-        fields: tuple[str, ...] = ("at", "name", "from_engine_id", "to_engine_id", "operation")
+        fields: tuple[str, ...] = (
+            "at", "name", "from_engine_id", "to_engine_id", "from_digest", "to_digest", "operation", "from_state",
+            "can_roll_back",
+        )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
 

@@ -18,7 +18,7 @@ from accounts.access import Actor
 from accounts.api.base import Listing, Nothing, View, body, flag
 from accounts.api.bodies import StrictJSONParser
 from accounts.querysets import visible_to
-from images_app import operations, registries
+from images_app import operations, registries, tag_history
 from images_app.api.rows import (
     BuildFullRow,
     BuildRow,
@@ -258,20 +258,21 @@ class TagHistory(View):
         moves = list(
             TagMove.objects.filter(engine_id=found.engine_id, name=found.name).order_by("-id")[:MOVES]
         )
-        self._hide_foreign(moves, found.engine_id)
-        return Response(MoveRow(moves, many=True).data)
+        shown = [_shown(move) for move in tag_history.told(found.engine_id, moves, self.actor)]
+        return Response(MoveRow(shown, many=True).data)
 
-    def _hide_foreign(self, moves: list[TagMove], engine_id: UUID) -> None:
-        """A name may have pointed at somebody else's image before: that one does not exist for this caller."""
-        names = {digest for move in moves for digest in (move.from_native_id, move.to_native_id)}
-        there = Image.objects.filter(engine_id=engine_id, native_id__in=names)
-        seen = set(visible_to(self.actor, there).values_list("native_id", flat=True))
-        hidden = set(there.values_list("native_id", flat=True)) - seen | {""}
-        for move in moves:
-            if move.from_native_id in hidden:
-                move.from_native_id = None  # type: ignore[assignment]
-            if move.to_native_id in hidden:
-                move.to_native_id = None  # type: ignore[assignment]
+
+def _shown(told: tag_history.Move) -> TagMove:
+    """A name may have pointed at somebody else's image before: that one does not exist for this caller."""
+    move: Any = told.move
+    for side in ("from", "to"):
+        native_id = getattr(move, f"{side}_native_id")
+        if not native_id or native_id in told.foreign:
+            setattr(move, f"{side}_native_id", None)
+            setattr(move, f"{side}_digest", "")
+    move.from_state = told.fate if told.fate in tag_history.FATES else None
+    move.can_roll_back = told.tag is not None
+    return move
 
 
 class BuildList(Listing):

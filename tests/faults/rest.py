@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import docker
 
 from conftest import BUSYBOX
-from containers_app import commit, commit_asks, file_changes, stores, volume_copies, written
+from containers_app import commit, commit_asks, file_changes, rollback, stores, volume_copies, written
 from containers_app import operations as containers
 from containers_app.models import Container, Network, Volume, VolumeBackup
 from engine.errors import NotFound
 from engine.files import Place
 from images_app import operations as images
-from images_app.models import Tag
+from images_app.models import Tag, TagMove
 from operations import trash
 from operations.models import Operation, TrashItem
 
@@ -28,7 +28,8 @@ FIRST = {
     "container.restore": "container.remove", "container.purge": "container.remove",
     "volume.restore": "volume.remove", "volume.purge": "volume.remove", "volume.recover": "volume.backup",
     "backup.remove": "volume.backup", "network.restore": "network.remove", "network.purge": "network.remove",
-    "image.untag": "image.tag", "image.restore": "image.remove", "image.purge": "image.remove",
+    "image.untag": "image.tag", "image.rollback": "image.tag", "image.restore": "image.remove",
+    "image.purge": "image.remove",
 }  # fmt: skip
 """What is asked for, and has succeeded, before that can be."""
 KINDS = (
@@ -46,6 +47,7 @@ CALLS = {
     "volume.restore": r"POST \S*/volumes/create",
     "volume.recover": r"POST \S*/volumes/create",
     "network.restore": r"POST \S*/networks/create",
+    "image.rollback": r"POST \S*/images/{id}/tag\?\S*repo=faults%2F{name}\b",
     "image.untag": r"DELETE \S*/images/faults/{name}:1",
     "image.remove": r"POST \S*/tag\?\S*tag={hex}",
     "image.restore": r"POST \S*/tag\?\S*repo=faults%2F{name}\b",
@@ -112,6 +114,9 @@ def ask(site: Site, kind: str, name: str, before: Operation | None = None) -> Op
         return containers.request_volume_export(volume_of(site, name), actor=actor)
     if room == "image":
         tag = Tag.objects.select_related("image").get(engine=site.engine, name=f"faults/{name}:1")
+        if kind == "image.rollback":
+            was = TagMove.objects.filter(name=tag.name).exclude(from_native_id="").latest("pk")
+            return rollback.request(tag, was.from_native_id, actor=actor)
         untag = kind == "image.untag"
         return (
             images.request_untag(tag, actor=actor) if untag else images.request_remove(tag.image, actor=actor)
@@ -183,7 +188,9 @@ def happened(site: Site, row: Operation, name: str) -> bool:
     if room == "network":
         return Network.objects.get(name=name).native_id in site.networks_of(name)
     if room == "image":
-        return Tag.objects.filter(name=f"faults/{name}:1").exists() == (verb == "restore")
+        there = Tag.objects.filter(name=f"faults/{name}:1")
+        wanted = str(row.params["native_id"])
+        return there.filter(image__native_id=wanted).exists() == (verb in ("restore", "rollback"))
     return _is_container(site, verb, name)
 
 

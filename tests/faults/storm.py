@@ -43,6 +43,7 @@ THEN = {
 NOT_FIRST = {"container.recreate", "container.unpause", "image.remove", *rest.FIRST}
 FEW = [
     *[(kind, THEN.get(kind, "")) for kind in (*MORE, "volume.backup", *rest.KINDS) if kind not in NOT_FIRST],
+    ("image.tag", "image.rollback"),
     *[(f"{room}.remove", f"{room}.purge") for room in ("volume", "network", "image")],
 ]
 """Those of which a round has a third, and what is asked for after them."""
