@@ -242,6 +242,12 @@ class Engine(Protocol):
     ) -> str:
         """Sends a tag to its registry, and returns its digest there; empty where the engine did not say."""
 
+    def builder(self, wanted: str) -> tuple[str, str]:
+        """Which builder it builds with where ``wanted`` (auto, buildkit, classic) is asked for, and why.
+
+        `Invalid` where it has no BuildKit and that is wanted.
+        """
+
     def build(
         self,
         spec: BuildSpec,
@@ -250,11 +256,14 @@ class Engine(Protocol):
         emit: Emit,
         should_stop: ShouldStop = never,
         deadline: float = 1800,
+        auths: Mapping[str, Mapping[str, str]] | None = None,
     ) -> str:
-        """Builds from an uncompressed tar and returns the image's native id.
+        """Builds from an uncompressed tar and returns the image's native id; with BuildKit where the spec says so.
 
         Emits `Progress` with ``unit="steps"`` and ``extra={"step": n, "instruction": "RUN …", "cached": bool}``
-        at each step, output lines in ``log``. Cancelling closes the connection, which ends the build.
+        at each step, output lines in ``log``. BuildKit's have ``state``, ``seconds``, ``started_at``, ``stage`` and
+        ``place`` ("2/3" within the stage) too, and several run at once. Cancelling ends the build at the engine.
+        ``auths``: ``username`` and ``password`` for registries of base images, by host.
         """
 
     def tag(self, native_id: str, reference: str, *, deadline: float = 10) -> None: ...

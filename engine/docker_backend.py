@@ -17,6 +17,8 @@ from typing import IO, Any
 
 from engine import (
     docker_build,
+    docker_builders,
+    docker_buildkit,
     docker_clone,
     docker_commit,
     docker_create,
@@ -288,18 +290,23 @@ class DockerEngine(DockerReads):
         target = names.tag_reference(reference)
         return docker_pull.push(docker_pull.Way(self._calls, emit, should_stop, deadline, auth), target)
 
+    def builder(self, wanted: str) -> tuple[str, str]:
+        return docker_builders.choose(self._do(lambda client: client.told(), 10), wanted)
+
     def build(
-        self,
-        spec: BuildSpec,
-        context: IO[bytes],
-        *,
-        emit: Emit,
-        should_stop: ShouldStop = never,
-        deadline: float = 1800,
-    ) -> str:
+        self, spec: BuildSpec, context: IO[bytes], *, emit: Emit, should_stop: ShouldStop = never,
+        deadline: float = 1800, auths: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> str:  # fmt: skip
         """Builds from an uncompressed tar and returns the image's native id; see `engine.docker_build`."""
-        return docker_build.build(
-            self._calls, spec, context, emit=emit, should_stop=should_stop, deadline=deadline
+        way = docker_buildkit.build if spec.builder == docker_builders.BUILDKIT else docker_build.build
+        return way(
+            self._calls,
+            spec,
+            context,
+            emit=emit,
+            should_stop=should_stop,
+            deadline=deadline,
+            auths=auths or {},
         )
 
     def tag(self, native_id: str, reference: str, *, deadline: float = 10) -> None:
@@ -358,25 +365,13 @@ class DockerEngine(DockerReads):
         self._do(lambda client: client.remove_volume(name, force=force), deadline)
 
     def read_volume(
-        self,
-        name: str,
-        out: IO[bytes],
-        *,
-        operation_id: str,
-        most: int,
-        should_stop: ShouldStop = never,
+        self, name: str, out: IO[bytes], *, operation_id: str, most: int, should_stop: ShouldStop = never,
         deadline: float = 600,
-    ) -> int:
+    ) -> int:  # fmt: skip
         names.volume_name(name)
         return docker_data.read_volume(
-            self._calls,
-            name,
-            out,
-            operation_id=operation_id,
-            most=most,
-            should_stop=should_stop,
-            deadline=deadline,
-        )
+            self._calls, name, out, operation_id=operation_id, most=most, should_stop=should_stop, deadline=deadline
+        )  # fmt: skip
 
     def write_volume(self, name: str, data: IO[bytes], *, operation_id: str, deadline: float = 600) -> None:
         names.volume_name(name)

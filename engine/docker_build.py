@@ -7,10 +7,11 @@ otherwise. When the connection goes it ends the running step; that is looked aft
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from docker.errors import APIError
@@ -116,6 +117,7 @@ class Steps:
             unit="steps",
             message=one_line(self.instruction, 200) or "Sending the build context",
             log=lines,
+            step=self.step,
             extra={"step": self.step, "instruction": self.instruction, "cached": self.cached},
         )
 
@@ -142,16 +144,17 @@ def build(
     emit: Emit,
     should_stop: ShouldStop,
     deadline: float,
+    auths: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """Returns the image's id. ``context`` is an uncompressed tar, read once from where it stands."""
-    query = _query(spec)
-    headers = {"Content-Type": "application/x-tar"}
+    asked = query(spec)
+    headers = {"Content-Type": "application/x-tar", **_credentials(auths or {})}
 
     def work(client: Client) -> Iterator[Json]:
         try:
-            pieces = client.open_stream("POST", "/build", query, headers=headers, data=context)
+            pieces = client.open_stream("POST", "/build", asked, headers=headers, data=context)
         except APIError as error:
-            raise _refused(error) from None
+            raise refused(error) from None
         yield from json_objects(pieces)
 
     steps = Steps()
@@ -175,7 +178,8 @@ def build(
     return steps.native_id
 
 
-def _query(spec: BuildSpec) -> dict[str, Any]:
+def query(spec: BuildSpec) -> dict[str, Any]:
+    """What both builders are asked in the same words."""
     query: dict[str, Any] = {
         "t": [str(names.tag_reference(tag)) for tag in spec.tags],
         "dockerfile": spec.dockerfile,
@@ -189,6 +193,14 @@ def _query(spec: BuildSpec) -> dict[str, Any]:
     if spec.target:
         query["target"] = spec.target
     return query
+
+
+def _credentials(auths: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    if not auths:
+        return {}
+    hub = "https://index.docker.io/v1/"
+    told = {hub if host == names.DEFAULT_REGISTRY else host: dict(auth) for host, auth in auths.items()}
+    return {"X-Registry-Config": base64.urlsafe_b64encode(json.dumps(told).encode()).decode()}
 
 
 def _follow(steps: Steps, events: Iterator[Json | None], emit: Emit) -> None:
@@ -206,7 +218,7 @@ def _follow(steps: Steps, events: Iterator[Json | None], emit: Emit) -> None:
             next_emit = time.monotonic() + EMIT_EVERY
 
 
-def _refused(error: APIError) -> EngineError:
+def refused(error: APIError) -> EngineError:
     """A Dockerfile that cannot be read at all is refused before the first step."""
     said = str(error.explanation or "")
     if "dockerfile" in said.lower() or getattr(error, "status_code", 500) == 400:

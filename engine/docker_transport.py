@@ -259,6 +259,17 @@ class Client(docker.APIClient):
         answer = self.post(url, json={"Container": container, "EndpointConfig": dict(endpoint)})
         self._raise_for_status(answer)  # type: ignore[attr-defined]
 
+    def cancel_build(self, build_id: str) -> None:
+        """Ends a build of BuildKit's; one that has ended is none."""
+        url = f"{self.base_url}/v{self.api_version}/build/cancel"
+        self._raise_for_status(self.post(url, params={"id": build_id}))  # type: ignore[attr-defined]
+
+    def told(self) -> Mapping[str, str]:
+        """What an engine says of itself in the head of an answer."""
+        answer = self.get(f"{self.base_url}/_ping")
+        self._raise_for_status(answer)  # type: ignore[attr-defined]
+        return answer.headers
+
     def open_stream(
         self,
         method: str,

@@ -261,15 +261,13 @@ class FakeEngine(FakeClones, FakeData, FakeFiles, FakeNetworks):
 
         return self._do("push", work, deadline, writes=True, should_stop=should_stop)
 
+    def builder(self, wanted: str) -> tuple[str, str]:
+        return "classic", "This engine has no BuildKit"
+
     def build(
-        self,
-        spec: BuildSpec,
-        context: IO[bytes],
-        *,
-        emit: Emit,
-        should_stop: ShouldStop = never,
-        deadline: float = 1800,
-    ) -> str:
+        self, spec: BuildSpec, context: IO[bytes], *, emit: Emit, should_stop: ShouldStop = never,
+        deadline: float = 1800, auths: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> str:  # fmt: skip
         self._do("build", lambda: None, deadline, writes=True, should_stop=should_stop)
         return fake_build.build(
             self.world, spec, context, emit=emit, should_stop=should_stop, deadline=deadline

@@ -17,11 +17,13 @@ from engine.fields import MISSING, Fields
 from engine.specs import HealthcheckSpec, MountSpec, PortSpec, SpecError
 
 PROTOCOLS = ("tcp", "udp", "sctp")
+BUILDERS = ("auto", "buildkit", "classic")
 MOUNT_TYPES = ("volume", "bind", "tmpfs")
 SMALLEST_MEMORY = 6 * 1024 * 1024
 """Engines refuse less."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+_SECRET_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?", re.ASCII)
 _USER = re.compile(r"[a-zA-Z0-9_.@-]{1,64}\$?(:[a-zA-Z0-9_.@-]{1,64})?", re.ASCII)
 _STAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}", re.ASCII)
@@ -112,7 +114,11 @@ def build_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "labels": labels(f),
         "no_cache": f.boolean("no_cache"),
         "pull": f.boolean("pull"),
+        "builder": f.choice("builder", "auto", BUILDERS),
+        "secrets": f.mapping("secrets", most=32, total=32768, check_key=_secret_id_problem),
     }
+    if found["secrets"] and found["builder"] == "classic":
+        f.fail("secrets", "Secrets need BuildKit: the classic builder has none.")
     done(f)
     return found
 
@@ -344,6 +350,12 @@ def _variable_problem(name: str) -> str:
     if _VARIABLE.fullmatch(name):
         return ""
     return "A variable's name starts with a letter or _, and holds letters, digits, _, . and -."
+
+
+def _secret_id_problem(name: str) -> str:
+    if _SECRET_ID.fullmatch(name):
+        return ""
+    return "A secret's id has up to 64 letters, digits, _, . and -."
 
 
 def _label_problem(name: str) -> str:

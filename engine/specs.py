@@ -151,7 +151,10 @@ ENDS_FOR_GOOD = (
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """A build. ``dockerfile`` is a clean relative path inside the context."""
+    """A build. ``dockerfile`` is a clean relative path inside the context; ``builder`` is auto, buildkit or classic.
+
+    ``secrets`` are what steps with ``--mount=type=secret`` may read, by id. Only BuildKit has them.
+    """
 
     tags: tuple[str, ...]
     dockerfile: str = "Dockerfile"
@@ -160,6 +163,8 @@ class BuildSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
     pull: bool = False
+    builder: str = "auto"
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
@@ -169,7 +174,7 @@ class BuildSpec:
         return cls(**parsing.build_fields(data))
 
     def to_dict(self) -> dict[str, Any]:
-        """The body again: ``parse(spec.to_dict()) == spec``."""
+        """The body again: ``parse(spec.to_dict()) == spec``. Holds the secrets."""
         return dict(_plain(asdict(self)))
 
 

@@ -364,7 +364,8 @@ class StatsSample:
 class Progress:
     """How far a call is. ``unit`` is steps, layers, bytes or empty; ``message`` is one short line for people.
 
-    ``log`` holds output lines that belong to the log (build output, pull lines), in order.
+    ``log`` holds output lines that belong to the log (build output, pull lines), in order; ``step`` is the step of a
+    build that has said them, 0 for none.
     """
 
     current: int | None = None
@@ -373,3 +374,4 @@ class Progress:
     message: str = ""
     log: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    step: int = 0

@@ -82,6 +82,7 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         log, seq = operation_queries.log(build.operation) if build.operation else ([], 0)
         hints = dockerfile.hints(build.dockerfile, local_tags=queries.tag_names(actor))
         context |= {"log": log, "seq": seq, "hints": [h for h in hints if h.level == "warn"]}
+        context["secret_names"] = list(build.operation.params.get("secrets") or {}) if build.operation else []
         context["dockerfile_lines"] = build.dockerfile.splitlines()
     return render(request, f"builds/detail.html{part}", context)
 
@@ -106,6 +107,7 @@ def _beginning(request: HttpRequest, actor: Actor, offers: list[examples.Example
         return {
             "tags": " ".join(earlier.tags), "dockerfile": earlier.dockerfile, "target": earlier.target,
             "build_args": earlier.build_args, "no_cache": earlier.no_cache, "pull": earlier.pull,
+            "builder": (earlier.operation.params if earlier.operation else {}).get("builder", "auto"),
             "source": "editor", "team": earlier.team_id, "engine": earlier.engine_id,
         }  # fmt: skip
     key = request.GET.get("example", "")

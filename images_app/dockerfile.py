@@ -92,6 +92,21 @@ def hints(text: str, *, local_tags: Sequence[str] = (), has_files: bool = True) 
     return list(first.values())
 
 
+def needs_buildkit(text: str) -> tuple[int, str] | None:
+    """The first line that the classic builder cannot carry out, and what it is that it lacks."""
+    for number, raw in enumerate(text.splitlines(), 1):
+        if re.match(r"#\s*syntax\s*=", raw.strip(), re.IGNORECASE):
+            return number, "# syntax="
+        if raw.strip() and not raw.lstrip().startswith("#"):
+            break
+    for step in instructions(text):
+        if found := _BUILDKIT.search(step.rest):
+            return step.line, found[1]
+        if step.word in ("RUN", "COPY", "ADD") and _HEREDOC.search(step.rest):
+            return step.line, "text between << marks"
+    return None
+
+
 def _joined(text: str) -> Iterator[tuple[int, str]]:
     """``(first line, instruction)`` with continuations joined and here-documents skipped."""
     start, parts, until = 0, list[str](), ""
@@ -159,16 +174,6 @@ def _base(step: Instruction, stages: set[str], local_tags: Sequence[str]) -> Ite
 
 def _step(step: Instruction, has_files: bool) -> Iterator[Hint]:
     rest, line = step.rest, step.line
-    if needs := _BUILDKIT.search(rest):
-        yield Hint(
-            line, "bad", f"{needs[1]} needs BuildKit, and builds here run on the engine's own builder."
-        )
-    if step.word in ("RUN", "COPY", "ADD") and _HEREDOC.search(rest):
-        yield Hint(
-            line,
-            "bad",
-            "Text between << marks needs BuildKit, and builds here run on the engine's own builder.",
-        )
     if step.word == "ADD" and re.search(r"\bhttps?://", rest):
         yield Hint(
             line, "warn", "ADD takes whatever that address answers. Fetch it in a RUN that checks its sum."

@@ -173,6 +173,10 @@ class BuildForm(Change):
     context = forms.FileField(required=False, allow_empty_file=False)
     dockerfile_path = forms.CharField(required=False, max_length=255, initial="Dockerfile")
     target = forms.CharField(required=False, max_length=80)
+    builder = forms.ChoiceField(
+        choices=[("auto", "the engine's own"), ("buildkit", "BuildKit"), ("classic", "classic")],
+        required=False, initial="auto",
+    )  # fmt: skip
     no_cache = forms.BooleanField(required=False)
     pull = forms.BooleanField(required=False)
 
@@ -195,6 +199,10 @@ class BuildForm(Change):
         elif not data["dockerfile"].strip():
             self.add_error("dockerfile", "Write a Dockerfile, or start from an example.")
         data["build_args"] = self._args()
+        names, values = self._list("secret_id"), self._list("secret_value")
+        data["secrets"] = {
+            name.strip(): value for name, value in zip(names, values, strict=False) if name.strip()
+        }
         return data
 
     def arg_rows(self) -> list[tuple[str, str]]:
@@ -207,8 +215,10 @@ class BuildForm(Change):
         """The keyword arguments of `request_build`."""
         data = self.cleaned_data
         wish = {
-            key: data[key] for key in ("engine", "team", "tags", "build_args", "target", "no_cache", "pull")
+            key: data[key]
+            for key in ("engine", "team", "tags", "build_args", "target", "no_cache", "pull", "secrets")
         }
+        wish["builder"] = data["builder"] or "auto"
         if data["source"] == "upload":
             return {
                 **wish,

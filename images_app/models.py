@@ -214,7 +214,8 @@ class Build(models.Model):
     """A build: its Dockerfile, where its context lies, its steps with seconds and cache hits.
 
     ``context_path`` is relative to the state directory; the file is removed when the build has ended.
-    ``steps`` is a list of ``{n, instruction, started_at, seconds, cached, state}``.
+    ``steps`` is a list of ``{n, instruction, stage, line, started_at, seconds, cached, state}``. ``builder`` is the one
+    that was taken, with the reason; ``error_line`` the line of the Dockerfile that it failed at.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -235,6 +236,9 @@ class Build(models.Model):
     no_cache = models.BooleanField(default=False)
     pull = models.BooleanField(default=False)
     steps = models.JSONField(default=list)
+    builder = models.CharField(max_length=10, blank=True)
+    builder_why = models.CharField(max_length=200, blank=True)
+    error_line = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:

@@ -18,6 +18,7 @@ from engine import guard, names
 from engine.errors import Invalid
 from engine.specs import BuildSpec, SpecError
 from images_app import push, references, registries, removal, spool, verbs
+from images_app.dockerfile import needs_buildkit
 from images_app.models import Build, Image, Registry, Tag
 from operations import registry, services
 from operations.masking import withhold
@@ -42,10 +43,14 @@ def request_build(
     no_cache: bool = False,
     pull: bool = False,
     dockerfile_path: str = "Dockerfile",
+    builder: str = "auto",
+    secrets: Mapping[str, str] | None = None,
     idempotency_key: str = "",
 ) -> Operation:
     """Asks for a build from the text of a Dockerfile, from a context (a tar, plain or compressed), or from both:
     the text then takes the place of the context's own. ``operation.build`` is its `Build`.
+
+    ``builder``: auto, buildkit or classic. ``secrets`` by id are sealed, and gone when the build has ended.
     """
     kind = "image.build"
     engine, team = services.chosen_engine(engine), services.chosen_team(actor, team)
@@ -56,6 +61,7 @@ def request_build(
         {
             "tags": list(tags), "dockerfile": dockerfile_path or "Dockerfile", "build_args": dict(build_args or {}),
             "target": target or None, "labels": dict(labels or {}), "no_cache": no_cache, "pull": pull,
+            "builder": builder or "auto", "secrets": dict(secrets or {}),
         }
     )  # fmt: skip
     wanted = Target("build", "", ", ".join(spec.tags)[:255], _tag_lock(engine, spec.tags[0]))
@@ -64,6 +70,7 @@ def request_build(
         references.may_tag(spec.tags, actor=actor, engine=engine, team_id=team_id)
     _tidy()
     kept = spool.spool(context, dockerfile=dockerfile, dockerfile_path=spec.dockerfile)
+    _suits(spec, kept)
     params, hidden = withhold(spec.to_dict())
     submit = partial(
         services.submit, kind, actor=actor, engine=engine, target=wanted, team=team, secrets=hidden,
@@ -71,6 +78,14 @@ def request_build(
         idempotency_key=idempotency_key,
     )  # fmt: skip
     return _with_build(submit, kept, params)
+
+
+def _suits(spec: BuildSpec, kept: spool.Context) -> None:
+    """Whether the builder that was chosen can do it; what an engine chooses itself is known when it builds."""
+    if spec.builder == "classic" and (needs := needs_buildkit(kept.dockerfile)):
+        spool.forget(kept.path)
+        line, what = needs
+        raise SpecError({"builder": [f"Line {line}: {what} needs BuildKit, not the classic builder."]})
 
 
 def _with_build(submit: Callable[[], Operation], kept: spool.Context, params: Mapping[str, Any]) -> Operation:
@@ -99,7 +114,7 @@ def rebuild(operation: Operation, actor: Actor) -> Operation:
     return request_build(
         actor=actor, engine=build.engine, team=build.team, tags=build.tags, dockerfile=build.dockerfile,
         build_args=build.build_args, target=build.target, labels=build.labels, no_cache=build.no_cache,
-        pull=build.pull, dockerfile_path=build.dockerfile_path,
+        pull=build.pull, dockerfile_path=build.dockerfile_path, builder=operation.params.get("builder", "auto"),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -115,6 +115,19 @@ def auth(reference: str, *, actor: Actor, team_id: UUID | None, chosen: str = ""
         return None
     address = "https://index.docker.io/v1/" if host == names.DEFAULT_REGISTRY else host
     return {"username": row.username, "password": _password(row), "serveraddress": address}
+
+
+def auths(
+    dockerfile: str, build_args: Iterable[str], *, actor: Actor, team_id: UUID | None
+) -> dict[str, dict[str, str]]:
+    """What an engine is given for the base images of a build, by host: of those that are named in it, and the hub's."""
+    said = "\n".join([dockerfile, *build_args])
+    found: dict[str, dict[str, str]] = {}
+    own = Case(When(owner=team_id, then=Value(0)), default=Value(1))
+    for row in usable(actor, team_id).exclude(sealed="").order_by(own, "name"):
+        if row.host == names.DEFAULT_REGISTRY or row.host in said:
+            found.setdefault(row.host, {"username": row.username, "password": _password(row)})
+    return found
 
 
 def check(row: Registry) -> None:

@@ -15,6 +15,8 @@ from images_app.models import Build
 
 THINNEST = 0.8
 """Per cent: a step of no length is still to be seen."""
+SURROUNDING = 3
+"""Lines of the Dockerfile that are shown before and after the one that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +32,28 @@ class Step:
     width: float
     took: str
     started_at: str = ""
+    line: int = 0
 
 
 def steps(build: Build, now: datetime | None = None) -> list[Step]:
-    """The steps known so far, then those of the Dockerfile that are still to come."""
+    """The steps known so far, in the order of the Dockerfile, then those that are still to come."""
     operation = build.operation
     known = [s for s in build.steps if isinstance(s, Mapping)]
     plan = instructions(build.dockerfile)
     total = operation.progress.get("total") if operation else None
-    plan = plan[:total] if isinstance(total, int) else plan
-    plan = plan if len(plan) >= len(known) else []
-    begun = operation.started_at if operation else None
-    end = (operation.finished_at if operation else None) or now or timezone.now()
-    first = _moment(known[0]) if known else None
-    begin = first or begun or end
+    plan = plan[:total] if isinstance(total, int) and build.builder != "buildkit" else plan
+    plan = plan if len(plan) >= len(known) or build.builder == "buildkit" else []
+    by_line = {step.line: step for step in plan}
+    begin, end = _window(build, known, now)
     span = max(0.001, (end - begin).total_seconds())
-    found = [
-        _step(build, step, i + 1, plan[i] if plan else None, (begin, span)) for i, step in enumerate(known)
-    ]
+    found = []
+    for i, step in enumerate(known):
+        planned = by_line.get(step.get("line") or 0) or (plan[i] if plan and "line" not in step else None)
+        found.append(_step(build, step, i + 1, planned, (begin, span)))
     if operation is None or not operation.ended:
-        found += [_coming(plan[i], i + 1) for i in range(len(known), len(plan))]
+        # BuildKit names all of them at once, and leaves out what the target does not need.
+        coming = plan[len(known) :] if build.builder != "buildkit" or not known else []
+        found += [_coming(one, len(known) + i + 1) for i, one in enumerate(coming)]
     return found
 
 
@@ -61,11 +65,40 @@ def summary(found: Sequence[Step]) -> str:
     return f"{text}, {cached} from cache" if cached else text
 
 
+def order(step: Mapping[str, Any]) -> tuple[int, int, int]:
+    """By the lines of the Dockerfile. What none asks for stands at the beginning, or at the end."""
+    line = int(step["line"])
+    exports = not line and str(step["instruction"]).startswith("exporting")
+    return (2 if exports else 1 if line else 0, line, int(step["n"]))
+
+
+def around(build: Build) -> list[tuple[int, str]]:
+    """The line that it failed at with some before and after, each with its number; empty where it is not known."""
+    lines, at = build.dockerfile.splitlines(), build.error_line or 0
+    if not 0 < at <= len(lines):
+        return []
+    first = max(1, at - SURROUNDING)
+    return [(n, lines[n - 1]) for n in range(first, min(len(lines), at + SURROUNDING) + 1)]
+
+
+def _window(
+    build: Build, known: Sequence[Mapping[str, Any]], now: datetime | None
+) -> tuple[datetime, datetime]:
+    operation = build.operation
+    end = (operation.finished_at if operation else None) or now or timezone.now()
+    moments = [moment for step in known if (moment := _moment(step))]
+    return (min(moments) if moments else (operation.started_at if operation else None) or end), end
+
+
 def _step(
     build: Build, step: Mapping[str, Any], n: int, planned: Instruction | None, window: tuple[datetime, float]
 ) -> Step:
     begin, span = window
     state, cached = str(step.get("state") or ""), bool(step.get("cached"))
+    stage = planned.stage if planned else str(step.get("stage") or "")
+    if state == "queued":
+        return Step(int(step.get("n") or n), stage, str(step.get("instruction") or ""), "queued", "", 0, 0, "",
+                    line=int(step.get("line") or 0))  # fmt: skip
     started = _moment(step)
     offset = max(0.0, (started - begin).total_seconds()) if started else 0.0
     running = state == "running" and build.operation is not None and not build.operation.ended
@@ -76,7 +109,7 @@ def _step(
     cancelled = state == "cancelled" or (state == "running" and not running)
     return Step(
         n=int(step.get("n") or n),
-        stage=planned.stage if planned else "",
+        stage=stage,
         instruction=str(step.get("instruction") or ""),
         glyph="failed" if failed else "cancelled" if cancelled else "busy" if running else "done",
         look="failed" if failed else "now" if running else "cache" if cached else "ran",
@@ -84,11 +117,12 @@ def _step(
         width=round(width, 2),
         took="cached" if cached else seconds_text(seconds),
         started_at=started.isoformat() if running and started else "",
+        line=int(step.get("line") or 0),
     )
 
 
 def _coming(instruction: Instruction, n: int) -> Step:
-    return Step(n, instruction.stage, str(instruction), "queued", "", 0, 0, "")
+    return Step(n, instruction.stage, str(instruction), "queued", "", 0, 0, "", line=instruction.line)
 
 
 def seconds_text(seconds: float) -> str:

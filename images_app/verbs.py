@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from accounts.access import Actor
 from engine import guard
-from engine.errors import Cancelled, Conflict, EngineError, Invalid, PolicyDenied
+from engine.errors import BuildFailed, Cancelled, Conflict, EngineError, Invalid, PolicyDenied
 from engine.specs import BuildSpec
-from images_app import references, registries, spool, sync
+from images_app import dockerfile, references, registries, spool, sync
 from images_app.models import Build, Image
-from images_app.progress import BuildSteps, PullLayers
+from images_app.progress import BuildSteps, PullLayers, ended
 from operations import services
 from operations.models import Operation
 from operations.registry import Context, leaving, operation
@@ -52,8 +53,7 @@ def _after_build(ctx: Context) -> None:
     row = _build_of(ctx)
     spool.forget(row.context_path)
     # A step that a lost worker left running runs no more.
-    state = "done" if row.image_id else "failed"
-    steps = [{**step, "state": state} if step["state"] == "running" else step for step in row.steps]
+    steps = ended(row.steps, "done" if row.image_id else "failed")
     Build.objects.filter(pk=row.pk).update(context_path="", steps=steps)
     after(ctx)
 
@@ -81,21 +81,40 @@ def build(ctx: Context) -> Result:
     guard.check(spec, level=services.guard_level(actor, team_id))
     sync.reconcile(ctx.operation.engine, ctx.engine)
     references.may_tag(spec.tags, actor=actor, engine=ctx.operation.engine, team_id=team_id)
-    steps = BuildSteps(ctx, row)
+    spec = _with_builder(ctx, row, spec)
+    steps = BuildSteps(ctx, row, hide=spec.secrets.values())
+    auths = registries.auths(row.dockerfile, spec.build_args.values(), actor=actor, team_id=team_id)
     ctx.remember(was=now(ctx, spec.tags[0]))
     ctx.check_fence()
     try:
         with leaving("No image was made."), spool.opened(row.context_path) as context:
             native_id = ctx.engine.build(
-                spec, context, emit=steps.emit, should_stop=ctx.should_stop, deadline=1800
+                spec, context, emit=steps.emit, should_stop=ctx.should_stop, deadline=1800, auths=auths
             )
     except FileNotFoundError:
         raise Invalid("The build context is gone: send it again.") from None
     except EngineError as error:
         steps.end("cancelled" if isinstance(error, Cancelled) else "failed")
+        if isinstance(error, BuildFailed):
+            steps.failed(error)
+        error.message = steps.hidden(error.message)
         raise
     steps.end("done")
     return _built(ctx, row, native_id)
+
+
+def _with_builder(ctx: Context, row: Build, spec: BuildSpec) -> BuildSpec:
+    """With the engine's answer to which builder it is; raises where the Dockerfile or a secret needs another."""
+    name, why = ctx.engine.builder(spec.builder)
+    Build.objects.filter(pk=row.pk).update(builder=name, builder_why=why[:200])
+    if name == "classic":
+        if spec.secrets:
+            raise Invalid(f"Secrets need BuildKit. {why}.")
+        if needs := dockerfile.needs_buildkit(row.dockerfile):
+            line, what = needs
+            Build.objects.filter(pk=row.pk).update(error_line=line)
+            raise BuildFailed(f"Line {line}: {what} needs BuildKit. {why}.", step=0, line=line)
+    return replace(spec, builder=name)
 
 
 def _built(ctx: Context, row: Build, native_id: str) -> Result:
@@ -106,8 +125,8 @@ def _built(ctx: Context, row: Build, native_id: str) -> Result:
 
 def spec_of(params: Mapping[str, Any]) -> BuildSpec:
     """The build's wish from an operation's parameters, which hold a few things more."""
-    names = ("tags", "dockerfile", "build_args", "target", "labels", "no_cache", "pull")
-    return BuildSpec.parse({name: params[name] for name in names})
+    names = ("tags", "dockerfile", "build_args", "target", "labels", "no_cache", "pull", "builder", "secrets")
+    return BuildSpec.parse({name: params[name] for name in names if name in params})
 
 
 # Pulling

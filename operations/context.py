@@ -60,7 +60,7 @@ class RunContext:
             self._pending.append(("step", {**counts, **progress.extra}))
         # After the step: what a step says comes behind it.
         for line in progress.log:
-            self._log(line)
+            self._log(line, progress.step)
         if progress.message or progress.current is not None:
             known = {key: value for key, value in counts.items() if value not in (None, "")}
             if known != self._progress:
@@ -128,7 +128,7 @@ class RunContext:
         if self._logged >= BATCH or time.monotonic() - self._flushed >= PAUSE:
             self.flush()
 
-    def _log(self, line: str) -> None:
+    def _log(self, line: str, step: int) -> None:
         if self._lines > MOST_LINES or self._bytes > MOST_BYTES:
             return
         self._lines += 1
@@ -136,7 +136,7 @@ class RunContext:
         full = self._lines > MOST_LINES or self._bytes > MOST_BYTES
         # PostgreSQL holds no NUL in JSON
         text = CUT if full else line[:LONGEST].replace("\x00", "�")
-        self._pending.append(("log", {"stream": 1, "text": text}))
+        self._pending.append(("log", {"stream": 1, "text": text} | ({"step": step} if step else {})))
         self._logged += 1
 
 

@@ -269,22 +269,24 @@ def layer_bar(data: Mapping[str, Any]) -> LayerBar:
 
 
 def log_lines(events: Iterable[OperationEvent], started_at: datetime | None) -> list[LogLine]:
-    """Output and changes of state as lines; step events and the builder's own words say which step a line is of."""
-    step, seen, found = 0, 0, []
+    """Output and changes of state as lines. Lines name their step; older ones leave it to those before."""
+    step, seen, found = 0, {0}, []
     for event in events:
         if event.kind == "step":
             step = step_number(event.data) or step
         text = line_text(event)
         if not text:
             continue
-        if begins := _STEP.match(text):
+        if event.kind == "log" and isinstance(of := event.data.get("step"), int):
+            step = of
+        elif begins := _STEP.match(text):
             step = int(begins[1])
         at = f"{max(0.0, (event.at - started_at).total_seconds()):.1f}" if started_at else ""
         own = event.kind != "log"
         stderr = event.data.get("stream") == 2
-        first = not own and bool(step) and step != seen
+        first = not own and step not in seen
         found.append(LogLine(event.seq, 0 if own else step, at, text, stderr, first, own))
-        seen = seen if own else step
+        seen |= set() if own else {step}
     return found
 
 

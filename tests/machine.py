@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,15 @@ class Inventory:
                     # Gone already with something else, or still needed by what was there before.
                     elif error.status_code not in {404, 409}:
                         raise
+
+
+def running(words: str) -> bool:
+    """Whether a process of this machine has these words in its command line, in a container or not."""
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if words.encode() in line.read_bytes().replace(b"\0", b" "):
+                return True
+    return False
 
 
 def wait_for(condition: Any, seconds: float, otherwise: str, *, every: float = 0.02) -> Any:

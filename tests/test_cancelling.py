@@ -129,7 +129,7 @@ def test_a_run_that_is_cancelled_while_it_pulls_has_made_nothing(
 
 def test_a_build_that_is_cancelled_has_made_no_image(desk: Desk) -> None:
     text = f"FROM {desk.base}\nRUN sleep 60\n"
-    build = images.request_build(tags=["shop/app:1"], dockerfile=text, **desk.asks)
+    build = images.request_build(tags=["shop/app:1"], dockerfile=text, builder="classic", **desk.asks)
     said = desk.cancels(
         build, lambda: [c for c in desk.docker.api.containers() if "sleep 60" in c["Command"]]
     )

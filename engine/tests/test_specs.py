@@ -283,6 +283,8 @@ def test_a_build_goes_in_and_comes_out() -> None:
         "labels": {"a": "b"},
         "no_cache": True,
         "pull": True,
+        "builder": "buildkit",
+        "secrets": {"npm-token": "x"},
     }
     spec = BuildSpec.parse(body)
     assert spec.to_dict() == body
@@ -300,6 +302,8 @@ def test_a_build_goes_in_and_comes_out() -> None:
         ("dockerfile", "a//b", "dockerfile"),
         ("build_args", {"A B": "x"}, "build_args.A B"),
         ("target", "a b", "target"),
+        ("builder", "kaniko", "builder"),
+        ("secrets", {"a/b": "x"}, "secrets.a/b"),
         ("remote", "http://example", "remote"),
         ("labels", {"io.slipway.x": ""}, "labels.io.slipway.x"),
     ],

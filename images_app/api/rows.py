@@ -129,7 +129,12 @@ class BuildRow(Row):
 
 
 class BuildFullRow(BuildRow):
-    """One build with its Dockerfile and its steps: ``{n, instruction, started_at, seconds, cached, state}``."""
+    """One build with its Dockerfile and its steps, each ``{n, instruction, stage, line, started_at, seconds, cached,
+    state}``.
+
+    ``builder`` is buildkit or classic once it has begun, ``builder_why`` says why; ``error_line`` is the line of the
+    Dockerfile that it failed at.
+    """
 
     build_args = serializers.DictField(child=serializers.CharField(), read_only=True)
     steps = serializers.ListField(child=serializers.DictField(), read_only=True)
@@ -140,6 +145,9 @@ class BuildFullRow(BuildRow):
             "dockerfile",
             "dockerfile_path",
             "build_args",
+            "builder",
+            "builder_why",
+            "error_line",
             "steps",
         )
         read_only_fields: tuple[str, ...] = fields
@@ -180,5 +188,7 @@ class BuildWish(Body):
     target = Text(required=False, max_length=128, allow_blank=True)
     no_cache = Boolean(required=False)
     pull = Boolean(required=False)
+    builder = serializers.ChoiceField(["auto", "buildkit", "classic"], required=False)
+    secrets = serializers.DictField(required=False, write_only=True)
     engine = serializers.UUIDField(required=False, allow_null=True)
     team = Text(required=False, allow_null=True)

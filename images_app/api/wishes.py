@@ -14,7 +14,7 @@ from accounts.api.base import Problem
 from images_app.api.rows import BuildWish
 
 DOCKERFILE_MOST = 256 * 1024
-_JSON = ("build_args", "labels")
+_JSON = ("build_args", "labels", "secrets")
 _FLAGS = ("no_cache", "pull")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from images_app import dockerfile, examples, lineage
+from images_app.lines import Lines
 from images_app.models import Build
 from images_app.steps import steps, summary
 from operations.models import Engine, Operation
@@ -59,13 +60,43 @@ def test_the_fix_names_a_version_that_is_here_and_keeps_the_stage() -> None:
         ("ENV DB_PASSWORD=x", "DB_PASSWORD stays readable"),
         ("ARG API_TOKEN=x", "API_TOKEN stays readable"),
         ("ENTRYPOINT run.sh", "A shell stands before"),
-        ("RUN --mount=type=cache,target=/x make", "--mount needs BuildKit"),
-        ("COPY --link a b", "--link needs BuildKit"),
         ("RNU make", "Did you mean RUN?"),
     ],
 )
 def test_a_line_is_hinted_at(line: str, word: str) -> None:
     assert word in lines(f"FROM a:1\nUSER 1\n{line}\n")[3]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("FROM a:1\nRUN --mount=type=cache,target=/x make\n", 2, "--mount"),
+        ("FROM a:1\nRUN make\nCOPY --link a b\n", 3, "--link"),
+        ("FROM a:1\nRUN <<END\nmake\nEND\n", 2, "text between << marks"),
+        ("\n# syntax=docker/dockerfile:1\nFROM a:1\n", 2, "# syntax="),
+    ],
+)
+def test_what_the_classic_builder_lacks_is_named(text: str, line: int, what: str) -> None:
+    assert dockerfile.needs_buildkit(text) == (line, what)
+    assert dockerfile.needs_buildkit("FROM a:1\n# syntax=x is a comment here\nRUN make --mount\n") is None
+
+
+def test_a_step_of_buildkit_finds_its_line() -> None:
+    text = (
+        "ARG V=1\nFROM a:1 AS one\nENV A=b\nRUN make \\\n  all\nFROM one\nWORKDIR /x\nCOPY --from=one /a /b\n"
+        "FROM scratch AS three\nADD x /\n"
+    )
+    lines = Lines(text)
+    assert lines.of_step("FROM docker.io/library/a:1", "one", "1/2") == 2
+    assert lines.of_step("RUN make   all", "one", "2/2") == 4
+    assert lines.of_step("WORKDIR /x", "stage-1", "1/2") == 7
+    assert lines.of_step("COPY --from=one /a /b", "stage-1", "1/1") == 8, "older ones do not count WORKDIR"
+    assert lines.of_step("ADD x /", "three", "1/1") == 10
+    assert lines.of_step("load metadata for docker.io/library/a:1", "", "") == 2
+    assert lines.of_step("exporting to image", "", "") == 0
+    assert lines.of_step("RUN other", "nobody", "9/9") == 0
+    assert Lines("FROM a\nRUN b\n").of_step("RUN b", "", "2/2") == 2
+    assert lines.of_number(3) == 3
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from operations import services
 from operations.models import Engine, Operation
 from operations.services import Refused
 from operations.tasks import run_operation
+from tests import machine
 from tests.machine import said_by
 
 Carry = Callable[[], list[Operation]]
@@ -91,7 +92,7 @@ def contexts() -> list[Path]:
 
 
 def test_a_build_makes_an_image_of_the_team_with_its_steps_and_log(bench: Bench) -> None:
-    operation = bench.build("FROM {base}\nRUN echo hello there\nCMD true\n")
+    operation = bench.build("FROM {base}\nRUN echo hello there\nCMD true\n", builder="classic")
     assert operation.state == "succeeded", operation.error_message
     build = Build.objects.get(operation=operation)
     assert operation.target_id == str(build.pk)
@@ -109,7 +110,7 @@ def test_a_build_makes_an_image_of_the_team_with_its_steps_and_log(bench: Bench)
 
 
 def test_a_step_comes_before_what_it_says(bench: Bench) -> None:
-    operation = bench.build("FROM {base}\nRUN echo one\nRUN echo two\n")
+    operation = bench.build("FROM {base}\nRUN echo one\nRUN echo two\n", builder="classic")
     story = [
         e.data["n"] if e.kind == "step" else e.data["text"]
         for e in operation.events.filter(kind__in=("step", "log"))
@@ -119,8 +120,8 @@ def test_a_step_comes_before_what_it_says(bench: Bench) -> None:
 
 
 def test_the_second_build_comes_from_the_cache(bench: Bench) -> None:
-    bench.build()
-    operation = bench.build(tag="shop/app:2")
+    bench.build(builder="classic")
+    operation = bench.build(tag="shop/app:2", builder="classic")
     assert [step["cached"] for step in Build.objects.get(operation=operation).steps] == [False, True]
 
 
@@ -157,11 +158,12 @@ def test_a_context_brings_its_files(bench: Bench, docker_client: docker.DockerCl
     assert said_by(docker_client, "shop/app:1", ["cat", "/note"]) == b"from the context"
 
 
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
 @pytest.mark.django_db(transaction=True)
 def test_a_cancelled_build_stops_and_leaves_no_image(
-    bench: Bench, docker_client: docker.DockerClient
+    bench: Bench, docker_client: docker.DockerClient, builder: str
 ) -> None:
-    operation = bench.ask("FROM {base}\nRUN echo begun; sleep 60\n")
+    operation = bench.ask("FROM {base}\nRUN echo begun; sleep 60\n", builder=builder)
 
     def work() -> None:
         try:
@@ -183,6 +185,7 @@ def test_a_cancelled_build_stops_and_leaves_no_image(
     assert (operation.state, operation.error_message) == ("cancelled", "Cancelled. No image was made.")
     assert time.monotonic() - began < 12
     assert docker_client.containers.list() == []
+    assert not machine.running("echo begun; sleep 60"), "it runs on at the engine"
     assert not Tag.objects.filter(name="shop/app:1").exists()
     assert [step["state"] for step in Build.objects.get().steps] == ["done", "cancelled"]
     assert contexts() == []

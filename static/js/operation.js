@@ -68,7 +68,7 @@ export function follow(log) {
 
   const line = event => {
     const own = event.kind === 'state', text = own ? story(event.data) : plain(String(event.data.text ?? '')) || ' '
-    step = Number(text.match(STEP)?.[1]) || step
+    step = (own ? 0 : Number.isInteger(event.data.step) ? event.data.step : Number(text.match(STEP)?.[1])) || step
     const row = document.createElement('div'), first = !own && step && !document.getElementById(`step-${step}`)
     row.className = own ? 'ln own-ln' : event.data.stream === 2 ? 'ln se' : 'ln'
     row.id = first ? `step-${step}` : `line-${event.seq}`

@@ -195,13 +195,13 @@ def test_an_engine_killed_under_running_operations_leaves_the_truth(
 
 def test_a_build_that_takes_longer_than_it_may_is_ended_on_the_engine_too(site: Site, start: Start) -> None:
     start("nursery", FAULTS_DEADLINE="2")
-    (row,) = site.wait([site.ask("image.build", "endless", dockerfile=LONG_BUILD)])
+    (row,) = site.wait([site.ask("image.build", "endless", dockerfile=LONG_BUILD, builder="classic")])
     assert (row.state, row.error_code) == ("failed", "engine_timeout")
     no_trace(site)
 
 
 def test_a_cancelled_build_is_ended_on_the_engine_too(site: Site, nursery: subprocess.Popen[bytes]) -> None:
-    operation = site.ask("image.build", "unwanted", dockerfile=LONG_BUILD)
+    operation = site.ask("image.build", "unwanted", dockerfile=LONG_BUILD, builder="classic")
     machine.wait_for(site.docker.api.containers, 30, "not begun", every=0.1)
     services.cancel(operation, actor=site.actor)
     (row,) = site.wait([operation])

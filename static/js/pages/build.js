@@ -19,9 +19,9 @@ if (root) {
   })
 }
 
-// Build arguments: rows of three cells, name, value, remove
-const rows = $('[data-rows]'), add = $('[data-row-add]')
-if (rows) {
+// Build arguments and secrets: rows of three cells, name, value, remove
+for (const rows of document.querySelectorAll('[data-rows]')) {
+  const add = rows.parentElement.querySelector('[data-row-add]')
   const cells = () => [...rows.children]
   const show = () => rows.querySelectorAll('[data-row-remove]').forEach(b => { b.hidden = false })
   const spare = cells().slice(-3).map(el => el.cloneNode(true))
