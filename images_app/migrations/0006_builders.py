@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("images", "0004_tag_check"),
+        ("images", "0005_tag_move_digests"),
     ]
 
     operations = [
