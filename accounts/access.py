@@ -60,6 +60,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "registry.manage": (ADMIN, "write"),
     "registry.untag": (ADMIN, "write"),
     "image.build": (OPERATOR, "write"),
+    "image.index": (OPERATOR, "operate"),
     "image.tag": (OPERATOR, "write"),
     "image.untag": (ADMIN, "write"),
     "image.remove": (ADMIN, "write"),

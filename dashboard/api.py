@@ -37,7 +37,7 @@ from containers_app.api.stacks import StackDetail, StackList, stack_verb
 from containers_app.stacks import ACTIONS as STACK_ACTIONS
 from dashboard.problems import plain
 from dashboard.search import Search
-from images_app.api import registries
+from images_app.api import layers, registries
 from images_app.api import views as images
 from images_app.api.checks import TagAtRegistry
 from images_app.api.filesystems import ImageFilesystem
@@ -162,7 +162,9 @@ urlpatterns = [
     path("images/<uuid:pk>/tag/", images.ImageTag.as_view(), name="image-tag"),
     path("images/<uuid:pk>/push/", images.ImagePush.as_view(), name="image-push"),
     path("images/<uuid:pk>/history/", images.ImageHistory.as_view(), name="image-history"),
-    path("images/<uuid:pk>/layers/", images.ImageLayers.as_view(), name="image-layers"),
+    path("images/<uuid:pk>/layers/", layers.ImageLayers.as_view(), name="image-layers"),
+    path("images/<uuid:pk>/files/", layers.ImageFiles.as_view(), name="image-files"),
+    path("images/<uuid:pk>/waste/", layers.ImageWaste.as_view(), name="image-waste"),
     path("registries/", registries.RegistryList.as_view(), name="registries"),
     path("registries/<uuid:pk>/", registries.RegistryDetail.as_view(), name="registry"),
     path("registries/<uuid:pk>/check/", registries.RegistryCheck.as_view(), name="registry-check"),

@@ -8,7 +8,7 @@ the patterns of `engine.names` before anything is sent.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import IO, Protocol, runtime_checkable
 
 from engine.changes import ChangeSpec
@@ -264,6 +264,14 @@ class Engine(Protocol):
         at each step, output lines in ``log``. BuildKit's have ``state``, ``seconds``, ``started_at``, ``stage`` and
         ``place`` ("2/3" within the stage) too, and several run at once. Cancelling ends the build at the engine.
         ``auths``: ``username`` and ``password`` for registries of base images, by host.
+        """
+
+    def saved(
+        self, native_id: str, *, should_stop: ShouldStop = never, deadline: float = 1800
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """The image with all of its layers as one tar, in pieces as they come; see `engine.layers` for what is in it.
+
+        Engines may put the whole of it together on their disk before the first piece.
         """
 
     def tag(self, native_id: str, reference: str, *, deadline: float = 10) -> None: ...

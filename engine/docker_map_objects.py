@@ -48,9 +48,13 @@ def _references(value: object) -> tuple[str, ...]:
     return tuple(sorted({item for item in texts(value, 512, 512) if _NOTHING not in item}))
 
 
+_KEPT = 2
+"""Counts up when more is kept of an image than before, so that those known already are looked at again."""
+
+
 def _image_fingerprint(native_id: str, tags: tuple[str, ...], digests: tuple[str, ...]) -> str:
     """An image's contents are its id: only what points at it can change."""
-    parts = json.dumps([native_id, tags, digests])
+    parts = json.dumps([_KEPT, native_id, tags, digests])
     return hashlib.blake2b(parts.encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 
@@ -81,6 +85,7 @@ def image(data: Json, history: object) -> ImageInfo:
         _references(data.get("RepoTags")),
         _references(data.get("RepoDigests")),
     )
+    stack = texts(mapping(data.get("RootFS")).get("Layers"), 512, 128)
     kept = document(config)
     if "Env" in config:
         kept["Env"] = [f"{name}={value}" for name, value in environment(config.get("Env")).items()]
@@ -96,8 +101,9 @@ def image(data: Json, history: object) -> ImageInfo:
         os=text(data.get("Os"), 64),
         author=text(data.get("Author"), 256),
         config=kept,
-        layers=tuple(_layers(history, texts(mapping(data.get("RootFS")).get("Layers"), 512, 128))),
+        layers=tuple(_layers(history, stack)),
         fingerprint=_image_fingerprint(native_id, tags, digests),
+        stack=stack if all(map(names.is_image_id, stack)) else (),
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import docker
 
 from engine import docker_map, docker_map_objects, names
+from engine.base import ShouldStop, never
 from engine.docker_calls import Calls
 from engine.docker_map import items, mapping
 from engine.docker_text import mask, number, text, texts
@@ -29,6 +31,7 @@ MOST_PROCESSES = 1024
 MOST_CHANGES = 10_000
 AGAIN = 0.2
 """Seconds until an engine that is counting for somebody else is asked again."""
+_PLAIN = {"Accept-Encoding": "identity"}
 _CHANGE_KINDS = {0: "modified", 1: "added", 2: "deleted"}
 
 
@@ -144,6 +147,20 @@ class DockerReads:
             return docker_map_objects.image(found, client.history(str(native_id)))
 
         return self._calls.run(work, deadline=deadline)
+
+    @contextmanager
+    def saved(
+        self, native_id: str, *, should_stop: ShouldStop = never, deadline: float = 1800
+    ) -> Iterator[Iterator[bytes]]:
+        """See `engine.base.Engine.saved`."""
+        names.image_id(native_id)
+
+        def work(client: Client) -> Iterator[bytes]:
+            client.inspect_image(native_id)  # engines call it a fault of theirs where it is not there
+            yield from client.open_stream("GET", f"/images/{native_id}/get", {}, headers=_PLAIN)
+
+        with self._calls.stream(work, deadline=deadline, should_stop=should_stop) as pieces:
+            yield (piece for piece in pieces if piece)
 
     # Volumes and networks
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO
 
 from engine import names
@@ -66,6 +67,14 @@ class FakeData(FakeReads):
             raise TooLarge("Its file system holds more than what may be exported.", most=most)
         out.write(tar)
         return len(tar)
+
+    @contextmanager
+    def saved(
+        self, native_id: str, *, should_stop: ShouldStop = never, deadline: float = 1800
+    ) -> Iterator[Iterator[bytes]]:
+        names.image_id(native_id)
+        self._do("saved", lambda: self.world.find_image(native_id), deadline, should_stop=should_stop)
+        yield iter([_nothing("blobs")])
 
     def read_volume(
         self,

@@ -300,6 +300,7 @@ class FakeReads:
             author="",
             config={"Cmd": list(image.command), "Env": [f"{k}={v}" for k, v in image.environment.items()]},
             layers=image.layers,
+            stack=tuple(layer.digest for layer in image.layers if layer.digest),
             fingerprint=_hash(image.native_id, tags, image.digests),
         )
 

@@ -200,7 +200,7 @@ class ImageSummary:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """One inspected image, with the layers of its history."""
+    """One inspected image, with the layers of its history. ``stack``: the digests of its layers, lowest first."""
 
     native_id: str
     tags: tuple[str, ...]
@@ -215,6 +215,7 @@ class ImageInfo:
     config: Mapping[str, Any]
     layers: tuple[LayerInfo, ...]
     fingerprint: str = ""
+    stack: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts.access import can
 from accounts.admin import admin_actor
 from images_app import operations
-from images_app.models import Build, Image, Layer, Registry, Tag, TagCheck, TagMove
+from images_app.models import Build, Image, Layer, LayerIndex, LayerStack, Registry, Tag, TagCheck, TagMove
 from operations.admin import Facts, ask, confirmed
 
 
@@ -93,6 +93,30 @@ class LayerAdmin(Facts):
     list_filter = ("empty",)
     search_fields = ("image__name", "image__native_id", "digest", "command")
     list_select_related = ("image",)
+
+
+@admin.register(LayerIndex)
+class LayerIndexAdmin(Facts):
+    """Layers whose files are known. Images of all teams may have them, so for site administrators."""
+
+    permission = "engine.manage"
+    owner = None
+    exclude = ("starts", "databases")
+    list_display = ("digest", "entries", "size", "cut", "problem", "read_at")
+    list_filter = ("cut",)
+    search_fields = ("digest",)
+
+
+@admin.register(LayerStack)
+class LayerStackAdmin(Facts):
+    """What layers do to those below them. Of all teams, so for site administrators."""
+
+    permission = "engine.manage"
+    owner = None
+    exclude = ("verdict", "wasters")
+    list_display = ("chain", "index", "added", "changed", "removed", "hidden")
+    search_fields = ("chain", "index__digest")
+    list_select_related = ("index",)
 
 
 @admin.register(Build)

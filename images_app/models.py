@@ -34,8 +34,8 @@ class Image(models.Model):
     """A read-only blueprint on one engine. ``native_id`` is the engine's ``sha256:…``; ``size`` is in bytes.
 
     ``config`` holds what a container inherits (command, entrypoint, environment with secrets masked, ports,
-    volumes, user, working directory, healthcheck). ``objects`` leaves out what is in the trash, ``everything`` does
-    not.
+    volumes, user, working directory, healthcheck). ``stack`` is the digests of its layers, lowest first. ``objects``
+    leaves out what is in the trash, ``everything`` does not.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -53,6 +53,7 @@ class Image(models.Model):
     author = models.CharField(max_length=255, blank=True)
     labels = models.JSONField(default=dict)
     config = models.JSONField(default=dict)
+    stack = models.JSONField(default=list)
     fingerprint = models.CharField(max_length=64, blank=True)
     trashed_at = models.DateTimeField(null=True, blank=True, db_index=True)
 
@@ -144,6 +145,74 @@ class Layer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.index}: {self.command[:60]}"
+
+
+class LayerIndex(models.Model):
+    """The files of one layer, read once for all images that have it: known by the digest of its bytes. ``size`` is of
+    all its files, in bytes.
+
+    The rows are in `LayerPiece`, by folder and name; ``starts`` is the folder and name that each piece begins with.
+    ``databases``: what its package databases name, see `engine.layers.LayerFiles`. ``cut``: it has more entries than
+    are kept. ``problem``: it could not be read, and why.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    digest = models.CharField(max_length=80, unique=True)
+    size = models.BigIntegerField(default=0)
+    entries = models.PositiveIntegerField(default=0)
+    starts = models.JSONField(default=list)
+    databases = models.JSONField(default=dict)
+    cut = models.BooleanField(default=False)
+    problem = models.CharField(max_length=200, blank=True)
+    read_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        verbose_name_plural = "layer indexes"
+
+    def __str__(self) -> str:
+        return self.digest.removeprefix("sha256:")[:12]
+
+
+class LayerPiece(models.Model):
+    """Some rows of a layer's index, compressed; see `images_app.layer_index`."""
+
+    id = models.BigAutoField(primary_key=True)
+    index = models.ForeignKey(LayerIndex, on_delete=models.CASCADE, related_name="pieces")
+    n = models.PositiveIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering: ClassVar = ["index", "n"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["index", "n"], name="one_piece_per_number")]
+
+    def __str__(self) -> str:
+        return f"{self.index_id}: {self.n}"
+
+
+class LayerStack(models.Model):
+    """What a layer does to those below it: the same for all images that begin with these layers in this order.
+
+    ``chain`` is the digest of the digests up to this layer. ``added``, ``changed`` and ``removed`` count entries;
+    ``hidden`` is bytes of files below that it changes or removes: nobody sees them, and every copy of the image has
+    them. ``verdict`` says it for each row of the layer, ``wasters`` for the largest; see `images_app.layer_stack`.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    chain = models.CharField(max_length=64, unique=True)
+    index = models.ForeignKey(LayerIndex, on_delete=models.CASCADE, related_name="stacks")
+    added = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0)
+    removed = models.PositiveIntegerField(default=0)
+    hidden = models.BigIntegerField(default=0)
+    wasters = models.JSONField(default=list)
+    verdict = models.BinaryField()
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+
+    def __str__(self) -> str:
+        return self.chain[:12]
 
 
 class Registry(models.Model):

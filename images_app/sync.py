@@ -141,6 +141,7 @@ def _facts(info: ImageInfo) -> dict[str, Any]:
         "author": info.author,
         "labels": dict(info.labels),
         "config": dict(info.config),
+        "stack": list(info.stack),
         "fingerprint": info.fingerprint,
     }
 

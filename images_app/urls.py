@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from images_app import build_views, newer_views, registry_views, views
+from images_app import build_views, layer_views, newer_views, registry_views, views
 
 image_urls = [
     path("", views.image_list, name="list"),
     path("pull/", views.image_pull, name="pull"),
     path("filesystem/", views.image_filesystem, name="filesystem"),
     path("<uuid:pk>/", views.image_detail, name="detail"),
+    path("<uuid:pk>/layers/", layer_views.image_layers, name="layers"),
+    path("<uuid:pk>/layers/read/", layer_views.image_index, name="index"),
     path("<uuid:pk>/tag/", views.image_tag, name="tag"),
     path("<uuid:pk>/push/", views.image_push, name="push"),
     path("<uuid:pk>/remove/", views.image_remove, name="remove"),

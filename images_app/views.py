@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -40,18 +41,17 @@ def image_list(request: HttpRequest) -> HttpResponse:
 @leaves_when_gone
 def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One image: its layers and where they come from, its tags and where they were, who uses it."""
-    actor, image = actor_of(request), _image(request, pk)
-    tags = list(image.tags.all())
+    actor, image = actor_of(request), image_of(request, pk)
+    context = framed(request, image, "overview")
+    tags = context["tags"]
     users = list(visible_to(actor, image.containers.order_by("name")))
-    context = {
-        "image": image, "tags": tags, "title": queries.short_name(tags[0].name) if tags else image.short_id,
+    context |= {
         "repositories": {tag.repository for tag in tags}, "line": lineage(image, actor), "users": users,
         "outdated": [row for row in users if row.drift_image], "behind": tag_history.behind(image, actor),
         "hidden": image.used - len(users),  # type: ignore[attr-defined]
         "facts": queries.facts(image.config), "history": tag_history.tag_history(image, actor),
         "siblings": queries.siblings(image, actor), "builds": queries.builds(actor).filter(image=image)[:5],
         "form": TagForm(), "checks": newer.of_image(image, tags),
-        "may": {verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove", "push")},
     }  # fmt: skip
     template = "images/detail.html#body" if request.headers.get("HX-Request") else "images/detail.html"
     return render(request, template, context)
@@ -82,7 +82,7 @@ def image_pull(request: HttpRequest) -> HttpResponse:
 @answers
 def image_push(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Where to, under which name; goes on at the operation, which shows the layers."""
-    actor, image = actor_of(request), _image(request, pk)
+    actor, image = actor_of(request), image_of(request, pk)
     require(actor, "image.push", image)
     form = PushForm(request.POST or None, actor=actor, auto_id="push_%s")  # beside the form of a tag
     form.suggest(image)
@@ -124,7 +124,7 @@ def image_filesystem(request: HttpRequest) -> HttpResponse:
 @answers
 def image_tag(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Gives an image another name."""
-    image, form = _image(request, pk), TagForm(request.POST)
+    image, form = image_of(request, pk), TagForm(request.POST)
     if not form.is_valid():
         raise SpecError({"": [str(error) for found in form.errors.values() for error in found]})
     reference = form.cleaned_data["reference"]
@@ -136,7 +136,7 @@ def image_tag(request: HttpRequest, pk: UUID) -> HttpResponse:
 @answers
 def image_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Shows what would go, then asks for it."""
-    actor, image = actor_of(request), _image(request, pk)
+    actor, image = actor_of(request), image_of(request, pk)
     require(actor, "image.remove", image)
     if request.method == "POST":
         force, forever = (bool(request.POST.get(name)) for name in ("force", "forever"))
@@ -169,7 +169,17 @@ def tag_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     })  # fmt: skip
 
 
-def _image(request: HttpRequest, pk: UUID) -> Image:
+def framed(request: HttpRequest, image: Image, tab: str) -> dict[str, Any]:
+    """What every tab of an image shows around its own."""
+    actor, tags = actor_of(request), list(image.tags.all())
+    return {
+        "image": image, "tags": tags, "title": queries.short_name(tags[0].name) if tags else image.short_id,
+        "tab": tab, "may": {verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove", "push")},
+    }  # fmt: skip
+
+
+def image_of(request: HttpRequest, pk: UUID) -> Image:
+    """The image of an address; what the reader may not know of is not there."""
     image = queries.image(actor_of(request), pk)
     if image is None:
         raise Http404("No such image.")

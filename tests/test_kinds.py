@@ -17,8 +17,8 @@ from accounts.access import PERMISSIONS, SITE, Actor, Denied
 from containers_app import commit_asks, file_changes, rollback
 from containers_app import operations as containers
 from containers_app.models import Container, Network, Volume, VolumeBackup
+from images_app import layer_verb, remote_tags
 from images_app import operations as images
-from images_app import remote_tags
 from images_app.models import Image, Registry, Tag, TagMove
 from operations import registry, trash
 from operations.models import Engine, Operation
@@ -99,6 +99,7 @@ WAYS: dict[str, Ask] = {
     "image.pull": lambda things, actor: images.request_pull(
         "busybox:1", actor=actor, engine=things.engine, team=things.team
     ),
+    "image.index": lambda things, actor: layer_verb.request_index(things.image, actor=actor),
     "image.push": lambda things, actor: images.request_push(
         things.image, "127.0.0.1:1/blue/app:2", actor=actor
     ),
@@ -134,7 +135,13 @@ def things(team: Team) -> SimpleNamespace:
     engine = Engine.objects.create(
         name="quiet", endpoint="unix:///nowhere/docker.sock", status=Engine.Status.ONLINE
     )
-    image = Image.objects.create(engine=engine, native_id="sha256:" + "a" * 64, team=team, name="blue/app:1")
+    image = Image.objects.create(
+        engine=engine,
+        native_id="sha256:" + "a" * 64,
+        team=team,
+        name="blue/app:1",
+        stack=["sha256:" + "b" * 64],
+    )
     earlier = Image.objects.create(engine=engine, native_id="sha256:" + "d" * 64, team=team)
     TagMove.objects.create(
         engine=engine, name="blue/app:1", from_native_id=earlier.native_id, to_native_id=image.native_id

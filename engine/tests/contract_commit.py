@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from engine.base import Engine
-from engine.errors import Invalid, NotFound, TooLarge
+from engine.errors import Cancelled, Invalid, NotFound, TooLarge
 from engine.tests.conftest import Create
 from engine.tests.contract import ENDS, NOBODY
 
@@ -49,3 +49,25 @@ def test_its_file_system_is_a_tar_within_bounds(engine: Engine, create: Create) 
         assert tar.getnames(), "it is a tar, with something in it"
     with pytest.raises(TooLarge):
         engine.export(native_id, io.BytesIO(), most=100)
+
+
+def test_an_image_is_saved_as_a_tar_in_pieces(engine: Engine, create: Create) -> None:
+    image = engine.container(create(ENDS)).image_id
+    with engine.saved(image) as pieces:
+        first = next(pieces)
+        assert first
+        data = first + b"".join(pieces)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert archive.getnames()
+    with pytest.raises(NotFound), engine.saved("sha256:" + "0" * 64) as pieces:
+        list(pieces)
+    with pytest.raises(Invalid), engine.saved("../containers/x") as pieces:
+        list(pieces)
+
+
+def test_saving_is_left_early_and_can_be_cancelled(engine: Engine, create: Create) -> None:
+    image = engine.container(create(ENDS)).image_id
+    with engine.saved(image) as pieces:
+        assert next(pieces)
+    with pytest.raises(Cancelled), engine.saved(image, should_stop=lambda: True) as pieces:
+        list(pieces)

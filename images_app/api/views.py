@@ -199,17 +199,6 @@ class ImageHistory(View):
         return Response(LayerRow(found.layers.order_by("index"), many=True).data)
 
 
-class ImageLayers(View):
-    """The layers that hold files, oldest first."""
-
-    permission = "image.read"
-
-    @extend_schema(responses=LayerRow(many=True))
-    def get(self, request: Request, pk: UUID) -> Response:
-        found = self.object(visible_images(self.actor), pk)
-        return Response(LayerRow(found.layers.filter(empty=False).order_by("index"), many=True).data)
-
-
 class TagList(Listing):
     """Names that point at images."""
 
