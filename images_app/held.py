@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-from images_app.models import Layer
+from images_app.models import Image, Layer
 from operations.models import Engine
 
 Held = Mapping[str, Mapping[str, int]]
@@ -49,3 +49,17 @@ def alone(held: Held, images: Iterable[str]) -> dict[str, dict[str, int]]:
                 seen.add(layer)
                 found[image][layer] = size
     return found
+
+
+def count(engine: Engine) -> None:
+    """Notes of each image of this engine how many bytes are its own. Three queries, however many there are."""
+    held = layers_held(engine)
+    everybody = Counter(layer for layers in held.values() for layer in layers)
+    changed = []
+    for row in Image.everything.filter(engine=engine).only("native_id", "unique_size"):
+        layers = held.get(row.native_id, {})
+        own = sum(size for layer, size in layers.items() if everybody[layer] == 1)
+        if own != row.unique_size:
+            row.unique_size = own
+            changed.append(row)
+    Image.everything.bulk_update(changed, ["unique_size"], batch_size=500)

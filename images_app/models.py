@@ -33,6 +33,9 @@ class TagsOutOfTrash(models.Manager["Tag"]):
 class Image(models.Model):
     """A read-only blueprint on one engine. ``native_id`` is the engine's ``sha256:…``; ``size`` is in bytes.
 
+    ``unique_size``: bytes of layers that no other image on the engine holds, told from layers whenever one comes or
+    goes; ``None`` before that.
+
     ``config`` holds what a container inherits (command, entrypoint, environment with secrets masked, ports,
     volumes, user, working directory, healthcheck). ``stack`` is the digests of its layers, lowest first. ``objects``
     leaves out what is in the trash, ``everything`` does not.
@@ -45,6 +48,7 @@ class Image(models.Model):
     name = models.CharField(max_length=255, blank=True)
     digests = models.JSONField(default=list)
     size = models.BigIntegerField(default=0)
+    unique_size = models.BigIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(default=timezone.now)
     parent_id = models.CharField(max_length=80, blank=True)
@@ -68,6 +72,11 @@ class Image(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.short_id
+
+    @property
+    def shared_size(self) -> int | None:
+        """Bytes of layers that other images hold too: what its removal does not free."""
+        return None if self.unique_size is None else max(0, self.size - self.unique_size)
 
     @property
     def short_id(self) -> str:

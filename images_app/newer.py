@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from accounts import audit
@@ -184,6 +184,17 @@ def of_engine(engine_id: UUID) -> dict[str, str]:
         .exclude(skipped=F("digest"))
     )
     return dict(rows.values_list("name", "digest"))
+
+
+def of_tags() -> Exists:
+    """For a query of tags: whether the registry of each has a newer image."""
+    return Exists(TagCheck.objects.filter(engine=OuterRef("engine"), name=OuterRef("name"), newer=True))
+
+
+def of_images() -> Exists:
+    """For a query of images: whether that is so of one of its tags."""
+    checks = TagCheck.objects.filter(engine=OuterRef("engine"), name=OuterRef("name"), newer=True)
+    return Exists(Tag.objects.filter(Exists(checks), image=OuterRef("pk")))
 
 
 @dataclass(frozen=True, slots=True)

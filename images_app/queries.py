@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -118,18 +118,13 @@ def listing(actor: Actor, wanted: Wanted) -> Listing:
     found = images(actor).defer("config", "labels", "digests").prefetch_related("tags")
     if wanted.engine:
         found = found.filter(engine_id=wanted.engine)
-    rows = [row for image in found for row in _rows(image)]
-    rows = [row for row in rows if _matches(row, wanted.q)]
-    counts = {
-        view: sum(1 for row in rows if _in_view(row, view)) for view in ("all", "used", "unused", "dangling")
-    }
-    rows = _sorted([row for row in rows if _in_view(row, wanted.view)], wanted.ordering)
     newer = set(TagCheck.objects.filter(newer=True).values_list("engine_id", "name"))
-    rows = [
-        Row(r.image, r.tag, i > 0 and rows[i - 1].image == r.image,
-            bool(r.tag) and (r.image.engine_id, r.reference) in newer)
-        for i, r in enumerate(rows)
-    ]  # fmt: skip
+    rows = [row for image in found for row in _rows(image, newer)]
+    rows = [row for row in rows if _matches(row, wanted.q)]
+    views = ("all", "used", "unused", "dangling", "newer")
+    counts = {view: sum(1 for row in rows if _in_view(row, view)) for view in views}
+    rows = _sorted([row for row in rows if _in_view(row, wanted.view)], wanted.ordering)
+    rows = [replace(r, same=i > 0 and rows[i - 1].image == r.image) for i, r in enumerate(rows)]
     grouped = wanted.ordering.lstrip("-") == "name"
     return Listing(
         _grouped(rows) if grouped else [Group("", rows)] if rows else [], counts, len(rows), grouped
@@ -245,9 +240,9 @@ def _words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _rows(image: Image) -> list[Row]:
+def _rows(image: Image, newer: set[tuple[UUID, str]]) -> list[Row]:
     tags = list(image.tags.all())
-    return [Row(image, tag) for tag in tags] or [Row(image, None)]
+    return [Row(image, tag, newer=(image.engine_id, tag.name) in newer) for tag in tags] or [Row(image, None)]
 
 
 def _matches(row: Row, q: str) -> bool:
@@ -262,6 +257,8 @@ def _in_view(row: Row, view: str) -> bool:
         return row.used > 0
     if view == "unused":
         return row.used == 0
+    if view == "newer":
+        return row.newer
     return view != "dangling" or row.dangling
 
 
@@ -271,6 +268,8 @@ def _sorted(rows: Iterable[Row], ordering: str) -> list[Row]:
     rows = sorted(rows, key=lambda r: (r.tag is None, r.tag.name if r.tag else r.image.native_id))
     if by == "size":
         return sorted(rows, key=lambda r: r.image.size, reverse=down)
+    if by == "unique":
+        return sorted(rows, key=lambda r: r.image.unique_size or 0, reverse=down)
     if by == "created":
         return sorted(rows, key=lambda r: r.image.created_at or NEVER, reverse=down)
     if by == "host":

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from engine.base import Engine as EngineBackend
 from engine.types import Event, ImageInfo, ImageSummary
-from images_app import newer
+from images_app import held, newer
 from images_app.models import Image, Layer, Tag, TagMove
 from operations import trash
 from operations.models import Engine, Operation
@@ -90,6 +90,8 @@ def _once(engine: Engine, backend: EngineBackend, report: Report) -> bool:
         _keep_digests(engine, gone)
         trash.lost("image", gone)
         Image.everything.filter(pk__in=gone).delete()
+    if infos or gone or Image.everything.filter(engine=engine, unique_size=None).exists():
+        held.count(engine)
     if topics:
         newer.settle(engine.pk)
         bell.ring("images", *sorted(topics))

@@ -21,8 +21,8 @@ from operations.plans import preview
 from operations.queries import engine_asked
 from operations.web import answers, leaves_when_gone, submitted
 
-VIEWS = ("all", "used", "unused", "dangling")
-ORDERINGS = ("name", "size", "created", "used", "host")
+VIEWS = ("all", "used", "unused", "dangling", "newer")
+ORDERINGS = ("name", "size", "unique", "created", "used", "host")
 
 
 @require_safe

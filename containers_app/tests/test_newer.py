@@ -162,3 +162,23 @@ def test_containers_carry_the_flag_until_they_run_it(
     drift.note_newer()
     old.refresh_from_db()
     assert old.drift_remote == ""
+
+
+def test_rest_and_list_tell_which_are_newer_at_their_registry(
+    tag: Tag,
+    answers: Answers,
+    bob: User,
+    client_for: Callable[..., Client],
+    api_for: Callable[..., APIClient],
+) -> None:
+    newer.round_()
+    api = api_for(bob)
+    for kind, of in (("images", tag.image_id), ("tags", tag.pk)):
+        said = {row["id"]: row["newer"] for row in api.get(f"/api/v1/{kind}/").json()["results"]}
+        assert [key for key, value in said.items() if value] == [str(of)]
+        found = api.get(f"/api/v1/{kind}/?newer=true").json()["results"]
+        assert [row["id"] for row in found] == [str(of)]
+        assert api.get(f"/api/v1/{kind}/{of}/").json()["newer"] is True
+    page = client_for(bob).get("/images/?view=newer").content.decode()
+    assert "shop.example" in page
+    assert "built" not in page.partition('id="images"')[2]

@@ -11,7 +11,11 @@ from images_app.tag_history import FATES
 
 
 class ImageRow(Row):
-    """A read-only blueprint. ``layers`` and ``containers`` are counts; the latter of those the caller may see."""
+    """A read-only blueprint. ``layers`` and ``containers`` are counts; the latter of those the caller may see.
+
+    ``unique_size`` are the bytes that no other image on the engine holds, ``shared_size`` those that others hold too;
+    null until they are counted. ``newer``: the registry of one of its tags has another image.
+    """
 
     address = "images"
     engine_id = serializers.CharField(source="native_id", read_only=True)
@@ -22,12 +26,14 @@ class ImageRow(Row):
     layers = serializers.IntegerField(source="layer_count", read_only=True)
     containers = serializers.IntegerField(source="container_count", read_only=True)
     parent = serializers.CharField(source="parent_id", read_only=True)  # type: ignore[assignment] # a field here
+    shared_size = serializers.IntegerField(read_only=True, allow_null=True)
+    newer = serializers.BooleanField(read_only=True)
 
     class Meta:
         model = Image
         fields: tuple[str, ...] = (
             "id", "engine", "engine_id", "name", "labels", "team", "created_at", "url", "tags", "digests", "size",
-            "layers", "containers", "parent", "architecture", "os", "author",
+            "unique_size", "shared_size", "newer", "layers", "containers", "parent", "architecture", "os", "author",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
@@ -56,16 +62,18 @@ class LayerRow(serializers.ModelSerializer):
 
 
 class TagRow(Row):
-    """A name that points at an image now."""
+    """A name that points at an image now. ``newer``: its registry has another image under it."""
 
     address = "tags"
     image_engine_id = serializers.CharField(source="image.native_id", read_only=True)
     team = TeamSlug(source="image.team")
+    newer = serializers.BooleanField(read_only=True)
 
     class Meta:
         model = Tag
         fields: tuple[str, ...] = (
-            "id", "engine", "name", "repository", "tag", "image", "image_engine_id", "team", "created_at", "url",
+            "id", "engine", "name", "repository", "tag", "image", "image_engine_id", "team", "created_at",
+            "newer", "url",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 

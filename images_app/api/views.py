@@ -18,7 +18,7 @@ from accounts.access import Actor
 from accounts.api.base import Listing, Nothing, View, body, flag
 from accounts.api.bodies import StrictJSONParser
 from accounts.querysets import visible_to
-from images_app import operations, registries, tag_history
+from images_app import newer, operations, registries, tag_history
 from images_app.api.rows import (
     BuildFullRow,
     BuildRow,
@@ -53,12 +53,14 @@ def visible_images(actor: Actor) -> QuerySet[Image]:
     return rows.annotate(
         layer_count=Coalesce(Subquery(layers.annotate(n=Count("pk")).values("n")), 0),
         container_count=Coalesce(Subquery(made.annotate(n=Count("pk")).values("n")), 0),
+        newer=newer.of_images(),
     )
 
 
 def visible_tags(actor: Actor) -> QuerySet[Tag]:
     """A tag belongs to whoever owns the image."""
-    return visible_to(actor, Tag.objects.select_related("image__team"), "image__team")
+    rows = Tag.objects.select_related("image__team").annotate(newer=newer.of_tags())
+    return visible_to(actor, rows, "image__team")
 
 
 def visible_builds(actor: Actor) -> QuerySet[Build]:
@@ -72,7 +74,9 @@ class ImageList(Listing):
     permission = "image.read"
     serializer_class = ImageRow
     filterset_class = ImageFilter
-    ordering_fields = {"name": "name", "size": "size", "created_at": "created_at"}
+    ordering_fields = {
+        "name": "name", "size": "size", "unique_size": "unique_size", "created_at": "created_at",
+    }  # fmt: skip
     ordering = ("name",)
 
     def get_queryset(self) -> QuerySet[Image]:

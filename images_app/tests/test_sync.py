@@ -142,3 +142,19 @@ def test_a_clock_that_was_put_right_does_not_stop_us(
     build("two", "shop/app:1")
     sync.reconcile(engine_row, engine_backend)
     assert TagMove.objects.count() == 1
+
+
+def test_what_is_an_images_own_is_what_the_engine_says(
+    engine_row: Engine, engine_backend: EngineBackend, docker_client: docker.DockerClient, busybox: str
+) -> None:
+    for name in ("one", "two"):
+        text = f"FROM {busybox}\nRUN head -c 3000 /dev/zero > /shared\nRUN head -c 70{len(name)}0 /dev/zero > /{name}\n"
+        docker_client.images.build(fileobj=io.BytesIO(text.encode()), tag=f"shop/{name}:1", rm=True)
+    sync.reconcile(engine_row, engine_backend)
+    usage = {row["Id"]: row["Size"] - row["SharedSize"] for row in docker_client.api.df()["Images"]}
+    assert {row.native_id: row.unique_size for row in Image.objects.all()} == usage
+    assert sorted(row.unique_size for row in Image.objects.filter(name__startswith="shop/")) == [7030, 7030]
+    docker_client.images.remove("shop/two:1")
+    sync.reconcile(engine_row, engine_backend)
+    one = Image.objects.get(name="shop/one:1")
+    assert (one.unique_size, one.size) == (10030, one.shared_size + 10030), "the other one shares no more"

@@ -51,6 +51,11 @@ def test_a_tag_goes_back_with_its_container(
 ) -> None:  # fmt: skip
     old, new = boat
     visitor = visit(live_app, storage_state=signed_in)
+    page = visitor.go("/images/")
+    page.get_by_role("link", name="Unique").click()
+    expect(page.get_by_role("columnheader", name="Unique")).to_have_attribute("aria-sort", "descending")
+    expect(page.locator("td.i-unique").first).to_contain_text("all shared")
+    pictures(visitor, "images-unique")
     page = visitor.go(new)
     moves = page.locator(".moves")
     expect(moves).to_contain_text(NAME)
