@@ -137,12 +137,12 @@ def test_a_screen_is_in_order(
     page = visitor.go(things.path(screen))
     try:
         screen.act(page)
-        page.wait_for_timeout(300)
-        # The themes differ in nothing but their colours.
+        page.wait_for_timeout(100)
+        # The themes differ in nothing but their colours, and those are the same at each size.
         for theme, rules in (("light", RULES), ("dark", COLOURS)):
             page.emulate_media(color_scheme=theme)
             visitor.shot(f"{name}-{theme}-{size}")
-            if screen.ours:
+            if screen.ours and (theme == "light" or size == "wide"):
                 assert visitor.axe(rules) == [], theme
         sideways = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
