@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import prefetch_related_objects
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 
 from accounts.models import Role, Team, User
 
@@ -101,6 +102,8 @@ GRANTS: dict[str, tuple[str, int]] = {
     "volume.files": ("files", OPERATOR),
     "volume.write": ("files", OPERATOR),
 }
+# What a stolen browser must not do: a session shows again who it is of first, where it last did ten minutes ago.
+CONFIRMED = frozenset({"engine.manage", "registry.manage", "store.manage", "team.manage"})
 # Each scope holds those before it: who may remove may stop, and who may stop may look.
 SCOPES = ("read", "operate", "write", "admin")
 # What a view may declare instead of a permission of the table.
@@ -149,6 +152,14 @@ F = TypeVar("F", bound=Callable[..., HttpResponseBase])
 
 class Denied(PermissionDenied):
     """Not allowed; the message names the role or scope that is missing."""
+
+    code = "permission_denied"
+
+
+class Unconfirmed(Denied):
+    """Allowed, once they have shown again who they are: a session, ten minutes after the last time."""
+
+    code = "reauth_required"
 
 
 def rank(actor: Actor, team_id: Any) -> int:
@@ -257,12 +268,17 @@ def address_of(request: HttpRequest) -> str | None:
     return request.META.get("REMOTE_ADDR") or None
 
 
-def requires(permission: str) -> Callable[[F], F]:
-    """Declares what a page needs and checks the part that needs no object. Anonymous people go to sign-in."""
+def requires(permission: str, *, confirmed: bool = False) -> Callable[[F], F]:
+    """Declares what a page needs and checks the part that needs no object. Anonymous people go to sign-in.
+
+    ``confirmed``: only for who has shown within the last ten minutes who they are; so is what `CONFIRMED` names.
+    """
 
     def wrap(view: F) -> F:
         @wraps(view)
         def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            from accounts import sessions
+
             if permission != PUBLIC:
                 if not request.user.is_authenticated:
                     return _sign_in_first(request)
@@ -271,6 +287,8 @@ def requires(permission: str) -> Callable[[F], F]:
                     if reason:
                         _was_denied(request, permission)
                         raise Denied(reason)
+                if (confirmed or permission in CONFIRMED) and not sessions.fresh(request.session):
+                    return confirm_first(request)
             return view(request, *args, **kwargs)
 
         inner.permission = permission  # type: ignore[attr-defined]
@@ -295,3 +313,16 @@ def _sign_in_first(request: HttpRequest) -> HttpResponseBase:
     page = urlsplit(request.headers.get("HX-Current-URL", "/"))
     there = redirect_to_login(f"{page.path}?{page.query}" if page.query else page.path)
     return HttpResponse(status=401, headers={"HX-Redirect": there.url})
+
+
+def confirm_first(request: HttpRequest) -> HttpResponseBase:
+    """To the page that asks for the password again, and back; after a form that was sent, to the page it was on."""
+    to = request.get_full_path()
+    if request.method not in ("GET", "HEAD"):
+        page = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer", "/"))
+        to = f"{page.path}?{page.query}" if page.query else page.path
+    there = f"{reverse('accounts:confirm')}?{urlencode({'next': to})}"
+    # A dialog follows a redirection with the whole page; htmx would put it where the answer goes.
+    if "HX-Request" in request.headers and request.headers.get("HX-Target") != "dialog":
+        return HttpResponse(status=403, headers={"HX-Redirect": there})
+    return HttpResponseRedirect(there)

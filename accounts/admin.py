@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from accounts import audit, tokens
+from accounts import audit, sessions, tokens
 from accounts.access import Actor, address_of, person
 from accounts.models import ApiToken, AuditEntry, Membership, Team, User
 
 admin.site.unregister(Group)  # rights are roles in teams, and nothing else
+for _model in (EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
+    admin.site.unregister(_model)  # what somebody signs in with is theirs; settings name the provider
 admin.site.site_header = admin.site.site_title = "Slipway"
 admin.site.index_title = "Administration"
 
@@ -93,6 +99,7 @@ class PersonAdmin(Audited, UserAdmin):
     list_filter = ("is_active", "is_superuser", "is_staff", "teams")
     search_fields = ("username", "first_name", "last_name", "email")
     inlines = (Memberships,)
+    actions = ("end_sessions", "remove_second_factors")
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
     fieldsets = (
@@ -115,6 +122,33 @@ class PersonAdmin(Audited, UserAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         own = ("is_active", "is_staff", "is_superuser") if obj == request.user else ()
         return (*super().get_readonly_fields(request, obj), *own)
+
+    @admin.action(description="End all sessions of the selected people", permissions=["change"])
+    def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Signs them out everywhere, at once."""
+        self._ended(request, queryset)
+        self.message_user(request, "They are signed out everywhere.")
+
+    @admin.action(description="Remove the second factors of the selected people", permissions=["change"])
+    def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """After a lost phone: from then on their password alone opens the account."""
+        for user in queryset:
+            with transaction.atomic():
+                Authenticator.objects.filter(user=user).delete()
+                self._about(request, user, "factor.remove")
+        self._ended(request, queryset)
+        self.message_user(request, "Their second factors and sessions are gone.")
+
+    def _about(self, request: HttpRequest, user: User, verb: str, **detail: Any) -> None:
+        by = admin_actor(request)
+        audit.record(
+            verb, by, target_type="user", target_id=user.pk, target_name=user.username, detail=detail
+        )
+
+    def _ended(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        for user in people:
+            with transaction.atomic():
+                self._about(request, user, "session.end", count=sessions.end_all(user))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Each removal on its own page, where what goes along is shown."""

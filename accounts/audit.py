@@ -20,7 +20,9 @@ from accounts.models import AuditEntry, AuditHead, Team
 LONGEST = 500
 """Characters of one text in ``detail``: a name that somebody chose must not fill the trail."""
 EVENTS = (
-    "auth.login", "auth.logout", "auth.locked", "auth.setup", "auth.password", "token.create", "token.revoke",
+    "auth.login", "auth.logout", "auth.locked", "auth.setup", "auth.password", "auth.second_step", "auth.confirm",
+    "auth.reset", "auth.link", "auth.unlink", "factor.add", "factor.remove", "factor.codes", "session.end",
+    "token.create", "token.revoke",
     "user.create", "user.change", "user.remove", "team.create", "team.change", "team.remove", "audit.export",
     "console.watch", "console.end", "console.replay",
 )  # fmt: skip

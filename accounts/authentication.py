@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING, Any
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed, Throttled
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from accounts import audit, limits
-from accounts.access import PUBLIC, SIGNED_IN, Actor, Denied, actor_of, address_of, person, why_not
+from accounts import audit, limits, sessions
+from accounts.access import (
+    CONFIRMED,
+    PUBLIC,
+    SIGNED_IN,
+    Actor,
+    Denied,
+    Unconfirmed,
+    actor_of,
+    address_of,
+    person,
+    why_not,
+)
 from accounts.models import User
 from accounts.tokens import actor_from_bearer
 
@@ -88,6 +99,11 @@ class Declared(BasePermission):
         if reason:
             was_denied(request, needed, getattr(view, "kwargs", {}).get("pk", ""))
             raise Denied(reason)
+        confirmed = needed in CONFIRMED or method in getattr(view, "confirmed", ())
+        if confirmed and method not in SAFE_METHODS and not actor_of(request).token_key:
+            plain: HttpRequest = request._request
+            if not sessions.fresh(plain.session):
+                raise Unconfirmed("Confirm first that it is you: /account/confirm/")
         return True
 
 

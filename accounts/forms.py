@@ -31,6 +31,44 @@ class SignInForm(AuthenticationForm):
         self.fields["username"].widget.attrs |= {"autocomplete": "username", "autofocus": True}
 
 
+class CodeForm(forms.Form):
+    """A code of an authenticator app, or a recovery code."""
+
+    code = forms.CharField(
+        label="Code",
+        max_length=32,
+        widget=forms.TextInput(
+            attrs={
+                "autocomplete": "one-time-code",
+                "autofocus": True,
+                "autocapitalize": "none",
+                "spellcheck": "false",
+            }
+        ),
+    )
+
+
+class ConfirmForm(forms.Form):
+    """The password, once more."""
+
+    password = forms.CharField(
+        label="Password",
+        max_length=1024,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
+    )
+
+
+class KeyNameForm(forms.Form):
+    """What a passkey is called in its owner's list."""
+
+    name = forms.CharField(
+        label="Name",
+        max_length=60,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
 class SetUpForm(forms.Form):
     """The first administrator."""
 

@@ -10,6 +10,7 @@ import uuid
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.models import Session
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
@@ -163,6 +164,34 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return f"entry {self.seq}"
+
+
+class WebSession(models.Model):
+    """Where somebody is signed in: what their list of sessions shows. Gone with the session itself."""
+
+    session = models.OneToOneField(Session, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="web_sessions")
+    began_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
+    ip = models.GenericIPAddressField(null=True, blank=True)
+    agent = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-seen_at"]
+
+    def __str__(self) -> str:
+        return f"{self.user} from {self.ip}"
+
+
+class ResetLink(models.Model):
+    """The newest link by which somebody may choose a new password: a keyed hash of its secret. One each."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    digest = models.CharField(max_length=64)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.user} until {self.expires_at:%Y-%m-%d %H:%M:%S}"
 
 
 class SetUp(models.Model):

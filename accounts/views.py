@@ -1,8 +1,8 @@
 """Pages of accounts: set-up, sign-in, one's own account.
 
 What the templates get: ``accounts/setup.html`` form (``None`` where the link is wrong), token; ``login.html``
-form, next, locked (seconds, or ``None``); ``profile.html`` tokens, token_form, password_form, secret (a new
-token's text, shown this once), roles.
+form, next, locked (seconds, or ``None``); ``profile.html`` tokens, token_form, fresh (whether one may be made without
+confirming first), secret (a new token's text, shown this once), roles.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth import login, logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import audit, limits, sessions, setup, tokens
+from accounts import audit, door, limits, sessions, setup, tokens
 from accounts.access import PUBLIC, Actor, Denied, actor_of, address_of, requires
-from accounts.forms import PasswordForm, SetUpForm, SignInForm, TokenForm
+from accounts.forms import SetUpForm, SignInForm, TokenForm
 from accounts.models import ApiToken, User
+from accounts.pages import locked_page, safe_next, user_of
 
 
 @sensitive_post_parameters()
@@ -52,7 +52,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         )
     except setup.AlreadySetUp:
         return _set_up_page(request, None, "", 409)
-    _begin_session(request, user)
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return HttpResponseRedirect("/")
 
 
@@ -62,7 +62,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
 @requires(PUBLIC)
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Unknown, wrong and disabled look the same, and take as long; too many tries are refused for a while."""
-    to = _safe_next(request)
+    to = safe_next(request)
     if request.user.is_authenticated:
         return HttpResponseRedirect(to)
     form = SignInForm(request, data=request.POST if request.method == "POST" else None)
@@ -71,20 +71,14 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return render(request, "accounts/login.html", context)
     name, ip = request.POST.get("username", "").strip(), address_of(request)
     try:
-        attempt = limits.begin(name, ip)
+        attempt = limits.begin(name and f"name:{name}", ip)
     except limits.TooMany as error:
-        context |= {"form": SignInForm(request), "locked": error.retry_after}
-        answer = render(request, "accounts/login.html", context, status=429)
-        answer["Retry-After"] = str(error.retry_after)
-        return answer
+        return locked_page(request, "accounts/login.html", context | {"form": SignInForm(request)}, error)
     if not form.is_valid():
         _sign_in_failed(name, ip, locked=limits.last_one(attempt))
         return render(request, "accounts/login.html", context)
     limits.succeeded(attempt)
-    with transaction.atomic():
-        _begin_session(request, form.get_user())
-        audit.record("auth.login", actor_of(request))
-    return HttpResponseRedirect(to)
+    return door.enter(request, form.get_user(), "password", to)
 
 
 @require_POST
@@ -109,52 +103,20 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
 @requires("account.own")
 def admin_password(request: HttpRequest) -> HttpResponse:
     """The admin's page for it is ours too."""
-    return HttpResponseRedirect(reverse("accounts:profile"))
+    return HttpResponseRedirect(reverse("accounts:security"))
 
 
 @require_safe
 @never_cache
 @requires("account.own")
 def profile(request: HttpRequest) -> HttpResponse:
-    """One's own account: roles, password, tokens."""
+    """One's own account: roles and tokens."""
     return _profile_page(request)
-
-
-@sensitive_post_parameters()
-@require_POST
-@requires("account.own")
-def change_password(request: HttpRequest) -> HttpResponse:
-    """A new password. Every other session of this person ends; this one gets a new key."""
-    user = _user(request)
-    form = PasswordForm(user, request.POST)
-    try:
-        attempt = limits.begin(f"password:{user.pk}", address_of(request))
-    except limits.TooMany as error:
-        form.add_error(None, "Too many tries. Try again later.")
-        answer = _profile_page(request, password_form=form, status=429)
-        answer["Retry-After"] = str(error.retry_after)
-        return answer
-    if not form.is_valid():
-        return _profile_page(request, password_form=form)
-    limits.succeeded(attempt)
-    with transaction.atomic():
-        user.set_password(form.cleaned_data["new"])
-        user.save(update_fields=["password"])
-        audit.record(
-            "auth.password",
-            actor_of(request),
-            target_type="user",
-            target_id=user.pk,
-            target_name=user.username,
-        )
-    update_session_auth_hash(request, user)
-    messages.success(request, "Your password is changed. Other browsers are signed out.", extra_tags="ok")
-    return HttpResponseRedirect(reverse("accounts:profile"))
 
 
 @require_POST
 @never_cache
-@requires("token.own")
+@requires("token.own", confirmed=True)
 def create_token(request: HttpRequest) -> HttpResponse:
     """A new token. Its text is in this answer alone, which no cache keeps."""
     actor = actor_of(request)
@@ -163,7 +125,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
         return _profile_page(request, token_form=form)
     with transaction.atomic():
         made, secret = tokens.make(
-            _user(request),
+            user_of(request),
             form.cleaned_data["name"],
             form.scopes(),
             lasts=timedelta(days=int(form.cleaned_data["lasts"])),
@@ -177,7 +139,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
 @requires("token.own")
 def revoke_token(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ends a token at once."""
-    token = get_object_or_404(ApiToken, pk=pk, user=_user(request))
+    token = get_object_or_404(ApiToken, pk=pk, user=user_of(request))
     with transaction.atomic():
         if tokens.revoke(token):
             audit.record(
@@ -199,22 +161,17 @@ def _set_up_page(request: HttpRequest, form: SetUpForm | None, token: str, statu
     return answer
 
 
-def _profile_page(request: HttpRequest, *, status: int = 200, **context: Any) -> HttpResponse:
-    user = _user(request)
+def _profile_page(request: HttpRequest, **context: Any) -> HttpResponse:
+    user = user_of(request)
     usable = ApiToken.objects.filter(user=user, revoked_at=None, expires_at__gt=timezone.now())
     shown = {
         "tokens": usable.select_related("team"),
         "roles": user.memberships.select_related("team").order_by("team__name"),
         "token_form": TokenForm(actor_of(request)),
-        "password_form": PasswordForm(user),
+        "fresh": sessions.fresh(request.session),
         "secret": "",
     }
-    return render(request, "accounts/profile.html", shown | context, status=status)
-
-
-def _begin_session(request: HttpRequest, user: User) -> None:
-    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    sessions.begin(request.session)
+    return render(request, "accounts/profile.html", shown | context)
 
 
 def _sign_in_failed(name: str, ip: str | None, *, locked: bool) -> None:
@@ -224,16 +181,3 @@ def _sign_in_failed(name: str, ip: str | None, *, locked: bool) -> None:
     audit.record("auth.login", nobody, outcome="failed", name=known or "unknown")
     if locked:
         audit.record("auth.locked", nobody, outcome="denied", name=known or "unknown")
-
-
-def _safe_next(request: HttpRequest) -> str:
-    """Where to go on to: an address of ours, else the start."""
-    to = request.POST.get("next") or request.GET.get("next", "")
-    if url_has_allowed_host_and_scheme(to, {request.get_host()}, require_https=request.is_secure()):
-        return to
-    return "/"
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # noqa: S101 - `requires` has looked
-    return request.user

@@ -14,12 +14,24 @@ from django.middleware.gzip import GZipMiddleware
 from django.urls import reverse
 from structlog.contextvars import bound_contextvars
 
-from accounts import sessions
+from accounts import factors, sessions
+from accounts.access import Denied, confirm_first
+from accounts.pages import user_of
 from accounts.setup import setup_needed
+from dashboard import problems
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 _COMPRESSED = ("text/html", "application/json")
 _OPEN = ("/static/", "/healthz", "/readyz", "/metrics", "/setup/", "/api")
+_ADMIN_FORMS = ("/add/", "/change/", "/delete/", "/password/")
+_ADMIN_DOORS = ("/admin/login/", "/admin/logout/")
+_ENROLLING = (
+    "/account/security/",
+    "/account/app/",
+    "/account/passkeys/",
+    "/account/codes/",
+    "/account/confirm/",
+)
 _PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
@@ -92,10 +104,51 @@ class SessionClock:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
             if sessions.alive(request.session):
-                sessions.touch(request.session)
+                sessions.touch(request)
             else:
                 logout(request)
         return self.get_response(request)
+
+
+class AdminConfirms:
+    """In the admin a session shows again who it is before it opens a form, or sends one. See `accounts.access`."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        path = request.path
+        if path.startswith("/admin/") and path not in _ADMIN_DOORS and request.user.is_authenticated:
+            form = request.method not in ("GET", "HEAD") or path.endswith(_ADMIN_FORMS)
+            if form and not sessions.fresh(request.session):
+                return confirm_first(request)
+        return self.get_response(request)
+
+
+class SecondFactorFirst:
+    """Who must have a second factor and has none gets nothing but the pages that add it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.SECOND_FACTOR == "nobody" or not request.user.is_authenticated:
+            return self.get_response(request)
+        path = request.path
+        if path.startswith(_ENROLLING) or path == "/logout/" or not factors.missing(user_of(request)):
+            return self.get_response(request)
+        if path.startswith("/api/"):
+            if "Authorization" in request.headers:  # a token, which counts alone
+                return self.get_response(request)
+            return problems.plain(
+                request, 403, "second_factor_required", "Add a second factor first: /account/security/"
+            )
+        if path.startswith("/admin/"):
+            raise Denied("Add a second factor first: see your account.")
+        there = reverse("accounts:security")
+        if "HX-Request" in request.headers:
+            return HttpResponse(status=403, headers={"HX-Redirect": there})
+        return HttpResponseRedirect(there)
 
 
 class SetupFirst:

@@ -156,7 +156,7 @@ def _told(error: Exception) -> tuple[int, str, str, Errors | None]:
     if isinstance(error, Http404):
         return 404, "not_found", "No such object.", None
     if isinstance(error, PermissionDenied):
-        return 403, "permission_denied", str(error) or "Not allowed.", None
+        return 403, getattr(error, "code", "permission_denied"), str(error) or "Not allowed.", None
     return *_told_plainly(error), None
 
 

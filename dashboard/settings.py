@@ -32,6 +32,9 @@ REDIS_URL: str = env.str("REDIS_URL", "")
 TRUSTED_PROXIES: list[str] = env.list("SLIPWAY_TRUSTED_PROXIES", [])
 SESSION_HOURS: int = env.int("SLIPWAY_SESSION_HOURS", 12)
 IDLE_MINUTES: int = env.int("SLIPWAY_IDLE_MINUTES", 30)
+SECOND_FACTOR: str = env.str(
+    "SLIPWAY_SECOND_FACTOR", "nobody", validate=validate.OneOf(["nobody", "staff", "everybody"])
+)
 API_RATE: int = env.int("SLIPWAY_API_RATE", 1200)  # requests a minute and caller, 0 for no limit
 UNDO_HOURS: float = env.float("SLIPWAY_UNDO_HOURS", 24, validate=validate.Range(min=0))
 FILES_MB: int = env.int("SLIPWAY_FILES_MB", 1024, validate=validate.Range(min=1))
@@ -98,6 +101,10 @@ if REDIS_SOCKET:
     REDIS_URL = f"unix://{REDIS_SOCKET}?db=0"
 
 INSTALLED_APPS = [
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
     "dashboard",
     "containers_app",
     "images_app",
@@ -132,6 +139,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "dashboard.middleware.SessionClock",
+    "dashboard.middleware.SecondFactorFirst",
+    "dashboard.middleware.AdminConfirms",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -195,6 +205,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 15}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# Doors and limits are our own; allauth brings the second step, passkeys and single sign-on.
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False
+MFA_ADAPTER = "accounts.adapters.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_USER_VERIFICATION = "preferred"
+
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "accounts:login"

@@ -22,7 +22,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import parse_cookie
 
-from accounts import sessions
+from accounts import factors, sessions
 from accounts.access import SIGNED_IN, Actor, person, why_not
 from accounts.tokens import actor_from_bearer
 
@@ -66,7 +66,9 @@ def actor_by(credential: tuple[str, str], ip: str | None) -> Actor | None:
         return None
     # Checks the account and the hash of the password in the session too.
     actor = person(get_user(SimpleNamespace(session=store)), source="ui", ip=ip)  # type: ignore[arg-type]
-    return actor if actor.user is not None and actor.user.is_active else None
+    if actor.user is None or not actor.user.is_active or factors.missing(actor.user):
+        return None
+    return actor
 
 
 def _actors(asked: Iterable[tuple[tuple[str, str], str | None]]) -> dict[Any, Actor | None]:

@@ -24,6 +24,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OPEN = {
     "/setup/": "the first person, with the link's secret",
     "/login/": "signing in",
+    "/login/code/": "the second step of signing in",
+    "/login/passkey/": "signing in by a passkey",
     "/logout/": "signing out, twice too",
     "/healthz": "for whoever restarts it",
     "/readyz": "for whoever sends people; strangers are told little",
@@ -32,7 +34,7 @@ OPEN = {
     "/api/": "404 for what is no address",
 }
 VALUES = {
-    "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<slug:action>": "stop",
+    "<int:pk>": "1", "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<slug:action>": "stop",
     "<uuid:engine>": ANY, "<anything:name>": "shop",
     "<path:object_id>": "1", "<path:content_type_id>": "1", "<id>": "1",
     "<int:content_type_id>": "1", "<app_label>": "accounts", "<path:url>": "x",

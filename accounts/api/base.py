@@ -35,13 +35,15 @@ class Problem(APIException):
 
 
 class View(APIView):
-    """A REST address. ``permission`` is a name of the permission table, or method → name; see `Declared`.
+    """A REST address. ``permission`` is a name of the permission table, or method → name; see `Declared`. By methods
+    that are ``confirmed`` a session changes things only where it has shown within ten minutes who it is.
 
     ``takes`` are the parameters that a GET understands; any other is answered with 400, since a filter with a
     slip of the pen would else show, or change, everything.
     """
 
     permission: ClassVar[str | dict[str, str]]
+    confirmed: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[frozenset[str]] = frozenset()
     writes_take: ClassVar[frozenset[str]] = frozenset()
     previews: ClassVar[bool] = False

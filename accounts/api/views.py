@@ -77,6 +77,7 @@ class TokenList(Listing):
     """One's own tokens. A token cannot make tokens: that takes a signed-in person."""
 
     permission = "token.own"
+    confirmed = frozenset({"POST"})
     serializer_class = TokenRow
     ordering_fields = {name: name for name in ("name", "created_at", "expires_at", "last_used_at")}
 

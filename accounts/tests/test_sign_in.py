@@ -174,7 +174,7 @@ def test_the_admin_is_entered_by_our_door(client: Client, vic: User, alice: User
     administrator = Client()
     sign_in(administrator, "alice")
     assert administrator.get("/admin/").status_code == 200
-    assert administrator.get("/admin/password_change/")["Location"] == "/account/"
+    assert administrator.get("/admin/password_change/")["Location"] == "/account/security/"
 
 
 def test_cookies_are_out_of_reach_of_scripts_and_other_sites(client: Client, vic: User) -> None:

@@ -37,7 +37,7 @@ class World:
     def locked_out(self) -> None:
         """Nine tries that failed, so that the next one is the last; their lines are not looked at."""
         for _ in range(limits.PER_ACCOUNT - 1):
-            limits.begin("vic", "192.0.2.1")
+            limits.begin("name:vic", "192.0.2.1")
 
 
 @pytest.fixture

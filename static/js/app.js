@@ -18,7 +18,9 @@ onClick('[data-theme-toggle]', () => {
 })
 onClick('[data-copy], [data-copy-from]', async button => {
   const text = button.dataset.copy || document.getElementById(button.dataset.copyFrom)?.innerText || ''
-  try { await navigator.clipboard.writeText(text); toast('Copied') } catch { toast('The browser does not let this page copy', 'bad') }
+  // Pages at the door have no room for toasts: there the button says it.
+  const say = (words, tone) => document.getElementById('toast') ? toast(words, tone) : button.lastChild.textContent = words
+  try { await navigator.clipboard.writeText(text); say('Copied') } catch { say('The browser does not let this page copy', 'bad') }
 })
 // A session that has ended answers with the sign-in page: it must not land inside this one.
 document.addEventListener('htmx:beforeSwap', event => {

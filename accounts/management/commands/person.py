@@ -1,0 +1,54 @@
+"""For whoever runs the server, when somebody cannot get in, or must not stay in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from accounts import audit, sessions
+from accounts.access import SYSTEM
+from accounts.models import User
+
+
+class Command(BaseCommand):
+    """``person NAME`` with what is to be done; each of them ends all of that person's sessions."""
+
+    help = "Ends somebody's sessions, or takes their second factors away. Passwords: changepassword."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="user name")
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--end-sessions", action="store_true", help="sign them out everywhere")
+        what.add_argument(
+            "--remove-second-factors",
+            action="store_true",
+            help="after a lost phone: the password alone opens again",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user = User.objects.filter(username=options["name"]).first()
+        if user is None:
+            raise CommandError(f"There is nobody with the name {options['name']}.")
+        with transaction.atomic():
+            if options["remove_second_factors"]:
+                factors = Authenticator.objects.filter(user=user)
+                count = factors.count()
+                factors.delete()
+                self._line(user, "factor.remove", count)
+                self.stdout.write(f"Removed {count} second factors, recovery codes among them.")
+            count = sessions.end_all(user)
+            self._line(user, "session.end", count)
+        self.stdout.write(f"Ended {count} sessions.")
+
+    def _line(self, user: User, verb: str, count: int) -> None:
+        audit.record(
+            verb,
+            SYSTEM,
+            target_type="user",
+            target_id=user.pk,
+            target_name=user.username,
+            detail={"count": count},
+        )

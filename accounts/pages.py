@@ -1,0 +1,35 @@
+"""What the account pages share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from accounts import limits
+from accounts.models import User
+
+
+def user_of(request: HttpRequest) -> User:
+    """Who is signed in, on a page that only they see."""
+    assert isinstance(request.user, User)  # noqa: S101 - `requires` has looked
+    return request.user
+
+
+def safe_next(request: HttpRequest) -> str:
+    """Where to go on to: an address of ours, else the start."""
+    to = request.POST.get("next") or request.GET.get("next", "")
+    if url_has_allowed_host_and_scheme(to, {request.get_host()}, require_https=request.is_secure()):
+        return to
+    return "/"
+
+
+def locked_page(
+    request: HttpRequest, template: str, context: dict[str, Any], error: limits.TooMany
+) -> HttpResponse:
+    """The same page, saying that it is closed for now, and for how long."""
+    answer = render(request, template, context | {"locked": error.retry_after}, status=429)
+    answer["Retry-After"] = str(error.retry_after)
+    return answer
