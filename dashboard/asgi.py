@@ -12,7 +12,8 @@ django = get_asgi_application()  # sets Django up: what follows imports models
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
+from dashboard.bodies import Bodies  # noqa: E402
 from dashboard.sockets import application as sockets  # noqa: E402
 from dashboard.static_files import App, StaticFiles  # noqa: E402
 
-application = ProtocolTypeRouter({"http": StaticFiles(cast("App", django)), "websocket": sockets})
+application = ProtocolTypeRouter({"http": StaticFiles(Bodies(cast("App", django))), "websocket": sockets})

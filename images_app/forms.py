@@ -18,7 +18,7 @@ from images_app.contexts import pack
 from images_app.models import Image, Registry
 from operations.forms import Change
 
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".zip")
 MOST_ARGS = 20
 
 
@@ -187,7 +187,7 @@ class BuildForm(Change):
     def clean_context(self) -> UploadedFile | None:
         file = self.cleaned_data.get("context")
         if file and not str(file.name).lower().endswith(ARCHIVES):
-            raise ValidationError("Send a tar, such as the output of tar -czf context.tar.gz .")
+            raise ValidationError("Send a tar or a zip, such as the output of tar -czf context.tar.gz .")
         return file
 
     def clean(self) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from uuid import uuid4
 from django.conf import settings
 
 from engine.specs import SpecError
-from operations import archives, room
+from operations import archives, room, zips
 from operations.archives import Bad
 from operations.services import Refused
 
 FOLDER = "contexts"
-MOST_ENTRIES = 10_000
-MOST_BYTES = 500 * 1024 * 1024
+MOST_ENTRIES = 50_000
 DOCKERFILE_MOST = 256 * 1024
 
 
@@ -34,7 +33,7 @@ class Context:
 
 
 def spool(upload: IO[bytes] | None, *, dockerfile: str, dockerfile_path: str) -> Context:
-    """Checks and keeps a context: a tar, plain or compressed by gzip, bzip2 or xz, or none.
+    """Checks and keeps a context: a tar, plain or compressed by gzip, bzip2 or xz, or a zip, or none.
 
     A ``dockerfile`` that is not empty takes the place of the one in the context. Raises `SpecError`, or
     `Refused` where there is no room for it, and then leaves nothing behind.
@@ -59,6 +58,11 @@ def spool(upload: IO[bytes] | None, *, dockerfile: str, dockerfile_path: str) ->
     return Context(f"{FOLDER}/{path.name}", path.stat().st_size, digest, text)
 
 
+def most_bytes() -> int:
+    """The largest context, unpacked."""
+    return int(settings.CONTEXT_MB) * 1024 * 1024
+
+
 def opened(path: str) -> IO[bytes]:
     """The tar of that relative path. Raises `FileNotFoundError` where it is gone."""
     return (Path(settings.HOME) / FOLDER / Path(path).name).open("rb")
@@ -76,10 +80,12 @@ def _write(upload: IO[bytes] | None, out: IO[bytes], dockerfile: str, dockerfile
     if len(text) > DOCKERFILE_MOST:
         raise Bad("A Dockerfile has 256 KiB at most.")
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new:
-        rules = archives.Rules("context", MOST_BYTES, MOST_ENTRIES)
+        rules = archives.Rules("context", most_bytes(), MOST_ENTRIES, plain=True)
         copy = _Copy(new, rules, dockerfile_path=dockerfile_path, keep_dockerfile=not text)
         if upload is not None:
-            copy.all_of(upload)
+            zips.copy_all(upload, copy) if zips.is_zip(upload) else copy.all_of(upload)
+        if text and dockerfile_path in copy.folders:
+            raise Bad(f"{archives.shown(dockerfile_path)} is a folder in the context.")
         if text:
             entry = tarfile.TarInfo(dockerfile_path)
             entry.size, entry.mode = len(text), 0o644
@@ -98,8 +104,13 @@ class _Copy(archives.Copy):
     keep_dockerfile: bool = True
     dockerfile: bytes | None = None
 
-    def wants(self, name: str) -> bool:
-        return name != self.dockerfile_path or self.keep_dockerfile
+    def wants(self, name: str, member: tarfile.TarInfo) -> bool:
+        if name != self.dockerfile_path:
+            return True
+        if self.keep_dockerfile and not member.isreg():
+            kind = "a folder" if member.isdir() else "a link"
+            raise Bad(f"{archives.shown(name)} is {kind}: a Dockerfile is a file.")
+        return self.keep_dockerfile
 
     def content(self, name: str, size: int, data: IO[bytes]) -> IO[bytes]:
         if name != self.dockerfile_path:

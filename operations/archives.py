@@ -10,8 +10,11 @@ import gzip
 import io
 import lzma
 import tarfile
+import unicodedata
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, Any
 
 RATIO, RATIO_FREE = 100, 10 * 1024 * 1024
@@ -31,6 +34,7 @@ class Rules:
 
     ``owners``: whose an entry is stays, with all of its mode; else only the usual permissions do. ``leaving``:
     symbolic links may lead anywhere, since only what mounts it follows them. ``below``: a folder for all of it.
+    ``plain``: names are text of one line.
     """
 
     what: str
@@ -40,6 +44,7 @@ class Rules:
     leaving: bool = False
     below: str = ""
     deepest: int = 32
+    plain: bool = False
 
     @property
     def too_large(self) -> str:
@@ -125,7 +130,7 @@ class Copy:
         try:
             with tarfile.open(fileobj=_stream(upload, self.rules), mode="r|", tarinfo=_Member) as old:
                 for member in old:
-                    self._entry(old, member)
+                    self.take(member, partial(old.extractfile, member))
         except BROKEN as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # our own disk
@@ -133,7 +138,7 @@ class Copy:
         if not self.entries:
             raise Bad(f"The {self.rules.what} is empty.")
 
-    def wants(self, name: str) -> bool:
+    def wants(self, name: str, member: tarfile.TarInfo) -> bool:
         """Whether this entry is taken over."""
         return True
 
@@ -141,7 +146,8 @@ class Copy:
         """What a file holds; a chance to look into it."""
         return data
 
-    def _entry(self, old: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+    def take(self, member: tarfile.TarInfo, data_of: Callable[[], IO[bytes] | None]) -> None:
+        """Checks one entry and writes it; ``data_of`` opens what a file holds. Raises `Bad`."""
         self.entries += 1
         self.size += member.size
         if self.entries > self.rules.most_entries:
@@ -150,10 +156,12 @@ class Copy:
             raise Bad(self.rules.too_large)
         parts = _parts(member.name, self.rules.deepest)
         name = "/".join(parts)
+        if self.rules.plain and not _is_plain(name):
+            raise Bad(f"{shown(name)} is no name in UTF-8 on one line.")
         if not name:  # the top folder itself
             return
         self._place(name, member)
-        if not self.wants(name):
+        if not self.wants(name, member):
             return
         entry = self._same(name, member)
         if member.isdir():
@@ -164,7 +172,7 @@ class Copy:
             self.new.addfile(entry)
         else:
             entry.type, entry.size = tarfile.REGTYPE, member.size
-            data = old.extractfile(member)
+            data = data_of()
             if data is None:
                 raise Bad(f"{shown(name)} cannot be read.")
             self.new.addfile(entry, self.content(name, member.size, data))
@@ -227,6 +235,11 @@ def _parts(name: str, deepest: int) -> list[str]:
     if len(parts) > deepest:
         raise Bad(f"{shown(name)} lies more than {deepest} folders deep.")
     return parts
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is UTF-8, with nothing in it that ends a line or steers a terminal."""
+    return not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
 
 
 def shown(name: str) -> str:

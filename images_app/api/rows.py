@@ -186,7 +186,7 @@ class NewTag(Body):
 
 
 class BuildWish(Body):
-    """A build: a Dockerfile's text, a context as a tar (plain or gzipped), or both."""
+    """A build: a Dockerfile's text, a context as a tar (plain or compressed) or a zip, or both."""
 
     dockerfile = serializers.CharField(required=False, max_length=262144, trim_whitespace=False)
     dockerfile_path = Text(required=False, max_length=255)

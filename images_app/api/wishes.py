@@ -45,7 +45,9 @@ def _from_form(form: QueryDict) -> tuple[dict[str, Any], IO[bytes] | None]:
         value: Any = form.get(name)
         if name == "context":
             if not isinstance(value, UploadedFile):
-                raise ValidationError({"context": ["A file is expected: a tar, plain or gzipped."]})
+                raise ValidationError(
+                    {"context": ["A file is expected: a tar, plain or compressed, or a zip."]}
+                )
             context = value.file
         elif name == "dockerfile" and isinstance(value, UploadedFile):
             found[name] = _text(value)

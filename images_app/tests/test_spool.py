@@ -125,6 +125,8 @@ def test_links_inside_stay() -> None:
         entry("d", type=tarfile.BLKTYPE),
         entry("f", type=tarfile.FIFOTYPE),
         entry("Dockerfile", b"FROM evil"),
+        entry("two\nlines", b"x"),
+        entry("not utf-8 \udcff", b"x"),
     ],
     ids=lambda bad: f"{bad[0].name[:12]}-{bad[0].linkname[:12]}",
 )
@@ -144,8 +146,9 @@ def test_a_bomb_is_refused(home: Path) -> None:
 
 
 def test_a_context_that_is_too_large_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "MOST_BYTES", 1000)
-    assert "at most" in refused(tar(entry("a", bytes(600)), entry("b", bytes(600))), home)
+    monkeypatch.setattr(settings, "CONTEXT_MB", 1)
+    large = [entry("a", bytes(600_000)), entry("b", bytes(600_000))]
+    assert "1 MB at most" in refused(tar(*large), home)
 
 
 def test_too_many_entries_are_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +162,16 @@ def test_a_header_that_fills_the_memory_is_refused(home: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"hello", os.urandom(4096), tar()[:700], gzip.compress(tar())[:60], b"PK\x03\x04zip"],
-    ids=["nothing", "text", "noise", "half a tar", "half a gzip", "zip"],
+    [
+        b"",
+        b"hello",
+        os.urandom(4096),
+        tar()[:700],
+        gzip.compress(tar())[:60],
+        b"PK\x03\x04zip",
+        gzip.compress(gzip.compress(tar())),
+    ],
+    ids=["nothing", "text", "noise", "half a tar", "half a gzip", "half a zip", "nested"],
 )
 def test_what_is_no_whole_archive_is_refused(data: bytes, home: Path) -> None:
     refused(data, home)
