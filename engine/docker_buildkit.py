@@ -54,6 +54,7 @@ _STEP = re.compile(
 _CODE = re.compile(r"exit code: (\d{1,5})")
 _PARSE = re.compile(r"parse error (?:on )?line (\d{1,6})|Dockerfile:(\d{1,6})")
 _NO_FILE = re.compile(r'"/?([^"]{1,300})"(?::| not found:) not found')
+_FLAGS = re.compile(r"^RUN (?:--\S+ +)*")
 _BEFORE = re.compile(
     r"^(failed to solve( with frontend [\w.]+)?: |failed to create LLB definition: |rpc error: code = \w+ desc = "
     r"|failed to (read|compute) \w+ key: )+"
@@ -107,9 +108,12 @@ class Board:
     def take(self, event: Json, found: list[News]) -> None:
         """Raises `BuildFailed` for an error in the stream."""
         changed = [step for one in found if isinstance(one, Vertex) and (step := self._vertex(one))]
+        speak = {id(self._steps.get(one.vertex)) for one in found if not isinstance(one, Vertex)}
         for step in changed:
-            if step.state in ("queued", "running"):
+            if id(step) not in speak:
                 self._show(step)
+            elif step.wanted:  # its end comes behind what it says
+                self._begin(step)
         for one in found:
             if isinstance(one, Said):
                 self._output(one)
@@ -189,14 +193,14 @@ class Board:
 
     def _progress(self, step: _Step) -> Progress:
         asked = [one for one in self._shown if one.place] or self._shown
-        ended = sum(one.state not in ("queued", "running") for one in asked)
-        begun = datetime.fromtimestamp(self._ours + min(max(0.0, step.started - self._zero), 1e6), UTC)
+        begun = sum(one.state != "queued" for one in asked)
+        began = datetime.fromtimestamp(self._ours + min(max(0.0, step.started - self._zero), 1e6), UTC)
         return Progress(
-            current=ended, total=len(asked), unit="steps", message=one_line(step.instruction, 200), step=step.n,
+            current=begun, total=len(asked), unit="steps", message=one_line(step.instruction, 200), step=step.n,
             extra={
                 "step": step.n, "instruction": step.instruction, "stage": step.stage, "place": step.place,
                 "state": step.state, "cached": step.cached, "seconds": step.seconds,
-                "started_at": begun.isoformat() if step.started else "",
+                "started_at": began.isoformat() if step.started else "",
             },
         )  # fmt: skip
 
@@ -237,7 +241,9 @@ class Board:
 
     def _failed(self, said: str) -> BuildFailed:
         self.end()
-        step = next((one for one in self._steps.values() if one.state == "failed"), None)
+        step = next((one for one in self._steps.values() if one.state == "failed"), None) or self._blamed(
+            said
+        )
         instruction = one_line(step.instruction, 200) if step else ""
         details: dict[str, Any] = {"exit_code": None, "step": step.n if step else 0}
         known, message = from_text(said), from_build(_BEFORE.sub("", said))
@@ -255,6 +261,18 @@ class Board:
         if line := _PARSE.search(said):
             details["line"] = int(line[1] or line[2])
         return BuildFailed(message, **details)
+
+    def _blamed(self, said: str) -> _Step | None:
+        """An engine may end its stream before it has said which step failed: the one that runs, or that is named."""
+        running = [one for one in self._steps.values() if one.place and one.state == "running"]
+        named = [one for one in running if _FLAGS.sub("", one.instruction) in said]
+        if len(named or running) != 1:
+            return None
+        (step,) = named or running
+        step.error = said
+        step.completed = max(step.started, self._zero + datetime.now(UTC).timestamp() - self._ours)
+        self._show(step)
+        return step
 
 
 def _named(name: str) -> _Step:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Actor, actor_of, requires
 from engine.specs import SpecError
-from images_app import dockerfile, examples, operations, queries, steps
+from images_app import dockerfile, examples, operations, queries, step_log, steps
 from images_app.forms import BuildForm
 from images_app.models import Build
 from operations import present
@@ -77,11 +77,16 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     context["title"] = queries.short_name(str(build))
     context["may_image"] = build.image_id and queries.images(actor).filter(pk=build.image_id).exists()
     context["summary"] = steps.summary(found)
-    part = {"build-head": "#head", "build-steps": "#steps"}.get(request.headers.get("HX-Target", ""), "")
+    context["around"] = steps.around(build)
+    parts = {"build-head": "#head", "build-steps": "#steps", "hints": "#marks"}
+    part = parts.get(request.headers.get("HX-Target", ""), "")
+    if part in ("", "#marks"):
+        found_hints = dockerfile.hints(build.dockerfile, local_tags=queries.tag_names(actor))
+        context["hints"] = [h for h in found_hints if h.level == "warn"]
     if not part:
         log, seq = operation_queries.log(build.operation) if build.operation else ([], 0)
-        hints = dockerfile.hints(build.dockerfile, local_tags=queries.tag_names(actor))
-        context |= {"log": log, "seq": seq, "hints": [h for h in hints if h.level == "warn"]}
+        failed = build.operation is not None and build.operation.state == "failed"
+        context |= {"sections": step_log.sections(log, found, failed=failed), "seq": seq}
         context["secret_names"] = list(build.operation.params.get("secrets") or {}) if build.operation else []
         context["dockerfile_lines"] = build.dockerfile.splitlines()
     return render(request, f"builds/detail.html{part}", context)

@@ -117,7 +117,9 @@ class BuildSteps:
 
 
 def ended(steps: Sequence[Mapping[str, Any]], state: str) -> list[dict[str, Any]]:
-    """The steps of a build that is over, as ``state`` says: none runs, none waits."""
+    """The steps of a build that is over, as ``state`` says: none runs, none waits, and one has failed at most."""
+    if state == "failed" and any(step["state"] == "failed" for step in steps):
+        state = "cancelled"
     return [
         {**step, "state": state if step["state"] == "running" else step["state"]}
         for step in steps

@@ -110,6 +110,19 @@ def test_what_nobody_asked_for_is_a_step_only_where_it_fails_or_takes_long() -> 
     assert (caught.value.message, caught.value.details["step"]) == ("no", 1)
 
 
+def test_a_failure_whose_step_was_not_told_is_of_the_step_that_it_names() -> None:
+    board = Board()
+    feed(
+        board,
+        (1, vertex("d", "[a 2/2] RUN --mount=type=cache,target=/x make all", started=1)),
+        (1, vertex("e", "[b 2/2] RUN sleep 9", started=1)),
+    )
+    with pytest.raises(BuildFailed) as caught:
+        board.take({"error": "executor failed running [/bin/sh -c make all]: exit code: 2"}, [])
+    assert (caught.value.details["step"], caught.value.details["exit_code"]) == (1, 2)
+    assert [one.extra["state"] for one in board.news() if one.extra] == ["failed"]
+
+
 def test_a_flood_of_steps_is_cut() -> None:
     board = Board()
     for n in range(0, 3000, 100):

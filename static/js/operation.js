@@ -43,8 +43,8 @@ export function clocks() {
   }, 1000)
 }
 
-/** Keeps `log` (an element made by operations/_log.html) up to date. */
-export function follow(log) {
+/** Keeps `log` (an element made by operations/_log.html, or in `parts` by builds/_log.html) up to date. */
+export function follow(log, parts = null) {
   const { operation, events: url } = log.dataset
   let started = Date.parse(log.dataset.started)
   const jump = document.querySelector('[data-log-jump]'), button = document.querySelector('[data-log-follow]')
@@ -71,7 +71,7 @@ export function follow(log) {
     step = (own ? 0 : Number.isInteger(event.data.step) ? event.data.step : Number(text.match(STEP)?.[1])) || step
     const row = document.createElement('div'), first = !own && step && !document.getElementById(`step-${step}`)
     row.className = own ? 'ln own-ln' : event.data.stream === 2 ? 'ln se' : 'ln'
-    row.id = first ? `step-${step}` : `line-${event.seq}`
+    row.id = first && !parts ? `step-${step}` : `line-${event.seq}`
     const at = started ? Math.max(0, (Date.parse(event.at) - started) / 1000).toFixed(1) : ''
     const cells = [['span', 'bn num', step && !own ? `#${step}` : ''], ['time', '', at], ['span', 'msg', text]]
     for (const [tag, name, words] of cells) {
@@ -89,12 +89,17 @@ export function follow(log) {
       seq = event.seq
       if (event.kind === 'state' && event.data.state === 'running') started ||= Date.parse(event.at)
       if (event.kind === 'step') step = Number.isInteger(event.data.step) ? event.data.step : Number.isInteger(event.data.n) ? event.data.n : step
-      if (event.kind === 'log' || event.kind === 'state') rows.push(line(event))
+      if (event.kind === 'step') parts?.told(event.data)
+      if (event.kind !== 'log' && event.kind !== 'state') continue
+      const row = line(event)
+      rows.push(row)
+      if (parts) parts.put(row, event.kind === 'log' ? step : 0, row.lastElementChild.textContent)
     }
     if (ending(events) && button) button.hidden = true
     if (!rows.length) return
-    log.append(...rows)
-    for (let over = log.childElementCount - MOST; over > 0; over--) log.firstElementChild.remove()
+    if (!parts) log.append(...rows)
+    const shown = log.getElementsByClassName('ln')
+    for (let over = shown.length - MOST; over > 0; over--) shown[0].remove()
     if (following) toEnd(); else fresh += rows.length
     show()
   }

@@ -60,8 +60,12 @@ def _build(visitor: Visitor) -> None:
     page.get_by_role("button", name="Build", exact=True).click()
     page.wait_for_url("**/builds/*-*/")
     expect(page.get_by_text("Built in")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".steps li.done")).to_have_count(5)
-    expect(page.get_by_text("Successfully tagged hello:1")).to_be_attached()
+    expect(page.locator(".steps li.done")).to_have_count(3)
+    expect(page.get_by_text("naming to docker.io/library/hello:1")).to_be_attached()
+    page.get_by_label("Find in the log").fill("NAMING")
+    expect(page.locator("[data-log-hits]")).to_have_text("1 line")
+    expect(page.locator("#log .ln:visible")).to_have_count(1)
+    page.get_by_label("Find in the log").fill("")
     visitor.shot("main-job-2-built")
 
 

@@ -1,6 +1,7 @@
 // The build form (editor, hints, files, arguments) and the page of one build (steps, log).
 import { editor } from '../editor.js'
 import { follow } from '../operation.js'
+import { sections } from '../steplog.js'
 
 const $ = (s, r = document) => r.querySelector(s)
 const root = $('[data-editor]')
@@ -40,11 +41,22 @@ for (const rows of document.querySelectorAll('[data-rows]')) {
 
 const log = $('#log')
 if (log) {
-  follow(log)
-  // A step leads to its first line
+  const parts = 'sections' in log.dataset ? sections(log) : null, find = $('[data-log-find]'), count = $('[data-log-hits]')
+  follow(log, parts)
+  find?.addEventListener('input', () => {
+    const hits = parts.find(find.value)
+    count.textContent = find.value.trim() ? `${hits} line${hits === 1 ? '' : 's'}` : ''
+  })
+  // A step leads to what it said
   document.addEventListener('click', e => {
-    const link = e.target.closest('.st a[href^="#step-"]'), line = link && document.getElementById(link.hash.slice(1))
+    const link = e.target.closest('.st a[href^="#step-"]'), part = link && document.getElementById(link.hash.slice(1))
     if (link) e.preventDefault()
-    if (line) line.scrollIntoView({ block: 'start' })
+    if (!part) return
+    part.open = true
+    part.scrollIntoView({ block: 'start' })
   })
 }
+
+// Where it failed is in view
+const failed = $('#hints [data-failed]')
+if (failed && root) root.querySelector('textarea').scrollTop = (Number(failed.dataset.line) - 6) * 20
