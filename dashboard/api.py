@@ -40,6 +40,7 @@ from dashboard.search import Search
 from images_app.api import layers, registries
 from images_app.api import views as images
 from images_app.api.checks import TagAtRegistry
+from images_app.api.compare import ImageCompare, ImageCompareFiles
 from images_app.api.filesystems import ImageFilesystem
 from operations.api import trash
 from operations.api import views as operations
@@ -164,6 +165,12 @@ urlpatterns = [
     path("images/<uuid:pk>/history/", images.ImageHistory.as_view(), name="image-history"),
     path("images/<uuid:pk>/layers/", layers.ImageLayers.as_view(), name="image-layers"),
     path("images/<uuid:pk>/files/", layers.ImageFiles.as_view(), name="image-files"),
+    path("images/<uuid:pk>/compare/<uuid:other>/", ImageCompare.as_view(), name="image-compare"),
+    path(
+        "images/<uuid:pk>/compare/<uuid:other>/files/",
+        ImageCompareFiles.as_view(),
+        name="image-compare-files",
+    ),
     path("images/<uuid:pk>/waste/", layers.ImageWaste.as_view(), name="image-waste"),
     path("registries/", registries.RegistryList.as_view(), name="registries"),
     path("registries/<uuid:pk>/", registries.RegistryDetail.as_view(), name="registry"),

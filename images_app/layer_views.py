@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -60,7 +61,8 @@ def _tab(request: HttpRequest, image: Image, layers: list[One]) -> dict[str, Any
     total = sum(layer.size for layer in layers)
     shades = {piece.layer.index: part.shade for part in lineage(image, actor).parts for piece in part.pieces}
     context: dict[str, Any] = {
-        "read": read, "bars": _bars(layers, total, shades), "total": total,
+        "read": read, "total": total,
+        "bars": drawn(layers, total, lambda one: shades.get(one.step.index, "l4") if one.step else "l4"),
         "may_index": can(actor, "image.index", image),
     }  # fmt: skip
     if read:
@@ -73,19 +75,18 @@ def _tab(request: HttpRequest, image: Image, layers: list[One]) -> dict[str, Any
     return {**context, "line": line, "op": latest}
 
 
-def _bars(layers: list[One], total: int, shades: dict[int, str]) -> list[dict[str, Any]]:
-    """Each layer with its place on the bar, in per cent; the smallest are a hair wide."""
+def drawn(layers: Sequence[One], total: int, shade: Callable[[One], str]) -> list[dict[str, Any]]:
+    """Each layer with its place on a bar of ``total`` bytes, in per cent; the smallest are a hair wide."""
     found, x = [], 0.0
     largest = max((layer.size for layer in layers), default=0)
     for layer in layers:
         width = 100 * layer.size / total if total else 0
         word, command = readable(layer.step.command) if layer.step else ("", "")
-        drawn = max(0.3, width - (0.2 if width > 0.6 else 0))
+        seen = max(0.3, width - (0.2 if width > 0.6 else 0))
         found.append(
             {
                 "layer": layer, "word": word, "command": shown(" ".join(command.split())),
-                "x": round(min(x, 100 - drawn), 2),
-                "width": round(drawn, 2), "shade": shades.get(layer.step.index, "l4") if layer.step else "l4",
+                "x": round(min(x, 100 - seen), 2), "width": round(seen, 2), "shade": shade(layer),
                 "pct": round(100 * layer.size / largest) if largest else 0,
             }
         )  # fmt: skip

@@ -10,6 +10,7 @@ from uuid import UUID
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from images_app.models import Image, Layer
+from images_app.queries import named
 
 MOST = 200
 """Images that are compared with; the largest engines have families that are larger."""
@@ -113,7 +114,7 @@ def _known(bases: dict[int, UUID], actor: Actor) -> dict[UUID, Image]:
 def _parts(
     image: Image, mine: Sequence[Layer], shared: Sequence[int], bases: Sequence[tuple[int, Image]]
 ) -> list[Part]:
-    cuts = [(depth, _name(base), base) for depth, base in bases]
+    cuts = [(depth, named(base), base) for depth, base in bases]
     parts: list[Part] = []
     start = 0
     for depth, name, base in cuts:
@@ -122,7 +123,7 @@ def _parts(
         start = depth
     rest = _split_unknown(shared, start, len(mine), bool(cuts))
     for begin, end, is_own in rest:
-        name = _name(image) if is_own or len(rest) == 1 else "base that is not here"
+        name = named(image) if is_own or len(rest) == 1 else "base that is not here"
         parts.append(Part(name, image if is_own else None, "", own=is_own))
         parts[-1].pieces = _pieces(mine, shared, begin, end)
     for i, part in enumerate(parts):
@@ -161,11 +162,6 @@ def _pieces(mine: Sequence[Layer], shared: Sequence[int], start: int, end: int) 
         x = round(min(x, 100 - shown), 2)
         found.append(Piece(layer, word, command, x, round(shown, 2), pct, shared[i], biggest))
     return found
-
-
-def _name(image: Image) -> str:
-    tags = sorted(tag.name for tag in image.tags.all())
-    return tags[0] if tags else image.name or image.short_id
 
 
 def readable(command: str) -> tuple[str, str]:

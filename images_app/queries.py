@@ -131,6 +131,12 @@ def listing(actor: Actor, wanted: Wanted) -> Listing:
     )
 
 
+def named(image: Image) -> str:
+    """What people call an image: its first tag, else the start of its digest."""
+    tags = sorted(tag.name for tag in image.tags.all())
+    return tags[0] if tags else image.name or image.short_id
+
+
 def short_name(reference: str) -> str:
     """``registry/team/web:1.2`` without the path: ``web:1.2``."""
     return reference.rpartition("/")[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from images_app import build_views, layer_views, newer_views, registry_views, views
+from images_app import build_views, compare_views, layer_views, newer_views, registry_views, views
 
 image_urls = [
     path("", views.image_list, name="list"),
@@ -12,6 +12,9 @@ image_urls = [
     path("filesystem/", views.image_filesystem, name="filesystem"),
     path("<uuid:pk>/", views.image_detail, name="detail"),
     path("<uuid:pk>/layers/", layer_views.image_layers, name="layers"),
+    path("compare/", compare_views.image_two, name="two"),
+    path("<uuid:pk>/compare/", compare_views.image_choose, name="choose"),
+    path("<uuid:pk>/compare/<uuid:other>/", compare_views.image_compare, name="compare"),
     path("<uuid:pk>/layers/read/", layer_views.image_index, name="index"),
     path("<uuid:pk>/tag/", views.image_tag, name="tag"),
     path("<uuid:pk>/push/", views.image_push, name="push"),

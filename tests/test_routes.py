@@ -34,7 +34,8 @@ OPEN = {
     "/api/": "404 for what is no address",
 }
 VALUES = {
-    "<int:pk>": "1", "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<slug:action>": "stop",
+    "<int:pk>": "1", "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<uuid:other>": ANY,
+    "<slug:action>": "stop",
     "<uuid:engine>": ANY, "<anything:name>": "shop",
     "<path:object_id>": "1", "<path:content_type_id>": "1", "<id>": "1",
     "<int:content_type_id>": "1", "<app_label>": "accounts", "<path:url>": "x",

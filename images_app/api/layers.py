@@ -147,7 +147,7 @@ class ImageFiles(Previews):
             raise ValidationError({"change": [f"One of {', '.join(layer_reads.KINDS)} is expected."]})
         limit = number(request, "limit", 50, least=1, most=200)
         n = number(request, "layer", 0, least=1, most=len(layers))
-        at = _cursor(request)
+        at = cursor(request)
         if q:
             some = layers[n - 1 : n] if n else layers
             hits = list(islice(layer_reads.search(some, q, change, at), limit + 1))
@@ -158,7 +158,7 @@ class ImageFiles(Previews):
             found = rows[at[1] : at[1] + limit]
             after = (0, at[1] + limit) if len(rows) > at[1] + limit else None
         return Response(
-            {"next": _link(request, after), "previous": None, "results": [_file(one) for one in found]}
+            {"next": link(request, after), "previous": None, "results": [_file(one) for one in found]}
         )
 
     @extend_schema(request=Nothing, responses=ACCEPTED, parameters=CHANGE)
@@ -228,7 +228,8 @@ def _path(text: str) -> str:
     return "/" + text.strip("/")
 
 
-def _cursor(request: Request) -> tuple[int, int]:
+def cursor(request: Request) -> tuple[int, int]:
+    """Where to go on in a list that is no table: two numbers, the list's own."""
     text = request.query_params.get("cursor", "")
     if not text:
         return (0, 0)
@@ -241,7 +242,8 @@ def _cursor(request: Request) -> tuple[int, int]:
     return (layer, n)
 
 
-def _link(request: Request, after: tuple[int, int] | None) -> str | None:
+def link(request: Request, after: tuple[int, int] | None) -> str | None:
+    """The address of the next page, where there is one."""
     if after is None:
         return None
     query = request.query_params.copy()

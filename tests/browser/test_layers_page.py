@@ -77,3 +77,38 @@ def test_the_files_of_layers_are_read_and_looked_through(
     expect(files).to_contain_text("two")
     assert visitor.axe() == []
     assert visitor.troubles.left() == []
+
+
+def test_two_images_are_selected_and_compared(
+    live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any, image: str,
+    docker_client: docker.DockerClient,
+) -> None:  # fmt: skip
+    text = "FROM layered:1\nENV PORT=8080\nRUN mkdir -p /new/er && echo more >/new/er/file && echo longer >/data/big\n"
+    docker_client.images.build(fileobj=io.BytesIO(text.encode()), tag="layered:2", rm=True, forcerm=True)
+    try:
+        visitor = visit(live_app, storage_state=signed_in)
+        page = visitor.go("/images/?q=layered")
+        page.get_by_role("checkbox", name="Select layered:2").check()
+        page.get_by_role("checkbox", name="Select layered:1").check()
+        expect(page.get_by_role("toolbar")).to_contain_text("2 selected")
+        pictures(visitor, "images-selected")
+        page.get_by_role("button", name="Compare").click()
+        visitor.is_live()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("layered:1→layered:2")
+        expect(page.get_by_role("row", name="Environment PORT")).to_contain_text("8080")
+        pictures(visitor, "compare-unread")
+        page.get_by_role("button", name="Read the files").click()
+        expect(page.get_by_role("row", name="/new 3 entries added")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_role("row", name="/data/big changed 50 KB 7 B")).to_be_visible()
+        pictures(visitor, "compare")
+        page.get_by_role("link", name="Swap").click()
+        expect(page.get_by_role("row", name="/new 3 entries removed")).to_be_visible()
+        page.get_by_role("searchbox").fill("FILE new")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("row", name="/new/er/file removed")).to_be_visible()
+        page.get_by_role("link", name="Another…").click()
+        expect(page.get_by_role("link", name="layered:1", exact=True)).to_be_visible()
+        pictures(visitor, "compare-choose")
+        assert visitor.troubles.left() == []
+    finally:
+        docker_client.images.remove("layered:2", force=True)

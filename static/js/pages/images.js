@@ -16,3 +16,15 @@ document.addEventListener('click', e => {
 document.addEventListener('htmx:afterRequest', e => {
   if (e.target.id === 'add-tag' && e.detail.xhr.getResponseHeader('HX-Trigger')?.includes('"busy"')) e.target.reset()
 })
+
+// The list: two are compared; with one, the next page asks with what.
+const two = () => {
+  const ids = new Set([...document.querySelectorAll('.images .check:checked')].map(box => box.value))
+  const words = document.querySelector('[data-two-n]')
+  if (!words) return
+  words.textContent = ids.size
+  document.querySelector('[data-two]').disabled = ids.size > 2
+}
+document.addEventListener('change', e => { if (e.target.matches('.images .check')) two() })
+document.addEventListener('reset', () => setTimeout(two))
+document.addEventListener('htmx:afterSettle', two)
