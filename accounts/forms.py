@@ -104,15 +104,9 @@ class SetUpForm(forms.Form):
         return found
 
 
-class PasswordForm(forms.Form):
-    """A new password for the one who is signed in."""
+class NewPasswordForm(forms.Form):
+    """A new password, twice."""
 
-    old = forms.CharField(
-        label="Password now",
-        max_length=1024,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
     new = forms.CharField(
         label="New password",
         max_length=1024,
@@ -133,14 +127,42 @@ class PasswordForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
-        if "old" in found and not self.user.check_password(found["old"]):
-            self.add_error("old", "This is not your password.")
         password, again = found.get("new"), found.get("new_again")
         if password and again and again != password:
             self.add_error("new_again", "The two passwords differ.")
         if password:
             _check(self, "new", password, self.user)
         return found
+
+
+class PasswordForm(NewPasswordForm):
+    """A new password for the one who is signed in, and knows the old one."""
+
+    old = forms.CharField(
+        label="Password now",
+        max_length=1024,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    field_order = ("old", "new", "new_again")
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean()
+        if "old" in found and not self.user.check_password(found["old"]):
+            self.add_error("old", "This is not your password.")
+        return found
+
+
+class ForgotForm(forms.Form):
+    """Who has forgotten their password."""
+
+    name = forms.CharField(
+        label="User name or e-mail address",
+        max_length=254,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "username", "autofocus": True, "autocapitalize": "none"}
+        ),
+    )
 
 
 class TokenForm(forms.Form):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts import audit_views, door_views, security_views, views
+from accounts import audit_views, door_views, reset_views, security_views, views
 
 account_urls = [
     path("setup/", views.set_up, name="setup"),
     path("login/", views.sign_in, name="login"),
     path("login/code/", door_views.second_step, name="second_step"),
     path("login/passkey/", door_views.passkey_sign_in, name="passkey_sign_in"),
+    path("login/forgot/", reset_views.forgot, name="forgot"),
+    path("login/reset/", reset_views.choose, name="reset"),
     path("logout/", views.sign_out, name="logout"),
     path("account/", views.profile, name="profile"),
     path("account/security/", security_views.security, name="security"),

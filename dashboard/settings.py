@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -35,6 +35,8 @@ IDLE_MINUTES: int = env.int("SLIPWAY_IDLE_MINUTES", 30)
 SECOND_FACTOR: str = env.str(
     "SLIPWAY_SECOND_FACTOR", "nobody", validate=validate.OneOf(["nobody", "staff", "everybody"])
 )
+_mail = urlsplit(env.str("SLIPWAY_EMAIL_URL", ""))
+DEFAULT_FROM_EMAIL: str = env.str("SLIPWAY_EMAIL_FROM", "slipway@localhost")
 API_RATE: int = env.int("SLIPWAY_API_RATE", 1200)  # requests a minute and caller, 0 for no limit
 UNDO_HOURS: float = env.float("SLIPWAY_UNDO_HOURS", 24, validate=validate.Range(min=0))
 FILES_MB: int = env.int("SLIPWAY_FILES_MB", 1024, validate=validate.Range(min=1))
@@ -205,6 +207,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 15}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.passwords.NotOurName"},
 ]
 # Doors and limits are our own; allauth brings the second step, passkeys and single sign-on.
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
@@ -225,6 +228,15 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "dashboard.home.form_is_stale"
+if _mail.scheme not in ("", "smtp", "smtps", "smtp+tls"):
+    raise SystemExit(
+        "SLIPWAY_EMAIL_URL must begin with smtp:// (a relay of your own), smtp+tls:// or smtps://."
+    )
+EMAIL_HOST = _mail.hostname or ""
+EMAIL_PORT = _mail.port or {"smtps": 465, "smtp+tls": 587}.get(_mail.scheme, 25)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.scheme == "smtp+tls", _mail.scheme == "smtps"
+EMAIL_TIMEOUT = 10
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 31536000 if SECURE else 0

@@ -26,6 +26,8 @@ OPEN = {
     "/login/": "signing in",
     "/login/code/": "the second step of signing in",
     "/login/passkey/": "signing in by a passkey",
+    "/login/forgot/": "a lost password",
+    "/login/reset/": "a new one, with the link's secret",
     "/logout/": "signing out, twice too",
     "/healthz": "for whoever restarts it",
     "/readyz": "for whoever sends people; strangers are told little",

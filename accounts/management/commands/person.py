@@ -8,19 +8,20 @@ from allauth.mfa.models import Authenticator
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from accounts import audit, sessions
+from accounts import audit, reset, sessions
 from accounts.access import SYSTEM
 from accounts.models import User
 
 
 class Command(BaseCommand):
-    """``person NAME`` with what is to be done; each of them ends all of that person's sessions."""
+    """``person NAME`` with what is to be done. What is taken away ends all of that person's sessions."""
 
-    help = "Ends somebody's sessions, or takes their second factors away. Passwords: changepassword."
+    help = "Makes a link for a new password, ends somebody's sessions, or takes their second factors away."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="user name")
         what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--reset-link", action="store_true", help="print a link for a new password")
         what.add_argument("--end-sessions", action="store_true", help="sign them out everywhere")
         what.add_argument(
             "--remove-second-factors",
@@ -32,6 +33,10 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["name"]).first()
         if user is None:
             raise CommandError(f"There is nobody with the name {options['name']}.")
+        if options["reset_link"]:
+            audit.record("auth.reset", SYSTEM, outcome="accepted", name=user.username)
+            self.stdout.write(reset.link(user))
+            return
         with transaction.atomic():
             if options["remove_second_factors"]:
                 factors = Authenticator.objects.filter(user=user)
