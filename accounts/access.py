@@ -63,6 +63,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "image.build": (OPERATOR, "write"),
     "image.index": (OPERATOR, "operate"),
     "image.tag": (OPERATOR, "write"),
+    "image.export": (OPERATOR, "write"),
+    "image.import": (OPERATOR, "write"),
     "image.untag": (ADMIN, "write"),
     "image.remove": (ADMIN, "write"),
     "volume.read": (VIEWER, "read"),

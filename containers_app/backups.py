@@ -23,6 +23,7 @@ from containers_app.models import Volume
 from engine.errors import Cancelled, EngineError, NotFound, StoreFailed
 from engine.types import Progress
 from operations.registry import Context, operation
+from operations.spooled import written
 from streams import bell
 
 FORMAT = "slipway.backup.1"
@@ -60,7 +61,7 @@ def _make(ctx: Context) -> VolumeBackup:
     try:
         volume_files.read(ctx, name, raw, volume.size if volume else None, "Reading what is in it")
         ctx.emit(Progress(message="Packing it"))
-        with volume_files.written(file) as out, gzip.GzipFile("", "wb", 6, out, mtime=0) as squeezed:
+        with written(file) as out, gzip.GzipFile("", "wb", 6, out, mtime=0) as squeezed:
             found = volume_files.unwrapped(raw, squeezed, ctx=ctx)  # type: ignore[arg-type]
         raw.unlink()
         row = VolumeBackup(
@@ -104,7 +105,7 @@ def _put(ctx: Context, row: VolumeBackup, file: Path) -> None:
         "bytes_of_files": row.held,
     }  # fmt: skip
     try:
-        with volume_files.written(manifest) as out:
+        with written(manifest) as out:
             out.write(json.dumps(said, indent=1).encode())
         store.put(f"{row.key}.json", manifest, _digest(manifest))
     except Exception:
@@ -164,7 +165,7 @@ def recover(ctx: Context) -> Result:
     chosen = volume_files.file_of(f"{ctx.operation.pk}.tar")
     try:
         _fetch(ctx, row, file)
-        with volume_files.written(chosen) as out:
+        with written(chosen) as out:
             count = _choose(ctx, file, out, paths)
         file.unlink()
         if not count:
@@ -188,7 +189,7 @@ def _into(ctx: Context, name: str, chosen: Path) -> Result:
 def _fetch(ctx: Context, row: VolumeBackup, file: Path) -> None:
     words = f"Fetching it from {backup_plans.place(row.store)}"
     ctx.emit(Progress(0, row.size, "bytes", words))
-    with volume_files.written(file) as out:
+    with written(file) as out:
         counted = volume_files.Counted(out, volume_files.telling(ctx, words, row.size))
         digest = stores.of(row.store).get(row.key, counted, row.size)  # type: ignore[arg-type]
     if digest != row.digest:

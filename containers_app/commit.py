@@ -18,6 +18,7 @@ from operations import services
 from operations.models import Operation
 from operations.plans import Item, Plan, count, listed
 from operations.registry import Context, leaving, operation
+from operations.spooled import written
 
 Result = Mapping[str, Any]
 MOST_MESSAGE = 500
@@ -153,7 +154,7 @@ def export(ctx: Context) -> Result:
     target = export_of(ctx.operation)
     volume_files.forget_old()
     tell = volume_files.telling(ctx, "Reading its files", None)
-    with leaving("No file was made."), volume_files.written(target) as out:
+    with leaving("No file was made."), written(target) as out:
         size = ctx.engine.export(
             native_id(ctx), volume_files.Counted(out, tell),  # type: ignore[arg-type]
             most=volume_files.most_bytes(), should_stop=ctx.should_stop, deadline=3500,

@@ -11,12 +11,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import Actor, actor_of, require, requires
-from containers_app import commit, commit_asks, exports, present
+from containers_app import commit, commit_asks, present
 from containers_app.forms import PLAIN
 from containers_app.models import Container
 from engine.specs import SpecError
 from operations import queries
 from operations.models import Operation
+from operations.spooled import sent
 from operations.web import Download, answers
 
 GONE = "This export is gone: it was kept for a day."
@@ -100,7 +101,7 @@ def served(operation: Operation, *, actor: Actor) -> Download:
     """From our own disk, however slow whoever takes it; and written down."""
     require(actor, "container.export", operation)
     path, name = commit.export_of(operation), f"{operation.target_name}.tar"
-    return exports.sent(operation, path, name, actor=actor, gone=GONE)
+    return sent(operation, path, name, actor=actor, gone=GONE)
 
 
 def _one(request: HttpRequest, pk: UUID, permission: str) -> Container:

@@ -9,9 +9,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import actor_of, require, requires
-from containers_app import exports, operations, plans, present
+from containers_app import operations, plans, present
 from containers_app.written import copy_of
 from operations import queries
+from operations.spooled import sent
 from operations.web import answers
 
 
@@ -40,4 +41,4 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     operation = get_object_or_404(queries.operations(actor), pk=pk, kind="container.copy", state="succeeded")
     require(actor, "container.copy", operation)
     path, name = copy_of(operation.pk), f"{operation.target_name}-files.tar"
-    return exports.sent(operation, path, name, actor=actor, gone="This copy is gone: it was kept for a day.")
+    return sent(operation, path, name, actor=actor, gone="This copy is gone: it was kept for a day.")

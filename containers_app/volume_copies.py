@@ -18,6 +18,7 @@ from images_app import sync as image_sync
 from operations.models import Operation
 from operations.registry import Context, leaving, operation
 from operations.services import Refused
+from operations.spooled import written
 
 Result = Mapping[str, Any]
 
@@ -117,7 +118,7 @@ def export(ctx: Context) -> Result:
     try:
         with leaving("No file was made; the volume is as it was."):
             volume_files.read(ctx, name, raw, row.size if row else None, "Reading what is in it")
-        with volume_files.written(target) as out:
+        with written(target) as out:
             found = volume_files.unwrapped(raw, out, ctx=ctx)
     finally:
         raw.unlink(missing_ok=True)

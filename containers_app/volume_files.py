@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,9 +22,10 @@ from containers_app import sync
 from engine.errors import Cancelled, EngineError, NotFound
 from engine.specs import SpecError
 from engine.types import Progress
-from operations import archives, room
+from operations import archives, room, spooled
 from operations.registry import Context
 from operations.services import Refused
+from operations.spooled import written
 
 FOLDER = "volumes"
 BELOW = "volume/"
@@ -50,22 +51,7 @@ def file_of(name: str) -> Path:
 
 def forget_old() -> None:
     """Each is there for a day."""
-    for path in file_of("x").parent.iterdir():
-        with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > KEPT:
-                path.unlink()
-
-
-@contextmanager
-def written(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that only we may read; gone again where writing it did not come to its end."""
-    try:
-        with path.open("wb") as out:
-            path.chmod(0o600)
-            yield out
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    spooled.forget_old(file_of("x").parent, KEPT)
 
 
 class Counted:

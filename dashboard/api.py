@@ -37,7 +37,7 @@ from containers_app.api.stacks import StackDetail, StackList, stack_verb
 from containers_app.stacks import ACTIONS as STACK_ACTIONS
 from dashboard.problems import plain
 from dashboard.search import Search
-from images_app.api import layers, registries
+from images_app.api import layers, registries, transfers
 from images_app.api import views as images
 from images_app.api.checks import TagAtRegistry
 from images_app.api.compare import ImageCompare, ImageCompareFiles
@@ -157,6 +157,8 @@ urlpatterns = [
     path("networks/<uuid:pk>/disconnect/", networks.NetworkDisconnect.as_view(), name="network-disconnect"),
     path("images/", images.ImageList.as_view(), name="images"),
     path("images/pull/", images.ImagePull.as_view(), name="image-pull"),
+    path("images/import/", transfers.ImageImport.as_view(), name="image-import"),
+    path("images/<uuid:pk>/export/", transfers.ImageExport.as_view(), name="image-export"),
     path("images/filesystem/", ImageFilesystem.as_view(), name="image-filesystem"),
     path("images/build/", images.ImageBuild.as_view(), name="image-build"),
     path("images/<uuid:pk>/", images.ImageDetail.as_view(), name="image"),

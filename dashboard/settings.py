@@ -42,6 +42,7 @@ UNDO_HOURS: float = env.float("SLIPWAY_UNDO_HOURS", 24, validate=validate.Range(
 FILES_MB: int = env.int("SLIPWAY_FILES_MB", 1024, validate=validate.Range(min=1))
 UNDO_MB: int = env.int("SLIPWAY_UNDO_MB", 2048, validate=validate.Range(min=0))
 CONTEXT_MB: int = env.int("SLIPWAY_CONTEXT_MB", 2048, validate=validate.Range(min=1))
+IMAGE_MB: int = env.int("SLIPWAY_IMAGE_MB", 20480, validate=validate.Range(min=1))
 VOLUME_MB: int = env.int("SLIPWAY_VOLUME_MB", 8192, validate=validate.Range(min=1))
 BACKUP_DIR: str = env.str("SLIPWAY_BACKUP_DIR", "")
 BACKUP_HOSTS: list[str] = env.list("SLIPWAY_BACKUP_HOSTS", [])

@@ -267,9 +267,11 @@ class Engine(Protocol):
         """
 
     def saved(
-        self, native_id: str, *, should_stop: ShouldStop = never, deadline: float = 1800
+        self, *references: str, should_stop: ShouldStop = never, deadline: float = 1800
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """The image with all of its layers as one tar, in pieces as they come; see `engine.layers` for what is in it.
+        """Images with all of their layers as one tar, in pieces as they come; see `engine.layers` for what is in it.
+
+        Each by its id, or by a tag, which is then in the tar too.
 
         Engines may put the whole of it together on their disk before the first piece.
         """
@@ -277,6 +279,20 @@ class Engine(Protocol):
     def tag(self, native_id: str, reference: str, *, deadline: float = 10) -> None: ...
     def untag(self, reference: str, *, deadline: float = 30) -> None:
         """Takes a tag away. An image's last one takes the image with it, where no container uses it."""
+
+    def load(
+        self,
+        data: IO[bytes],
+        size: int,
+        *,
+        emit: Emit,
+        should_stop: ShouldStop = never,
+        deadline: float = 3600,
+    ) -> list[str]:
+        """Takes in what `saved` gave, of ``size`` bytes; what the engine says that it has loaded. Tags move silently.
+
+        What it had taken before an error, or before it was told to stop, stays.
+        """
 
     def remove_image(self, native_id: str, *, force: bool = False, deadline: float = 60) -> None: ...
 

@@ -34,6 +34,7 @@ from engine import (
 )
 from engine.base import Emit, ShouldStop, never
 from engine.changes import ChangeSpec
+from engine.docker_load import DockerLoads
 from engine.docker_map import mapping
 from engine.docker_reads import DockerReads
 from engine.docker_transport import Client
@@ -43,7 +44,7 @@ from engine.specs import BuildSpec, ContainerSpec, EndpointSpec, NetworkSpec, Up
 from engine.types import ContainerState, LogLine, NetworkInfo, VolumeInfo
 
 
-class DockerEngine(DockerReads):
+class DockerEngine(DockerReads, DockerLoads):
     """Implements `engine.base.Engine`. Keeps nothing but its address: cheap to make, safe to share."""
 
     def _do(self, work: Callable[[Client], Any], deadline: float, should_stop: ShouldStop = never) -> Any:

@@ -150,14 +150,15 @@ class DockerReads:
 
     @contextmanager
     def saved(
-        self, native_id: str, *, should_stop: ShouldStop = never, deadline: float = 1800
+        self, *references: str, should_stop: ShouldStop = never, deadline: float = 1800
     ) -> Iterator[Iterator[bytes]]:
         """See `engine.base.Engine.saved`."""
-        names.image_id(native_id)
+        wanted = [one if names.is_image_id(one) else str(names.tag_reference(one)) for one in references]
 
         def work(client: Client) -> Iterator[bytes]:
-            client.inspect_image(native_id)  # engines call it a fault of theirs where it is not there
-            yield from client.open_stream("GET", f"/images/{native_id}/get", {}, headers=_PLAIN)
+            for one in wanted:
+                client.inspect_image(one)  # engines call it a fault of theirs where it is not there
+            yield from client.open_stream("GET", "/images/get", {"names": wanted}, headers=_PLAIN)
 
         with self._calls.stream(work, deadline=deadline, should_stop=should_stop) as pieces:
             yield (piece for piece in pieces if piece)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import IO
 
 from engine import names
-from engine.base import ShouldStop, never
-from engine.errors import NotFound, TooLarge
+from engine.base import Emit, ShouldStop, never
+from engine.errors import Invalid, NotFound, TooLarge
 from engine.fake_facts import FakeReads
 from engine.fake_world import Volume
 from engine.files import FileInfo
@@ -70,11 +70,26 @@ class FakeData(FakeReads):
 
     @contextmanager
     def saved(
-        self, native_id: str, *, should_stop: ShouldStop = never, deadline: float = 1800
+        self, *references: str, should_stop: ShouldStop = never, deadline: float = 1800
     ) -> Iterator[Iterator[bytes]]:
-        names.image_id(native_id)
-        self._do("saved", lambda: self.world.find_image(native_id), deadline, should_stop=should_stop)
+        wanted = [one if names.is_image_id(one) else str(names.tag_reference(one)) for one in references]
+        self._do(
+            "saved", lambda: [self.world.find_image(one) for one in wanted], deadline, should_stop=should_stop
+        )
         yield iter([_nothing("blobs")])
+
+    def load(
+        self,
+        data: IO[bytes],
+        size: int,
+        *,
+        emit: Emit,
+        should_stop: ShouldStop = never,
+        deadline: float = 3600,
+    ) -> list[str]:
+        """Nothing of it is taken: this engine has no layers."""
+        self._do("load", lambda: None, deadline, writes=True, should_stop=should_stop)
+        raise Invalid("This engine takes no images in.")
 
     def read_volume(
         self,

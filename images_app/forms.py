@@ -132,6 +132,38 @@ class FilesystemForm(Change):
             raise ValidationError("A quotation mark is missing.") from None
 
 
+class ImportForm(Change):
+    """What docker save gave."""
+
+    permission = "image.import"
+    archive = forms.FileField(label="Tar of images", error_messages={"required": "Choose a tar."})
+
+
+class ExportForm(forms.Form):
+    """Which names of an image go along, and what else of its engine."""
+
+    tags = forms.MultipleChoiceField(required=False)
+    more = forms.CharField(required=False, max_length=4000, strip=True, label="And these")
+
+    def __init__(self, *args: Any, image: Image, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.image, self.names = image, sorted(tag.name for tag in image.tags.all())
+        field: Any = self.fields["tags"]
+        field.choices = [(name, name) for name in self.names]
+        self.initial = {"tags": self.names}
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if self.names and not self.wanted():
+            raise ValidationError("Choose at least one name.")
+        return data
+
+    def wanted(self) -> list[str]:
+        """Tags and ids, those that were typed too; without names its id."""
+        chosen = [*self.cleaned_data.get("tags", [])] if self.names else [self.image.native_id]
+        return [*chosen, *(word for word in re.split(r"[\s,]+", self.cleaned_data.get("more", "")) if word)]
+
+
 class TagForm(forms.Form):
     """Another name for an image."""
 

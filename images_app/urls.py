@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from django.urls import path
 
-from images_app import build_views, compare_views, layer_views, newer_views, registry_views, views
+from images_app import (
+    build_views,
+    compare_views,
+    layer_views,
+    newer_views,
+    registry_views,
+    transfer_views,
+    views,
+)
 
 image_urls = [
     path("", views.image_list, name="list"),
     path("pull/", views.image_pull, name="pull"),
+    path("import/", transfer_views.image_import, name="import"),
+    path("exports/<uuid:pk>/", transfer_views.download, name="download"),
+    path("<uuid:pk>/export/", transfer_views.image_export, name="export"),
     path("filesystem/", views.image_filesystem, name="filesystem"),
     path("<uuid:pk>/", views.image_detail, name="detail"),
     path("<uuid:pk>/layers/", layer_views.image_layers, name="layers"),

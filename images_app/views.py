@@ -174,7 +174,10 @@ def framed(request: HttpRequest, image: Image, tab: str) -> dict[str, Any]:
     actor, tags = actor_of(request), list(image.tags.all())
     return {
         "image": image, "tags": tags, "title": queries.short_name(tags[0].name) if tags else image.short_id,
-        "tab": tab, "may": {verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove", "push")},
+        "tab": tab,
+        "may": {
+            verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove", "push", "export")
+        },
     }  # fmt: skip
 
 

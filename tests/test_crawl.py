@@ -47,7 +47,7 @@ ELSEWHERE = {
     "containers:recording": "of a session that was recorded: tests/test_console.py",
     "loghistory:around": "of a line that was kept: tests/test_log_history.py",
     "containers:download": "its operation links to it", "containers:exported": "its operation links to it",
-    "volumes:download": "its operation links to it",
+    "volumes:download": "its operation links to it", "images:download": "its operation links to it",
     "registries:untag": "of a tag that a registry alone knows: images_app/tests/test_registries.py",
     **{
         f"{of}:{page}": "of a file, and an engine alone knows files: tests/browser/test_files_page.py"

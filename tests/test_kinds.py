@@ -17,7 +17,7 @@ from accounts.access import PERMISSIONS, SITE, Actor, Denied
 from containers_app import commit_asks, file_changes, rollback
 from containers_app import operations as containers
 from containers_app.models import Container, Network, Volume, VolumeBackup
-from images_app import layer_verb, remote_tags
+from images_app import image_files, layer_verb, remote_tags, transfers
 from images_app import operations as images
 from images_app.models import Image, Registry, Tag, TagMove
 from operations import registry, trash
@@ -25,6 +25,7 @@ from operations.models import Engine, Operation
 from tests import house
 from tests.faults import rest, site, storm
 from tests.rows import in_the_trash, make_prune_plan
+from tests.saved import saved
 
 if TYPE_CHECKING:
     from accounts.models import AuditEntry, Team, User
@@ -36,6 +37,12 @@ def _act(action: str, **params: Any) -> Ask:
     return lambda things, actor: containers.request(
         things.container, action, actor=actor, params=params or None
     )
+
+
+def _import(things: Any, actor: Actor) -> Operation:
+    transfers.may_import(actor, things.team)
+    archive = image_files.spool(io.BytesIO(saved({"blue/loaded:1": b"x"})))
+    return transfers.request_import(archive, actor=actor, engine=things.engine, team=things.team)
 
 
 # One way to ask for each kind, on things of team blue.
@@ -110,6 +117,8 @@ WAYS: dict[str, Ask] = {
         actor=actor,
     ),
     "image.tag": lambda things, actor: images.request_tag(things.image, "blue/app:2", actor=actor),
+    "image.export": lambda things, actor: transfers.request_export(things.image, actor=actor),
+    "image.import": _import,
     "image.rollback": lambda things, actor: rollback.request(things.tag, things.earlier, actor=actor),
     "image.untag": lambda things, actor: images.request_untag(things.tag, actor=actor),
     "image.remove": lambda things, actor: images.request_remove(things.image, actor=actor),
@@ -218,6 +227,7 @@ def test_a_stranger_does_not_learn_that_it_exists(kind: str, things: SimpleNames
         "network.create",
         "image.build",
         "image.pull",
+        "image.import",
         "engine.prune",
     }
     if kind not in new:

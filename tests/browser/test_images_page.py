@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -73,3 +74,39 @@ def test_a_tag_goes_back_with_its_container(
     expect(page.locator(".users")).to_contain_text("boat", timeout=PATIENCE)
     pictures(visitor, "image-moves-after")
     assert docker_client.containers.get("boat").attrs["Image"] == docker_client.images.get(NAME).id
+
+
+def test_images_go_out_as_a_file_and_come_in_again(
+    live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any, boat: tuple[str, str],
+    docker_client: docker.DockerClient, tmp_path: Path,
+) -> None:  # fmt: skip
+    visitor = visit(live_app, storage_state=signed_in, accept_downloads=True)
+    page = visitor.go(boat[1])
+    page.get_by_role("link", name="Export…").click()
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_label("slipway-test/busybox:1").uncheck()
+    pictures(visitor, "image-export")
+    dialog.get_by_role("button", name="Export").click()
+    page.wait_for_url("**/operations/*-*/")
+    with page.expect_download(timeout=PATIENCE) as got:
+        page.get_by_role("link", name="Download", exact=True).click()
+    file = tmp_path / "boat.tar"
+    got.value.save_as(file)
+    machine.import_busybox(docker_client, NAME)
+    moved = docker_client.images.get(NAME)
+    try:
+        page = visitor.go("/images/")
+        expect(page.locator("#images")).to_contain_text(str(moved.id)[7:19], timeout=PATIENCE)
+        page.get_by_role("link", name="Import images").click()
+        dialog = page.locator("dialog[open]")
+        dialog.get_by_label("Tar of images").set_input_files(file)
+        pictures(visitor, "image-load")
+        dialog.get_by_role("button", name="Send and look").click()
+        expect(dialog).to_contain_text("moves from", timeout=PATIENCE)
+        pictures(visitor, "image-load-plan")
+        dialog.get_by_role("button", name="Import").click()
+        page.wait_for_url("**/operations/*-*/")
+        expect(page.get_by_text("Succeeded", exact=True)).to_be_visible(timeout=PATIENCE)
+        assert docker_client.images.get(NAME).id != moved.id
+    finally:
+        docker_client.images.remove(moved.id, force=True)

@@ -35,7 +35,7 @@ CHANGES = {
     "create", "start", "stop", "restart", "kill", "pause", "unpause", "rename", "update", "remove", "pull", "build",
     "tag", "untag", "remove_image", "create_volume", "remove_volume", "create_network", "remove_network",
     "connect_network", "disconnect_network", "create_like", "commit", "put_file", "rename_file", "remove_file",
-    "write_volume",
+    "write_volume", "load",
 }  # fmt: skip
 Hook = Callable[[str, Operation], None]
 

@@ -17,6 +17,7 @@ from containers_app.models import Container, Network, Volume, VolumeBackup
 from engine.errors import NotFound
 from engine.files import Place
 from images_app import operations as images
+from images_app import transfers
 from images_app.models import Tag, TagMove
 from operations import trash
 from operations.models import Operation, TrashItem
@@ -35,7 +36,7 @@ FIRST = {
 KINDS = (
     "container.unpause", "container.duplicate", "container.recreate", "container.commit", "container.export",
     "container.copy", "container.put", "container.move", "container.erase", "volume.put", "volume.move",
-    "volume.erase", "volume.export", "image.remove", *FIRST,
+    "volume.erase", "volume.export", "image.export", "image.remove", *FIRST,
 )  # fmt: skip
 CALLS = {
     "container.unpause": r"POST \S*/{id}/unpause",
@@ -113,15 +114,20 @@ def ask(site: Site, kind: str, name: str, before: Operation | None = None) -> Op
     if kind == "volume.export":
         return containers.request_volume_export(volume_of(site, name), actor=actor)
     if room == "image":
-        tag = Tag.objects.select_related("image").get(engine=site.engine, name=f"faults/{name}:1")
-        if kind == "image.rollback":
-            was = TagMove.objects.filter(name=tag.name).exclude(from_native_id="").latest("pk")
-            return rollback.request(tag, was.from_native_id, actor=actor)
-        untag = kind == "image.untag"
-        return (
-            images.request_untag(tag, actor=actor) if untag else images.request_remove(tag.image, actor=actor)
-        )
+        return _ask_image(site, kind, name)
     return _ask_container(site, kind, site.row(name))
+
+
+def _ask_image(site: Site, kind: str, name: str) -> Operation:
+    actor = site.actor
+    tag = Tag.objects.select_related("image").get(engine=site.engine, name=f"faults/{name}:1")
+    if kind == "image.export":
+        return transfers.request_export(tag.image, [tag.name], actor=actor)
+    if kind == "image.rollback":
+        was = TagMove.objects.filter(name=tag.name).exclude(from_native_id="").latest("pk")
+        return rollback.request(tag, was.from_native_id, actor=actor)
+    untag = kind == "image.untag"
+    return images.request_untag(tag, actor=actor) if untag else images.request_remove(tag.image, actor=actor)
 
 
 def _ask_file(site: Site, verb: str, row: Container | Volume) -> Operation:
@@ -175,10 +181,12 @@ def happened(site: Site, row: Operation, name: str) -> bool:
         wanted = {"put": "/sent", "move": "/moved", "erase": ""}[verb]
         return (not wanted or _holds(site, place, wanted)) and (verb == "put" or not _holds(site, place))
     if verb in ("export", "copy"):
-        of = {"volume": volume_copies.export_of, "container": commit.export_of}
+        of = {
+            "volume": volume_copies.export_of, "container": commit.export_of, "image": transfers.export_of,
+        }  # fmt: skip
         path = written.copy_of(row.pk) if verb == "copy" else of[room](row)
         with tarfile.open(path) as archive:
-            found = "file" in archive.getnames()
+            found = ("manifest.json" if room == "image" else "file") in archive.getnames()
         path.unlink()
         return found
     if verb == "purge":

@@ -25,6 +25,7 @@ from containers_app.models import Container, Network, Volume
 from dashboard import invariants
 from engine import names
 from engine.connect import connect
+from images_app import image_files, transfers
 from images_app import operations as images
 from images_app import sync as images_sync
 from images_app.models import Image
@@ -33,6 +34,7 @@ from tests import machine
 from tests.chaos import Faulty, Request
 from tests.faults import rest
 from tests.faults.points import Plan
+from tests.saved import saved
 
 SLEEPY = ["sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"]
 STATES = {"start": "created", "pause": "running", "stop": "running", "restart": "running", "kill": "running"}
@@ -46,6 +48,7 @@ KINDS = (
 )  # fmt: skip
 MORE = (
     "volume.clone", "volume.import", "network.create", "network.remove", "network.connect", "network.disconnect",
+    "image.import",
 )  # fmt: skip
 """Kinds that each round of the storm has but one of, as it has of those in `rest.KINDS`."""
 LABELLED = {"volume.create", "volume.clone", "volume.import", "network.create", *rest.LABELLED}
@@ -78,6 +81,7 @@ CALLS = {
     "network.connect": r"POST \S*/networks/{network}/connect",
     "network.disconnect": r"POST \S*/networks/{network}/disconnect",
     "image.tag": r"POST \S*/tag\?\S*repo=faults%2F{name}\b",
+    "image.import": r"POST \S*/images/load",
     "image.build": r"POST \S*/build\?\S*t=faults%2F{name}%3A1",
 }
 """The one request with which the engine does it."""
@@ -165,6 +169,9 @@ class Site:
         if kind == "image.tag":
             image = Image.objects.get(engine=self.engine, tags__name=BUSYBOX)
             return images.request_tag(image, f"faults/{name}:1", actor=self.actor)
+        if kind == "image.import":
+            archive_ = image_files.spool(io.BytesIO(saved({f"faults/{name}:1": name.encode()})))
+            return transfers.request_import(archive_, **here)
         if kind == "image.build":
             text = params.pop("dockerfile", f"FROM {BUSYBOX}\nLABEL name={name}\n")
             return images.request_build(tags=[f"faults/{name}:1"], dockerfile=text, **here, **params)
@@ -205,7 +212,7 @@ class Site:
     @staticmethod
     def target_name(kind: str, name: str) -> str:
         """What stands in ``target_name`` of what `ask` asks for: the key of a plan."""
-        return f"faults/{name}:1" if kind in ("image.tag", "image.build") else name
+        return f"faults/{name}:1" if kind in ("image.tag", "image.build", "image.import") else name
 
     def will(self, kind: str, name: str, point: str, act: str = "die") -> Path:
         """Whoever carries that out dies or sleeps at this point, once."""

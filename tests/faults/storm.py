@@ -71,6 +71,7 @@ AGAIN_IS_NONE = (
     "container.pause",
     "network.connect",
     "network.disconnect",
+    "image.import",
 )
 ONCE = {
     **{kind: CALLS[kind] for kind in (*KINDS, *MORE) if kind not in AGAIN_IS_NONE},

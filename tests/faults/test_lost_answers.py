@@ -19,8 +19,8 @@ from tests.chaos import Faulty
 from tests.faults.conftest import Start
 from tests.faults.site import CALLS, KINDS, MORE, Site
 
-QUICK = [kind for kind in (*KINDS, *MORE) if kind != "image.build"]
-"""A build goes on for as long as it is listened to: it has a test of its own."""
+QUICK = [kind for kind in (*KINDS, *MORE) if kind not in ("image.build", "image.import")]
+"""A build goes on for as long as it is listened to: it has a test of its own. An import has an hour."""
 NAMED = ("container.run", "volume.create")
 """Kinds whose change is answered with what was made."""
 

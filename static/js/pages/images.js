@@ -9,6 +9,15 @@ document.addEventListener('click', e => {
   fix.closest('.err-t').hidden = true
   input.focus()
 })
+// A file on its way: how far it is, and then that it is looked through.
+document.addEventListener('htmx:xhr:progress', e => {
+  const form = e.target.closest('form[data-sends]')
+  if (!form || !e.detail.lengthComputable || !e.detail.total) return
+  const part = Math.min(100, Math.round(100 * e.detail.loaded / e.detail.total)), row = form.querySelector('.sends')
+  row.hidden = false
+  row.querySelector('progress').value = part
+  row.querySelector('span').textContent = part < 100 ? `${part} %` : 'Looking into it'
+})
 // "Tag…" leads to the field; the typed name is gone once it was accepted.
 document.addEventListener('click', e => {
   if (e.target.closest('a[href="#add-tag"]')) document.querySelector('#add-tag input[type=text]').focus()

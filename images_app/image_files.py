@@ -1,0 +1,150 @@
+"""Images as files: checked and written anew when they come in, and told what is in them before an engine sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from django.conf import settings
+
+from engine import names
+from engine.errors import Invalid
+from engine.specs import SpecError
+from operations import archives, room, spooled
+from operations.archives import Bad, shown
+from operations.services import Refused
+
+FOLDER = "images"
+KEPT = 24 * 3600
+"""Seconds that an export can be fetched, and that a file nobody came for lies here."""
+MOST_ENTRIES, MOST_IMAGES, MOST_TAGS = 20_000, 200, 200
+LISTED_MOST = 8 * 1024 * 1024
+"""Bytes of the list of what is in it, and of one image's settings."""
+NO_LIST = "This holds no image: send what docker save gives. There is no manifest.json in it."
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An image in a file: the id that an engine will know it by, and its names."""
+
+    native_id: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A file that lies ready, by its name in our folder; ``digest`` of all of it, ``size`` in bytes."""
+
+    name: str
+    digest: str
+    size: int
+    images: tuple[Held, ...]
+
+    @property
+    def tags(self) -> list[str]:
+        """Every name in it."""
+        return [tag for image in self.images for tag in image.tags]
+
+
+def most_bytes() -> int:
+    """The largest file of images that is taken or made."""
+    return int(settings.IMAGE_MB) * 1024 * 1024
+
+
+def file_of(name: str) -> Path:
+    """Where a file of that name lies; its folder is made."""
+    folder = Path(settings.HOME) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / Path(name).name
+
+
+def forget_old() -> None:
+    """Each is there for a day."""
+    spooled.forget_old(file_of("x").parent, KEPT)
+
+
+def spool(upload: IO[bytes]) -> Archive:
+    """Images of anybody's, plain or compressed, checked and written anew for an engine.
+
+    Raises `SpecError` where that is none, or `Refused` where there is no room, and leaves nothing then.
+    """
+    forget_old()
+    path = file_of(f"{uuid4()}.tar")
+    rules = archives.Rules("tar", most_bytes(), MOST_ENTRIES)
+    try:
+        with (
+            spooled.written(path) as out,
+            tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new,
+        ):
+            archives.Copy(new, rules).all_of(upload)
+        return read(path)
+    except Bad as error:
+        path.unlink(missing_ok=True)
+        raise SpecError({"archive": [str(error)]}) from None
+    except OSError as error:
+        if room.is_full(error):
+            raise Refused("disk_full", room.FULL, 507) from None
+        raise
+
+
+def read(path: Path) -> Archive:
+    """What is in a file that we wrote. Raises `Bad`."""
+    with tarfile.open(path, "r:") as tar:
+        listed = _json(tar, "manifest.json", NO_LIST)
+        if not isinstance(listed, list) or not listed or len(listed) > MOST_IMAGES:
+            raise Bad(f"Its manifest.json is no list of 1 to {MOST_IMAGES} images.")
+        images = tuple(_held(tar, one) for one in listed)
+    if sum(len(image.tags) for image in images) > MOST_TAGS:
+        raise Bad(f"It holds more than {MOST_TAGS} names.")
+    with path.open("rb") as whole:
+        digest = hashlib.file_digest(whole, "sha256").hexdigest()
+    return Archive(path.name, digest, path.stat().st_size, images)
+
+
+def _held(tar: tarfile.TarFile, one: Any) -> Held:
+    """One of the list, as engines read it: its settings, its layers, its names."""
+    known = one if isinstance(one, dict) else {}
+    config, layers, tags = known.get("Config"), known.get("Layers"), known.get("RepoTags") or []
+    if not isinstance(config, str) or not isinstance(layers, list) or not isinstance(tags, list):
+        raise Bad("An image in its manifest.json has no Config, Layers or RepoTags that make sense.")
+    text = _bytes(tar, config, f"{shown(config)} is named in its manifest.json, and not in it.")
+    try:
+        rootfs = json.loads(text).get("rootfs")
+        wanted = len(rootfs["diff_ids"])
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise Bad(f"{shown(config)} holds no settings of an image.") from None
+    there = {str(name) for name in layers}
+    missing = sorted(there - {member.name for member in tar.getmembers()})
+    if missing or len(layers) != wanted:
+        what = (
+            f"{shown(missing[0])} is missing" if missing else "their number is another than its settings say"
+        )
+        raise Bad(f"The layers of an image in it are not whole: {what}.")
+    try:
+        found = tuple(str(names.tag_reference(tag)) for tag in tags)
+    except Invalid as error:
+        raise Bad(f"A name in it cannot be one of an image: {error.message}") from None
+    return Held(f"sha256:{hashlib.sha256(text).hexdigest()}", found)
+
+
+def _json(tar: tarfile.TarFile, name: str, otherwise: str) -> Any:
+    try:
+        return json.loads(_bytes(tar, name, otherwise))
+    except (ValueError, RecursionError):
+        raise Bad(f"Its {name} is no JSON.") from None
+
+
+def _bytes(tar: tarfile.TarFile, name: str, otherwise: str) -> bytes:
+    try:
+        member = tar.getmember(name)
+    except KeyError:
+        raise Bad(otherwise) from None
+    data = tar.extractfile(member) if member.isreg() else None
+    if data is None or member.size > LISTED_MOST:
+        raise Bad(f"{shown(name)} in it is no file of a size that makes sense.")
+    return data.read()
