@@ -1,8 +1,8 @@
 """How one signs in, and where one is: password, authenticator app, passkeys, recovery codes, sessions.
 
 What the templates get: ``security.html`` password_form, have (`accounts.factors.Factors`), demanded, sessions
-(`Seen`), fresh; ``app.html`` form, secret, sealed, side and path of the picture; ``codes.html`` codes (these once)
-or ``None`` to ask first, back; ``passkey.html`` form, key (``None`` for a new one).
+(`Seen`), sso, sso_linked; ``app.html`` form, secret, sealed, side and path of the picture; ``codes.html`` codes
+(these once) or ``None`` to ask first; ``passkey.html`` form, key (``None`` for a new one).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import audit, door, factors, limits, passkeys, seals, sessions
+from accounts import audit, door, factors, limits, passkeys, seals, sessions, sso
 from accounts.access import actor_of, address_of, requires
 from accounts.door_views import WRONG_CODE
 from accounts.forms import CodeForm, KeyNameForm, PasswordForm
@@ -227,6 +227,8 @@ def security_page(request: HttpRequest, *, status: int = 200, **context: Any) ->
         "have": factors.of(user),
         "demanded": factors.demanded(user),
         "sessions": sorted(seen, key=lambda one: not one.here),
+        "sso": settings.OIDC and settings.OIDC["name"],
+        "sso_linked": sso.linked(user) if settings.OIDC else None,
         "idle_minutes": settings.IDLE_MINUTES,
         "session_hours": settings.SESSION_HOURS,
     }

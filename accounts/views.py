@@ -1,8 +1,8 @@
 """Pages of accounts: set-up, sign-in, one's own account.
 
 What the templates get: ``accounts/setup.html`` form (``None`` where the link is wrong), token; ``login.html``
-form, next, locked (seconds, or ``None``); ``profile.html`` tokens, token_form, fresh (whether one may be made without
-confirming first), secret (a new token's text, shown this once), roles.
+form, next, locked (seconds, or ``None``), sso (what it is called, or ``None``); ``profile.html`` tokens, token_form,
+fresh (whether one may be made without confirming first), secret (a new token's text, shown this once), roles.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.contrib.auth.views import redirect_to_login
@@ -66,7 +67,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         return HttpResponseRedirect(to)
     form = SignInForm(request, data=request.POST if request.method == "POST" else None)
-    context = {"form": form, "next": to, "locked": None}
+    context = {"form": form, "next": to, "locked": None, "sso": settings.OIDC and settings.OIDC["name"]}
     if request.method != "POST":
         return render(request, "accounts/login.html", context)
     name, ip = request.POST.get("username", "").strip(), address_of(request)

@@ -37,7 +37,10 @@ ELSEWHERE = {
     "accounts:login": "for who is not signed in", "admin_login": "goes on to ours", "admin_password": "goes on to ours",
     **{
         f"accounts:{page}": "a step of signing in: tests/browser/test_sign_in_journey.py"
-        for page in ("second_step", "passkey_sign_in", "confirm", "new_codes", "rename_passkey", "forgot", "reset")
+        for page in (
+            "second_step", "passkey_sign_in", "confirm", "new_codes", "rename_passkey", "forgot", "reset",
+            "sso_callback",
+        )
     },
     "unknown_api": "what is no address",
     "containers:row": "a row asks for itself when it has changed",

@@ -28,6 +28,8 @@ OPEN = {
     "/login/passkey/": "signing in by a passkey",
     "/login/forgot/": "a lost password",
     "/login/reset/": "a new one, with the link's secret",
+    "/login/sso/": "signing in elsewhere",
+    "/login/sso/callback/": "back from there",
     "/logout/": "signing out, twice too",
     "/healthz": "for whoever restarts it",
     "/readyz": "for whoever sends people; strangers are told little",
