@@ -70,6 +70,7 @@ def test_a_token_ignores_the_session_beside_it(client_for: ClientFor, alice: Use
 def test_other_credentials_are_refused_even_beside_a_session(
     client_for: ClientFor, alice: User, header: str
 ) -> None:
+    """S-16."""
     response = client_for(alice).get("/api/v1/containers/", headers={"Authorization": header})
     problem(response, 401, "not_authenticated")
 
@@ -78,6 +79,7 @@ def test_other_credentials_are_refused_even_beside_a_session(
 def test_a_credential_in_the_address_is_refused_even_where_it_is_right(
     client_for: ClientFor, alice: User, name: str
 ) -> None:
+    """S-16."""
     _, secret = tokens.make(alice, "test", SCOPES)
     response = client_for(alice).get("/api/v1/containers/", {name: secret})
     found = problem(response, 401, "not_authenticated")
@@ -85,6 +87,7 @@ def test_a_credential_in_the_address_is_refused_even_where_it_is_right(
 
 
 def test_wrong_tokens_are_counted_by_address(client: Client, db: None) -> None:
+    """S-05."""
     answers = [
         client.get("/api/v1/containers/", headers={"Authorization": f"Bearer slp_{'a' * 12}.{'b' * 40}"})
         for _ in range(101)

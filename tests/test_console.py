@@ -333,6 +333,7 @@ async def test_a_session_of_another_container_cannot_be_joined(
 
 
 async def test_rights_that_end_end_the_console_and_its_processes(open_terminal, native, granted, team):
+    """S-12."""
     terminal, about = await open_terminal(granted, cmd="sh")
     await terminal.type(b"sleep 1234\r")
     await terminal.shows(b"sleep 1234\r\n")

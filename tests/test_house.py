@@ -188,6 +188,16 @@ def test_links_between_our_documents_lead_somewhere() -> None:
     assert not broken, _problems(broken)
 
 
+def test_every_requirement_that_is_kept_is_named_by_a_test() -> None:
+    kept = re.findall(
+        r"^\| (S-\d\d) \|.*\| (?:yes|partly) \|", house.text(Path("docs/security.md")), re.MULTILINE
+    )
+    assert len(kept) >= 16
+    tests = "".join(house.text(path) for path in house.python() if house.is_test(path))
+    missing = [name for name in kept if name not in tests and name.lower().replace("-", "_") not in tests]
+    assert not missing, _problems(missing)
+
+
 # --- What may stand in the repository ----------------------------------------------------------------
 
 

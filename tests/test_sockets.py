@@ -136,6 +136,7 @@ async def test_what_is_no_socket_is_refused(bob, client_for):
 
 
 async def test_a_session_that_ends_ends_its_sockets(bob, client_for):
+    """S-12."""
     client = await sync_to_async(client_for)(bob)
     browser = Browser("/ws/live/", client)
     await browser.open()
@@ -144,6 +145,7 @@ async def test_a_session_that_ends_ends_its_sockets(bob, client_for):
 
 
 async def test_a_disabled_account_loses_its_sockets(bob, client_for):
+    """S-12."""
     browser = Browser("/ws/live/", await sync_to_async(client_for)(bob))
     await browser.open()
     bob.is_active = False
@@ -152,6 +154,7 @@ async def test_a_disabled_account_loses_its_sockets(bob, client_for):
 
 
 async def test_a_new_password_ends_the_sockets_of_other_sessions(bob, client_for):
+    """S-12."""
     browser = Browser("/ws/live/", await sync_to_async(client_for)(bob))
     await browser.open()
     await sync_to_async(bob.set_password)("another long password")
@@ -287,6 +290,7 @@ async def test_ones_own_objects_are_heard(live, blue):
 
 
 async def test_rights_that_are_taken_away_end_the_topic(live, bob, operation):
+    """S-12."""
     topic = f"operation:{operation.pk}"
     await live.say({"subscribe": [topic]})
     await live.frame()

@@ -23,6 +23,7 @@ def change(client: Client, **fields: str) -> object:
 
 
 def test_a_new_password_ends_every_other_session(client_for: ClientFor, vic: User) -> None:
+    """S-09, S-12."""
     here, there = client_for(vic), client_for(vic)
     before = here.session.session_key
     assert change(here).status_code == 302  # type: ignore[attr-defined]

@@ -42,6 +42,7 @@ def test_every_page_leads_to_the_set_up(client: Client, db: None, path: str) -> 
 
 
 def test_the_set_up_needs_the_link(client: Client, db: None) -> None:
+    """S-01."""
     assert client.get("/setup/").status_code == 403
     secret = token()
     assert client.get("/setup/?token=" + "x" * 40).status_code == 403
@@ -80,6 +81,7 @@ def test_the_first_person_administers_the_site_and_a_team(client: Client, db: No
 
 
 def test_afterwards_the_page_is_gone_also_when_all_users_are(client: Client, db: None) -> None:
+    """S-01."""
     secret = token()
     submit(client, secret)
     for user in (True, False):
@@ -120,6 +122,7 @@ def test_a_form_that_is_not_valid_makes_nobody(
 
 
 def test_fifteen_characters_and_a_hundred_and_twenty_eight_are_passwords(client: Client, db: None) -> None:
+    """S-03."""
     for password in ("quiet otter sun", "tall ship " * 12 + "mornings"):
         assert len(password) in (15, 128)
         form = {"username": "alice", "password": password, "password_again": password}
@@ -130,6 +133,7 @@ def test_fifteen_characters_and_a_hundred_and_twenty_eight_are_passwords(client:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_at_once_exactly_one_wins() -> None:
+    """S-01."""
     secret, answers = token(), []
     together = threading.Barrier(2)
 

@@ -39,6 +39,7 @@ def test_signing_in_and_out(client: Client, vic: User) -> None:
 
 
 def test_unknown_wrong_and_disabled_look_the_same(client: Client, vic: User, bob: User) -> None:
+    """S-04."""
     User.objects.filter(pk=bob.pk).update(is_active=False)
     pages = []
     for name, password in (("nobody", PASSWORD), ("vic", "wrong"), ("bob", PASSWORD), ("bob", "wrong")):
@@ -77,6 +78,7 @@ def test_one_goes_on_to_where_one_was(client: Client, vic: User) -> None:
 
 
 def test_signing_in_makes_a_new_session_key(client: Client, vic: User) -> None:
+    """S-09."""
     client.session["planted"] = True
     session = client.session
     session["planted"] = True
@@ -87,6 +89,7 @@ def test_signing_in_makes_a_new_session_key(client: Client, vic: User) -> None:
 
 
 def test_ten_wrong_passwords_close_the_account_from_everywhere(client: Client, vic: User, bob: User) -> None:
+    """S-05."""
     for number in range(10):
         assert sign_in(client, "vic", "wrong", REMOTE_ADDR=f"192.0.2.{number}").status_code == 200
     refused = sign_in(client, "vic", PASSWORD, REMOTE_ADDR="192.0.2.99")
@@ -119,6 +122,7 @@ def test_a_right_password_begins_the_count_anew(client: Client, vic: User) -> No
 def test_a_hundred_failures_close_an_address(
     client: Client, vic: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """S-05."""
     monkeypatch.setattr("accounts.limits.PER_ADDRESS", 5)  # Argon2 takes its time a hundred times
     for number in range(5):
         assert sign_in(client, f"name-{number}", "wrong").status_code == 200
@@ -129,6 +133,7 @@ def test_a_hundred_failures_close_an_address(
 def test_a_forwarded_address_counts_only_from_a_proxy_of_ours(
     client: Client, vic: User, settings: Any
 ) -> None:
+    """S-06."""
     sign_in(client, "vic", "wrong", headers={"X-Forwarded-For": "198.51.100.1"})
     settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
     behind = {"REMOTE_ADDR": "10.0.0.5"}
@@ -145,6 +150,7 @@ def test_a_forwarded_address_counts_only_from_a_proxy_of_ours(
 
 
 def test_a_session_ends_when_nobody_uses_it(client: Client, vic: User, settings: Any) -> None:
+    """S-11."""
     start = timezone.now()
     with time_machine.travel(start, tick=False) as clock:
         sign_in(client)
@@ -157,6 +163,7 @@ def test_a_session_ends_when_nobody_uses_it(client: Client, vic: User, settings:
 
 
 def test_a_session_ends_after_twelve_hours_in_any_case(client: Client, vic: User) -> None:
+    """S-11."""
     start = timezone.now()
     with time_machine.travel(start, tick=False) as clock:
         sign_in(client)
@@ -178,6 +185,7 @@ def test_the_admin_is_entered_by_our_door(client: Client, vic: User, alice: User
 
 
 def test_cookies_are_out_of_reach_of_scripts_and_other_sites(client: Client, vic: User) -> None:
+    """S-10."""
     cookie = sign_in(client).cookies["slipway_session"]
     assert cookie["httponly"]
     assert cookie["samesite"] == "Lax"
