@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Actor, actor_of, requires
 from engine.specs import SpecError
-from images_app import dockerfile, examples, operations, queries, step_log, steps
+from images_app import dockerfile, examples, operations, queries, spool, step_log, steps
 from images_app.forms import BuildForm
 from images_app.models import Build
 from operations import present
@@ -53,6 +53,7 @@ def build_new(request: HttpRequest) -> HttpResponse:
     text = str(form["dockerfile"].value() or "")
     context = {"form": form, "examples": offers, "local": local[:40]}
     context["hints"] = dockerfile.hints(text, local_tags=local, has_files=bool(request.FILES))
+    context |= {"most_bytes": spool.most_bytes(), "most_files": spool.MOST_ENTRIES}
     return render(request, "builds/new.html", context)
 
 
@@ -88,6 +89,8 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         failed = build.operation is not None and build.operation.state == "failed"
         context |= {"sections": step_log.sections(log, found, failed=failed), "seq": seq}
         context["secret_names"] = list(build.operation.params.get("secrets") or {}) if build.operation else []
+        parts, whole = build.source.get("parts", []), build.source.get("bytes") or 1
+        context["source_parts"] = [(name, size, max(1, round(100 * size / whole))) for name, size in parts]
         context["dockerfile_lines"] = build.dockerfile.splitlines()
     return render(request, f"builds/detail.html{part}", context)
 

@@ -203,6 +203,7 @@ class BuildForm(Change):
     dockerfile = forms.CharField(required=False, max_length=200_000, strip=False)
     beside = Files(required=False)
     context = forms.FileField(required=False, allow_empty_file=False)
+    folder = forms.CharField(required=False, max_length=255)
     dockerfile_path = forms.CharField(required=False, max_length=255, initial="Dockerfile")
     target = forms.CharField(required=False, max_length=80)
     builder = forms.ChoiceField(
@@ -227,7 +228,7 @@ class BuildForm(Change):
         data["dockerfile"] = data.get("dockerfile", "").replace("\r\n", "\n")
         if data.get("source") == "upload":
             if not data.get("context") and "context" not in self.errors:
-                self.add_error("context", "Choose the archive to build from.")
+                self.add_error("context", "Choose a folder or an archive to build from.")
         elif not data["dockerfile"].strip():
             self.add_error("dockerfile", "Write a Dockerfile, or start from an example.")
         data["build_args"] = self._args()
@@ -256,7 +257,9 @@ class BuildForm(Change):
                 **wish,
                 "context": data["context"].file,
                 "dockerfile_path": data["dockerfile_path"] or "Dockerfile",
-            }
+                "origin": {"kind": "folder", "name": data["folder"]} if data["folder"]
+                else {"kind": "archive", "name": str(data["context"].name)},
+            }  # fmt: skip
         context = pack(data["beside"]) if data["beside"] else None
         return {**wish, "dockerfile": data["dockerfile"], "context": context}
 

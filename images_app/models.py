@@ -294,6 +294,9 @@ class Build(models.Model):
     ``context_path`` is relative to the state directory; the file is removed when the build has ended.
     ``steps`` is a list of ``{n, instruction, stage, line, started_at, seconds, cached, state}``. ``builder`` is the one
     that was taken, with the reason; ``error_line`` the line of the Dockerfile that it failed at.
+
+    ``source`` is what went into it: ``kind`` (editor, archive, folder, git), its ``name``, what `spool.Context` tells
+    about it, and for git ``url``, ``ref``, ``dir`` and the ``commit`` that was taken.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -314,6 +317,7 @@ class Build(models.Model):
     no_cache = models.BooleanField(default=False)
     pull = models.BooleanField(default=False)
     steps = models.JSONField(default=list)
+    source = models.JSONField(default=dict)
     builder = models.CharField(max_length=10, blank=True)
     builder_why = models.CharField(max_length=200, blank=True)
     error_line = models.PositiveIntegerField(null=True, blank=True)

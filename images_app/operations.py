@@ -45,12 +45,14 @@ def request_build(
     dockerfile_path: str = "Dockerfile",
     builder: str = "auto",
     secrets: Mapping[str, str] | None = None,
+    origin: Mapping[str, str] | None = None,
     idempotency_key: str = "",
 ) -> Operation:
     """Asks for a build from the text of a Dockerfile, from a context (a tar, plain or compressed), or from both:
     the text then takes the place of the context's own. ``operation.build`` is its `Build`.
 
     ``builder``: auto, buildkit or classic. ``secrets`` by id are sealed, and gone when the build has ended.
+    ``origin``: ``kind`` and ``name`` of what was sent, to be shown.
     """
     kind = "image.build"
     engine, team = services.chosen_engine(engine), services.chosen_team(actor, team)
@@ -77,7 +79,7 @@ def request_build(
         params={**params, "context": kept.digest, "uploaded": context is not None},
         idempotency_key=idempotency_key,
     )  # fmt: skip
-    return _with_build(submit, kept, params)
+    return _with_build(submit, kept, {**params, "source": {**(origin or {"kind": "editor"}), **kept.about}})
 
 
 def _suits(spec: BuildSpec, kept: spool.Context) -> None:
@@ -230,7 +232,7 @@ def _new_build(operation: Operation, kept: spool.Context, params: Mapping[str, A
         operation=operation, engine=operation.engine, team=operation.team, tags=params["tags"],
         dockerfile=kept.dockerfile, dockerfile_path=params["dockerfile"], context_path=kept.path,
         context_size=kept.size, build_args=params["build_args"], target=params["target"] or "",
-        labels=params["labels"], no_cache=params["no_cache"], pull=params["pull"],
+        labels=params["labels"], no_cache=params["no_cache"], pull=params["pull"], source=params["source"],
     )  # fmt: skip
     # Only now, since the same wish made again must be the same wish, whatever the build's id would be.
     operation.target_id = str(build.pk)

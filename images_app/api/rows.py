@@ -141,10 +141,12 @@ class BuildFullRow(BuildRow):
     state}``.
 
     ``builder`` is buildkit or classic once it has begun, ``builder_why`` says why; ``error_line`` is the line of the
-    Dockerfile that it failed at.
+    Dockerfile that it failed at. ``source`` is what went in: ``{kind, name, files, bytes, parts, left_out, ignores}``
+    with ``parts`` as the largest ``[name, bytes]`` at the top, and of a repository ``url, ref, dir, commit``.
     """
 
     build_args = serializers.DictField(child=serializers.CharField(), read_only=True)
+    source = serializers.DictField(read_only=True)
     steps = serializers.ListField(child=serializers.DictField(), read_only=True)
 
     class Meta(BuildRow.Meta):
@@ -152,6 +154,7 @@ class BuildFullRow(BuildRow):
             *BuildRow.Meta.fields,
             "dockerfile",
             "dockerfile_path",
+            "source",
             "build_args",
             "builder",
             "builder_why",

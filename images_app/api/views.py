@@ -171,6 +171,7 @@ class ImageBuild(Previews):
             team=team,
             tags=wish.get("tags", []),
             context=context,
+            origin={"kind": "archive", "name": str(context.name)} if context else None,
             idempotency_key=idempotency_key(request),
             **chosen,
         )

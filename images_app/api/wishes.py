@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import IO, Any
+from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
@@ -19,10 +19,10 @@ _FLAGS = ("no_cache", "pull")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
-def build_wish(request: Request) -> tuple[dict[str, Any], IO[bytes] | None]:
+def build_wish(request: Request) -> tuple[dict[str, Any], UploadedFile | None]:
     """The fields of a build, and its context where one was uploaded. Raises `ValidationError`."""
     data: Any = request.data
-    context: IO[bytes] | None = None
+    context: UploadedFile | None = None
     if isinstance(data, QueryDict):
         data, context = _from_form(data)
     if isinstance(data, dict) and "git" in data:
@@ -37,10 +37,10 @@ def build_wish(request: Request) -> tuple[dict[str, Any], IO[bytes] | None]:
     return wish, context
 
 
-def _from_form(form: QueryDict) -> tuple[dict[str, Any], IO[bytes] | None]:
+def _from_form(form: QueryDict) -> tuple[dict[str, Any], UploadedFile | None]:
     """Form fields are text: lists may be repeated or separated by commas, objects are JSON."""
     found: dict[str, Any] = {}
-    context: IO[bytes] | None = None
+    context: UploadedFile | None = None
     for name in form:
         value: Any = form.get(name)
         if name == "context":
@@ -48,7 +48,7 @@ def _from_form(form: QueryDict) -> tuple[dict[str, Any], IO[bytes] | None]:
                 raise ValidationError(
                     {"context": ["A file is expected: a tar, plain or compressed, or a zip."]}
                 )
-            context = value.file
+            context = value
         elif name == "dockerfile" and isinstance(value, UploadedFile):
             found[name] = _text(value)
         elif isinstance(value, UploadedFile):

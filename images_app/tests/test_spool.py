@@ -187,3 +187,38 @@ def test_forgetting_twice_does_no_harm() -> None:
     spool.forget(context.path)
     with pytest.raises(FileNotFoundError):
         spool.opened(context.path)
+
+
+def test_what_a_dockerignore_leaves_out_is_not_sent() -> None:
+    rules = entry(".dockerignore", b"node_modules\n*.log\n!keep.log\nDockerfile\n.dockerignore\nfirst\n")
+    context = keep(
+        tar(
+            entry("node_modules/a/b.js", b"x" * 900), entry("first", b"f"), rules, entry("a.log", b"1"),
+            entry("keep.log", b"22"), entry("src/a.py", b"333"),
+            entry("src/again", type=tarfile.LNKTYPE, linkname="first"),
+            entry("src/third", type=tarfile.LNKTYPE, linkname="src/a.py"),
+        )
+    )  # fmt: skip
+    assert contents(context) == {
+        "Dockerfile": FROM, ".dockerignore": rules[1], "keep.log": b"22", "src/a.py": b"333", "src/again": b"f",
+        "src/third": b"",
+    }  # fmt: skip
+    assert context.about["left_out"] == 5
+    assert context.about["ignores"] is True
+    assert context.about["parts"][0] == [".dockerignore", len(rules[1])]
+    assert ["src/", 3] in context.about["parts"]
+
+
+def test_the_ignore_file_beside_the_dockerfile_goes_first() -> None:
+    files = (
+        entry("d/Dockerfile", FROM),
+        entry("d/Dockerfile.dockerignore", b"a\n"),
+        entry(".dockerignore", b"b\n"),
+    )
+    context = keep(tar(*files, entry("a", b"1"), entry("b", b"2"), dockerfile=False), path="d/Dockerfile")
+    assert set(contents(context)) == {"d/Dockerfile", "d/Dockerfile.dockerignore", ".dockerignore", "b"}
+
+
+def test_a_dockerignore_that_cannot_be_read_is_refused(home: Path) -> None:
+    assert "dockerignore" in refused(tar(entry(".dockerignore", b"a[")), home)
+    assert "64 KiB" in refused(tar(entry(".dockerignore", b"a" * 70_000)), home)

@@ -1,10 +1,12 @@
 // The build form (editor, hints, files, arguments) and the page of one build (steps, log).
+import { keepContext } from '../context.js'
 import { editor } from '../editor.js'
 import { follow } from '../operation.js'
 import { sections } from '../steplog.js'
 
 const $ = (s, r = document) => r.querySelector(s)
-const root = $('[data-editor]')
+const root = $('[data-editor]'), form = $('.build-form')
+if (form) keepContext(form)
 
 if (root) {
   const { area, paint, replaceLine } = editor(root)
