@@ -72,7 +72,7 @@ def left_out(names: Iterable[str], found: list[Pattern]) -> set[str]:
             known[name] = _judged(name, found, above)
         return known[name]
 
-    out, stays = set(), set()
+    out, stays = set[str](), set[str]()
     for name in names:
         if judge(name)[1]:
             out.add(name)

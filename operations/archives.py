@@ -164,7 +164,7 @@ class Copy:
         if not self.wants(name, member):
             return
         entry = self._same(name, member)
-        self.new.members.clear()  # nobody asks for them, and they add up
+        self.new.members.clear()  # type: ignore[attr-defined] # nobody asks for them, and they add up
         if member.isdir():
             entry.type = tarfile.DIRTYPE
             self.new.addfile(entry)

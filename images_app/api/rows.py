@@ -146,7 +146,7 @@ class BuildFullRow(BuildRow):
     """
 
     build_args = serializers.DictField(child=serializers.CharField(), read_only=True)
-    source = serializers.DictField(read_only=True)
+    source = serializers.DictField(read_only=True)  # type: ignore[assignment] # a field's own word
     steps = serializers.ListField(child=serializers.DictField(), read_only=True)
 
     class Meta(BuildRow.Meta):
