@@ -62,19 +62,10 @@ class Gate:
 
     def connect(self, url: str) -> http.client.HTTPConnection:
         """A connection to the very address that was looked at. Raises `Refused`."""
-        if problem := self.problem(url):
-            raise Refused(problem)
-        parts = urlsplit(url)
-        host, secure = str(parts.hostname), parts.scheme == "https"
-        port = parts.port or (443 if secure else 80)
+        host, port, address = self.looked_up(url)
+        secure = urlsplit(url).scheme == "https"
         try:
-            found = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except (OSError, UnicodeError):
-            raise Refused(f"There is no host {host}, or nobody knows it here.") from None
-        if not self.allows(host, port) and not all(is_open(address) for address in found):
-            raise Refused(f"{host} leads into a network of its own: {self.setting} may name it.")
-        try:
-            wire = socket.create_connection((found[0], port), timeout=self.patience)
+            wire = socket.create_connection((address, port), timeout=self.patience)
         except OSError as error:
             raise Refused(f"{host} does not answer: {error.strerror or 'no connection'}.") from None
         connection = http.client.HTTPConnection(host, port, timeout=self.patience)
@@ -86,6 +77,20 @@ class Gate:
                 raise Refused(f"The {self.what} at {host} cannot be trusted: {why(error)}.") from None
         connection.sock = wire
         return connection
+
+    def looked_up(self, url: str) -> tuple[str, int, str]:
+        """``(host, port, address)`` to go to, and to no other address of that host. Raises `Refused`."""
+        if problem := self.problem(url):
+            raise Refused(problem)
+        parts = urlsplit(url)
+        host, port = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            found = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except (OSError, UnicodeError):
+            raise Refused(f"There is no host {host}, or nobody knows it here.") from None
+        if not self.allows(host, port) and not all(is_open(address) for address in found):
+            raise Refused(f"{host} leads into a network of its own: {self.setting} may name it.")
+        return host, port, found[0]
 
 
 def is_open(address: str) -> bool:

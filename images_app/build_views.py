@@ -116,13 +116,23 @@ def _beginning(request: HttpRequest, actor: Actor, offers: list[examples.Example
             "tags": " ".join(earlier.tags), "dockerfile": earlier.dockerfile, "target": earlier.target,
             "build_args": earlier.build_args, "no_cache": earlier.no_cache, "pull": earlier.pull,
             "builder": (earlier.operation.params if earlier.operation else {}).get("builder", "auto"),
-            "source": "editor", "team": earlier.team_id, "engine": earlier.engine_id,
+            **_where(earlier), "team": earlier.team_id, "engine": earlier.engine_id,
         }  # fmt: skip
     key = request.GET.get("example", "")
     chosen = next((e for e in offers if e.key == key), None)
     if chosen:
         return {"tags": chosen.tag, "dockerfile": chosen.dockerfile, "source": "editor"}
-    return {"source": "upload" if request.GET.get("source") == "upload" else "editor"}
+    source = request.GET.get("source")
+    return {"source": source if source in ("upload", "git") else "editor"}
+
+
+def _where(earlier: Build) -> dict[str, Any]:
+    """A repository is fetched again; of what else was sent, only the Dockerfile was kept."""
+    if earlier.source.get("kind") != "git":
+        return {"source": "editor"}
+    names = {"git": "url", "git_ref": "ref", "git_dir": "dir"}
+    found = {name: earlier.source.get(key, "") for name, key in names.items()}
+    return {"source": "git", "git_dockerfile": earlier.dockerfile_path, **found}
 
 
 def _earlier(request: HttpRequest, actor: Actor) -> Build | None:

@@ -196,7 +196,9 @@ class BuildForm(Change):
     """A build: a Dockerfile that was typed, with files beside it, or a whole context as a tar."""
 
     permission = "image.build"
-    source = forms.ChoiceField(choices=[("editor", "Dockerfile"), ("upload", "Archive")], initial="editor")
+    source = forms.ChoiceField(
+        choices=[("editor", "Dockerfile"), ("upload", "Folder or archive"), ("git", "Git")], initial="editor"
+    )
     tags = forms.CharField(
         max_length=1000, label="Tags", error_messages={"required": "Name the image, such as hello:1."}
     )
@@ -204,6 +206,12 @@ class BuildForm(Change):
     beside = Files(required=False)
     context = forms.FileField(required=False, allow_empty_file=False)
     folder = forms.CharField(required=False, max_length=255)
+    git = forms.CharField(required=False, max_length=700)
+    git_ref = forms.CharField(required=False, max_length=200)
+    git_dir = forms.CharField(required=False, max_length=500)
+    git_username = forms.CharField(required=False, max_length=200)
+    git_password = forms.CharField(required=False, max_length=1000, strip=False)
+    git_dockerfile = forms.CharField(required=False, max_length=255)
     dockerfile_path = forms.CharField(required=False, max_length=255, initial="Dockerfile")
     target = forms.CharField(required=False, max_length=80)
     builder = forms.ChoiceField(
@@ -229,6 +237,9 @@ class BuildForm(Change):
         if data.get("source") == "upload":
             if not data.get("context") and "context" not in self.errors:
                 self.add_error("context", "Choose a folder or an archive to build from.")
+        elif data.get("source") == "git":
+            if not data.get("git"):
+                self.add_error("git", "Name a repository, such as https://git.example/team/app.git")
         elif not data["dockerfile"].strip():
             self.add_error("dockerfile", "Write a Dockerfile, or start from an example.")
         data["build_args"] = self._args()
@@ -260,6 +271,14 @@ class BuildForm(Change):
                 "origin": {"kind": "folder", "name": data["folder"]} if data["folder"]
                 else {"kind": "archive", "name": str(data["context"].name)},
             }  # fmt: skip
+        if data["source"] == "git":
+            names = ("ref", "dir", "username", "password")
+            return {
+                **wish,
+                "context": None,
+                "git_source": {"url": data["git"], **{name: data[f"git_{name}"] for name in names}},
+                "dockerfile_path": data["git_dockerfile"] or "Dockerfile",
+            }
         context = pack(data["beside"]) if data["beside"] else None
         return {**wish, "dockerfile": data["dockerfile"], "context": context}
 

@@ -17,7 +17,7 @@ from accounts.models import Team
 from engine import guard, names
 from engine.errors import Invalid
 from engine.specs import BuildSpec, SpecError
-from images_app import push, references, registries, removal, spool, verbs
+from images_app import git, push, references, registries, removal, spool, verbs
 from images_app.dockerfile import needs_buildkit
 from images_app.models import Build, Image, Registry, Tag
 from operations import registry, services
@@ -46,13 +46,15 @@ def request_build(
     builder: str = "auto",
     secrets: Mapping[str, str] | None = None,
     origin: Mapping[str, str] | None = None,
+    git_source: Mapping[str, str] | None = None,
     idempotency_key: str = "",
 ) -> Operation:
     """Asks for a build from the text of a Dockerfile, from a context (a tar, plain or compressed), or from both:
     the text then takes the place of the context's own. ``operation.build`` is its `Build`.
 
     ``builder``: auto, buildkit or classic. ``secrets`` by id are sealed, and gone when the build has ended.
-    ``origin``: ``kind`` and ``name`` of what was sent, to be shown.
+    ``origin``: ``kind`` and ``name`` of what was sent, to be shown. ``git_source``: ``url``, ``ref``, ``dir``,
+    ``username`` and ``password`` of a repository that the worker fetches instead; the password is sealed.
     """
     kind = "image.build"
     engine, team = services.chosen_engine(engine), services.chosen_team(actor, team)
@@ -60,26 +62,39 @@ def request_build(
     wanted = Target("build", "", str(tags[0])[:255] if tags else "")
     services.authorize(kind, actor=actor, target=wanted, team_id=team_id)
     spec = _build_spec(
-        {
-            "tags": list(tags), "dockerfile": dockerfile_path or "Dockerfile", "build_args": dict(build_args or {}),
-            "target": target or None, "labels": dict(labels or {}), "no_cache": no_cache, "pull": pull,
-            "builder": builder or "auto", "secrets": dict(secrets or {}),
-        }
+        tags=list(tags), dockerfile=dockerfile_path or "Dockerfile", build_args=dict(build_args or {}),
+        target=target or None, labels=dict(labels or {}), no_cache=no_cache, pull=pull, builder=builder or "auto",
+        secrets=dict(secrets or {}),
     )  # fmt: skip
     wanted = Target("build", "", ", ".join(spec.tags)[:255], _tag_lock(engine, spec.tags[0]))
     with services.denials(kind, actor=actor, target=wanted, team_id=team_id):
         guard.check(spec, level=services.guard_level(actor, team_id))
         references.may_tag(spec.tags, actor=actor, engine=engine, team_id=team_id)
-    _tidy()
-    kept = spool.spool(context, dockerfile=dockerfile, dockerfile_path=spec.dockerfile)
-    _suits(spec, kept)
-    params, hidden = withhold(spec.to_dict())
+    kept, params, hidden, fetched = _kept(spec, context, dockerfile, git_source)
     submit = partial(
         services.submit, kind, actor=actor, engine=engine, target=wanted, team=team, secrets=hidden,
         params={**params, "context": kept.digest, "uploaded": context is not None},
         idempotency_key=idempotency_key,
     )  # fmt: skip
-    return _with_build(submit, kept, {**params, "source": {**(origin or {"kind": "editor"}), **kept.about}})
+    source = fetched or origin or {"kind": "editor"}
+    return _with_build(submit, kept, {**params, "source": {**source, **kept.about}})
+
+
+def _kept(
+    spec: BuildSpec, context: IO[bytes] | None, dockerfile: str, git_source: Mapping[str, str] | None
+) -> tuple[spool.Context, dict[str, Any], dict[str, Any], dict[str, str]]:
+    """``(the context, parameters, those of them that are sealed, where it is fetched from)``."""
+    _tidy()
+    repository = git.source(git_source) if git_source else None
+    kept = spool.spool(
+        context, dockerfile=dockerfile, dockerfile_path=spec.dockerfile, later=bool(repository)
+    )
+    _suits(spec, kept)
+    params, hidden = withhold(spec.to_dict())
+    if repository is None:
+        return kept, params, hidden, {}
+    fetched, more, password = git.told(repository, own_dockerfile=not dockerfile)
+    return kept, {**params, **more}, {**hidden, **password}, fetched
 
 
 def _suits(spec: BuildSpec, kept: spool.Context) -> None:
@@ -114,9 +129,11 @@ def rebuild(operation: Operation, actor: Actor) -> Operation:
     if operation.params.get(services.WITHHELD):
         raise Refused("conflict", "Its secret values were not kept: ask for it anew with them.")
     return request_build(
-        actor=actor, engine=build.engine, team=build.team, tags=build.tags, dockerfile=build.dockerfile,
+        actor=actor, engine=build.engine, team=build.team, tags=build.tags,
+        dockerfile="" if operation.params.get("git", {}).get("own_dockerfile") else build.dockerfile,
         build_args=build.build_args, target=build.target, labels=build.labels, no_cache=build.no_cache,
         pull=build.pull, dockerfile_path=build.dockerfile_path, builder=operation.params.get("builder", "auto"),
+        git_source=operation.params.get("git"),
     )  # fmt: skip
 
 
@@ -240,7 +257,7 @@ def _new_build(operation: Operation, kept: spool.Context, params: Mapping[str, A
     return build
 
 
-def _build_spec(body: Mapping[str, Any]) -> BuildSpec:
+def _build_spec(**body: Any) -> BuildSpec:
     try:
         return BuildSpec.parse(body)
     except SpecError as error:

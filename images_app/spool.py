@@ -39,12 +39,18 @@ class Context:
     about: dict[str, Any]
 
 
-def spool(upload: IO[bytes] | None, *, dockerfile: str, dockerfile_path: str) -> Context:
+def spool(upload: IO[bytes] | None, *, dockerfile: str, dockerfile_path: str, later: bool = False) -> Context:
     """Checks and keeps a context: a tar, plain or compressed by gzip, bzip2 or xz, or a zip, or none.
+
+    ``later``: it is still to come.
 
     A ``dockerfile`` that is not empty takes the place of the one in the context. Raises `SpecError`, or
     `Refused` where there is no room for it, and then leaves nothing behind.
     """
+    if later:
+        if len(dockerfile.encode()) > DOCKERFILE_MOST:
+            raise SpecError({"dockerfile": ["A Dockerfile has 256 KiB at most."]})
+        return Context("", 0, hashlib.sha256(dockerfile.encode()).hexdigest(), dockerfile, {})
     folder = Path(settings.HOME) / FOLDER
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{uuid4()}.tar"

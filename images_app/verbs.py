@@ -9,8 +9,9 @@ from typing import Any, Literal
 from accounts.access import Actor
 from engine import guard
 from engine.errors import BuildFailed, Cancelled, Conflict, EngineError, Invalid, PolicyDenied
-from engine.specs import BuildSpec
-from images_app import dockerfile, references, registries, spool, sync
+from engine.specs import BuildSpec, SpecError
+from engine.types import Progress
+from images_app import dockerfile, git, references, registries, spool, sync
 from images_app.models import Build, Image
 from images_app.progress import BuildSteps, PullLayers, ended
 from operations import services
@@ -72,8 +73,7 @@ def build(ctx: Context) -> Result:
     """Builds from the context that lies ready, step by step, and tags the image."""
     if built := _is_built(ctx):  # by an attempt that died before it could say so
         return built
-    row = _build_of(ctx)
-    spec = spec_of(ctx.params)
+    row, spec = _fetched(ctx, _build_of(ctx), spec_of(ctx.params))
     actor = services.actor_of(ctx.operation)
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
@@ -101,6 +101,29 @@ def build(ctx: Context) -> Result:
         raise
     steps.end("done")
     return _built(ctx, row, native_id)
+
+
+def _fetched(ctx: Context, row: Build, spec: BuildSpec) -> tuple[Build, BuildSpec]:
+    """With the context of a repository, and labels on the image that say which commit it is of."""
+    if "git" not in ctx.params:
+        return row, spec
+    wanted = git.source({**ctx.params["git"], "password": ctx.params.get("git_password", "")})
+    ctx.emit(Progress(message="Fetching the repository"))
+    spool.forget(row.context_path)  # of an attempt that died
+    text = "" if ctx.params["git"]["own_dockerfile"] else row.dockerfile
+    with git.fetched(wanted, most=spool.most_bytes(), should_stop=ctx.should_stop) as (commit, tar):
+        try:
+            kept = spool.spool(tar, dockerfile=text, dockerfile_path=row.dockerfile_path)
+        except SpecError as error:
+            raise Invalid(" ".join(why for found in error.errors.values() for why in found)) from None
+    row.dockerfile, row.context_path, row.context_size = kept.dockerfile, kept.path, kept.size
+    row.source = {**row.source, **kept.about, "commit": commit}
+    row.save(update_fields=["dockerfile", "context_path", "context_size", "source"])
+    ctx.emit(Progress(message="Fetched the repository", log=(f"{wanted.url} at {commit}",)))
+    labels = {
+        "org.opencontainers.image.revision": commit, "org.opencontainers.image.source": wanted.url, **spec.labels,
+    }  # fmt: skip
+    return row, replace(spec, labels=labels)
 
 
 def _with_builder(ctx: Context, row: Build, spec: BuildSpec) -> BuildSpec:

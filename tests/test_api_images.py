@@ -229,9 +229,31 @@ def test_a_build_form_that_is_not_valid_is_refused(
     assert not Build.objects.exists()
 
 
-def test_a_build_from_git_is_not_supported(api_for: ApiFor, bob: User, engine: Engine) -> None:
-    answer = api_for(bob).post("/api/v1/images/build/", {"git": "https://x"}, format="json")
-    assert (answer.status_code, answer.json()["code"]) == (400, "not_supported")
+def test_a_build_from_git_keeps_its_password_to_itself(api_for: ApiFor, bob: User, engine: Engine) -> None:
+    api = api_for(bob)
+    source = {"url": "https://git.example/app.git#v1:api", "username": "robot", "password": "correct horse"}
+    answer = api.post("/api/v1/images/build/", {"git": source, "tags": ["app:1"]}, format="json")
+    assert answer.status_code == 202, answer.json()
+    build = Build.objects.get()
+    assert build.operation is not None
+    assert build.operation.sealed
+    page = api.get(f"/api/v1/builds/{build.pk}/")
+    assert page.json()["source"] == {
+        "kind": "git",
+        "url": "https://git.example/app.git",
+        "ref": "v1",
+        "dir": "api",
+    }
+    operation = api.get(f"/api/v1/operations/{build.operation.pk}/")
+    for text in (page.content, operation.content, repr(build.operation.params).encode()):
+        assert b"correct horse" not in text
+    for git, field in (
+        ("https://10.0.0.1/x", "git"),
+        ({"url": "https://h.example/x", "ref": ".."}, "git_ref"),
+    ):
+        refused = api.post("/api/v1/images/build/", {"git": git, "tags": ["app:2"]}, format="json")
+        assert refused.status_code in (400, 422), refused.json()
+        assert field in refused.json()["errors"]
 
 
 def test_a_viewer_may_not_build(api_for: ApiFor, vic: User, engine: Engine) -> None:

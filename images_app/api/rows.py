@@ -188,10 +188,21 @@ class NewTag(Body):
     tag = Text(required=False, max_length=128)
 
 
+class GitSource(Body):
+    """A repository: ``url`` by https, perhaps with ``#ref:folder``. ``password`` (a token) goes in, and never out."""
+
+    url = Text(max_length=700)
+    ref = Text(required=False, max_length=200, allow_blank=True)
+    dir = Text(required=False, max_length=500, allow_blank=True)
+    username = Text(required=False, max_length=200, allow_blank=True)
+    password = Text(required=False, max_length=1000, allow_blank=True, write_only=True)
+
+
 class BuildWish(Body):
     """A build: a Dockerfile's text, a context as a tar (plain or compressed) or a zip, or both."""
 
     dockerfile = serializers.CharField(required=False, max_length=262144, trim_whitespace=False)
+    git = GitSource(required=False)
     dockerfile_path = Text(required=False, max_length=255)
     tags = serializers.ListField(child=Text(max_length=255), required=False, max_length=32)
     build_args = serializers.DictField(required=False)

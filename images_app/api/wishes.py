@@ -10,7 +10,6 @@ from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from accounts.api.base import Problem
 from images_app.api.rows import BuildWish
 
 DOCKERFILE_MOST = 256 * 1024
@@ -25,15 +24,18 @@ def build_wish(request: Request) -> tuple[dict[str, Any], UploadedFile | None]:
     context: UploadedFile | None = None
     if isinstance(data, QueryDict):
         data, context = _from_form(data)
-    if isinstance(data, dict) and "git" in data:
-        raise Problem(
-            400, "not_supported", "This version builds from a Dockerfile or an uploaded context only."
-        )
+    if isinstance(data, dict) and isinstance(data.get("git"), str):
+        data = {**data, "git": {"url": data["git"]}}
     parsed = BuildWish(data=data)
     parsed.is_valid(raise_exception=True)
     wish = dict(parsed.validated_data)
-    if not wish.get("dockerfile") and context is None:
+    git = wish.pop("git", None)
+    if git and context is not None:
+        raise ValidationError({"git": ["A repository or a context is expected, not both."]})
+    if not wish.get("dockerfile") and context is None and not git:
         raise ValidationError({"dockerfile": ["A Dockerfile, or a context that holds one, is expected."]})
+    if git:
+        wish["git_source"] = git
     return wish, context
 
 
@@ -55,7 +57,7 @@ def _from_form(form: QueryDict) -> tuple[dict[str, Any], UploadedFile | None]:
             raise ValidationError({name[:64]: ["A file was not expected here."]})
         elif name == "tags":
             found[name] = _tags([str(text) for text in form.getlist(name)])
-        elif name in _JSON:
+        elif name in _JSON or (name == "git" and str(value).lstrip().startswith("{")):
             found[name] = _json(name, value)
         elif name in _FLAGS:
             found[name] = _flag(name, value)

@@ -186,7 +186,7 @@ function send(form, body) {
     const at = new URL(request.responseURL)
     if (request.status < 400 && at.pathname !== location.pathname) { location.assign(at); return }
     over()
-    const page = new DOMParser().parseFromString(request.responseText, 'text/html'), told = [...page.querySelectorAll('ul.form-errs[role] li')].map(li => { li.querySelector('b')?.remove(); return li.textContent.trim().replace(/\s+/g, ' ') })
+    const page = new DOMParser().parseFromString(request.responseText, 'text/html'), told = [...page.querySelectorAll('[data-form-errs] li')].map(li => { li.querySelector('b')?.remove(); return li.textContent.trim().replace(/\s+/g, ' ') })
     tell(form, told.join(' ') || page.querySelector('.toast b, h1 + p')?.textContent || 'It was not taken.')
   })
   request.open('POST', form.action)

@@ -16,6 +16,7 @@ from tests import machine
 from tests.browser.test_files_page import _drop_from_disk
 from tests.browser.test_networks_page import pictures
 from tests.browser.visitor import Visitor
+from tests.repositories import ACCOUNT, PASSWORD, repository, served
 
 TAG = "contexts/app:1"
 
@@ -87,3 +88,36 @@ def test_a_folder_is_built_as_it_is(
         assert name in saved, name
     assert b"node_modules/pack" not in saved
     assert b"trace.log" not in saved
+
+
+def test_a_commit_is_built_from_its_repository(
+    live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any, tmp_path: Path,
+    docker_client: docker.DockerClient,
+) -> None:  # fmt: skip
+    files: dict[str, str | bytes | Path] = {
+        "api/Dockerfile": "FROM scratch\nCOPY . /\n",
+        "api/main.py": "one",
+    }
+    commit = repository(tmp_path, "app", files)[0]
+    visitor = visit(live_app, storage_state=signed_in)
+    page = visitor.go("/builds/new/")
+    page.get_by_text("Git", exact=True).click()
+    page.get_by_label("Tags, separated by spaces").fill(TAG)
+    page.get_by_label("Repository").fill("git@git.example:team/app.git")
+    page.get_by_role("button", name="Build", exact=True).click()
+    expect(page.get_by_text("Repositories are fetched by https, not by ssh or from a path.")).to_be_visible()
+    with served(tmp_path) as (address, _):
+        page.get_by_label("Repository").fill(f"{address}/private/app.git#main:api")
+        page.get_by_label("Account").fill(ACCOUNT)
+        page.get_by_label("Password or token").fill(PASSWORD)
+        pictures(visitor, "build-git")
+        page.get_by_role("button", name="Build", exact=True).click()
+        page.wait_for_url("**/builds/*-*/", timeout=20_000)
+        expect(page.locator("#build-head")).to_contain_text("Built in", timeout=30_000)
+    page.reload()
+    expect(page.get_by_role("region", name="What went in")).to_contain_text(commit)
+    assert PASSWORD not in page.content()
+    pictures(visitor, "build-commit")
+    labels = docker_client.images.get(TAG).labels
+    assert labels["org.opencontainers.image.revision"] == commit
+    docker_client.images.remove(TAG, force=True)
