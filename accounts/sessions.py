@@ -20,6 +20,7 @@ from django.contrib.sessions.models import Session
 from django.db import DatabaseError
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from accounts.access import address_of
@@ -120,6 +121,11 @@ def end(rows: Iterable[WebSession], *, but: str | None = None) -> int:
     keys = [row.session_id for row in rows if row.session_id != but]
     Session.objects.filter(session_key__in=keys).delete()
     return len(keys)
+
+
+def forget_ended() -> None:
+    """Drops the rows of sessions whose time is over, of people who never came in, too."""
+    Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 def end_all(user: User) -> int:

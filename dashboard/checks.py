@@ -42,6 +42,12 @@ def strength(**_: Any) -> Iterator[CheckMessage]:
             hint="15 characters or more, as for everybody else.",
             id="slipway.W001",
         )
+    if settings.SECURE and settings.SECOND_FACTOR == "nobody":
+        yield Warning(
+            "Nobody has to have a second factor: a password that is known opens all of an account.",
+            hint="SLIPWAY_SECOND_FACTOR=staff, or everybody.",
+            id="slipway.W004",
+        )
     host = settings.BIND.rpartition(":")[0].strip("[]")
     if not settings.SECURE and not _is_loopback(host):
         yield Warning(

@@ -12,7 +12,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections, connection
 
-from accounts import anchors
+from accounts import anchors, sessions
 from operations import claims, registry, runner, services, trash
 from operations.reads import TASK as READ
 from streams import health
@@ -24,6 +24,7 @@ TICK = 2.0
 TRASH_TICK = 30.0
 """Seconds between two looks for what has had its time in the trash."""
 
+registry.every(3600)(sessions.forget_ended)
 _stopping = threading.Event()
 _free = threading.Semaphore(2)
 

@@ -129,6 +129,13 @@ def test_a_usual_installation_has_no_security_message(settings: Any) -> None:
     assert not {"slipway.E002", "slipway.W001", "slipway.W002", "slipway.E003", "slipway.E004"} & ids()
 
 
+def test_a_public_site_without_second_factors_is_told_so(settings: Any) -> None:
+    settings.SECURE = True
+    assert "slipway.W004" in ids()
+    settings.SECOND_FACTOR = "staff"
+    assert "slipway.W004" not in ids()
+
+
 def test_a_key_that_others_may_read_is_an_error(settings: Any) -> None:
     from pathlib import Path
 

@@ -13,10 +13,11 @@ import pytest
 import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from accounts import factors, seals
+from accounts import factors, seals, sessions
 from accounts.models import AuditEntry, User
 from accounts.tests.test_sign_in import sign_in
 
@@ -178,3 +179,36 @@ def test_the_picture_holds_the_secret_and_no_markup(client_for: ClientFor, vic: 
     path = page.context["path"]
     assert re.fullmatch(r"(M\d+ \d+h1v1h-1z)+", path)
     assert page.content.decode().count(path) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "null", "[]", "{}", "x", '{"id": 1}', '{"response": {"userHandle": "AA"}}', '{"response": null}',
+        ('{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AA",'
+        '"signature":"AA","userHandle":"bm9ib2R5"}}'),
+    ],
+)  # fmt: skip
+def test_what_no_browser_has_sent_is_no_passkey(
+    client: Client, client_for: ClientFor, vic: User, secret: str, text: str
+) -> None:
+    assert client.get("/login/passkey/?options").json()["publicKey"]["userVerification"] == "required"
+    assert client.post("/login/passkey/", {"credential": text})["Location"] == "/login/"
+    sign_in(client)
+    assert client.post("/login/code/", {"credential": text}).status_code == 200
+    assert who(client) == 401
+    mine = client_for(vic)
+    assert mine.get("/account/passkeys/?options").json()["publicKey"]["rp"]["id"] == "testserver"
+    assert mine.post("/account/passkeys/", {"name": "x", "credential": text}).context["form"].errors
+    assert mine.post("/account/confirm/", {"credential": text}).status_code == 200
+    assert not Authenticator.objects.filter(type="webauthn").exists()
+
+
+def test_sessions_whose_time_is_over_are_dropped(client: Client, client_for: ClientFor, vic: User) -> None:
+    client.get("/login/passkey/?options")
+    mine = client_for(vic)
+    assert Session.objects.count() == 2
+    with time_machine.travel(timezone.now() + timedelta(hours=13)):
+        sessions.forget_ended()
+    assert Session.objects.count() == 0
+    assert mine.get("/account/").status_code == 302
