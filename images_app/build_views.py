@@ -82,8 +82,10 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     parts = {"build-head": "#head", "build-steps": "#steps", "hints": "#marks"}
     part = parts.get(request.headers.get("HX-Target", ""), "")
     if part in ("", "#marks"):
-        found_hints = dockerfile.hints(build.dockerfile, local_tags=queries.tag_names(actor))
-        context["hints"] = [h for h in found_hints if h.level == "warn"]
+        found_hints = dockerfile.hints(
+            build.dockerfile, local_tags=queries.tag_names(actor), source=build.source
+        )
+        context["hints"] = [h for h in found_hints if h.level != "bad"]
     if not part:
         log, seq = operation_queries.log(build.operation) if build.operation else ([], 0)
         failed = build.operation is not None and build.operation.state == "failed"

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from images_app import advice
+
+LEVELS = ("bad", "warn", "low")
 
 WORDS = (
     "ADD",
@@ -49,7 +54,7 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What to look at in a line. ``level`` is bad (it will not build) or warn; ``fix`` replaces the whole line."""
+    """What to look at in a line. ``level`` is bad (it will not build), warn or low; ``fix`` replaces the whole line."""
 
     line: int
     level: str
@@ -71,8 +76,17 @@ def instructions(text: str) -> list[Instruction]:
     return found
 
 
-def hints(text: str, *, local_tags: Sequence[str] = (), has_files: bool = True) -> list[Hint]:
-    """At most one hint a line, in order of lines. ``local_tags`` are names that could be used instead."""
+def hints(
+    text: str,
+    *,
+    local_tags: Sequence[str] = (),
+    has_files: bool = True,
+    source: Mapping[str, Any] | None = None,
+) -> list[Hint]:
+    """At most one hint a line, in order of lines, then those on the context, of which ``source`` tells.
+
+    ``local_tags`` are names that could be used instead.
+    """
     steps = instructions(text)
     if not steps:
         return []
@@ -86,10 +100,16 @@ def hints(text: str, *, local_tags: Sequence[str] = (), has_files: bool = True) 
         else:
             found += _step(step, has_files)
     found += _user(steps)
+    found += [Hint(*one) for one in advice.of_stages(steps)]
+    found += [Hint(line, "warn", say) for line, say in advice.of_order(steps)]
+    found += [Hint(line, "low", say) for line, say in advice.of_health(steps)]
     first: dict[int, Hint] = {}
-    for hint in sorted(found, key=lambda h: (h.line, h.level != "bad")):
+    for hint in sorted(found, key=lambda h: (h.line, LEVELS.index(h.level))):
         first.setdefault(hint.line, hint)
-    return list(first.values())
+    return [
+        *first.values(),
+        *(Hint(line, "warn", say) for line, say in advice.of_context(source or {}, steps)),
+    ]
 
 
 def needs_buildkit(text: str) -> tuple[int, str] | None:
@@ -174,30 +194,18 @@ def _base(step: Instruction, stages: set[str], local_tags: Sequence[str]) -> Ite
 
 def _step(step: Instruction, has_files: bool) -> Iterator[Hint]:
     rest, line = step.rest, step.line
-    if step.word == "ADD" and re.search(r"\bhttps?://", rest):
-        yield Hint(
-            line, "warn", "ADD takes whatever that address answers. Fetch it in a RUN that checks its sum."
-        )
     if step.word in ("ADD", "COPY") and not has_files and "--from=" not in rest and "://" not in rest:
         yield Hint(
             line,
             "bad",
             f"There are no files to {step.word.lower()}. Attach them beside it, or send an archive.",
         )
-    installs = step.word == "RUN" and re.search(r"\bapt(-get)? (-\S+ )*install\b", rest)
-    if installs and "/var/lib/apt/lists" not in rest:
-        text = "The package lists stay in this layer. End the RUN with rm -rf /var/lib/apt/lists/*."
-        yield Hint(line, "warn", text)
     if step.word in ("ENV", "ARG") and (secret := _SECRET.search(rest)):
         yield Hint(
             line, "warn", f"{secret[1]} stays readable in the image. Give it to the container when it runs."
         )
-    if step.word in ("CMD", "ENTRYPOINT") and rest and not rest.startswith(("[", "exec ")):
-        yield Hint(
-            line,
-            "warn",
-            f'A shell stands before this, and a stop does not reach it. Write it as a list: {step.word} ["…"].',
-        )
+    for text in advice.of_line(step.word, rest):
+        yield Hint(line, "warn", text)
 
 
 def _user(steps: Sequence[Instruction]) -> Iterator[Hint]:

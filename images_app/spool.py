@@ -13,7 +13,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from engine.specs import SpecError
-from images_app import ignoring
+from images_app import advice, ignoring
 from operations import archives, room, zips
 from operations.archives import Bad
 from operations.services import Refused
@@ -198,4 +198,5 @@ class _Copy(archives.Copy):
         return {
             "files": len(self.files - out), "bytes": sum(parts.values()), "parts": [list(part) for part in largest],
             "left_out": len(out), "ignores": bool(self.ignoring),
+            "unwanted": [n for n in advice.UNWANTED if n in (self.files | self.folders) - out],
         }  # fmt: skip

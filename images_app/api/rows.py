@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from accounts.api.base import Body, Boolean, Row, TeamSlug, Text
+from images_app import dockerfile
 from images_app.models import Build, Image, Layer, Tag, TagMove
 from images_app.tag_history import FATES
 
@@ -148,6 +152,7 @@ class BuildFullRow(BuildRow):
     build_args = serializers.DictField(child=serializers.CharField(), read_only=True)
     source = serializers.DictField(read_only=True)  # type: ignore[assignment] # a field's own word
     steps = serializers.ListField(child=serializers.DictField(), read_only=True)
+    hints = serializers.SerializerMethodField()
 
     class Meta(BuildRow.Meta):
         fields: tuple[str, ...] = (
@@ -159,9 +164,14 @@ class BuildFullRow(BuildRow):
             "builder",
             "builder_why",
             "error_line",
+            "hints",
             "steps",
         )
         read_only_fields: tuple[str, ...] = fields
+
+    def get_hints(self, row: Build) -> list[dict[str, Any]]:
+        """What the Dockerfile and its context are told: ``{line, level, text, fix}``, ``level`` bad, warn or low."""
+        return [asdict(hint) for hint in dockerfile.hints(row.dockerfile, source=row.source)]
 
 
 class Pull(Body):

@@ -106,8 +106,7 @@ def test_a_step_of_buildkit_finds_its_line() -> None:
         "ENV PATH=/bin",
         'CMD ["run"]',
         "COPY --chown=1 a b",
-        "COPY --from=0 a b",
-        "RUN apt-get install -y curl && rm -rf /var/lib/apt/lists/*",
+        "RUN apt-get install -y --no-install-recommends curl && rm -rf /var/lib/apt/lists/*",
     ],
 )
 def test_a_line_is_left_alone(line: str) -> None:
@@ -143,7 +142,7 @@ def test_examples_stand_on_what_is_here() -> None:
 @pytest.mark.parametrize("shell", [True, False])
 def test_no_example_is_hinted_at(shell: bool) -> None:
     for example in examples.examples([examples.Base("a:1", shell, shell)]):
-        assert dockerfile.hints(example.dockerfile) == []
+        assert [hint for hint in dockerfile.hints(example.dockerfile) if hint.level != "low"] == []
 
 
 @pytest.mark.parametrize(
@@ -182,3 +181,43 @@ def test_steps_stand_where_they_were_in_time() -> None:
         ("queued", "", 0, 0, ""),
     ]
     assert summary(found) == "1 of 3, 1 from cache"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "level", "says"),
+    [
+        ("RUN apt-get install -y a && rm -rf /var/lib/apt/lists/*", 2, "warn", "--no-install-recommends"),
+        ("RUN apk add curl", 2, "warn", "--no-cache"), ("RUN pip install a==1", 2, "warn", "--no-cache-dir"),
+        ("COPY . /app\nRUN npm ci", 2, "warn", "Copy package*.json first"),
+        ("COPY --chown=1 ./ /app\nRUN true\nRUN pip install --no-cache-dir -r r.txt", 2, "warn", "line 4"),
+        ("COPY --from=1 /a /b", 2, "bad", "no stage 1"), ("COPY --from=nginx /a /b", 2, "warn", "name of an image"),
+        ("EXPOSE 80", 2, "low", "HEALTHCHECK"),
+    ],
+)  # fmt: skip
+def test_the_table_of_advice(text: str, line: int, level: str, says: str) -> None:
+    (hint,) = dockerfile.hints(f"FROM a:1\n{text}\n")
+    assert (hint.line, hint.level) == (line, level)
+    assert says in hint.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RUN apk add --no-cache curl", "COPY package.json /app\nRUN npm ci\nCOPY . /app",
+        "FROM b:1\nCOPY --from=0 /a /b", "COPY --from=nginx:1 /a /b", "EXPOSE 80\nHEALTHCHECK CMD [\"x\"]",
+    ],
+)  # fmt: skip
+def test_what_is_well_done_is_told_nothing(text: str) -> None:
+    assert dockerfile.hints(f"FROM a:1\n{text}\n") == []
+
+
+def test_a_stage_that_is_nearly_right_is_put_right() -> None:
+    (hint,) = dockerfile.hints("FROM a:1 AS website\nFROM b:1\nCOPY --from=websites /a /b\n")
+    assert (hint.level, hint.fix) == ("bad", "COPY --from=website /a /b")
+
+
+def test_what_a_context_holds_by_accident_is_told() -> None:
+    about = {"bytes": 300_000_000, "ignores": False, "unwanted": [".git", ".env"]}
+    found = dockerfile.hints("FROM a:1\nCOPY . /\n", source=about)
+    assert [hint.line for hint in found] == [2, 2, 2]
+    assert "300 MB" in found[2].text

@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import tarfile
+import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,34 @@ def test_the_ignore_file_beside_the_dockerfile_goes_first() -> None:
     )
     context = keep(tar(*files, entry("a", b"1"), entry("b", b"2"), dockerfile=False), path="d/Dockerfile")
     assert set(contents(context)) == {"d/Dockerfile", "d/Dockerfile.dockerignore", ".dockerignore", "b"}
+
+
+class Sent(io.RawIOBase):
+    """A tar with one file of so many bytes, made as it is read."""
+
+    def __init__(self, size: int) -> None:
+        info = tarfile.TarInfo("ballast")
+        info.size, start = size, tar()[:1024]
+        self.pieces = [start + info.tobuf(), *[bytes(1024 * 1024)] * (size // 1024 // 1024), bytes(1024)]
+        self.left = b""
+
+    def read(self, size: int = -1) -> bytes:
+        while self.pieces and len(self.left) < size:
+            self.left += self.pieces.pop(0)
+        given, self.left = self.left[:size], self.left[size:]
+        return given
+
+
+def test_a_large_context_is_held_by_nobody() -> None:
+    tracemalloc.start()
+    try:
+        context = spool.spool(Sent(96 * 1024 * 1024), dockerfile="", dockerfile_path="Dockerfile")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert context.about["bytes"] == 96 * 1024 * 1024 + len(FROM)
+    assert most < 12 * 1024 * 1024
+    spool.forget(context.path)
 
 
 def test_a_dockerignore_that_cannot_be_read_is_refused(home: Path) -> None:
