@@ -118,7 +118,7 @@ def search(
             continue
         first = start[1] if layer.n == start[0] else 0
         index, verdict = _opened(layer)
-        for begins, rows in layer_index.pieces(index, first // layer_index.ROWS):
+        for begins, rows in layer_index.pieces(index, first // layer_index.ROWS, wanted):
             for n, row in enumerate(rows, begins):
                 path = f"{row.folder}/{row.name}".lower()
                 if n < first or not all(word in path for word in wanted):

@@ -12,10 +12,12 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts.access import person
 from accounts.models import Team, User
 from engine.layers import LayerFiles, Row
 from engine.packages import Package
 from images_app import compare, layer_index, layer_reads, layer_stack
+from images_app.lineage import lineage
 from images_app.models import Image, Layer, Tag
 from operations.models import Engine, Operation
 
@@ -209,3 +211,34 @@ def test_what_is_not_read_is_said_and_read_by_who_may(
     assert client_for(tara).post(page).status_code == 302
     assert [o.target_id for o in Operation.objects.filter(kind="image.index")] == [str(other.pk)]
     assert "Reading files" in client_for(tara).get(page).content.decode()
+
+
+def test_lineage_goes_both_ways_and_shows_nobody_elses(
+    make: Make, tara: User, other_team: Team, client_for: Callable[..., Client]
+) -> None:
+    base = make("base:1", BASE)
+    child = make("child:1", BASE, [row("/app")])
+    make("grand:1", BASE, [row("/app")], [row("/more")])
+    make("foreign:1", BASE, [row("/theirs")], owner=other_team)
+    actor = person(tara, source="ui")
+    assert [image.name for image in lineage(base, actor).children] == ["child:1", "grand:1"]
+    line = lineage(child, actor)
+    assert [part.name for part in line.parts] == ["base:1", "child:1"]
+    assert [image.name for image in line.children] == ["grand:1"]
+    text = client_for(tara).get(f"/images/{base.pk}/").content.decode()
+    assert "grand:1" in text
+    assert "foreign:1" not in text
+
+
+def test_a_search_finds_words_that_reach_over_a_slash_and_odd_letters(make: Make) -> None:
+    layers = layer_reads.stack_of(
+        make("a:1", [row("/etc/Conf d/a\\x1b", size=1), row('/etc/"q"'), row("/etc/É")])
+    )
+
+    def found(words: str) -> list[str]:
+        return [hit.path for _, hit in layer_reads.search(layers, words)]
+
+    assert found("conf a\\X1B") == found("D/A") == ["/etc/Conf d/a\\x1b"]
+    assert found('"Q"') == ['/etc/"q"']
+    assert found("é") == ["/etc/É"]
+    assert found("etc/nothing") == []
