@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounts.access import Actor
-from engine.errors import Conflict, PolicyDenied
+from engine import names
+from engine import registries as remote
+from engine.errors import Conflict, EngineError, PolicyDenied
 from images_app import references, registries, sync
 from images_app.models import Image
 from images_app.progress import PullLayers
@@ -15,6 +17,7 @@ from operations import services
 from operations.models import Operation
 from operations.plans import Item, Plan
 from operations.registry import Context, leaving, operation
+from streams import bell
 
 
 def pushing(operation_: Operation, actor: Actor) -> Plan:
@@ -30,9 +33,35 @@ def pushing(operation_: Operation, actor: Actor) -> Plan:
     return plan
 
 
+def _is_pushed(ctx: Context) -> Mapping[str, Any] | None:
+    """Whether the registry has under that name what the engine knows this image there by."""
+    reference, native_id = str(ctx.params["reference"]), str(ctx.params["native_id"])
+    actor = services.actor_of(ctx.operation)
+    if actor is None or now(ctx, reference) != native_id:
+        return None
+    named = names.ImageReference.parse(reference)
+    row = registries.of_host(named.registry, actor=actor, team_id=services.owner_of(ctx.operation).team_id)
+    try:
+        asked = registries.at(row) if row else remote.Registry(named.registry, registries.gate())
+        digest = asked.digest(named.repository, named.tag)
+        known = ctx.engine.image(native_id).digests
+    except EngineError:
+        return None
+    own = f"{reference.rpartition(':')[0]}@{digest}"
+    return (
+        {"image": ctx.operation.target_id, "reference": reference, "digest": digest} if own in known else None
+    )
+
+
+def _after(ctx: Context) -> None:
+    after(ctx)
+    bell.ring("registries")
+
+
 @operation(
-    "image.push", label="Push", doing="Pushing", deadline=1860, repeatable=True, after=after, plan=pushing
-)
+    "image.push", label="Push", doing="Pushing", deadline=1860, repeatable=True, verify=_is_pushed, after=_after,
+    plan=pushing,
+)  # fmt: skip
 def push(ctx: Context) -> Mapping[str, Any]:
     """Gives it the name of its place at the registry where it has another, and sends the layers that are not there."""
     reference, native_id = str(ctx.params["reference"]), str(ctx.params["native_id"])

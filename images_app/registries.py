@@ -26,6 +26,7 @@ from images_app.models import Registry
 from operations import reads, secrets, services
 from operations import registry as kinds
 from operations.services import Owner, Target
+from streams import bell
 
 MOST_TEAMS = 200
 LOOK = 20.0
@@ -139,6 +140,7 @@ def check(row: Registry) -> None:
         state, problem = Registry.State.FAILED, error.message[:500]
     same = Registry.objects.filter(pk=row.pk, host=row.host, tls=row.tls, sealed=row.sealed)
     same.update(state=state, problem=problem, checked_at=timezone.now())
+    bell.ring("registries")
 
 
 def look(row: Registry, *, actor: Actor) -> Registry:

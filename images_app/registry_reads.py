@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from operations.reads import reader
 
 AT_ONCE = 6
 MOST_KNOWN = 2000
+MOST_SORTED, MOST_AGES = 500, 100
+"""Tags of a repository whose names, and whose ages, are sorted: the former are one question, the latter two each."""
 _known: OrderedDict[tuple[Any, str, str], dict[str, Any]] = OrderedDict()
 """What manifests say never changes under their digest."""
 
@@ -37,18 +40,46 @@ def repositories(engine: EngineBackend, row: Registry, params: Mapping[str, Any]
 
 @reader("registry.tags", target="registry", permission="registry.read")
 def tags(engine: EngineBackend, row: Registry, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``{"tags": [{"tag", "digest", "size", "created", "platforms"}], "more": bool}``, by name.
+    """``{"tags": [{"tag", "digest", "size", "created", "platforms"}], "more": bool, "order": str}``.
 
-    ``digest`` is empty, and ``size`` null, of what the registry did not say.
+    By name; or by ``order``: ``version``, the highest number first, of a repository whose names come in one answer, and
+    ``age``, the newest first, of one with few tags. ``order`` of the answer is what it is sorted by. ``digest`` is
+    empty, and ``size`` null, of what the registry did not say.
     """
     repository = str(params["repository"])
     if not names.is_repository(repository):
         raise Invalid("The name of a repository is expected, such as team/app.")
     asked = registries.at(row)
-    page = asked.tags(repository, int(params["most"]), str(params["after"]))
+    most, after, order = int(params["most"]), str(params["after"]), str(params.get("order") or "name")
+    page, wanted = None, list[str]()
+    if order != "name":
+        page = asked.tags(repository, MOST_SORTED)
+        few = len(page.names) <= MOST_AGES and row.host != remote.HUB
+        order = "name" if page.more else "version" if order == "age" and not few else order
+    if page and order == "version":
+        wanted = sorted(page.names, key=by_version, reverse=True)
+        begin = wanted.index(after) + 1 if after in wanted else 0
+        wanted, more = wanted[begin : begin + most], len(wanted) > begin + most
+    elif page and order == "age":
+        wanted, more = page.names, False
+    else:
+        page = asked.tags(repository, most, after)
+        wanted, more = page.names, page.more
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(lambda tag: _told(row, asked, repository, tag), page.names))
-    return {"tags": found, "more": page.more}
+        found = list(pool.map(lambda tag: _told(row, asked, repository, tag), wanted))
+    if order == "age":
+        found.sort(key=lambda tag: (tag["created"], by_version(tag["tag"])), reverse=True)
+    return {"tags": found, "more": more, "order": order}
+
+
+def by_version(tag: str) -> tuple[Any, ...]:
+    """Numbers as numbers: 1.10 is above 1.9; a release is above its candidates, and words are below both."""
+    parts = re.findall(r"\d+|[a-z]+", tag.lower().removeprefix("v"))
+    numbers = [int(part) if part.isdigit() and len(part) < 20 else part for part in parts]
+    if not numbers or not isinstance(numbers[0], int):
+        return (0, (), tag)
+    key = tuple((2, part, "") if isinstance(part, int) else (0, 0, part) for part in numbers)
+    return (1, (*key, (1, 0, "")), tag)
 
 
 def _told(row: Registry, asked: remote.Registry, repository: str, tag: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from operations.services import Owner
 from operations.web import answers, submitted, toast
 
 REPOSITORIES, TAGS = 100, 25
+ORDERS = {"version": "Version", "age": "Age", "name": "Name"}
 
 
 @require_safe
@@ -49,8 +50,14 @@ def registry_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "may_pull": can(actor, "image.pull"), "hub": row.host == "docker.io",
     }  # fmt: skip
     context["may_untag"] = can(actor, "registry.untag", Owner(row.owner_id))
+    if request.headers.get("HX-Target") == "reg-state":
+        return render(request, "registries/_state.html", context)
     if request.headers.get("HX-Target") == "remote":
-        context |= _tags(actor, row, repository, after) if repository else _repositories(actor, row, after)
+        order = request.GET.get("order", "version")
+        order = order if order in ORDERS else "version"
+        context |= (
+            _tags(actor, row, repository, after, order) if repository else _repositories(actor, row, after)
+        )
         return render(request, "registries/_remote.html", context)
     return render(request, "registries/detail.html", context)
 
@@ -64,8 +71,8 @@ def _repositories(actor: Actor, row: Registry, after: str) -> dict[str, Any]:
     return {"names": found["names"], "more": found["more"]}
 
 
-def _tags(actor: Actor, row: Registry, repository: str, after: str) -> dict[str, Any]:
-    params = {"most": TAGS, "after": after, "repository": repository}
+def _tags(actor: Actor, row: Registry, repository: str, after: str, order: str) -> dict[str, Any]:
+    params = {"most": TAGS, "after": after, "repository": repository, "order": order}
     try:
         found = reads.read("registry.tags", row, actor=actor, params=params, deadline=registries.LOOK)
     except EngineError as error:
@@ -75,7 +82,7 @@ def _tags(actor: Actor, row: Registry, repository: str, after: str) -> dict[str,
         tag["at"] = _moment(tag["created"])
         tag["reference"] = f"{row.host}/{repository}:{tag['tag']}"
         tag["image"] = here.get(tag["digest"])
-    return {"tags": found["tags"], "more": found["more"]}
+    return {"tags": found["tags"], "more": found["more"], "order": found["order"], "orders": ORDERS}
 
 
 def _here(actor: Actor, row: Registry, repository: str) -> dict[str, Image]:

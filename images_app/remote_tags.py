@@ -19,6 +19,7 @@ from operations.models import Engine, Operation
 from operations.plans import Item, Plan
 from operations.registry import Context, operation
 from operations.services import Refused, Target
+from streams import bell
 
 KIND = "registry.untag"
 MOST = 500
@@ -116,4 +117,5 @@ def untag(ctx: Context) -> Mapping[str, Any]:
         raise Conflict("This tag points at another image by now: look at it again.")
     ctx.check_fence()
     asked.delete(repository, digest)
+    bell.ring("registries")
     return {"reference": f"{row.host}/{repository}:{tag}", "digest": digest}

@@ -31,6 +31,7 @@ LISTS = {
     "tags": "image.read",
     "builds": "image.read",
     "volumes": "volume.read",
+    "registries": "registry.read",
     "networks": "network.read",
     "operations": "operation.read",
     "trash": "operation.read",

@@ -61,6 +61,7 @@ _LINKS = {
     "volume": "volumes:detail",
     "network": "networks:detail",
     "build": "builds:detail",
+    "registry": "registries:detail",
 }
 
 

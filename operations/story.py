@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from operations import present, services
+from operations import present, registry, services
 from operations.models import Operation, OperationEvent
 
 TITLES = {
@@ -20,7 +20,7 @@ TITLES = {
     "cancelled": "Cancelled",
 }
 # Keys of a result and of parameters that name a row of ours → its type.
-LINKED = ("container", "image", "volume", "network", "build")
+LINKED = ("container", "image", "volume", "network", "build", "registry")
 _HIDDEN = (services.WITHHELD, services.REMEMBERED)
 
 
@@ -73,7 +73,11 @@ def timeline(operation: Operation, events: Iterable[OperationEvent]) -> list[Mom
 def parameters(operation: Operation) -> list[Fact]:
     """What it was asked with, as it is stored: secrets are masked there. Empty values say nothing."""
     shown = {key: value for key, value in operation.params.items() if key not in _HIDDEN}
-    return [_fact(key, value, {}) for key, value in shown.items() if value not in (None, "", [], {}, False)]
+    row = registry.find_target("registry", str(shown.get("registry") or ""))
+    names = {"registry": row.name} if row else {}
+    return [
+        _fact(key, value, names) for key, value in shown.items() if value not in (None, "", [], {}, False)
+    ]
 
 
 def result(operation: Operation) -> list[Fact]:

@@ -20,6 +20,8 @@ from containers_app import sync
 from containers_app.models import Container
 from engine.base import Engine as EngineBackend
 from images_app import operations as images
+from images_app import sync as images_sync
+from images_app.models import Image
 from operations import services
 from operations.models import Engine, Operation
 from operations.tasks import run_operation
@@ -115,6 +117,22 @@ def test_a_pull_that_is_cancelled_has_pulled_nothing(
     pull = images.request_pull(f"{address}/shop/web:1", **desk.asks)
     assert desk.cancels(pull, lambda: called) == f"Cancelled. {address}/shop/web:1 was not pulled."
     assert desk.docker.images.list(f"{address}/shop/web") == []
+
+
+def test_a_push_that_is_cancelled_says_what_is_where(
+    desk: Desk, silent_registry: tuple[str, list[Any]]
+) -> None:
+    address, called = silent_registry
+    images_sync.reconcile(desk.engine, desk.backend)
+    Image.objects.update(team=desk.team)
+    image = Image.objects.get(tags__name=desk.base)
+    push = images.request_push(image, f"{address}/shop/web:1", actor=desk.asks["actor"])
+    said = desk.cancels(push, lambda: called)
+    assert (
+        said
+        == f"Cancelled. {address}/shop/web:1 was not pushed whole; what the registry has of it, nobody names."
+    )
+    desk.docker.images.remove(f"{address}/shop/web:1")
 
 
 def test_a_run_that_is_cancelled_while_it_pulls_has_made_nothing(

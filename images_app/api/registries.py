@@ -181,14 +181,20 @@ class RemoteTags(_Remote, Previews):
 
     permission = {"GET": "registry.read", "DELETE": "registry.untag"}  # type: ignore[assignment]
     writes_take = frozenset({"repository", "tag", "digest"})
-    takes = frozenset({"limit", "after", "repository"})
+    takes = frozenset({"limit", "after", "repository", "order"})
 
-    @extend_schema(responses=RemoteTagPage, parameters=[OpenApiParameter("repository", str), *PAGE])
+    @extend_schema(
+        responses=RemoteTagPage,
+        parameters=[*(OpenApiParameter(name, str) for name in ("repository", "order")), *PAGE],
+    )
     def get(self, request: Request, pk: UUID) -> Response:
         repository = request.query_params.get("repository", "")
         if not repository:
             raise ValidationError({"repository": ["The name of a repository is expected."]})
-        found = self.ask(pk, "registry.tags", 25, repository=repository[:255])
+        order = request.query_params.get("order", "name")
+        if order not in ("name", "version", "age"):
+            raise ValidationError({"order": ["name, version or age is expected."]})
+        found = self.ask(pk, "registry.tags", 25, repository=repository[:255], order=order)
         return Response({"results": found["tags"], "more": found["more"]})
 
     @extend_schema(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import docker
@@ -15,7 +16,7 @@ from accounts.access import Actor, Denied
 from accounts.models import AuditEntry, Team, User
 from engine.base import Engine as EngineBackend
 from engine.specs import SpecError
-from images_app import operations, registries, registry_reads, remote_tags, sync
+from images_app import operations, push, registries, registry_reads, remote_tags, sync
 from images_app.models import Image, Registry
 from images_app.tests.test_operations import Bench, bench
 from operations import reads
@@ -161,6 +162,8 @@ def test_an_image_is_pushed_and_pulled_with_the_account_of_its_registry(
     pushed = bench.done(operations.request_push(image, "shop/app:1", actor=bench.actor, registry=row))
     assert pushed.state == "succeeded", pushed.error_message
     reference = f"{registry_place.host}/shop/app:1"
+    _joins_and_is_looked_up(bench, row, image, engine_backend)
+    assert ">Ours</a>" in client_for(vic).get(f"/operations/{pushed.pk}/").content.decode(), "by its name"
     digest = (pushed.result or {})["digest"]
     assert registries.at(row).digest("shop/app", "1") == digest
     steps = OperationEvent.objects.filter(operation=pushed, kind="step", data__has_key="layer")
@@ -169,15 +172,16 @@ def test_an_image_is_pushed_and_pulled_with_the_account_of_its_registry(
     assert all(layer_bar(step.data).here == step.data["status"].startswith(ends) for step in steps)
     found = registry_reads.tags(None, row, {"repository": "shop/app", "most": 5, "after": ""})  # type: ignore[arg-type]
     assert [(tag["tag"], tag["digest"], tag["platforms"]) for tag in found["tags"]] == [
-        ("1", digest, ["linux/amd64"])
-    ]
+        ("1", digest, ["linux/amd64"]), ("2", digest, ["linux/amd64"]),
+    ]  # fmt: skip
+    _sorts_its_tags(row)
     assert found["tags"][0]["size"] > 100_000
     part = client_for(vic).get(
         f"/registries/{row.pk}/?repository=shop/app", headers={"HX-Request": "true", "HX-Target": "remote"}
     )
     assert ">here</a>" in part.content.decode(), "the list knows what is on an engine already"
     _removes_a_tag_with_its_twin(bench, row, image, client_for(tara))
-    for name in (reference, "shop/app:1"):
+    for name in (reference, f"{reference[:-1]}2", "shop/app:1"):
         docker_client.images.remove(name, force=True)
     sync.reconcile(bench.engine, engine_backend)
     pulled = bench.done(
@@ -193,6 +197,28 @@ def test_an_image_is_pushed_and_pulled_with_the_account_of_its_registry(
     )
     assert PASSWORD not in everything
     _fails_in_words(bench, row, registry_place)
+
+
+def _joins_and_is_looked_up(bench: Bench, row: Registry, image: Image, backend: EngineBackend) -> None:
+    """A second push of the same is the first; after a lost answer what stands at the registry says how it ended."""
+    asked = {
+        operations.request_push(image, "shop/app:2", actor=bench.actor, registry=row).pk for _ in range(2)
+    }
+    assert len(asked) == 1
+    pushed = bench.done(Operation.objects.get(pk=asked.pop()))
+    ctx: Any = SimpleNamespace(operation=pushed, params=dict(pushed.params), engine=backend)
+    assert push._is_pushed(ctx) == pushed.result
+    ctx.params["reference"] = str(ctx.params["reference"]).replace("app:2", "app:3")
+    backend.tag(ctx.params["native_id"], ctx.params["reference"])
+    assert push._is_pushed(ctx) is None, "nothing is there under that name"
+    backend.untag(ctx.params["reference"])
+
+
+def _sorts_its_tags(row: Registry) -> None:
+    for order, names in (("version", ["2", "1"]), ("age", ["2", "1"]), ("name", ["1", "2"])):
+        params = {"repository": "shop/app", "most": 5, "after": "", "order": order}
+        found = registry_reads.tags(None, row, params)  # type: ignore[arg-type]
+        assert ([tag["tag"] for tag in found["tags"]], found["order"]) == (names, order)
 
 
 def _removes_a_tag_with_its_twin(bench: Bench, row: Registry, image: Image, browser: Client) -> None:
@@ -246,3 +272,20 @@ def test_a_registry_of_another_team_serves_nobody_else(
         "username": "porter", "password": "quiet hush", "serveraddress": WISH["host"],
     }  # fmt: skip
     assert not Operation.objects.exists()
+
+
+def test_tags_of_versions_are_sorted_as_numbers() -> None:
+    tags = ["1.9", "1.10", "v1.10.1", "latest", "1.10-rc1", "1.10-rc2", "2", "alpha", "9" * 40, "2.0.0"]
+    ordered = sorted(tags, key=registry_reads.by_version, reverse=True)
+    assert ordered == [
+        "2.0.0",
+        "2",
+        "v1.10.1",
+        "1.10",
+        "1.10-rc2",
+        "1.10-rc1",
+        "1.9",
+        "latest",
+        "alpha",
+        "9" * 40,
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -53,11 +54,14 @@ def test_a_registry_is_named_pushed_to_and_browsed(
         visitor.go(shipyard)
         page.locator("#remote").get_by_role("link", name="boats/rowing").click()
         expect(page.locator(".remote-tags")).to_contain_text("linux/amd64", timeout=PATIENCE)
+        expect(page.locator(".reg-order [aria-current]")).to_have_text("Version")
         pictures(visitor, "registry-tags")
-        page.locator("#remote").get_by_role("link", name="Pull").click()
+        _pushes(live_app, docker_client, busybox, f"{registry_place.host}/boats/rowing:1.10")
+        expect(page.locator(".remote-tags tbody tr").first).to_contain_text("1.10", timeout=PATIENCE)
+        page.locator("#remote").get_by_role("link", name=re.compile(r"^Pull .*:1…$")).click()
         expect(page.locator("dialog[open]")).to_contain_text("Shipyard")
         page.keyboard.press("Escape")
-        page.locator("#remote").get_by_role("link", name="Remove").click()
+        page.locator("#remote").get_by_role("link", name=re.compile(r"^Remove .*:1…$")).click()
         expect(page.locator("dialog[open]")).to_contain_text("at the registry", timeout=PATIENCE)
         pictures(visitor, "registry-untag")
         page.locator("dialog[open]").get_by_role("button", name="Remove tag").click()
@@ -68,8 +72,20 @@ def test_a_registry_is_named_pushed_to_and_browsed(
         page.locator("dialog[open]").get_by_role("button", name="Forget").click()
         expect(page.get_by_text("No registry yet")).to_be_visible(timeout=PATIENCE)
     finally:
-        with suppress(docker.errors.ImageNotFound):
-            docker_client.images.remove(f"{registry_place.host}/boats/rowing:1", force=True)
+        for tag in ("1", "1.10"):
+            with suppress(docker.errors.ImageNotFound):
+                docker_client.images.remove(f"{registry_place.host}/boats/rowing:{tag}", force=True)
+
+
+def _pushes(live_app: machine.LiveApp, client: docker.DockerClient, image: str, reference: str) -> None:
+    """By REST, while the page is open: it shows the new tag by itself."""
+    client.images.get(image).tag(*reference.rsplit(":", 1))
+    token, native_id = live_app.token("admin", "write"), client.images.get(reference).id
+    rows = machine.wait_for(
+        lambda: live_app.api(token, "GET", f"/api/v1/images/?q={native_id}")[1]["results"], 20, "no image"
+    )
+    status, _ = live_app.api(token, "POST", f"/api/v1/images/{rows[0]['id']}/push/", {"reference": reference})
+    assert status == 202
 
 
 def _another_goes_there(docker_client: docker.DockerClient, place: Place, busybox: str) -> None:
