@@ -120,6 +120,8 @@ def _one(ctx: Context, item: Item) -> str:
     remove, _ = WAYS[item["kind"]]
     try:
         reason = remove(ctx, item)
+        if item["kind"] == "build_cache":
+            return reason
         return reason or (STILL if _there(ctx, item) else "")
     except Unreachable:
         raise
@@ -276,6 +278,21 @@ def _purged(ctx: Context, row: TrashItem) -> str:
     return ""
 
 
+# What builders keep
+
+
+def _cached(ctx: Context, item: Item) -> str:
+    """The engine itself says whether it went: to ask again would have it count everything once a record."""
+    ctx.check_fence()
+    if ctx.engine.prune_cache(item["native_id"]):
+        return ""
+    return "A build uses it by now, or something stands on it." if _is_cached(ctx, item) else ""
+
+
+def _is_cached(ctx: Context, item: Item) -> bool:
+    return any(record.native_id == item["native_id"] for record in ctx.engine.disk_usage().cache)
+
+
 Remove = Callable[[Context, Item], str]
 Find = Callable[[Context, Item], Any]
 
@@ -290,6 +307,7 @@ WAYS: Mapping[str, tuple[Remove, Find]] = {
     "unused_images": (_image, _find_image),
     "volumes": (_volume, lambda ctx, item: ctx.engine.volume(item["native_id"])),
     "named_volumes": (_volume, lambda ctx, item: ctx.engine.volume(item["native_id"])),
+    "build_cache": (_cached, _is_cached),
     "networks": (_network, lambda ctx, item: ctx.engine.network(item["native_id"])),
     "trash": (_trashed, lambda _ctx, item: _kept(item)),
 }

@@ -17,9 +17,9 @@ from django.utils import timezone
 from accounts.access import Actor, require
 from containers_app.models import PrunePlan
 from containers_app.unused import KINDS, Item, Unused, unused
+from engine.disk import CacheRecord, DiskUsage, ImageUsage
 from engine.errors import EngineError
 from engine.specs import SpecError
-from engine.types import DiskUsage, ImageUsage
 from operations import services
 from operations.models import Engine, Operation
 from operations.plans import Item as Line
@@ -66,7 +66,10 @@ def usage(engine: Engine, *, actor: Actor) -> DiskUsage:
     allowed(actor, engine)
     said = read("engine.disk_usage", engine, actor=actor, params={"deadline": COUNT}, deadline=COUNT + 1)
     images = {key: ImageUsage(**value) for key, value in said.pop("images").items()}
-    return DiskUsage(images=images, **said)
+    cache = tuple(
+        CacheRecord(**{**record, "parents": tuple(record["parents"])}) for record in said.pop("cache", ())
+    )
+    return DiskUsage(images=images, cache=cache, **said)
 
 
 def freeze(found: Unused, kinds: Collection[str], *, actor: Actor) -> PrunePlan:

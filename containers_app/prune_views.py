@@ -29,6 +29,7 @@ LABELS = {
     "unused_images": ("All unused images", "Those with a name too"),
     "volumes": ("Anonymous volumes", "No container mounts them"),
     "named_volumes": ("Named volumes", "No container mounts them now"),
+    "build_cache": ("Build cache", "Steps that builders keep"),
     "networks": ("Unused networks", "No container is on them"),
     "trash": ("Trash", "Cannot be taken back any more"),
 }

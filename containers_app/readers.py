@@ -58,7 +58,7 @@ def volume_sizes(engine: EngineBackend, row: Engine, params: Mapping[str, Any]) 
 
 @reader("engine.disk_usage", target="engine", permission="engine.prune")
 def disk_usage(engine: EngineBackend, row: Engine, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What everything takes, as `engine.types.DiskUsage` has it; ``params``: ``deadline`` in seconds.
+    """What everything takes, as `engine.disk.DiskUsage` has it; ``params``: ``deadline`` in seconds.
 
     Rows of volumes learn their sizes along.
     """

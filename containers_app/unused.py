@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from containers_app.attachments import by_network, is_own
 from containers_app.models import Container, Mount, Network, Volume
-from engine.types import DiskUsage
+from engine.disk import DiskUsage
 from images_app.held import Held, alone, layers_held
 from images_app.models import Image
 from operations.models import Engine, TrashItem
@@ -27,6 +27,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "unused_images": ("unused image", "with their names; no container uses them"),
     "volumes": ("anonymous volume", "no container mounts them"),
     "named_volumes": ("named volume", "no container mounts them now; their data goes with them"),
+    "build_cache": ("step in the build cache", "no build runs on them; the next one takes longer"),
     "networks": ("unused network", "no container is on them; the engine's own stay"),
     "trash": ("thing in the trash", "they cannot be taken back any more"),
 }
@@ -80,6 +81,7 @@ def unused(engine: Engine, usage: DiskUsage | None) -> Unused:
         "unused_images": images,
         "volumes": _volumes(engine, usage, anonymous=True),
         "named_volumes": _volumes(engine, usage, anonymous=False),
+        "build_cache": _cache(usage),
         "networks": _networks(engine),
         "trash": _trash(engine, usage),
     }
@@ -155,6 +157,32 @@ def _volumes(engine: Engine, usage: DiskUsage | None, *, anonymous: bool) -> lis
             usage.volumes.get(row.native_id) if usage else None, created_at=_moment(row.created_at),
         )
         for row in _unmounted(engine).filter(anonymous=anonymous)
+    ]  # fmt: skip
+
+
+def _cache(usage: DiskUsage | None) -> list[Item]:
+    """What builders keep and nothing uses, each before what it stands on."""
+    records = {record.native_id: record for record in usage.cache} if usage else {}
+    busy, todo = set[str](), [key for key, record in records.items() if record.in_use]
+    while todo:
+        key = todo.pop()
+        if key in records and key not in busy:
+            busy.add(key)
+            todo += records[key].parents
+    free = records.keys() - busy
+    above = Counter(parent for key in free for parent in records[key].parents if parent in free)
+    order = sorted(key for key in free if not above[key])
+    for key in order:  # grows while it is walked: what nothing stands on any more
+        for parent in records[key].parents:
+            above[parent] -= 1
+            if parent in free and not above[parent]:
+                order.append(parent)
+    return [
+        {
+            "kind": "build_cache", "id": key, "native_id": key, "name": records[key].description or key,
+            "size": records[key].own, "image": "", "what": records[key].kind,
+        }
+        for key in order
     ]  # fmt: skip
 
 

@@ -17,9 +17,9 @@ from accounts.access import Actor, actor_of, can, requires
 from accounts.querysets import visible_to
 from containers_app import prune_plans
 from containers_app.models import Container, Network, Volume
+from engine.disk import DiskUsage
 from engine.errors import EngineError
 from engine.specs import SpecError
-from engine.types import DiskUsage
 from images_app.models import Image
 from operations import engine_asks
 from operations.api.views import visible_engines
@@ -253,6 +253,7 @@ def _parts(found: DiskUsage) -> list[Part]:
             len(found.volumes),
             sum(found.volumes.values()),
         ),
+        ("build_cache", "Build cache", "what no image holds", len(found.cache), found.cached),
     )
     parts, x = [], 0.0
     for kind, title, note, count, size in sizes:

@@ -12,13 +12,13 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import IO, Protocol, runtime_checkable
 
 from engine.changes import ChangeSpec
+from engine.disk import DiskUsage
 from engine.files import FileInfo, Listing, Place
 from engine.specs import BuildSpec, ContainerSpec, EndpointSpec, NetworkSpec, UpdateSpec, VolumeSpec
 from engine.terminal import Console, Program
 from engine.types import (
     ContainerInfo,
     ContainerSummary,
-    DiskUsage,
     EngineInfo,
     Event,
     FirstProcess,
@@ -279,6 +279,9 @@ class Engine(Protocol):
     def tag(self, native_id: str, reference: str, *, deadline: float = 10) -> None: ...
     def untag(self, reference: str, *, deadline: float = 30) -> None:
         """Takes a tag away. An image's last one takes the image with it, where no container uses it."""
+
+    def prune_cache(self, native_id: str, *, deadline: float = 60) -> bool:
+        """Removes one record of the build cache; false where it stays, since something uses it or stands on it."""
 
     def load(
         self,

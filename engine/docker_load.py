@@ -1,12 +1,14 @@
-"""Images out of a tar into an engine, piece by piece. The error is in the stream, as of a pull."""
+"""What an engine takes in from a tar, piece by piece, and lets go of what its builders keep."""
 
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from typing import IO, Any
 
+from engine import names
 from engine.base import Emit, ShouldStop, never
 from engine.docker_calls import Calls
 from engine.docker_errors import from_text, one_line
@@ -65,9 +67,19 @@ def load(
 
 
 class DockerLoads:
-    """The part of `engine.base.Engine` that takes images in."""
+    """The part of `engine.base.Engine` that takes images in, and build caches away."""
 
     _calls: Calls
+
+    def prune_cache(self, native_id: str, *, deadline: float = 60) -> bool:
+        """See `engine.base.Engine.prune_cache`. Engines take one id a call, as a pattern."""
+        query = {"all": "1", "filters": json.dumps({"id": [f"^{names.cache_id(native_id)}$"]})}
+
+        def work(client: Client) -> bytes:
+            return b"".join(client.open_stream("POST", "/build/prune", query))
+
+        said = mapping(json.loads(self._calls.run(work, deadline=deadline, writes=True) or b"{}"))
+        return native_id in (said.get("CachesDeleted") or [])
 
     def load(
         self,

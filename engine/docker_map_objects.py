@@ -7,14 +7,14 @@ import json
 from collections.abc import Iterator
 
 from engine import names
+from engine.disk import CacheRecord, DiskUsage, ImageUsage
+from engine.docker_errors import one_line
 from engine.docker_map import Json, items, mapping
 from engine.docker_text import document, environment, moment, number, pairs, text, texts
 from engine.types import (
-    DiskUsage,
     EngineInfo,
     ImageInfo,
     ImageSummary,
-    ImageUsage,
     LayerInfo,
     NetworkInfo,
     VolumeInfo,
@@ -198,6 +198,29 @@ def disk_usage(found: Json, images: object) -> DiskUsage:
             for item in items(images, 100_000)
             if item.get("ParentId")
         },
+        cache=tuple(
+            _record(item)
+            for item in items(found.get("BuildCache"), 100_000)
+            if names.is_cache_id(item.get("ID"))
+        ),
+    )
+
+
+def _record(data: Json) -> CacheRecord:
+    """One record of the build cache; engines before 23 name one parent, later ones several."""
+    parents = data.get("Parents") or [data.get("Parent")]
+    used = moment(data.get("LastUsedAt") or data.get("CreatedAt"))
+    return CacheRecord(
+        native_id=text(data.get("ID"), 64),
+        parents=tuple(str(one) for one in parents if names.is_cache_id(one))
+        if isinstance(parents, list)
+        else (),
+        kind=text(data.get("Type"), 40),
+        description=one_line(text(data.get("Description"), 4096), 200),
+        size=max(0, number(data.get("Size"))),
+        shared=data.get("Shared") is True,
+        in_use=data.get("InUse") is True,
+        used_at=used.isoformat() if used else "",
     )
 
 

@@ -11,6 +11,7 @@ import docker
 
 from engine import docker_map, docker_map_objects, names
 from engine.base import ShouldStop, never
+from engine.disk import DiskUsage
 from engine.docker_calls import Calls
 from engine.docker_map import items, mapping
 from engine.docker_text import mask, number, text, texts
@@ -19,7 +20,6 @@ from engine.errors import EngineError, NotFound
 from engine.types import (
     ContainerInfo,
     ContainerSummary,
-    DiskUsage,
     EngineInfo,
     ImageInfo,
     ImageSummary,

@@ -78,6 +78,10 @@ class FakeData(FakeReads):
         )
         yield iter([_nothing("blobs")])
 
+    def prune_cache(self, native_id: str, *, deadline: float = 60) -> bool:
+        names.cache_id(native_id)
+        return bool(self._do("prune_cache", lambda: False, deadline, writes=True))
+
     def load(
         self,
         data: IO[bytes],

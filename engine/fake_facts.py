@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from engine import names, reach
 from engine.base import ShouldStop, never
+from engine.disk import DiskUsage, ImageUsage
 from engine.docker_text import MASK, is_secret_name
 from engine.errors import (
     AnswerLost,
@@ -26,11 +27,9 @@ from engine.types import (
     ContainerInfo,
     ContainerState,
     ContainerSummary,
-    DiskUsage,
     EngineInfo,
     ImageInfo,
     ImageSummary,
-    ImageUsage,
     MountInfo,
     NetworkAttachment,
     PortInfo,

@@ -30,6 +30,7 @@ RESTART_POLICIES = ("no", "always", "on-failure", "unless-stopped")
 
 # re.ASCII everywhere and fullmatch only: "$" would let a trailing newline through.
 _HEX_64 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_CACHE_ID = re.compile(r"[a-z0-9]{1,64}", re.ASCII)
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _LOOKS_LIKE_ID = re.compile(r"[0-9a-fA-F]{12,64}", re.ASCII)
 _CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,62}", re.ASCII)
@@ -71,6 +72,14 @@ def image_id(value: object) -> str:
 
 def is_image_id(value: object) -> bool:
     return isinstance(value, str) and _IMAGE_ID.fullmatch(value) is not None
+
+
+def cache_id(value: object) -> str:
+    return _checked(value, _CACHE_ID, "Not an id of a build cache: small letters and digits are expected.")
+
+
+def is_cache_id(value: object) -> bool:
+    return isinstance(value, str) and _CACHE_ID.fullmatch(value) is not None
 
 
 def operation_id(value: object) -> str:

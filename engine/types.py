@@ -233,35 +233,6 @@ class VolumeInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageUsage:
-    """Bytes of one image, and how many of them other images have too (0 where the engine does not say)."""
-
-    size: int
-    shared: int
-
-
-@dataclass(frozen=True, slots=True)
-class DiskUsage:
-    """What an engine's things take on its disk, in bytes, counted by the engine itself.
-
-    ``layers`` is the sum of all layers, each once; ``containers`` what each has written outside of mounts; ``volumes``
-    only those that the engine can count. ``parents``: image → the image it was built on step by step, with those in
-    between that no list shows.
-    """
-
-    layers: int
-    containers: Mapping[str, int]
-    images: Mapping[str, ImageUsage]
-    volumes: Mapping[str, int]
-    parents: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        """All of it; build caches and logs are no part."""
-        return self.layers + sum(self.containers.values()) + sum(self.volumes.values())
-
-
-@dataclass(frozen=True, slots=True)
 class NetworkInfo:
     """A network with its address ranges (``subnets`` and ``gateways`` go together by index).
 

@@ -23,7 +23,7 @@ PRUNE = "/api/v1/prune/"
 @pytest.fixture(autouse=True)
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the engine counts; it answers at once, from here."""
-    from engine.types import DiskUsage
+    from engine.disk import DiskUsage
 
     containers: dict[str, int] = {}
     volumes: dict[str, int] = {}

@@ -24,12 +24,14 @@ class Taken(serializers.Serializer):
 class EngineUsage(serializers.Serializer):
     """``images``: all layers, each once. ``containers``: what each has written outside of its mounts.
 
-    ``volumes``: those that the engine can count. Build caches and logs are no part of it.
+    ``volumes``: those that the engine can count. ``build_cache``: what no image holds. Logs are no
+    part of it.
     """
 
     images = Taken()
     containers = Taken()
     volumes = Taken()
+    build_cache = Taken()
     total = serializers.IntegerField()
 
 
@@ -45,5 +47,6 @@ class EngineDiskUsage(View):
             "images": {"count": len(found.images), "size": found.layers},
             "containers": {"count": len(found.containers), "size": sum(found.containers.values())},
             "volumes": {"count": len(found.volumes), "size": sum(found.volumes.values())},
+            "build_cache": {"count": len(found.cache), "size": found.cached},
         }
         return Response({**parts, "total": found.total})

@@ -37,10 +37,12 @@ class PruneWish(Body):
 
 
 class PruneItem(serializers.Serializer):
-    """One thing that goes: the kind that was asked for, our id, and the bytes that go with it, null where unknown."""
+    """One thing that goes: the kind that was asked for, our id (of a step in the build cache the engine's), and the
+    bytes that go with it, null where unknown.
+    """
 
     kind = serializers.CharField()
-    id = serializers.UUIDField()
+    id = serializers.CharField()
     name = serializers.CharField()
     size = serializers.IntegerField(allow_null=True)
 

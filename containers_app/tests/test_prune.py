@@ -405,3 +405,39 @@ def test_kinds_that_are_none_are_refused(kinds: Sequence[str]) -> None:
     with pytest.raises(SpecError) as refused:
         prune_plans.kinds_of(kinds)
     assert "kinds" in refused.value.errors
+
+
+def test_what_builders_keep_goes_by_the_list_and_what_came_later_stays(
+    bench: Bench,
+    plan_of: PlanOf,
+    carry: CarryPlan,
+    engine_backend: EngineBackend,
+    docker_client: docker.DockerClient,
+) -> None:
+    docker_client.api.prune_builds()
+
+    def build(name: str) -> None:
+        lines = (f"FROM {bench.image}", f"RUN head -c 9000 /dev/urandom > /{name}")
+        text = "\n".join([*lines, "RUN --mount=type=cache,target=/c date > /c/x\n"])
+        actor = person(bench.bob, source="ui")
+        asked = image_operations.request_build(
+            actor=actor, engine=bench.engine, team=bench.team, tags=[f"shop/{name}:1"], dockerfile=text
+        )
+        assert bench._done(asked).state == "succeeded", asked.error_message
+
+    build("one")
+    listed = plan_of("build_cache")
+    names = {item["id"] for item in listed.items}
+    assert names == {record.native_id for record in engine_backend.disk_usage().cache}
+    assert any(item["what"] == "exec.cachemount" for item in listed.items)
+    build("two")
+    done = carry(listed)
+    assert done.state == "succeeded", done.error_message
+    left = {record.native_id for record in engine_backend.disk_usage().cache}
+    assert left, "what the later build has made stays"
+    kept = {item["name"] for item in done.result["skipped"]}
+    assert names & left <= {item["id"] for item in listed.items if item["name"] in kept}
+    assert done.result["removed"] >= 2
+    docker_client.images.remove("shop/one:1")
+    docker_client.images.remove("shop/two:1")
+    docker_client.api.prune_builds()

@@ -9,8 +9,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import Team, User
+from engine.disk import DiskUsage, ImageUsage
 from engine.errors import Unreachable
-from engine.types import DiskUsage, ImageUsage
 from operations import engine_asks, reads
 from operations.models import Engine
 from tests.rows import make_container, make_engine, make_operation, make_volume
