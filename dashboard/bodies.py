@@ -19,7 +19,7 @@ def most_bytes(path: str, known: bool) -> int:
     """The largest body for that path; a small one for whoever shows no sign of who it is."""
     if not known:
         return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-    largest = max(settings.CONTEXT_MB, settings.VOLUME_MB, settings.FILES_MB)
+    largest = max(settings.CONTEXT_MB, settings.IMAGE_MB, settings.VOLUME_MB, settings.FILES_MB)
     return ((settings.CONTEXT_MB if path in CONTEXTS else largest) + SLACK) * 1024 * 1024
 
 

@@ -42,10 +42,11 @@ def sent(path: str, pieces: int, headers: dict[str, str]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    ("path", "most"), [("/builds/new/", 17), ("/api/v1/images/build/", 17), ("/volumes/new/", 19)]
+    ("path", "most"),
+    [("/builds/new/", 17), ("/api/v1/images/build/", 17), ("/images/import/", 20), ("/volumes/new/", 20)],
 )
 def test_a_body_without_an_end_is_ended(path: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("CONTEXT_MB", 1), ("FILES_MB", 2), ("VOLUME_MB", 3)):
+    for name, size in (("CONTEXT_MB", 1), ("FILES_MB", 2), ("VOLUME_MB", 3), ("IMAGE_MB", 4)):
         monkeypatch.setattr(settings, name, size)
     known = {"authorization": "Bearer x"}
     assert sent(path, 1_000_000, known) == (413, most + 1)
