@@ -35,8 +35,13 @@ class Lines:
         )
         for found in (steps, [one for one in steps if one.word != "WORKDIR"]):
             if len(found) == int(of) and 0 < int(n) <= len(found) and found[int(n) - 1].word == word:
-                return found[int(n) - 1].line
+                return self._first(found[int(n) - 1])
         return next((one.line for one in self.plan if str(one) == instruction), 0)
+
+    def _first(self, one: Instruction) -> int:
+        """BuildKit fetches a base once, and calls that by any of the stages that begin with it."""
+        same = (other for other in self.plan if other.word == "FROM" and _base_of(other) == _base_of(one))
+        return next(same).line if one.word == "FROM" else one.line
 
     def _base(self, instruction: str) -> int:
         """For the look at a base image at its registry."""

@@ -95,6 +95,8 @@ def test_a_step_of_buildkit_finds_its_line() -> None:
     assert lines.of_step("load metadata for docker.io/library/a:1", "", "") == 2
     assert lines.of_step("exporting to image", "", "") == 0
     assert lines.of_step("RUN other", "nobody", "9/9") == 0
+    twice = Lines("FROM a AS one\nRUN x\nFROM a\nRUN y\n")
+    assert {twice.of_step("FROM a", *at) for at in (("one", "1/2"), ("stage-1", "1/2"))} == {1}
     assert Lines("FROM a\nRUN b\n").of_step("RUN b", "", "2/2") == 2
     assert lines.of_number(3) == 3
 
