@@ -255,4 +255,5 @@ def test_the_engine_counts_what_takes_its_disk(
     docker_client.containers.create(busybox, name="taken")
     found = api_for(alice).get(f"{URL}{engine_row.pk}/disk-usage/").json()
     assert (found["containers"]["count"], found["images"]["count"] > 0) == (1, True)
-    assert found["total"] == sum(found[kind]["size"] for kind in ("images", "containers", "volumes")) > 0
+    kinds = ("images", "containers", "volumes", "build_cache")
+    assert found["total"] == sum(found[kind]["size"] for kind in kinds) > 0

@@ -117,7 +117,7 @@ def test_a_file_is_shown_as_text_as_a_picture_or_as_bytes(
             assert shown in html
     looked = AuditEntry.objects.filter(verb__in=("container.files", "volume.files"), outcome="succeeded")
     assert looked.count() == 10
-    assert looked.first().detail == {"path": "/w/f"}
+    assert looked.first().detail["path"] == "/w/f"
 
 
 @pytest.mark.parametrize("path", ["relative", "/../etc/passwd", "/a/../b", "/x%00y", "/" + "x" * 300])

@@ -130,7 +130,7 @@ def test_the_disk_is_a_picture_or_the_reason_why_not(
     monkeypatch.setattr("containers_app.prune_plans.usage", lambda *_, **__: usage)
     url = f"/engines/{engine.pk}/disk/"
     part = text(client_for(alice).get(url, headers={"HX-Request": "true"}))
-    assert 'aria-label="Images 750 B, Containers 50 B, Volumes 200 B"' in part
+    assert 'aria-label="Images 750 B, Containers 50 B, Volumes 200 B, Build cache 0 B"' in part
     assert 'class="pk-containers" x="75.0%" width="4.7%"' in part
     assert "<html" not in part
 

@@ -137,7 +137,7 @@ def test_a_screen_is_in_order(
     page = visitor.go(things.path(screen))
     try:
         screen.act(page)
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(300)
         # The themes differ in nothing but their colours, and those are the same at each size.
         for theme, rules in (("light", RULES), ("dark", COLOURS)):
             page.emulate_media(color_scheme=theme)
