@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from accounts import audit, sessions, tokens
+from accounts import audit, factors, sessions, tokens
 from accounts.access import Actor, address_of, person
 from accounts.models import ApiToken, AuditEntry, Membership, Team, User
 
@@ -134,21 +134,15 @@ class PersonAdmin(Audited, UserAdmin):
         """After a lost phone: from then on their password alone opens the account."""
         for user in queryset:
             with transaction.atomic():
-                Authenticator.objects.filter(user=user).delete()
-                self._about(request, user, "factor.remove")
+                factors.remove_all(user)
+                audit.about("factor.remove", admin_actor(request), user)
         self._ended(request, queryset)
         self.message_user(request, "Their second factors and sessions are gone.")
-
-    def _about(self, request: HttpRequest, user: User, verb: str, **detail: Any) -> None:
-        by = admin_actor(request)
-        audit.record(
-            verb, by, target_type="user", target_id=user.pk, target_name=user.username, detail=detail
-        )
 
     def _ended(self, request: HttpRequest, people: QuerySet[User]) -> None:
         for user in people:
             with transaction.atomic():
-                self._about(request, user, "session.end", count=sessions.end_all(user))
+                audit.about("session.end", admin_actor(request), user, count=sessions.end_all(user))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Each removal on its own page, where what goes along is shown."""

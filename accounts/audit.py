@@ -15,7 +15,7 @@ from structlog.contextvars import get_contextvars
 
 from accounts import chain
 from accounts.access import PERMISSIONS, Actor
-from accounts.models import AuditEntry, AuditHead, Team
+from accounts.models import AuditEntry, AuditHead, Team, User
 
 LONGEST = 500
 """Characters of one text in ``detail``: a name that somebody chose must not fill the trail."""
@@ -79,6 +79,16 @@ def record(
         entry.save(force_insert=True)
         AuditHead.objects.filter(id=1).update(seq=entry.seq, hash=entry.hash)
     return entry
+
+
+def about(
+    verb: str, actor: Actor, user: User, *, outcome: str = "succeeded", name: str = "", **detail: Any
+) -> None:
+    """A line about somebody's account; see `record`."""
+    record(
+        verb, actor, outcome=outcome, name=name, target_type="user", target_id=user.pk, target_name=user.username,
+        detail=detail,
+    )  # fmt: skip
 
 
 def verbs() -> dict[str, list[str]]:

@@ -160,4 +160,9 @@ def remove(user: User, factor: Authenticator) -> None:
     with transaction.atomic():
         factor.delete()
         if not of(user).second:
-            Authenticator.objects.filter(user=user).delete()
+            remove_all(user)
+
+
+def remove_all(user: User) -> int:
+    """Takes all of them away, recovery codes too; how many there were."""
+    return int(Authenticator.objects.filter(user=user).delete()[0])

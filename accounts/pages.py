@@ -20,7 +20,11 @@ def user_of(request: HttpRequest) -> User:
 
 def safe_next(request: HttpRequest) -> str:
     """Where to go on to: an address of ours, else the start."""
-    to = request.POST.get("next") or request.GET.get("next", "")
+    return safe(request, request.POST.get("next") or request.GET.get("next", ""))
+
+
+def safe(request: HttpRequest, to: str) -> str:
+    """That address where it is one of ours, else the start."""
     if url_has_allowed_host_and_scheme(to, {request.get_host()}, require_https=request.is_secure()):
         return to
     return "/"

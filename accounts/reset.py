@@ -74,10 +74,7 @@ def use(secret: str, password: str, ip: str | None) -> bool:
         user.set_password(password)
         user.save(update_fields=["password"])
         sessions.end_all(user)
-        audit.record(
-            "auth.reset", Actor(user=None, source="ui", ip=ip), name=user.username,
-            target_type="user", target_id=user.pk, target_name=user.username,
-        )  # fmt: skip
+        audit.about("auth.reset", Actor(user=None, source="ui", ip=ip), user, name=user.username)
     return True
 
 

@@ -18,13 +18,13 @@ class Unreadable(Exception):
 
 def seal(use: str, owner: object, text: str) -> str:
     """The text as ciphertext that opens for this use and this owner alone."""
-    return _box(use).encrypt(json.dumps([str(owner), text]).encode()).decode()
+    return box(_of(use)).encrypt(json.dumps([str(owner), text]).encode()).decode()
 
 
 def unseal(use: str, owner: object, sealed: str, *, within: int | None = None) -> str:
     """What was sealed, ``within`` so many seconds; raises `Unreadable`."""
     try:
-        found = json.loads(_box(use).decrypt(sealed.encode(), ttl=within))
+        found = json.loads(box(_of(use)).decrypt(sealed.encode(), ttl=within))
     except InvalidToken:
         raise Unreadable("sealed with another key, too long ago, or changed since") from None
     if found[0] != str(owner):
@@ -32,16 +32,19 @@ def unseal(use: str, owner: object, sealed: str, *, within: int | None = None) -
     return str(found[1])
 
 
-def _box(use: str) -> MultiFernet:
+def box(use: str) -> MultiFernet:
+    """A key of its own for each use, so that a leak of one does not open another; older secrets still open."""
     return _boxes(use, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+def _of(use: str) -> str:
+    return f"slipway.accounts.{use}.1"
 
 
 @cache
 def _boxes(use: str, keys: tuple[str, ...]) -> MultiFernet:
-    """A key of its own for each use, so that a leak of one does not open another."""
     made = []
     for key in keys:
-        info = f"slipway.accounts.{use}.1".encode()
-        derived = HKDF(SHA256(), length=32, salt=None, info=info).derive(key.encode())
+        derived = HKDF(SHA256(), length=32, salt=None, info=use.encode()).derive(key.encode())
         made.append(Fernet(base64.urlsafe_b64encode(derived)))
     return MultiFernet(made)

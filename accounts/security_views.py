@@ -27,7 +27,7 @@ from accounts import audit, door, factors, limits, passkeys, seals, sessions, ss
 from accounts.access import actor_of, address_of, requires
 from accounts.door_views import WRONG_CODE
 from accounts.forms import CodeForm, KeyNameForm, PasswordForm
-from accounts.models import User, WebSession
+from accounts.models import WebSession
 from accounts.pages import user_of
 
 ENROL_WITHIN = 15 * 60
@@ -250,15 +250,7 @@ def _codes_page(request: HttpRequest) -> HttpResponse:
 
 
 def _line(request: HttpRequest, verb: str, **detail: Any) -> None:
-    user: User = user_of(request)
-    audit.record(
-        verb,
-        actor_of(request),
-        target_type="user",
-        target_id=user.pk,
-        target_name=user.username,
-        detail=detail,
-    )
+    audit.about(verb, actor_of(request), user_of(request), **detail)
 
 
 def _back() -> HttpResponseRedirect:

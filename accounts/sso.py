@@ -27,11 +27,11 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare, get_random_string
-from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts import audit, door
 from accounts.access import Actor, actor_of, address_of
 from accounts.models import User
+from accounts.pages import safe
 
 ID = "sso"
 _SIGNED_BY = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
@@ -158,10 +158,7 @@ def _arrived(request: HttpRequest, login: SocialLogin) -> HttpResponse:
         return _failed(
             request, f"{said} Sign in otherwise and link it, or ask a site administrator.", "unknown"
         )
-    to = state.get("next") or "/"
-    if not url_has_allowed_host_and_scheme(to, {request.get_host()}, require_https=request.is_secure()):
-        to = "/"
-    return door.enter(request, user, "socialaccount", to, provider=ID)
+    return door.enter(request, user, "socialaccount", safe(request, state.get("next", "")), provider=ID)
 
 
 def _link(request: HttpRequest, uid: str, known: SocialAccount | None) -> HttpResponse:
@@ -175,13 +172,7 @@ def _link(request: HttpRequest, uid: str, known: SocialAccount | None) -> HttpRe
     elif not known:
         with transaction.atomic():
             SocialAccount.objects.create(user=user, provider=ID, uid=uid, extra_data={})
-            audit.record(
-                "auth.link",
-                actor_of(request),
-                target_type="user",
-                target_id=user.pk,
-                target_name=user.username,
-            )
+            audit.about("auth.link", actor_of(request), user)
         messages.success(request, f"Linked with {settings.OIDC['name']}", extra_tags="ok")
     return HttpResponseRedirect(reverse("accounts:security"))
 
@@ -206,7 +197,7 @@ def _made(request: HttpRequest, login: SocialLogin) -> User | None:
         user.save()
         SocialAccount.objects.create(user=user, provider=ID, uid=login.account.uid, extra_data={})
         by = Actor(user=user, source="ui", ip=address_of(request))
-        audit.record("user.create", by, target_type="user", target_id=user.pk, target_name=user.username)
+        audit.about("user.create", by, user)
     return user
 
 

@@ -43,13 +43,7 @@ def unlink(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     with transaction.atomic():
         if sso.unlink(user):
-            audit.record(
-                "auth.unlink",
-                actor_of(request),
-                target_type="user",
-                target_id=user.pk,
-                target_name=user.username,
-            )
+            audit.about("auth.unlink", actor_of(request), user)
             messages.success(request, "Unlinked", extra_tags="ok")
         else:
             messages.error(request, "You have no password to sign in with instead.", extra_tags="bad")

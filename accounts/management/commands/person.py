@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.mfa.models import Authenticator
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from accounts import audit, reset, sessions
+from accounts import audit, factors, reset, sessions
 from accounts.access import SYSTEM
 from accounts.models import User
 
@@ -39,21 +38,9 @@ class Command(BaseCommand):
             return
         with transaction.atomic():
             if options["remove_second_factors"]:
-                factors = Authenticator.objects.filter(user=user)
-                count = factors.count()
-                factors.delete()
-                self._line(user, "factor.remove", count)
+                count = factors.remove_all(user)
+                audit.about("factor.remove", SYSTEM, user, count=count)
                 self.stdout.write(f"Removed {count} second factors, recovery codes among them.")
             count = sessions.end_all(user)
-            self._line(user, "session.end", count)
+            audit.about("session.end", SYSTEM, user, count=count)
         self.stdout.write(f"Ended {count} sessions.")
-
-    def _line(self, user: User, verb: str, count: int) -> None:
-        audit.record(
-            verb,
-            SYSTEM,
-            target_type="user",
-            target_id=user.pk,
-            target_name=user.username,
-            detail={"count": count},
-        )
