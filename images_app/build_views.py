@@ -91,8 +91,10 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         failed = build.operation is not None and build.operation.state == "failed"
         context |= {"sections": step_log.sections(log, found, failed=failed), "seq": seq}
         context["secret_names"] = list(build.operation.params.get("secrets") or {}) if build.operation else []
-        parts, whole = build.source.get("parts", []), build.source.get("bytes") or 1
-        context["source_parts"] = [(name, size, max(1, round(100 * size / whole))) for name, size in parts]
+        whole = build.source.get("bytes") or 1
+        context["source_parts"] = [
+            (name, size, max(1, round(100 * size / whole))) for name, size in build.source.get("parts", [])
+        ]
         context["dockerfile_lines"] = build.dockerfile.splitlines()
     return render(request, f"builds/detail.html{part}", context)
 

@@ -17,6 +17,10 @@ from images_app.queries import facts
 KINDS = ("added", "changed", "removed")
 
 
+def _kind(before: object, after: object) -> str:
+    return "changed" if before and after else "added" if after else "removed"
+
+
 class Change(NamedTuple):
     """A path that is not the same in both. ``before`` and ``after`` are bytes, ``None`` where it is not there.
 
@@ -50,7 +54,7 @@ class Setting(NamedTuple):
     @property
     def kind(self) -> str:
         """Added, changed or removed."""
-        return "changed" if self.before and self.after else "added" if self.after else "removed"
+        return _kind(self.before, self.after)
 
 
 class Version(NamedTuple):
@@ -64,7 +68,7 @@ class Version(NamedTuple):
     @property
     def kind(self) -> str:
         """Added, changed or removed."""
-        return "changed" if self.before and self.after else "added" if self.after else "removed"
+        return _kind(self.before, self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +149,12 @@ def files(both: Trees, *, whole: bool = True) -> list[Change]:
 def _change(path: str, one: Old | None, other: Old | None) -> Change:
     there = other or one
     assert there is not None  # noqa: S101 - callers have looked
-    kind = "changed" if one and other else "added" if other else "removed"
     touched = bool(
         one and other and one.kind == other.kind and (one.kind != FILE or one.look[4] == other.look[4])
     )
     return Change(
-        path, kind, TYPES.get(there.kind, "file"), one.size if one else None, other.size if other else None,
-        touched=touched,
+        path, _kind(one, other), TYPES.get(there.kind, "file"), one.size if one else None,
+        other.size if other else None, touched=touched,
     )  # fmt: skip
 
 

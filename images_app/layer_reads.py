@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.layer_tar import FOLDER, HARD, LINK
@@ -73,6 +74,19 @@ class Found:
     def path(self) -> str:
         """Absolute."""
         return f"{self.folder.rstrip('/')}/{self.name}" if self.name else self.folder
+
+    @property
+    def modified_at(self) -> datetime | None:
+        """Where the layer tells a time that a calendar knows."""
+        try:
+            return datetime.fromtimestamp(self.mtime, UTC) if self.mtime > 0 else None
+        except (ValueError, OverflowError, OSError):
+            return None
+
+    @property
+    def permissions(self) -> str | None:
+        """``0644``."""
+        return None if self.mode is None else f"{self.mode:04o}"
 
     def has(self, kind: str) -> bool:
         """Whether it, or something below it, is of this kind; an empty one is every kind."""

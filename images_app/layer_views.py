@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,7 @@ from accounts.access import actor_of, can, requires
 from accounts.querysets import visible_to
 from engine.files import shown
 from images_app import layer_reads
-from images_app.layer_reads import KINDS, Found, One
+from images_app.layer_reads import KINDS, One
 from images_app.layer_verb import request_index
 from images_app.lineage import lineage, readable
 from images_app.models import Image
@@ -107,13 +106,13 @@ def _listing(request: HttpRequest, layers: list[One]) -> dict[str, Any]:
         )
         hits = list(islice(layer_reads.search(layers, q, kind, start), PAGE + 1))
         more = hits[PAGE - 1][0] if len(hits) > PAGE else None
-        return {**context, "entries": [_entry(hit) for _, hit in hits[:PAGE]], "more": more}
+        return {**context, "entries": [hit for _, hit in hits[:PAGE]], "more": more}
     path = "/" + request.GET.get("path", "").strip("/")
     at = _number(request, "after", 0, least=0)
     rows = layer_reads.folder(layer, path, kind)
     parts = path.strip("/").split("/") if path != "/" else []
     return {
-        **context, "path": path, "entries": [_entry(one) for one in rows[at : at + PAGE]],
+        **context, "path": path, "entries": rows[at : at + PAGE],
         "crumbs": [(part, "/" + "/".join(parts[: n + 1])) for n, part in enumerate(parts)],
         "more": (layer.n, at + PAGE) if len(rows) > at + PAGE else None, "left": len(rows) - at - PAGE,
     }  # fmt: skip
@@ -121,14 +120,6 @@ def _listing(request: HttpRequest, layers: list[One]) -> dict[str, Any]:
 
 def _counts(layer: One) -> list[tuple[str, int]]:
     return [(kind, getattr(layer.stack, kind)) for kind in KINDS]
-
-
-def _entry(one: Found) -> dict[str, Any]:
-    try:
-        modified = datetime.fromtimestamp(one.mtime, UTC) if one.mtime > 0 else None
-    except (ValueError, OverflowError, OSError):
-        modified = None
-    return {"it": one, "modified": modified, "mode": "" if one.mode is None else f"{one.mode:04o}"}
 
 
 def _number(request: HttpRequest, name: str, usual: int, *, least: int = 1, most: int = 2**31) -> int:

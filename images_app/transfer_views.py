@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import actor_of, require, requires
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
-from images_app import image_files, queries, transfers
+from images_app import image_files, transfers
 from images_app.forms import ExportForm, ImportForm
+from images_app.views import image_of
 from operations import queries as operation_queries
 from operations import services
 from operations.plans import preview
@@ -26,9 +27,7 @@ from operations.web import answers
 def image_export(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Which names go along, and what else; goes on at the operation, where the file is fetched."""
     actor = actor_of(request)
-    image = queries.image(actor, pk)
-    if image is None:
-        raise Http404("No such image.")
+    image = image_of(request, pk)
     require(actor, transfers.EXPORT, image)
     form = ExportForm(request.POST or None, image=image)
     if request.method == "POST" and form.is_valid():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -210,17 +209,9 @@ def _file(one: Found) -> dict[str, Any]:
     return {
         "layer": one.layer, "path": one.path, "type": one.type, "change": one.change, "size": one.size,
         "before": one.before, "same_content": one.same_content, "entries": one.entries,
-        "mode": None if one.mode is None else f"{one.mode:04o}", "uid": one.uid, "gid": one.gid,
-        "modified_at": moment(one.mtime), "target": one.target or None,
+        "mode": one.permissions, "uid": one.uid, "gid": one.gid,
+        "modified_at": one.modified_at, "target": one.target or None,
     }  # fmt: skip
-
-
-def moment(seconds: int) -> datetime | None:
-    """A file's time, where it has one that a calendar knows."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def _path(text: str) -> str:
