@@ -45,7 +45,7 @@ def installed(manager: str, data: bytes) -> list[Package]:
 
 def _dpkg(data: bytes) -> Iterator[Package]:
     for part in re.split(rb"\n[ \t]*\n", data):
-        fields = _fields(part, b":")
+        fields = _fields(part)
         # A file a package, as images without a package manager have them, says nothing of a state.
         state = fields.get("Status", "installed").split()
         if fields.get("Package") and fields.get("Version") and state[-1:] == ["installed"]:
@@ -54,7 +54,7 @@ def _dpkg(data: bytes) -> Iterator[Package]:
 
 def _apk(data: bytes) -> Iterator[Package]:
     for part in data.split(b"\n\n"):
-        fields = _fields(part, b":")
+        fields = _fields(part)
         if fields.get("P") and fields.get("V"):
             yield Package(fields["P"], fields["V"], fields.get("A", ""))
 
@@ -62,10 +62,10 @@ def _apk(data: bytes) -> Iterator[Package]:
 _WANTED = {b"Package", b"Version", b"Architecture", b"Status", b"P", b"V", b"A"}
 
 
-def _fields(part: bytes, colon: bytes) -> dict[str, str]:
+def _fields(part: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in part.split(b"\n"):
-        key, said, value = line.partition(colon)
+        key, said, value = line.partition(b":")
         if said and key in _WANTED:
             found[key.decode()] = shown(value.decode(errors="replace").strip())[:255]
     return found

@@ -4,7 +4,7 @@ import { $ } from './dom.js'
 
 const enc = new TextEncoder(), BLOCK = 512, ARCHIVE = /\.(tar|tgz|txz|tbz2|zip|tar\.(gz|xz|bz2))$/i, SHOWS_AFTER = 500
 
-const size = bytes => bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`
+const size = bytes => bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} KB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`
 
 /** The patterns of a .dockerignore that plainly leave out what they name; with an exception among them, none. */
 export function ignored(text, dockerfile) {
