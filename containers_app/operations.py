@@ -68,8 +68,10 @@ def request(
     idempotency_key: str = "",
     batch: Batch | None = None,
     needs: Sequence[Need] = (),
+    after: Operation | None = None,
 ) -> Operation:
-    """Asks for one of `ACTIONS`, as a step of a ``batch`` where there is one; ``needs``: what a start waits for.
+    """Asks for one of `ACTIONS`, as a step of a ``batch`` where there is one; ``needs``: what a start waits for;
+    ``after``: what has to succeed before.
 
     ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force``,
     ``volumes`` (anonymous ones too) and ``forever`` (not into the trash), recreate ``image``, ``pull``, ``gate``
@@ -100,6 +102,7 @@ def request(
         idempotency_key=idempotency_key,
         check=vanished.check(container, wish) if action in vanished.STARTS else None,
         batch=batch,
+        after=after,
     )
 
 
@@ -110,6 +113,8 @@ def request_run(
     engine: Engine | None = None,
     team: Team | None = None,
     idempotency_key: str = "",
+    batch: Batch | None = None,
+    after: Operation | None = None,
 ) -> Operation:
     """Asks for a new container, by the run body of the REST contract; it will be the team's."""
     kind = "container.run"
@@ -132,6 +137,8 @@ def request_run(
         params=params,
         secrets=secrets,
         idempotency_key=idempotency_key,
+        batch=batch,
+        after=after,
         check=_is_free(Container.objects.filter(engine=engine, name=spec.name), "container", spec.name),
     )
 

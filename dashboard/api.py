@@ -188,6 +188,7 @@ urlpatterns = [
     path("tags/<uuid:pk>/history/", images.TagHistory.as_view(), name="tag-history"),
     path("builds/", images.BuildList.as_view(), name="builds"),
     path("builds/<uuid:pk>/", images.BuildDetail.as_view(), name="build"),
+    path("builds/<uuid:pk>/again/", images.BuildAgain.as_view(), name="build-again"),
     path("builds/<uuid:pk>/log/", images.BuildLog.as_view(), name="build-log"),
     path("operations/", operations.OperationList.as_view(), name="operations"),
     path("operations/<uuid:pk>/", operations.OperationDetail.as_view(), name="operation"),

@@ -36,7 +36,6 @@ from engine.errors import (
 from engine.specs import BuildSpec
 from engine.types import Progress
 
-EMIT_EVERY = 0.2
 MOST_LINES = 500
 """Lines in one `Progress`."""
 
@@ -205,17 +204,14 @@ def _credentials(auths: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 def _follow(steps: Steps, events: Iterator[Json | None], emit: Emit) -> None:
     emit(steps.progress())
-    next_emit = 0.0
     for event in events:
-        if event is not None:
-            if steps.lines and steps.begins(event):
-                emit(steps.progress())
-            steps.take(event)
-        if steps.urgent or (
-            steps.lines and (time.monotonic() >= next_emit or len(steps.lines) >= MOST_LINES)
-        ):
+        if event is None:
+            continue
+        if steps.lines and steps.begins(event):
             emit(steps.progress())
-            next_emit = time.monotonic() + EMIT_EVERY
+        steps.take(event)
+        while steps.urgent or steps.lines:
+            emit(steps.progress())
 
 
 def refused(error: APIError) -> EngineError:

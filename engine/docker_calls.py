@@ -35,7 +35,7 @@ OLDEST_API = (1, 41)
 MOST_AT_ONCE = 32
 LOOK_EVERY = 0.1
 """Seconds between two looks at whether the caller was cancelled."""
-TICK = 0.1
+TICK = 0.04
 
 _NONSENSE = (ValueError, KeyError, TypeError, RecursionError)
 _FAILURES = (DockerException, requests.RequestException, HTTPError, OSError, *_NONSENSE)

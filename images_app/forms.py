@@ -218,6 +218,13 @@ class BuildForm(Change):
         choices=[("auto", "the engine's own"), ("buildkit", "BuildKit"), ("classic", "classic")],
         required=False, initial="auto",
     )  # fmt: skip
+    then = forms.ChoiceField(
+        choices=[("", "nothing"), ("run", "run a container"), ("recreate", "put it into a container")],
+        required=False,
+    )
+    then_name = forms.CharField(required=False, max_length=128)
+    then_ports = forms.CharField(required=False, max_length=200)
+    then_container = forms.CharField(required=False, max_length=36)
     no_cache = forms.BooleanField(required=False)
     pull = forms.BooleanField(required=False)
 
@@ -249,6 +256,23 @@ class BuildForm(Change):
         }
         return data
 
+    def clean_then_ports(self) -> list[dict[str, int]]:
+        """``8080:80`` or ``80``, separated by spaces or commas."""
+        found = []
+        for word in re.split(r"[\s,]+", self.cleaned_data["then_ports"].strip()):
+            if match := re.fullmatch(r"(?:(\d{1,5}):)?(\d{1,5})", word):
+                found.append({"container": int(match[2]), **({"host": int(match[1])} if match[1] else {})})
+            elif word:
+                raise ValidationError("Write ports as 8080:80, the host's first.")
+        return found
+
+    def follow(self) -> dict[str, Any] | None:
+        """What is to be done with the image, as `images_app.then` takes it."""
+        data = self.cleaned_data
+        if data["then"] == "run":
+            return {"run": {"name": data["then_name"].strip() or None, "ports": data["then_ports"]}}
+        return {"recreate": data["then_container"]} if data["then"] == "recreate" else None
+
     def arg_rows(self) -> list[tuple[str, str]]:
         """Build arguments as typed, with one empty row at the end."""
         rows = list(zip(self._list("arg_name"), self._list("arg_value"), strict=False))
@@ -262,7 +286,7 @@ class BuildForm(Change):
             key: data[key]
             for key in ("engine", "team", "tags", "build_args", "target", "no_cache", "pull", "secrets")
         }
-        wish["builder"] = data["builder"] or "auto"
+        wish |= {"builder": data["builder"] or "auto", "then": self.follow()}
         if data["source"] == "upload":
             return {
                 **wish,

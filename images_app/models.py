@@ -291,7 +291,7 @@ class TagCheck(models.Model):
 class Build(models.Model):
     """A build: its Dockerfile, where its context lies, its steps with seconds and cache hits.
 
-    ``context_path`` is relative to the state directory; the file is removed when the build has ended.
+    ``context_path`` is relative to the state directory; after the build only some files stay, see `images_app.kept`.
     ``steps`` is a list of ``{n, instruction, stage, line, started_at, seconds, cached, state}``. ``builder`` is the one
     that was taken, with the reason; ``error_line`` the line of the Dockerfile that it failed at.
 
@@ -328,3 +328,8 @@ class Build(models.Model):
 
     def __str__(self) -> str:
         return ", ".join(self.tags) or str(self.id)
+
+    @property
+    def from_cache(self) -> int:
+        """How many of its steps came from the cache."""
+        return sum(bool(step.get("cached")) for step in self.steps)

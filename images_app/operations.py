@@ -18,9 +18,12 @@ from engine import guard, names
 from engine.errors import Invalid
 from engine.specs import BuildSpec, SpecError
 from images_app import git, push, references, registries, removal, spool, verbs
+from images_app import kept as kept_contexts
+from images_app import then as follows
 from images_app.dockerfile import needs_buildkit
 from images_app.models import Build, Image, Registry, Tag
 from operations import registry, services
+from operations.batches import Batch
 from operations.masking import withhold
 from operations.models import Engine, Operation
 from operations.services import Refused, Target
@@ -30,31 +33,20 @@ registry.target("build", lambda: Build.objects.select_related("engine"))
 
 
 def request_build(
-    *,
-    actor: Actor,
-    engine: Engine | None = None,
-    team: Team | None = None,
-    tags: Sequence[str],
-    dockerfile: str = "",
-    context: IO[bytes] | None = None,
-    build_args: Mapping[str, str] | None = None,
-    target: str = "",
-    labels: Mapping[str, str] | None = None,
-    no_cache: bool = False,
-    pull: bool = False,
-    dockerfile_path: str = "Dockerfile",
-    builder: str = "auto",
-    secrets: Mapping[str, str] | None = None,
-    origin: Mapping[str, str] | None = None,
-    git_source: Mapping[str, str] | None = None,
-    idempotency_key: str = "",
-) -> Operation:
+    *, actor: Actor, engine: Engine | None = None, team: Team | None = None, tags: Sequence[str],
+    dockerfile: str = "", context: IO[bytes] | None = None, build_args: Mapping[str, str] | None = None,
+    target: str = "", labels: Mapping[str, str] | None = None, no_cache: bool = False, pull: bool = False,
+    dockerfile_path: str = "Dockerfile", builder: str = "auto", secrets: Mapping[str, str] | None = None,
+    origin: Mapping[str, str] | None = None, git_source: Mapping[str, str] | None = None,
+    then: Mapping[str, Any] | None = None, idempotency_key: str = "",
+) -> Operation:  # fmt: skip
     """Asks for a build from the text of a Dockerfile, from a context (a tar, plain or compressed), or from both:
     the text then takes the place of the context's own. ``operation.build`` is its `Build`.
 
     ``builder``: auto, buildkit or classic. ``secrets`` by id are sealed, and gone when the build has ended.
     ``origin``: ``kind`` and ``name`` of what was sent, to be shown. ``git_source``: ``url``, ``ref``, ``dir``,
     ``username`` and ``password`` of a repository that the worker fetches instead; the password is sealed.
+    ``then``: what is done with the image, see `images_app.then`; nothing where the build does not succeed.
     """
     kind = "image.build"
     engine, team = services.chosen_engine(engine), services.chosen_team(actor, team)
@@ -71,20 +63,24 @@ def request_build(
         guard.check(spec, level=services.guard_level(actor, team_id))
         references.may_tag(spec.tags, actor=actor, engine=engine, team_id=team_id)
     kept, params, hidden, fetched = _kept(spec, context, dockerfile, git_source)
+    told = {"context": kept.digest, "uploaded": context is not None, **_shown(then)}
+    batch = Batch() if then else None
     submit = partial(
         services.submit, kind, actor=actor, engine=engine, target=wanted, team=team, secrets=hidden,
-        params={**params, "context": kept.digest, "uploaded": context is not None},
-        idempotency_key=idempotency_key,
+        params={**params, **told}, idempotency_key=idempotency_key, batch=batch,
     )  # fmt: skip
     source = fetched or origin or {"kind": "editor"}
-    return _with_build(submit, kept, {**params, "source": {**source, **kept.about}})
+    return _with_build(
+        submit, kept, {**params, "source": {**source, **kept.about}},
+        lambda build: batch and follows.ask(then, follows.Place(actor, engine, team, spec.tags[0], batch, build)),
+    )  # fmt: skip
 
 
 def _kept(
     spec: BuildSpec, context: IO[bytes] | None, dockerfile: str, git_source: Mapping[str, str] | None
 ) -> tuple[spool.Context, dict[str, Any], dict[str, Any], dict[str, str]]:
     """``(the context, parameters, those of them that are sealed, where it is fetched from)``."""
-    _tidy()
+    kept_contexts.settle()  # of builds that ended without a worker: cancelled in the queue, or with one that died
     repository = git.source(git_source) if git_source else None
     kept = spool.spool(
         context, dockerfile=dockerfile, dockerfile_path=spec.dockerfile, later=bool(repository)
@@ -97,6 +93,15 @@ def _kept(
     return kept, {**params, **more}, {**hidden, **password}, fetched
 
 
+def _shown(then: Any) -> dict[str, Any]:
+    """What is to follow, as it may be stored and shown."""
+    if not isinstance(then, Mapping) or not then:
+        return {}
+    return {
+        "then": {str(k): withhold(one)[0] if isinstance(one, Mapping) else one for k, one in then.items()}
+    }
+
+
 def _suits(spec: BuildSpec, kept: spool.Context) -> None:
     """Whether the builder that was chosen can do it; what an engine chooses itself is known when it builds."""
     if spec.builder == "classic" and (needs := needs_buildkit(kept.dockerfile)):
@@ -105,7 +110,12 @@ def _suits(spec: BuildSpec, kept: spool.Context) -> None:
         raise SpecError({"builder": [f"Line {line}: {what} needs BuildKit, not the classic builder."]})
 
 
-def _with_build(submit: Callable[[], Operation], kept: spool.Context, params: Mapping[str, Any]) -> Operation:
+def _with_build(
+    submit: Callable[[], Operation],
+    kept: spool.Context,
+    params: Mapping[str, Any],
+    follow: Callable[[Operation], object],
+) -> Operation:
     """The operation and its build in one transaction; where an earlier one was joined, its context is enough."""
     try:
         with transaction.atomic():
@@ -113,6 +123,7 @@ def _with_build(submit: Callable[[], Operation], kept: spool.Context, params: Ma
             fresh = not Build.objects.filter(operation=operation).exists()
             if fresh:
                 _new_build(operation, kept, params)
+                follow(operation)
     except BaseException:
         spool.forget(kept.path)
         raise
@@ -122,18 +133,28 @@ def _with_build(submit: Callable[[], Operation], kept: spool.Context, params: Ma
 
 
 def rebuild(operation: Operation, actor: Actor) -> Operation:
-    """The same build again, where nothing is missing that was not kept: uploaded files, secret arguments."""
+    """The same build again, with the files that it was given; `Refused` where something of it was not kept."""
     build = Build.objects.filter(operation=operation).first()
-    if build is None or operation.params.get("uploaded"):
-        raise Refused("conflict", "Its uploaded files were not kept: send the context again.")
-    if operation.params.get(services.WITHHELD):
-        raise Refused("conflict", "Its secret values were not kept: ask for it anew with them.")
+    why = kept_contexts.why_not_again(build) if build else "Nobody knows how it was asked for."
+    if build is None or why:
+        raise Refused("conflict", why)
+    if operation.params.get("uploaded"):
+        try:
+            context = spool.opened(build.context_path)
+        except FileNotFoundError:
+            raise Refused("conflict", "Its uploaded files are gone: send the context again.") from None
+        with context:
+            return _rebuild(build, operation, actor, context=context)
+    own = operation.params.get("git", {}).get("own_dockerfile")
+    return _rebuild(build, operation, actor, dockerfile="" if own else build.dockerfile)
+
+
+def _rebuild(build: Build, operation: Operation, actor: Actor, **what: Any) -> Operation:
     return request_build(
-        actor=actor, engine=build.engine, team=build.team, tags=build.tags,
-        dockerfile="" if operation.params.get("git", {}).get("own_dockerfile") else build.dockerfile,
-        build_args=build.build_args, target=build.target, labels=build.labels, no_cache=build.no_cache,
-        pull=build.pull, dockerfile_path=build.dockerfile_path, builder=operation.params.get("builder", "auto"),
-        git_source=operation.params.get("git"),
+        actor=actor, engine=build.engine, team=build.team, tags=build.tags, build_args=build.build_args,
+        target=build.target, labels=build.labels, no_cache=build.no_cache, pull=build.pull,
+        dockerfile_path=build.dockerfile_path, builder=operation.params.get("builder", "auto"),
+        git_source=operation.params.get("git"), origin=build.source or None, **what,
     )  # fmt: skip
 
 
@@ -278,14 +299,6 @@ def _named(field: str, check: Callable[[object], str], value: object) -> str:
 
 def _tag_lock(engine: Engine, reference: str) -> str:
     return services.lock("engine", engine.pk, "tag", reference)
-
-
-def _tidy() -> None:
-    """Contexts of builds that ended without a worker: cancelled in the queue, or with a worker that died."""
-    ended = Build.objects.filter(operation__state__in=Operation.ENDED).exclude(context_path="")
-    for build in ended.only("pk", "context_path")[:50]:
-        spool.forget(build.context_path)
-        Build.objects.filter(pk=build.pk).update(context_path="")
 
 
 __all__ = [

@@ -14,6 +14,7 @@ from accounts.access import Actor
 from accounts.querysets import visible_to
 from images_app.examples import Base
 from images_app.models import Build, Image, Layer, Tag, TagCheck
+from operations.models import Operation
 
 PAGE = 50
 BASES = 200
@@ -185,6 +186,20 @@ def builds(actor: Actor) -> QuerySet[Build]:
     )
 
 
+def containers(actor: Actor) -> list[tuple[str, str]]:
+    """Id and name of those that a build's image could be put into."""
+    rows = visible_to(actor, Image._meta.get_field("containers").related_model._default_manager.all())
+    return [(str(pk), name) for pk, name in rows.order_by("name").values_list("pk", "name")[:200]]
+
+
+def following(actor: Actor, build: Build) -> list[Operation]:
+    """What was asked for together with the build, to be done after it."""
+    if build.operation is None or build.operation.batch is None:
+        return []
+    rows = visible_to(actor, Operation.objects.filter(batch=build.operation.batch, step__gt=0))
+    return list(rows.select_related("engine", "actor", "trash").order_by("step", "created_at")[:5])
+
+
 def build_page(
     actor: Actor, *, view: str = "all", q: str = "", before: datetime | None = None
 ) -> tuple[list[Build], datetime | None]:
@@ -203,6 +218,77 @@ def build_page(
         rows = rows.filter(created_at__lt=before)
     found = list(rows[: PAGE + 1])
     return found[:PAGE], found[PAGE - 1].created_at if len(found) > PAGE else None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An earlier build of the same name: seconds, how many steps and how many of them from the cache.
+
+    It is drawn as a bar ``high`` from the bottom of `TALL`, at ``x``; ``low`` of it came from the cache.
+    """
+
+    pk: UUID
+    state: str
+    seconds: float
+    steps: int
+    cached: int
+    x: int = 0
+    high: float = 0
+    low: float = 0
+
+    @property
+    def top(self) -> float:
+        """Where the bar begins."""
+        return round(TALL - self.high, 1)
+
+    @property
+    def cut(self) -> float:
+        """Where the part from the cache begins."""
+        return round(TALL - self.low, 1)
+
+    @property
+    def share(self) -> int:
+        """Per cent of the steps that came from the cache."""
+        return round(100 * self.cached / self.steps) if self.steps else 0
+
+
+TREND = 24
+"""Builds in a trend."""
+TALL, APART = 22, 7
+
+
+def trends(actor: Actor, builds: Sequence[Build]) -> dict[str, list[Past]]:
+    """For the name of each of these (its first tag, without the version) the newest builds that have ended, oldest
+    first. One query.
+    """
+    wanted = Q(pk=None)
+    for name in {repository(build) for build in builds}:
+        wanted |= Q(operation__target_name__startswith=f"{name}:")
+    rows = visible_to(actor, Build.objects.filter(wanted, operation__state__in=("succeeded", "failed")))
+    fields = ("pk", "tags", "steps", "operation__state", "operation__started_at", "operation__finished_at")
+    found: dict[str, list[Past]] = {}
+    for pk, tags, steps, state, begun, ended in rows.order_by("-created_at").values_list(*fields)[:500]:
+        past = found.setdefault(str(tags[0]).rpartition(":")[0], []) if tags else []
+        if begun and ended and len(past) < TREND:
+            # A base is there or is not; what no line asks for is never cached.
+            work = [one for one in steps if one.get("line", 1) and not one["instruction"].startswith("FROM")]
+            cached = sum(bool(one.get("cached")) for one in work)
+            past.append(Past(pk, state, (ended - begun).total_seconds(), len(work), cached))
+    return {name: _scaled(past[::-1]) for name, past in found.items()}
+
+
+def repository(build: Build) -> str:
+    """The name of what it builds, without the version."""
+    return str(build.tags[0]).rpartition(":")[0] if build.tags else ""
+
+
+def _scaled(past: list[Past]) -> list[Past]:
+    most = max((one.seconds for one in past), default=0) or 1
+    found = []
+    for i, one in enumerate(past):
+        high = round(max(2, TALL * one.seconds / most), 1)
+        found.append(replace(one, x=i * APART, high=high, low=round(high * one.share / 100, 1)))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

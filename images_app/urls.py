@@ -41,6 +41,7 @@ build_urls = [
     path("new/", build_views.build_new, name="new"),
     path("hints/", build_views.build_hints, name="hints"),
     path("<uuid:pk>/", build_views.build_detail, name="detail"),
+    path("<uuid:pk>/again/", build_views.build_again, name="again"),
 ]
 registry_urls = [
     path("", registry_views.registry_list, name="list"),

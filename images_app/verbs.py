@@ -11,7 +11,7 @@ from engine import guard
 from engine.errors import BuildFailed, Cancelled, Conflict, EngineError, Invalid, PolicyDenied
 from engine.specs import BuildSpec, SpecError
 from engine.types import Progress
-from images_app import dockerfile, git, references, registries, spool, sync
+from images_app import dockerfile, git, kept, references, registries, spool, sync
 from images_app.models import Build, Image
 from images_app.progress import BuildSteps, PullLayers, ended
 from operations import services
@@ -52,10 +52,10 @@ def _is_built(ctx: Context) -> Result | Literal[False] | None:
 
 def _after_build(ctx: Context) -> None:
     row = _build_of(ctx)
-    spool.forget(row.context_path)
+    kept.settle(row)
     # A step that a lost worker left running runs no more.
     steps = ended(row.steps, "done" if row.image_id else "failed")
-    Build.objects.filter(pk=row.pk).update(context_path="", steps=steps)
+    Build.objects.filter(pk=row.pk).update(steps=steps)
     after(ctx)
 
 

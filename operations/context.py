@@ -16,8 +16,8 @@ from operations import events, leases
 from operations.models import Operation
 from operations.services import REMEMBERED
 
-PAUSE = 0.1
-"""Seconds between two batches of events: at most ten a second reach the rows and the pages."""
+PAUSE = 0.04
+"""Seconds between two batches of events: at most 25 a second reach the rows and the pages."""
 BATCH = 64
 """Log lines that are written at once without waiting for the pause."""
 MOST_LINES, MOST_BYTES = 20_000, 10_000_000

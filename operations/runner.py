@@ -86,7 +86,7 @@ def _run(operation: Operation, held: leases.Hold) -> None:
 def _attempt(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
     """Does it, and looks at the engine where the answer is not to be had. ``None``: it is still unclear."""
     before = "it started" if ctx.operation.attempt < 2 else "another worker went on with it"
-    stop = cancelled(f"Cancelled before {before}.") if ctx.held.cancelled else _denied(kind, ctx.operation)
+    stop = cancelled(f"Cancelled before {before}.") if ctx.held.cancelled else _not_begun(kind, ctx.operation)
     if stop:
         return _put_right(kind, ctx, stop)
     try:
@@ -145,6 +145,14 @@ def _trouble(kind: registry.Kind, ctx: RunContext, why: Exception) -> Outcome | 
 def answer(question: str) -> None:
     """Answers a read that a page is waiting for; see `operations.reads`."""
     reads.answer(question, backend)
+
+
+def _not_begun(kind: registry.Kind, operation: Operation) -> Outcome | None:
+    """Why it is not to be begun: what it was to follow has not succeeded, or rights have ended."""
+    first = operation.params.get(services.AFTER)
+    if first and not Operation.objects.filter(pk=first, state="succeeded").exists():
+        return cancelled("What it was to follow did not succeed: nothing was done.")
+    return _denied(kind, operation)
 
 
 def _denied(kind: registry.Kind, operation: Operation) -> Outcome | None:

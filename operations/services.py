@@ -40,6 +40,8 @@ KEY_LIFE = timedelta(hours=24)
 """How long an idempotency key means the same operation."""
 WAIT_FIRST, WAIT_MOST = 0.05, 0.25
 """Seconds between two looks at an operation that somebody waits for: quick ones are seen quickly."""
+AFTER = "_after"
+"""The operation that has to succeed before; else this one is not begun."""
 WITHHELD = "_withheld"
 """In ``params``: names of those whose real values were sealed, and are gone with the end of the operation."""
 
@@ -121,6 +123,7 @@ def submit(
     idempotency_key: str = "",
     check: Callable[[], None] | None = None,
     batch: Batch | None = None,
+    after: Operation | None = None,
 ) -> Operation:
     """Accepts a change: one transaction writes the row (queued) and the audit entry; after the commit the
     bell rings and the worker is woken with the id alone.
@@ -129,20 +132,15 @@ def submit(
     A queued or running operation of the same kind with the same parameters on the same target is joined: that
     one is returned. ``check`` is called where nothing is joined, and may raise `Refused`. Raises
     `accounts.access.Denied` or Http404 (rights), `Refused` (409 ``conflict`` while another change runs, 422
-    ``idempotency_mismatch``).
+    ``idempotency_mismatch``). ``after``: one of an earlier step that has to succeed.
     """
     team_id = team.pk if team else None
     authorize(kind, actor=actor, target=target, team_id=team_id)
+    wanted = dict(params or {}) | ({AFTER: str(after.pk)} if after else {})
     operation = _new(
-        kind=kind,
-        actor=actor,
-        engine=engine,
-        target=target,
-        team_id=team_id,
-        params=dict(params or {}),
-        hidden=dict(secrets or {}),
-        idempotency_key=idempotency_key,
-    )
+        kind=kind, actor=actor, engine=engine, target=target, team_id=team_id, params=wanted,
+        hidden=dict(secrets or {}), idempotency_key=idempotency_key,
+    )  # fmt: skip
     operation.batch, operation.step = (batch.id, batch.step) if batch else (None, 0)
     for _ in range(3):  # somebody else may be first between a look and a write; then the next look finds it
         found = _same(operation) or _active(operation)
@@ -216,7 +214,7 @@ def retry(operation: Operation, *, actor: Actor) -> Operation:
         engine=operation.engine,
         target=Target(operation.target_type, operation.target_id, operation.target_name, operation.lock_key),
         team=Team.objects.filter(pk=owner.team_id).first() if owner.team_id else None,
-        params={key: value for key, value in operation.params.items() if key != REMEMBERED},
+        params={key: value for key, value in operation.params.items() if key not in (REMEMBERED, AFTER)},
     )
 
 

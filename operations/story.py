@@ -21,7 +21,7 @@ TITLES = {
 }
 # Keys of a result and of parameters that name a row of ours → its type.
 LINKED = ("container", "image", "volume", "network", "build", "registry")
-_HIDDEN = (services.WITHHELD, services.REMEMBERED)
+_HIDDEN = (services.WITHHELD, services.REMEMBERED, services.AFTER)
 
 
 @dataclass(frozen=True, slots=True)

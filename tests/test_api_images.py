@@ -178,6 +178,31 @@ def test_building_from_text(api_for: ApiFor, bob: User, engine: Engine) -> None:
     )  # fmt: skip
 
 
+def test_a_build_with_secrets_and_what_follows_shows_neither_and_is_made_again_only_without(
+    api_for: ApiFor, bob: User, vic: User, engine: Engine
+) -> None:
+    body = {"dockerfile": "FROM scratch\n", "tags": ["team/app:3"], "builder": "buildkit"}
+    follows = {"then": {"run": {"name": "web", "environment": {"API_TOKEN": "canary"}}}}
+    api = api_for(bob)
+    answer = api.post("/api/v1/images/build/", {**body, "secrets": {"k": "canary"}, **follows}, format="json")
+    assert answer.status_code == 202, answer.content
+    build, plain = Build.objects.get(), f"{answer.content!r}"
+    waits = Operation.objects.get(kind="container.run")
+    assert (waits.state, waits.batch, waits.step) == ("queued", build.operation.batch, 1)
+    for path in (f"builds/{build.pk}", f"operations/{build.operation_id}", f"operations/{waits.pk}"):
+        plain += api.get(f"/api/v1/{path}/").content.decode()
+    assert "canary" not in plain
+    Operation.objects.update(state="succeeded")
+    assert api.post(f"/api/v1/builds/{build.pk}/again/").status_code == 409
+    api.post("/api/v1/images/build/", {**body, "tags": ["team/app:4"]}, format="json")
+    newest = Build.objects.latest("created_at")
+    Operation.objects.update(state="succeeded")
+    assert api_for(vic).post(f"/api/v1/builds/{newest.pk}/again/").status_code == 403
+    assert api.post(f"/api/v1/builds/{newest.pk}/again/").status_code == 202
+    wrong = api.post("/api/v1/images/build/", {**body, "then": {"recreate": "x"}}, format="json")
+    assert (wrong.status_code, "then.recreate.container" in wrong.content.decode()) == (400, True)
+
+
 @pytest.mark.parametrize("session", [False, True])
 def test_building_from_an_upload(
     api_for: ApiFor, client_for: Callable[..., Client], bob: User, engine: Engine, session: bool

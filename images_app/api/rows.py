@@ -222,5 +222,6 @@ class BuildWish(Body):
     pull = Boolean(required=False)
     builder = serializers.ChoiceField(["auto", "buildkit", "classic"], required=False)
     secrets = serializers.DictField(required=False, write_only=True)
+    then = serializers.DictField(required=False, write_only=True)
     engine = serializers.UUIDField(required=False, allow_null=True)
     team = Text(required=False, allow_null=True)

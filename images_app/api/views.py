@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import Actor
-from accounts.api.base import Listing, Nothing, View, body, flag
+from accounts.api.base import Listing, Nothing, Problem, View, body, flag
 from accounts.api.bodies import StrictJSONParser
 from accounts.querysets import visible_to
 from images_app import newer, operations, registries, tag_history
@@ -289,6 +289,20 @@ class BuildDetail(View):
     def get(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_builds(self.actor), pk)
         return Response(BuildFullRow(found, context={"request": request}).data)
+
+
+class BuildAgain(Previews):
+    """The same build again, with the files that it was given; 409 where they or its secrets were not kept."""
+
+    permission = "image.build"
+
+    @extend_schema(request=Nothing, responses=ACCEPTED, parameters=CHANGE)
+    def post(self, request: Request, pk: UUID) -> Response:
+        found: Build = self.object(visible_builds(self.actor), pk)
+        body(request, Nothing)
+        if found.operation is None:
+            raise Problem(409, "conflict", "Nobody knows how it was asked for.")
+        return accepted(request, operations.rebuild(found.operation, self.actor))
 
 
 class BuildLog(View):

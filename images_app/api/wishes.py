@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from images_app.api.rows import BuildWish
 
 DOCKERFILE_MOST = 256 * 1024
-_JSON = ("build_args", "labels", "secrets")
+_JSON = ("build_args", "labels", "secrets", "then")
 _FLAGS = ("no_cache", "pull")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 

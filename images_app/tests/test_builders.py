@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import uuid
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -12,9 +15,12 @@ from django.conf import settings
 from django.core import serializers
 
 from engine.specs import SpecError
+from images_app import kept, operations, queries
 from images_app.models import Build
 from images_app.steps import around
-from images_app.tests.test_operations import Bench, _own_contexts, bench, failed, log  # noqa: F401 - fixtures
+from images_app.tests.test_operations import Bench, _own_contexts, bench, contexts, failed, log  # noqa: F401 - fixtures
+from operations.models import Operation
+from operations.services import Refused
 
 
 def test_steps_of_buildkit_stand_at_their_lines(bench: Bench) -> None:  # noqa: F811
@@ -75,6 +81,45 @@ def test_a_secret_of_a_build_is_nowhere_afterwards(bench: Bench, docker_client: 
     assert canary not in everything()
 
 
+def test_what_follows_a_build_is_done_where_it_succeeds(bench: Bench) -> None:  # noqa: F811
+    good = 'FROM {base}\nRUN echo %s\nCMD ["sleep", "600"]\n'
+    with pytest.raises(SpecError) as caught:
+        bench.ask(good % 1, then={"run": {"name": "not a name"}})
+    assert list(caught.value.errors) == ["then.run.name"]
+    assert not Build.objects.exists()
+    with pytest.raises(SpecError):
+        bench.ask(good % 1, then={"deploy": {}})
+    secret = {"name": "web", "networks": ["none"], "environment": {"API_TOKEN": "canary"}}
+    build = bench.done(bench.ask(good % 1, then={"run": secret}))
+    ran = queries.following(bench.actor, Build.objects.get(operation=build))
+    assert [(one.kind, one.state, one.target_name) for one in ran] == [("container.run", "succeeded", "web")]
+    assert "canary" not in everything()
+    first = ran[0].result["container"]
+    again = bench.done(
+        bench.ask(good % 2, then={"recreate": {"container": first, "gate": {"timeout": 5, "steady": 1}}})
+    )
+    ran = queries.following(bench.actor, Build.objects.get(operation=again))
+    assert [(one.kind, one.state) for one in ran] == [("container.recreate", "succeeded")], ran[
+        0
+    ].error_message
+    broken = bench.done(bench.ask("FROM {base}\nRUN false\n", then={"run": {"name": "never"}}))
+    ran = queries.following(bench.actor, Build.objects.get(operation=broken))
+    assert [(one.state, one.error_message) for one in ran] == [
+        ("cancelled", "What it was to follow did not succeed: nothing was done.")
+    ]
+
+
+def packed(dockerfile: str, **files: str) -> io.BytesIO:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for name, text in {"Dockerfile": dockerfile, **files}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    made.seek(0)
+    return made
+
+
 def everything() -> str:
     """All rows, and all files of ours."""
     rows = "".join(
@@ -84,3 +129,27 @@ def everything() -> str:
     )
     files = (path.read_bytes() for path in Path(settings.HOME).rglob("*") if path.is_file())
     return rows + b"".join(files).decode("latin-1")
+
+
+def test_a_build_is_made_again_with_its_files_while_they_are_kept(
+    bench: Bench,  # noqa: F811
+    settings: Any,
+) -> None:
+    def sent(text: str) -> Operation:
+        context = packed(f"FROM {bench.base}\nCOPY hello /hello\n", hello=text)
+        return bench.done(operations.request_build(actor=bench.actor, tags=["shop/app:1"], context=context))
+
+    first, second = sent("one"), sent("two")
+    assert [bool(build.context_path) for build in Build.objects.order_by("created_at")] == [False, True]
+    assert len(contexts()) == 1
+    with pytest.raises(Refused, match="not kept"):
+        operations.rebuild(first, bench.actor)
+    third = bench.done(operations.rebuild(second, bench.actor))
+    assert third.state == "succeeded"
+    assert third.result["native_id"] == second.result["native_id"]
+    past = queries.trends(bench.actor, [Build.objects.get(operation=third)])["shop/app"]
+    assert [one.pk for one in past] == [op.build.pk for op in (first, second, third)]
+    assert past[-1].share == 100
+    settings.BUILD_CONTEXTS_MB = 0
+    kept.settle()
+    assert contexts() == []

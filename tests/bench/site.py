@@ -28,7 +28,7 @@ class Site:
         assert app.process is not None
         below = app.process.pid
         (self.web,), (self.gateway,) = named(below, "uvicorn"), named(below, "manage.py gateway")
-        self.token = app.token("admin", "read", "operate")
+        self.token = app.token("admin", "read", "operate", "write")
         self.engine = urlparse(app.environment["DOCKER_HOST"]).path
 
     def row(self, name: str) -> dict[str, Any]:
