@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.conf import settings
-
 from accounts.access import Actor, require
 from accounts.models import Team
 from accounts.querysets import visible_to
 from containers_app import attachments, network_plans, networks
 from containers_app.models import Container, Network
-from engine import addresses, guard
+from engine import addresses
 from engine.specs import EndpointSpec, NetworkSpec, SpecError
-from operations import registry, services
+from operations import policies, registry, services
 from operations.masking import withhold
 from operations.models import Engine, Operation
 from operations.services import Refused, Target
@@ -39,7 +37,7 @@ def request_network_create(
     spec = NetworkSpec.parse({key: value for key, value in body.items() if key not in ("engine", "team")})
     target = Target("network", "", spec.name, services.lock("engine", engine.pk, "network", spec.name))
     with services.denials(kind, actor=actor, target=target, team_id=team_id):
-        guard.check(spec, level=services.guard_level(actor, team_id), pool=settings.NETWORK_POOL)
+        policies.check(spec, actor=actor, team_id=team_id)
     params, secrets = withhold(spec.to_dict())
     return services.submit(
         kind, actor=actor, engine=engine, target=target, team=team, params=params, secrets=secrets,

@@ -11,13 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from django.conf import settings
-
 from accounts.access import require
 from containers_app import attachments, drift, network_plans, sync
 from containers_app.models import Container, Network
 from containers_app.verbs import look, must
-from engine import guard, names
+from engine import names
 from engine.errors import (
     Conflict,
     DeadlineExceeded,
@@ -30,7 +28,7 @@ from engine.errors import (
 )
 from engine.specs import EndpointSpec, NetworkSpec
 from engine.types import ContainerInfo, NetworkAttachment, NetworkInfo
-from operations import services, trash
+from operations import policies, services, trash
 from operations.models import TrashItem
 from operations.plans import listed
 from operations.registry import Context, operation
@@ -81,7 +79,7 @@ def create(ctx: Context) -> Result:
     actor = services.actor_of(ctx.operation)
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
-    guard.check(spec, level=services.guard_level(actor, ctx.operation.team_id), pool=settings.NETWORK_POOL)
+    policies.check(spec, actor=actor, team_id=ctx.operation.team_id)
     found = _mine(ctx)
     if found is None:
         found = _create(ctx, spec)

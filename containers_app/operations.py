@@ -26,6 +26,7 @@ from containers_app import (
     recreate_plan,
     removal,
     run,
+    usage,
     vanished,
     verbs,
     volumes,
@@ -42,10 +43,10 @@ from containers_app.network_asks import (
     request_network_remove,
 )
 from containers_app.volume_asks import request_volume_clone, request_volume_export, request_volume_import
-from engine import guard, names
+from engine import names
 from engine.fields import Fields
 from engine.specs import ContainerSpec, SpecError, VolumeSpec
-from operations import registry, services
+from operations import policies, registry, services
 from operations.batches import Batch
 from operations.masking import withhold
 from operations.models import Engine, Operation
@@ -89,7 +90,7 @@ def request(
         if action == "recreate":
             recreate.may(container, actor=actor, changes=recreate.changes_in(wish))
         elif action == "update":
-            guard.check(limits.kept(wish), level=services.guard_level(actor, container.team_id))
+            policies.check(limits.kept(wish), actor=actor, team_id=container.team_id, name=container.name)
     wish, secrets = sealed({**wish, "needs": list(needs)} if needs else wish)
     return services.submit(
         kind,
@@ -127,6 +128,7 @@ def request_run(
     target = Target("container", "", spec.name or spec.image, lock)
     with services.denials(kind, actor=actor, target=target, team_id=team_id):
         run.allowed(spec, actor=actor, engine=engine, team_id=team_id)
+        spec = policies.with_defaults(spec, team_id=team_id)
     params, secrets = withhold(spec.to_dict())
     return services.submit(
         kind,
@@ -160,7 +162,7 @@ def request_volume_create(
     spec = VolumeSpec.parse({key: value for key, value in body.items() if key not in ("engine", "team")})
     target = Target("volume", "", spec.name, services.lock("engine", engine.pk, "volume", spec.name))
     with services.denials(kind, actor=actor, target=target, team_id=team_id):
-        guard.check(spec, level=services.guard_level(actor, team_id))
+        policies.check(spec, actor=actor, team_id=team_id)
     params, secrets = withhold(spec.to_dict())
     return services.submit(
         kind,
@@ -284,5 +286,5 @@ __all__ = [
     "request_backup_restore", "request_copy", "request_duplicate", "request_network_connect",
     "request_network_create", "request_network_disconnect", "request_network_remove", "request_prune", "request_run",
     "request_volume_backup", "request_volume_clone", "request_volume_create", "request_volume_export",
-    "request_volume_import", "request_volume_remove", "run", "verbs", "volumes", "written",
+    "request_volume_import", "request_volume_remove", "run", "usage", "verbs", "volumes", "written",
 ]  # fmt: skip

@@ -36,7 +36,7 @@ from engine.errors import (
 )
 from engine.specs import UpdateSpec
 from engine.types import ContainerInfo, ContainerState, Progress
-from operations import services, trash
+from operations import policies, services, trash
 from operations.context import LeaseLost
 from operations.models import Engine, Operation, TrashItem
 from operations.registry import Context, operation
@@ -72,13 +72,17 @@ def may(container: Container, *, actor: Actor, changes: ChangeSpec | None = None
 
 def reaches(container: Container, *, actor: Actor, changes: ChangeSpec | None = None) -> None:
     """What it was given once, and what it is to be given now, by today's guard rails. Raises `PolicyDenied`."""
-    guard.check_again(reach.of(container.inspect), level=services.guard_level(actor, container.team_id))
+    again = reach.of(container.inspect)
+    policies.check_again(again, actor=actor, team_id=container.team_id, name=container.name)
     if changes:
         had = {
             *container.mounts.values_list("source", flat=True),
             *(str(n.get("name")) for n in container.networks),
         }
-        run.allowed(changes.spec, actor=actor, engine=container.engine, team_id=container.team_id, had=had)
+        run.allowed(
+            changes.spec, actor=actor, engine=container.engine, team_id=container.team_id, had=had,
+            name=container.name,
+        )  # fmt: skip
 
 
 def allowed(
@@ -88,12 +92,11 @@ def allowed(
 
     What nobody owns came with it to its team, unlike in a new wish.
     """
-    level = services.guard_level(actor, team_id)
-    guard.check_again(old.reach, level=level)
+    policies.check_again(old.reach, actor=actor, team_id=team_id, name=old.name)
     if changes:
         had = {*(mount.source for mount in old.mounts), *(network.name for network in old.networks)}
-        run.allowed(changes.spec, actor=actor, engine=engine, team_id=team_id, had=had)
-    if level == guard.SITE:
+        run.allowed(changes.spec, actor=actor, engine=engine, team_id=team_id, had=had, name=old.name)
+    if policies.guard_level(actor, team_id) == guard.SITE:
         return
     volumes = Volume.objects.filter(
         engine=engine, native_id__in=[m.source for m in old.mounts if m.type == "volume"]

@@ -32,7 +32,7 @@ from engine.types import ContainerInfo, Progress
 from images_app import registries
 from images_app import sync as image_sync
 from images_app.models import Image
-from operations import services
+from operations import policies, services
 from operations.models import Engine, Operation
 from operations.registry import Context, leaving, operation
 
@@ -41,20 +41,25 @@ OPEN_NETWORKS = ("bridge", "none", "default")
 
 
 def allowed(
-    spec: ContainerSpec, *, actor: Actor, engine: Engine, team_id: Any, had: Collection[str] = ()
+    spec: ContainerSpec,
+    *,
+    actor: Actor,
+    engine: Engine,
+    team_id: Any,
+    had: Collection[str] = (),
+    name: str = "",
 ) -> None:
     """Raises `PolicyDenied` where a guard rail, or somebody else's volume or network, stands in the way.
 
-    ``had``: names of those that it has already, as a container that is made anew.
+    ``had``: names of those that it has already, as a container that is made anew, with its ``name``.
     """
-    level = services.guard_level(actor, team_id)
-    guard.check(spec, level=level)
-    if level == guard.SITE:
+    policies.check(spec, actor=actor, team_id=team_id, name=spec.name or name)
+    if policies.guard_level(actor, team_id) == guard.SITE:
         return
-    for field, kind, name in _references(spec):
-        if name not in had and _is_taken(kind, name, engine, actor):
+    for field, kind, other in _references(spec):
+        if other not in had and _is_taken(kind, other, engine, actor):
             raise PolicyDenied(
-                f"There is a {kind} {name} already that is not your team's: choose another name.",
+                f"There is a {kind} {other} already that is not your team's: choose another name.",
                 rule=f"not_your_{kind}",
                 field=field,
             )
@@ -104,6 +109,7 @@ def run(ctx: Context) -> Mapping[str, Any]:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
     sync.refresh_volumes(operation_.engine, ctx.engine)
     allowed(spec, actor=actor, engine=operation_.engine, team_id=operation_.team_id)
+    spec = policies.with_defaults(spec, team_id=operation_.team_id)
     found = ctx.engine.find_by_operation(str(operation_.pk))
     if found is None:
         get_image(ctx, spec.image, pull=spec.pull, actor=actor)
@@ -173,6 +179,8 @@ def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> None:
     An image that is another team's may be used by whoever can pull it as well; what only that team has built
     does not exist for others.
     """
+    team_id = services.owner_of(ctx.operation).team_id
+    policies.check_image(reference, actor=actor, team_id=team_id, field="image")
     found = ctx.engine.resolve_image(reference)
     foreign = bool(found) and is_foreign(ctx.operation.engine, found.native_id if found else "", actor)
     by_id = names.is_image_id(reference)
@@ -181,7 +189,7 @@ def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> None:
     if by_id or pull == "never":
         raise ImageNotFound(f"There is no image {reference} on this engine, and it was not to be pulled.")
     ctx.emit(Progress(message=f"Pulling {reference}"))
-    auth = registries.auth(reference, actor=actor, team_id=services.owner_of(ctx.operation).team_id)
+    auth = registries.auth(reference, actor=actor, team_id=team_id)
     with leaving(f"{reference} was not pulled, and no container was touched."):
         native_id = ctx.engine.pull(
             reference, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900, auth=auth

@@ -24,6 +24,7 @@ from containers_app import (
     log_views,
     network_views,
     prune_views,
+    rails_views,
     recreate_views,
     rollback_views,
     run_views,
@@ -126,6 +127,14 @@ log_history_urls = [
     path("<uuid:pk>/", kept_views.around_page, name="around"),
 ]
 care_urls = [path("", care_views.rules, name="rules"), path("switch/", care_views.switch_all, name="switch")]
+rails_urls = [
+    path("", rails_views.broken, name="findings"),
+    path("rules/", rails_views.rules, name="rules"),
+    path("rules/edit/", rails_views.edit, name="edit"),
+    path("rules/recommend/", rails_views.recommend, name="recommend"),
+    path("exceptions/", rails_views.exceptions, name="exceptions"),
+    path("exceptions/<uuid:pk>/end/", rails_views.end, name="end"),
+]
 prune_urls = [path("", prune_views.prune, name="prune")]
 stack_urls = [
     path("", stack_views.stack_list, name="list"),

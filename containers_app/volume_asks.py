@@ -9,10 +9,10 @@ from accounts.access import Actor
 from accounts.models import Team
 from containers_app import volume_copies, volume_files
 from containers_app.models import Volume
-from engine import guard, names
+from engine import names
 from engine.fields import Fields
 from engine.specs import SpecError, VolumeSpec
-from operations import services
+from operations import policies, services
 from operations.models import Engine, Operation
 from operations.previews import is_preview
 from operations.services import Refused, Target
@@ -72,7 +72,7 @@ def request_volume_import(
     services.authorize(kind, actor=actor, target=target, team_id=team_id)
     spec = VolumeSpec.parse({key: value for key, value in body.items() if key in ("name", "labels")})
     with services.denials(kind, actor=actor, target=target, team_id=team_id):
-        guard.check(spec, level=services.guard_level(actor, team_id))
+        policies.check(spec, actor=actor, team_id=team_id)
     check = is_free(engine, spec.name)
     check()  # before all of it is read
     target = Target("volume", "", spec.name, services.lock("engine", engine.pk, "volume", spec.name))

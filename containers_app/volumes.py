@@ -9,12 +9,12 @@ from typing import Any
 
 from containers_app import plans, sync, volume_files
 from containers_app.models import Container, Volume
-from engine import errors, guard, names
+from engine import errors, names
 from engine.errors import Conflict, NameInUse, NotFound, PolicyDenied
 from engine.specs import VolumeSpec
 from engine.types import Progress, VolumeInfo
 from images_app import sync as image_sync
-from operations import services, trash
+from operations import policies, services, trash
 from operations.context import LeaseLost
 from operations.models import TrashItem
 from operations.registry import Context, leaving, operation
@@ -86,7 +86,7 @@ def create(ctx: Context) -> Mapping[str, Any]:
     actor = services.actor_of(ctx.operation)
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
-    guard.check(spec, level=services.guard_level(actor, ctx.operation.team_id))
+    policies.check(spec, actor=actor, team_id=ctx.operation.team_id)
     found = _there(ctx, spec.name)
     if found is None:
         ctx.check_fence()

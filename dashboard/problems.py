@@ -97,6 +97,8 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
     members = answer(status, code, detail, errors=errors)
     if isinstance(error, Refused):
         members |= {key: value for key, value in error.details.items() if key not in members}
+    if isinstance(error, engine.PolicyDenied):
+        members |= {key: error.details[key] for key in ("rule", "field", "source") if key in error.details}
     return Response(members, status, headers=headers, content_type=MEDIA_TYPE)
 
 

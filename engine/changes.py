@@ -18,7 +18,7 @@ FIELDS = (
     "privileged",
 )  # fmt: skip
 KEEPING = ("environment", "secrets", "labels")
-_ANY_IMAGE = "any:1"
+_ANY_IMAGE = f"sha256:{'0' * 64}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ def container_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "cap_drop": _capabilities(f, "cap_drop"),
         "read_only": f.boolean("read_only"),
         "privileged": f.boolean("privileged"),
+        "no_new_privileges": f.boolean("no_new_privileges"),
         "auto_remove": f.boolean("auto_remove"),
         "start": f.boolean("start", True),
     }

@@ -6,6 +6,7 @@ So nothing is cut here, and what is not understood counts as given.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -33,7 +34,11 @@ def of(data: Json) -> Reach:
         capabilities=tuple(_texts(host.get("CapAdd"))),
         devices=tuple(_devices(host)),
         options=tuple(_options(host)),
-        ports=tuple(sorted(set(_ports(host)))),
+        ports=tuple(sorted({port for _, port in _bindings(host) if port})),
+        addresses=tuple(sorted({_address(address) for address, _ in _bindings(host)})),
+        log_driver=str(_object(host.get("LogConfig")).get("Type") or ""),
+        sysctls=tuple(sorted(map(str, _object(host.get("Sysctls"))))),
+        restart_policy=str(_object(host.get("RestartPolicy")).get("Name") or ""),
     )
 
 
@@ -45,6 +50,8 @@ def asked_by(spec: ContainerSpec) -> Reach:
         namespaces=tuple(f"network {name}" for name in spec.networks if name == "host" or ":" in name),
         capabilities=spec.cap_add,
         ports=tuple(port.host for port in spec.ports if port.host),
+        addresses=tuple(sorted({port.host_ip for port in spec.ports})),
+        restart_policy=spec.restart_policy,
     )
 
 
@@ -101,10 +108,19 @@ def _options(host: Json) -> Iterator[str]:
         yield f"volumes of {other.partition(':')[0]}"
 
 
-def _ports(host: Json) -> Iterator[int]:
+def _bindings(host: Json) -> Iterator[tuple[str, int]]:
+    """Address and port of the host, 0 where the engine chooses one."""
     for bindings in _object(host.get("PortBindings")).values():
         for binding in _list(bindings):
             # A range ("80-90") begins with the port that counts.
             port = str(_object(binding).get("HostPort") or "").partition("-")[0]
-            if port.isascii() and port.isdecimal() and int(port):
-                yield int(port)
+            number = int(port) if port.isascii() and port.isdecimal() and len(port) < 8 else 0
+            yield str(_object(binding).get("HostIp") or ""), number
+
+
+def _address(text: str) -> str:
+    """What is no address counts as all of the host's."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""

@@ -86,6 +86,7 @@ class ContainerSpec:
     cap_drop: tuple[str, ...] = ()
     read_only: bool = False
     privileged: bool = False
+    no_new_privileges: bool = False
     auto_remove: bool = False
     start: bool = True
 
@@ -103,6 +104,8 @@ class ContainerSpec:
             "name": body.pop("restart_policy"),
             "max_retries": body.pop("restart_max_retries"),
         }
+        if not self.no_new_privileges:
+            del body["no_new_privileges"]
         body["resources"] = {key: body.pop(key) for key in ("memory", "cpus", "pids")}
         return body
 

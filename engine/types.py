@@ -90,8 +90,8 @@ class NetworkAttachment:
 class Reach:
     """What a container was given of the engine's host and of other containers. Every entry is there: nothing is cut.
 
-    ``namespaces`` are words such as ``network host``, ``ports`` those of the host that were asked for, ``options``
-    settings that loosen what keeps it apart.
+    ``namespaces`` are words such as ``network host``, ``ports`` those of the host that were asked for and
+    ``addresses`` where, ``options`` settings that loosen what keeps it apart.
     """
 
     privileged: bool = False
@@ -101,6 +101,10 @@ class Reach:
     devices: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
+    addresses: tuple[str, ...] = ()
+    log_driver: str = ""
+    sysctls: tuple[str, ...] = ()
+    restart_policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from accounts.access import Actor
 from accounts.models import Team
-from engine import guard, names
+from engine import names
 from engine.errors import Invalid
 from engine.specs import BuildSpec, SpecError
 from images_app import git, push, references, registries, removal, spool, verbs
@@ -22,7 +22,7 @@ from images_app import kept as kept_contexts
 from images_app import then as follows
 from images_app.dockerfile import needs_buildkit
 from images_app.models import Build, Image, Registry, Tag
-from operations import registry, services
+from operations import policies, registry, services
 from operations.batches import Batch
 from operations.masking import withhold
 from operations.models import Engine, Operation
@@ -60,7 +60,7 @@ def request_build(
     )  # fmt: skip
     wanted = Target("build", "", ", ".join(spec.tags)[:255], _tag_lock(engine, spec.tags[0]))
     with services.denials(kind, actor=actor, target=wanted, team_id=team_id):
-        guard.check(spec, level=services.guard_level(actor, team_id))
+        policies.check(spec, actor=actor, team_id=team_id)
         references.may_tag(spec.tags, actor=actor, engine=engine, team_id=team_id)
     kept, params, hidden, fetched = _kept(spec, context, dockerfile, git_source)
     told = {"context": kept.digest, "uploaded": context is not None, **_shown(then)}
@@ -179,8 +179,11 @@ def request_pull(
         _may_use(registry, actor, team)
         name = _named("reference", lambda value: registries.within(registry, str(value)), reference)
         params = {"reference": name, "registry": str(registry.pk)}
+    target = Target("image", "", name, _tag_lock(engine, name))
+    with services.denials("image.pull", actor=actor, target=target, team_id=team.pk if team else None):
+        policies.check_image(name, actor=actor, team_id=team.pk if team else None)
     return services.submit(
-        "image.pull", actor=actor, engine=engine, target=Target("image", "", name, _tag_lock(engine, name)),
+        "image.pull", actor=actor, engine=engine, target=target,
         team=team, params=params, idempotency_key=idempotency_key,
     )  # fmt: skip
 

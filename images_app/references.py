@@ -10,7 +10,7 @@ from accounts.querysets import visible_to
 from engine import guard
 from engine.errors import PolicyDenied
 from images_app.models import Tag
-from operations import services
+from operations import policies
 from operations.models import Engine
 
 _LIBRARY = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/")
@@ -18,7 +18,7 @@ _LIBRARY = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "ind
 
 def may_tag(tags: Iterable[str], *, actor: Actor, engine: Engine, team_id: UUID | None) -> None:
     """Raises `PolicyDenied` where one of these tags points at an image that the actor may not know of."""
-    if services.guard_level(actor, team_id) == guard.SITE:
+    if policies.guard_level(actor, team_id) == guard.SITE:
         return
     wanted = set(tags)
     there = Tag.objects.filter(engine=engine, name__in=wanted)

@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from accounts.access import Actor
-from engine import guard
 from engine.errors import BuildFailed, Cancelled, Conflict, EngineError, Invalid, PolicyDenied
 from engine.specs import BuildSpec, SpecError
 from engine.types import Progress
 from images_app import dockerfile, git, kept, references, registries, spool, sync
 from images_app.models import Build, Image
 from images_app.progress import BuildSteps, PullLayers, ended
-from operations import services
+from operations import policies, services
 from operations.models import Operation
 from operations.registry import Context, leaving, operation
 
@@ -78,7 +77,7 @@ def build(ctx: Context) -> Result:
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
     team_id = ctx.operation.team_id
-    guard.check(spec, level=services.guard_level(actor, team_id))
+    policies.check(spec, actor=actor, team_id=team_id)
     sync.reconcile(ctx.operation.engine, ctx.engine)
     references.may_tag(spec.tags, actor=actor, engine=ctx.operation.engine, team_id=team_id)
     spec = _with_builder(ctx, row, spec)
@@ -177,6 +176,7 @@ def pull(ctx: Context) -> Result:
     actor = services.actor_of(ctx.operation)
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
+    policies.check_image(reference, actor=actor, team_id=ctx.operation.team_id)
     chosen = str(ctx.params.get("registry", ""))
     auth = registries.auth(reference, actor=actor, team_id=ctx.operation.team_id, chosen=chosen)
     ctx.remember(was=now(ctx, reference))

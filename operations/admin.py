@@ -22,7 +22,7 @@ from accounts.admin import ReadOnly, admin_actor
 from accounts.querysets import visible_to
 from engine.errors import Invalid, PolicyDenied
 from operations import services, trash
-from operations.models import Engine, Listing, Operation, OperationEvent, TrashItem
+from operations.models import Engine, Listing, Operation, OperationEvent, Policy, PolicyException, TrashItem
 from operations.services import Refused
 from operations.web import why
 from streams import bell, want
@@ -212,3 +212,25 @@ class TrashAdmin(Facts):
         if page is None:
             ask(self, request, queryset, lambda row, actor: trash.purge(row, actor=actor))
         return page
+
+
+@admin.register(Policy)
+class PolicyAdmin(Facts):
+    """Guard rails and quotas; they are changed on their own page, which checks them."""
+
+    permission = "policy.read"
+    list_display = ("__str__", "binds_site", "changed_at", "changed_by")
+    list_filter = ("team", "binds_site")
+    search_fields = ("team__name",)
+    list_select_related = ("team",)
+
+
+@admin.register(PolicyException)
+class PolicyExceptionAdmin(Facts):
+    """What may break a guard rail for a while."""
+
+    permission = "policy.read"
+    list_display = ("rule", "name", "team", "reason", "expires_at", "actor_name")
+    list_filter = ("rule", "team")
+    search_fields = ("name", "reason")
+    list_select_related = ("team",)

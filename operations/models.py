@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Team
+from operations.policy import Policy, PolicyException
 
 
 class Engine(models.Model):
@@ -259,3 +260,8 @@ class TrashItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+
+__all__ = [
+    "Engine", "EngineKeys", "Listing", "Operation", "OperationEvent", "Policy", "PolicyException", "TrashItem",
+]  # fmt: skip

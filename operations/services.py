@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 from celery import current_app
@@ -22,12 +22,11 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts import audit
-from accounts.access import SITE, SYSTEM, Actor, Denied, rank, require
+from accounts.access import SYSTEM, Actor, Denied, require
 from accounts.models import Team
-from engine import guard
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
-from operations import actors, batches, events, registry, secrets
+from operations import actors, batches, events, quotas, registry, secrets
 from operations.batches import Batch
 from operations.models import Engine, Operation
 from operations.previews import Previewed, is_preview
@@ -44,8 +43,6 @@ AFTER = "_after"
 """The operation that has to succeed before; else this one is not begun."""
 WITHHELD = "_withheld"
 """In ``params``: names of those whose real values were sealed, and are gone with the end of the operation."""
-
-
 REMEMBERED = "_remembered"
 """In ``params``: what an attempt has seen before it changed anything. No part of the wish."""
 
@@ -131,8 +128,8 @@ def submit(
     ``secrets`` holds the real values of those ``params`` that are masked there; they are sealed until the end.
     A queued or running operation of the same kind with the same parameters on the same target is joined: that
     one is returned. ``check`` is called where nothing is joined, and may raise `Refused`. Raises
-    `accounts.access.Denied` or Http404 (rights), `Refused` (409 ``conflict`` while another change runs, 422
-    ``idempotency_mismatch``). ``after``: one of an earlier step that has to succeed.
+    `accounts.access.Denied` or Http404 (rights), `Refused` (409 ``conflict`` while another change runs, 409
+    ``quota_exceeded``, 422 ``idempotency_mismatch``). ``after``: one of an earlier step that has to succeed.
     """
     team_id = team.pk if team else None
     authorize(kind, actor=actor, target=target, team_id=team_id)
@@ -149,7 +146,7 @@ def submit(
         if check:
             check()
         if is_preview():
-            raise Previewed(operation)
+            _preview(operation)
         try:
             with transaction.atomic():
                 _accept(operation, actor)
@@ -331,7 +328,20 @@ def _active(new: Operation) -> Operation | None:
     )
 
 
+def _preview(operation: Operation) -> NoReturn:
+    _within_quota(operation, locked=False)
+    raise Previewed(operation)
+
+
+def _within_quota(operation: Operation, *, locked: bool) -> None:
+    """Raises `Refused` where the team would have more than it may."""
+    found = quotas.exceeded(operation, locked=locked)
+    if found:
+        raise Refused("quota_exceeded", quotas.sentence(found), **found)
+
+
 def _accept(operation: Operation, actor: Actor) -> None:
+    _within_quota(operation, locked=True)
     operation.save(force_insert=True)
     events.append(operation, [("state", {"state": "queued"})])
     _audit(operation, actor, operation.kind, "accepted", detail=operation.params)
@@ -384,8 +394,3 @@ def chosen_team(actor: Actor, team: Team | None) -> Team | None:
     if len(found) > 1:
         raise SpecError({"team": ["You are in several teams: say which one will own it."]})
     return found[0]
-
-
-def guard_level(actor: Actor, team_id: UUID | None) -> str:
-    """How far the guard rails trust this actor with things of this team."""
-    return guard.SITE if rank(actor, team_id) >= SITE else guard.TEAM

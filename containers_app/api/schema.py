@@ -56,6 +56,7 @@ RUN: dict[str, Any] = _object(
     working_dir=MAYBE_TEXT,
     tty=FLAG,
     init=FLAG,
+    no_new_privileges=FLAG,
     restart_policy=_object(
         name={"type": "string", "enum": ["no", "always", "on-failure", "unless-stopped"]}, max_retries=NUMBER
     ),

@@ -8,6 +8,7 @@ import pytest
 
 from engine import guard
 from engine.errors import PolicyDenied
+from engine.rails import Rails
 from engine.specs import EndpointSpec, NetworkSpec, SpecError
 
 
@@ -92,14 +93,14 @@ def test_what_reaches_the_network_of_the_host_is_a_site_administrators(
 ) -> None:
     spec = NetworkSpec.parse({"name": "front", **fields})
     with pytest.raises(PolicyDenied) as denied:
-        guard.check(spec, level="team", pool=["10.64.0.0/12"])
+        guard.check(spec, Rails(pool=("10.64.0.0/12",)))
     assert (denied.value.details["rule"], denied.value.details["field"]) == (rule, field)
-    assert guard.violations(spec, level="site") == []
+    assert guard.violations(spec, None) == []
 
 
 def test_a_team_makes_its_own_networks_and_chooses_within_the_pool() -> None:
     plain = NetworkSpec.parse({"name": "front", "internal": True})
-    assert guard.violations(plain, level="team") == []
+    assert guard.violations(plain, Rails()) == []
     chosen = NetworkSpec.parse({"name": "front", "subnets": ["10.65.0.0/24"]})
-    assert guard.violations(chosen, level="team", pool=["10.64.0.0/12"]) == []
-    assert guard.violations(chosen, level="team")
+    assert guard.violations(chosen, Rails(pool=("10.64.0.0/12",))) == []
+    assert guard.violations(chosen, Rails())

@@ -8,6 +8,7 @@ import pytest
 
 from engine import guard, reach
 from engine.errors import PolicyDenied
+from engine.rails import Rails
 from engine.specs import BuildSpec, ContainerSpec, VolumeSpec
 from engine.types import Reach
 
@@ -23,9 +24,9 @@ NORMAL: dict[str, Any] = {
 
 
 def test_a_normal_day_is_allowed() -> None:
-    guard.check(ContainerSpec.parse(NORMAL), level="team")
-    guard.check(BuildSpec.parse({"tags": ["app"]}), level="team")
-    guard.check(VolumeSpec.parse({"name": "data"}), level="team")
+    guard.check(ContainerSpec.parse(NORMAL), Rails())
+    guard.check(BuildSpec.parse({"tags": ["app"]}), Rails())
+    guard.check(VolumeSpec.parse({"name": "data"}), Rails())
 
 
 @pytest.mark.parametrize(
@@ -43,10 +44,10 @@ def test_a_normal_day_is_allowed() -> None:
 def test_a_team_is_denied_with_rule_and_field(field: str, value: Any, rule: str, path: str) -> None:
     spec = ContainerSpec.parse({"image": "nginx", field: value})
     with pytest.raises(PolicyDenied) as caught:
-        guard.check(spec, level="team")
+        guard.check(spec, Rails())
     assert (caught.value.details["rule"], caught.value.details["field"]) == (rule, path)
     assert caught.value.code == "policy_denied"
-    guard.check(spec, level="site")
+    guard.check(spec, None)
 
 
 @pytest.mark.parametrize(
@@ -59,22 +60,17 @@ def test_a_team_is_denied_with_rule_and_field(field: str, value: Any, rule: str,
 def test_volumes_of_a_team_reach_no_host_folder(body: dict[str, Any], rule: str) -> None:
     spec = VolumeSpec.parse({"name": "data", **body})
     with pytest.raises(PolicyDenied) as caught:
-        guard.check(spec, level="team")
+        guard.check(spec, Rails())
     assert caught.value.details["rule"] == rule
-    guard.check(spec, level="site")
+    guard.check(spec, None)
 
 
 def test_all_violations_are_listed() -> None:
     spec = ContainerSpec.parse(
         {"image": "nginx", "privileged": True, "networks": ["host"], "cap_add": ["ALL", "BPF"]}
     )
-    found = guard.violations(spec, level="team")
+    found = guard.violations(spec, Rails())
     assert [violation.field for violation in found] == ["privileged", "cap_add.0", "cap_add.1", "networks.0"]
-
-
-def test_a_level_must_be_known() -> None:
-    with pytest.raises(ValueError, match="not a level"):
-        guard.check(ContainerSpec.parse({"image": "nginx"}), level="admin")
 
 
 @pytest.mark.parametrize(
@@ -105,9 +101,9 @@ def test_a_level_must_be_known() -> None:
 def test_what_a_container_got_elsewhere_is_not_made_again_for_a_team(host: dict[str, Any], rule: str) -> None:
     found = reach.of({"HostConfig": host})
     with pytest.raises(PolicyDenied) as denied:
-        guard.check_again(found, level="team")
+        guard.check_again(found, Rails())
     assert denied.value.details["rule"] == rule
-    guard.check_again(found, level="site")
+    guard.check_again(found, None)
 
 
 def test_a_usual_container_may_be_made_again() -> None:
@@ -117,6 +113,6 @@ def test_a_usual_container_may_be_made_again() -> None:
         "SecurityOpt": ["no-new-privileges"], "MaskedPaths": ["/proc/kcore"], "Devices": None,
         "PortBindings": {"80/tcp": [{"HostPort": "8080"}, {"HostPort": ""}], "90/tcp": None},
     }  # fmt: skip
-    guard.check_again(reach.of({"HostConfig": host, "Mounts": [{"Type": "volume"}]}), level="team")
-    guard.check_again(reach.of({}), level="team")
+    guard.check_again(reach.of({"HostConfig": host, "Mounts": [{"Type": "volume"}]}), Rails())
+    guard.check_again(reach.of({}), Rails())
     assert reach.of({}) == Reach()
