@@ -108,7 +108,9 @@ GRANTS: dict[str, tuple[str, int]] = {
     "volume.write": ("files", OPERATOR),
 }
 # What a stolen browser must not do: a session shows again who it is of first, where it last did ten minutes ago.
-CONFIRMED = frozenset({"engine.manage", "registry.manage", "store.manage", "team.manage"})
+CONFIRMED = frozenset(
+    {"engine.manage", "policy.except", "policy.manage", "registry.manage", "store.manage", "team.manage"}
+)
 # Each scope holds those before it: who may remove may stop, and who may stop may look.
 SCOPES = ("read", "operate", "write", "admin")
 # What a view may declare instead of a permission of the table.

@@ -89,23 +89,38 @@ def recommend(request: HttpRequest) -> HttpResponse:
     return toast(request, "New containers get the recommended limits", to=reverse("rails:rules"))
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe
 @requires("policy.read")
-@answers
 def exceptions(request: HttpRequest) -> HttpResponse:
-    """What may break a rule for a while; site administrators add to it."""
-    actor, may = actor_of(request), can(actor_of(request), "policy.except")
+    """What may break a rule for a while; site administrators add to it (``?rule=``, ``?name=``, ``?team=``)."""
     asked: dict[str, Any] = {key: request.GET.get(key, "") for key in ("team", "rule", "name")}
-    form = ExceptionForm(request.POST or None, teams=list(visible_teams(actor)), initial=asked)
-    if request.method == "POST" and form.is_valid():
+    teams = list(visible_teams(actor_of(request)))
+    return _exceptions(request, ExceptionForm(teams=teams, initial=asked))
+
+
+@require_POST
+@requires("policy.except")
+@answers
+def allow(request: HttpRequest) -> HttpResponse:
+    """Something may break a rule."""
+    actor = actor_of(request)
+    form = ExceptionForm(request.POST, teams=list(visible_teams(actor)))
+    if form.is_valid():
         try:
             policies.allow(_team(actor, form.cleaned_data["team"]), actor=actor, **form.said())
         except SpecError as error:
             form.refuse(error.errors)
         else:
             return HttpResponseRedirect(reverse("rails:exceptions"))
+    return _exceptions(request, form)
+
+
+def _exceptions(request: HttpRequest, form: ExceptionForm) -> HttpResponse:
+    actor = actor_of(request)
     rows = policies.visible_exceptions(actor)[:200]
-    context = {"form": form, "may": may, "rows": rows, "now": timezone.now(), "titles": guard.RULES}
+    context = {
+        "form": form, "may": can(actor, "policy.except"), "rows": rows, "now": timezone.now(),
+    }  # fmt: skip
     return render(request, "rails/exceptions.html", context)
 
 

@@ -133,6 +133,7 @@ rails_urls = [
     path("rules/edit/", rails_views.edit, name="edit"),
     path("rules/recommend/", rails_views.recommend, name="recommend"),
     path("exceptions/", rails_views.exceptions, name="exceptions"),
+    path("exceptions/allow/", rails_views.allow, name="allow"),
     path("exceptions/<uuid:pk>/end/", rails_views.end, name="end"),
 ]
 prune_urls = [path("", prune_views.prune, name="prune")]

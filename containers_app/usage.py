@@ -34,7 +34,7 @@ def have(team_id: UUID, judged: Operation | None) -> Amount:
         made.add(labels.get(OPERATION_LABEL))
         total["volumes"] += 1
     coming = Operation.objects.active().filter(team=team_id, kind__in=quotas.demanding())
-    for operation in coming.exclude(pk=judged.pk if judged else None):
+    for operation in coming.exclude(pk=judged.pk) if judged else coming:
         if operation.kind not in _NEW or str(operation.pk) not in made:
             _add(total, quotas.asked(operation))
     return total
@@ -64,7 +64,7 @@ def running(operation: Operation) -> Amount:
 @quotas.demand("container.duplicate")
 def duplicating(operation: Operation) -> Amount:
     """One like another, with its changes."""
-    source = Container.objects.filter(pk=operation.params.get("source") or None).first()
+    source = Container.objects.filter(pk=str(operation.params["source"])).first()
     if source is None:
         return {"containers": 1}
     limits = (operation.params.get("changes") or {}).get("resources") or {}
