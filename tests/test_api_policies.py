@@ -18,7 +18,7 @@ from containers_app import operations
 from operations.models import Engine, Operation
 from operations.policy import PolicyException
 from operations.services import Refused
-from tests.rows import make_container, make_engine
+from tests.rows import make_container, make_engine, make_volume
 
 ApiFor = Callable[..., APIClient]
 POLICIES, RUN = "/api/v1/policies/", "/api/v1/containers/"
@@ -72,6 +72,7 @@ def test_who_sees_and_who_changes(
 def test_findings_name_rule_reason_and_owner_until_somebody_allows_it(
     api_for: ApiFor, alice: User, bob: User, engine: Engine, team: Team
 ) -> None:
+    """S-47."""
     host = {"Privileged": True, "LogConfig": {"Type": "syslog"}}
     old = make_container(engine, team, "old", inspect={"HostConfig": host}, pids_limit=5, memory_limit=2**20)
     make_container(engine, team, "fine", inspect={}, pids_limit=5, memory_limit=2**20)
@@ -101,6 +102,15 @@ def test_findings_name_rule_reason_and_owner_until_somebody_allows_it(
     assert AuditEntry.objects.filter(verb="policy.except", outcome="succeeded").count() == 3
     far = {**wish, "rule": "no_privileged", "expires_at": (timezone.now() + timedelta(days=999)).isoformat()}
     assert "expires_at" in api_for(alice).post(f"{POLICIES}exceptions/", far, format="json").json()["errors"]
+
+
+def test_a_volume_of_another_team_is_nobodys_to_mount(
+    api_for: ApiFor, bob: User, engine: Engine, team: Team, other_team: Team
+) -> None:
+    """S-38."""
+    make_volume(engine, other_team, "theirs")
+    body = {"image": "nginx", "mounts": [{"type": "volume", "source": "theirs", "target": "/x"}]}
+    assert api_for(bob).post(RUN, body, format="json").json()["rule"] == "not_your_volume"
 
 
 def test_defaults_are_part_of_what_is_asked(
@@ -152,6 +162,7 @@ def test_each_quota_is_counted_and_named(
 def test_fifty_wishes_at_once_end_with_exactly_as_many_as_are_allowed(
     api_for: ApiFor, alice: User, bob: User, team: Team
 ) -> None:
+    """S-44."""
     engine = make_engine()
     make_container(engine, team, "there")
     api_for(alice).post(POLICIES, {"team": "blue", "quota": {"containers": 8}}, format="json")

@@ -179,6 +179,7 @@ def looping(engine: Engine, team: Team) -> Container:
 
 
 def test_a_crash_loop_is_stopped_where_that_was_asked_for(looping: Container, team: Team) -> None:
+    """S-45."""
     CareRule.objects.create(team=team, heal=True)
     assert care.sweep() == 0
     CareRule.objects.update(end_loops=True)

@@ -91,6 +91,7 @@ def test_what_is_wrong_with_a_connection_is_said_where_it_is(body: dict[str, Any
 def test_what_reaches_the_network_of_the_host_is_a_site_administrators(
     fields: dict[str, Any], rule: str, field: str
 ) -> None:
+    """S-39."""
     spec = NetworkSpec.parse({"name": "front", **fields})
     with pytest.raises(PolicyDenied) as denied:
         guard.check(spec, Rails(pool=("10.64.0.0/12",)))

@@ -42,6 +42,7 @@ def test_a_normal_day_is_allowed() -> None:
     ],
 )
 def test_a_team_is_denied_with_rule_and_field(field: str, value: Any, rule: str, path: str) -> None:
+    """S-34, S-35."""
     spec = ContainerSpec.parse({"image": "nginx", field: value})
     with pytest.raises(PolicyDenied) as caught:
         guard.check(spec, Rails())
@@ -58,6 +59,7 @@ def test_a_team_is_denied_with_rule_and_field(field: str, value: Any, rule: str,
     ],
 )
 def test_volumes_of_a_team_reach_no_host_folder(body: dict[str, Any], rule: str) -> None:
+    """S-38."""
     spec = VolumeSpec.parse({"name": "data", **body})
     with pytest.raises(PolicyDenied) as caught:
         guard.check(spec, Rails())

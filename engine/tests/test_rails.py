@@ -77,6 +77,7 @@ def test_a_team_can_only_take_away() -> None:
     ],
 )
 def test_each_switch_forbids_what_it_says(said: dict[str, Any], body: dict[str, Any], rule: str) -> None:
+    """S-40, S-48."""
     spec = ContainerSpec.parse({"image": "nginx", **body})
     assert _rules(spec, rails.of(rails.parse(said))) == {rule}
     assert _rules(spec, Rails()) == set()
@@ -93,6 +94,7 @@ def test_no_allowed_folder_opens_the_host_itself(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["//etc", "/srv/../etc", "/srv/./../proc/self/root/etc", "///", "srv"])
 def test_no_spelling_of_a_path_leads_around(path: str) -> None:
+    """S-37."""
     found = reach.of({"HostConfig": {"Mounts": [{"Type": "bind", "Source": path}]}})
     assert {one.rule for one in guard.of_reach(found, rails.of({"host_paths": ["/", "/srv"]}))} == {
         "no_host_paths"
@@ -102,6 +104,7 @@ def test_no_spelling_of_a_path_leads_around(path: str) -> None:
 
 
 def test_what_was_made_elsewhere_is_judged_by_what_no_spec_can_say() -> None:
+    """S-41, S-43."""
     host = {"LogConfig": {"Type": "syslog"}, "Sysctls": {"net.core.somaxconn": "1"}}
     found = reach.of({"HostConfig": host})
     assert [one.rule for one in guard.of_reach(found, Rails())] == ["known_log_drivers_only", "no_sysctls"]
@@ -111,6 +114,7 @@ def test_what_was_made_elsewhere_is_judged_by_what_no_spec_can_say() -> None:
 
 
 def test_defaults_fill_what_a_wish_leaves_open() -> None:
+    """S-42."""
     strict = rails.of(rails.parse(rails.RECOMMENDED))
     plain = rails.with_defaults(ContainerSpec.parse({"image": "nginx"}), strict)
     host = docker_create.body(plain, "0" * 8 + "-0000-4000-8000-" + "0" * 12)["HostConfig"]
@@ -150,7 +154,7 @@ _BODIES = st.fixed_dictionaries(
 
 @given(body=_BODIES)
 def test_whatever_is_asked_the_call_holds_known_keys_and_nothing_of_the_host(body: dict[str, Any]) -> None:
-    """A wish is refused, or the body that an engine gets is one that was written down here, inside the rails."""
+    """S-33, S-36. A wish is refused, or the body that an engine gets is one that was written down here, inside the rails."""
     try:
         spec = ContainerSpec.parse(body)
     except SpecError:

@@ -160,6 +160,7 @@ def test_an_image_may_be_an_id() -> None:
     ],
 )
 def test_each_field_says_what_is_wrong(field: str, value: Any, path: str, message: str) -> None:
+    """S-46."""
     errors = errors_of({"image": "nginx", field: value})
     assert path in errors
     assert message in errors[path][0]
