@@ -51,6 +51,7 @@ def asked_by(spec: ContainerSpec) -> Reach:
         capabilities=spec.cap_add,
         ports=tuple(port.host for port in spec.ports if port.host),
         addresses=tuple(sorted({port.host_ip for port in spec.ports})),
+        log_driver="json-file",
         restart_policy=spec.restart_policy,
     )
 

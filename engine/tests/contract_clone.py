@@ -63,7 +63,7 @@ def test_nothing_is_made_like_what_is_not_there(engine: Engine, create: Create) 
 
 def test_what_reaches_the_host_is_told(engine: Engine, create: Create) -> None:
     plain = engine.container(create(ENDS, networks=[], ports=[{"container": 80, "host": 8080}]))
-    assert plain.reach == Reach(ports=(8080,))
+    assert plain.reach == Reach(ports=(8080,), addresses=("",), log_driver="json-file", restart_policy="no")
     bold = engine.container(
         create(
             ENDS,

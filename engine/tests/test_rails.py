@@ -154,7 +154,7 @@ _BODIES = st.fixed_dictionaries(
 
 @given(body=_BODIES)
 def test_whatever_is_asked_the_call_holds_known_keys_and_nothing_of_the_host(body: dict[str, Any]) -> None:
-    """S-33, S-36. A wish is refused, or the body that an engine gets is one that was written down here, inside the rails."""
+    """S-33, S-36. A wish is refused, or the engine gets a body of keys known here, inside the rails."""
     try:
         spec = ContainerSpec.parse(body)
     except SpecError:
