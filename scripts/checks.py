@@ -77,14 +77,15 @@ def run_tests(options: list[str]) -> None:
 
 
 def run_all_tests(options: list[str]) -> None:
-    """Two processes, each with an engine of its own; one where a given engine has to be shared.
+    """Three processes, each with an engine of its own; one where a given engine has to be shared.
 
-    A few that failed while others ran beside them are run once more, alone, and both results are told: two processes
-    with engines and browsers on a busy machine can be later than a test's patience.
+    One more than the cores we count on, since each waits half of its time. A few that failed while others ran beside
+    them are run once more, alone, and both results are told: processes with engines and browsers on a busy machine
+    can be later than a test's patience.
     """
     if os.environ.get("SLIPWAY_TEST_ENGINE"):
         run_tests(options)
-    code = _pytest(["-n", "2", "--dist", "loadfile", *options])
+    code = _pytest(["-n", "3", "--dist", "loadfile", *options])
     failed = _failed() if code == TESTS_FAILED else []
     if 0 < len(failed) <= FEW:
         print(f"\nFailed beside other tests, now once more alone: {len(failed)}", flush=True)
