@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.access import Actor, actor_of, require
+from accounts.api import versions
 from accounts.api.links import absolute
 from accounts.authentication import permission_of, was_denied
 
@@ -69,6 +70,16 @@ class View(APIView):
         ]
         if zero:
             raise ValidationError({name[:64]: ["A zero byte was not expected here."] for name in zero})
+        if request.method not in SAFE:
+            self._must_match(request)
+
+    def _must_match(self, request: Request) -> None:
+        try:
+            stale = versions.is_stale(request)
+        except versions.NoObject:
+            raise Problem(400, "not_supported", "Nothing has a version here: leave If-Match out.") from None
+        if stale:
+            raise Problem(412, "precondition_failed", "It has changed since: read it again.")
 
     def reading(self) -> frozenset[str]:
         """The parameters of a GET."""

@@ -6,8 +6,11 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
 
 from accounts.api.base import Listing
+from accounts.api.versions import Versioned
 
 PROBLEM = {
     "type": "object",
@@ -28,13 +31,32 @@ PROBLEM = {
 }
 
 
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", OpenApiTypes.STR, OpenApiParameter.HEADER,
+    description="An `ETag` that one has: 304 where it is still that of the object.",
+)  # fmt: skip
+IF_MATCH = OpenApiParameter(
+    "If-Match", OpenApiTypes.STR, OpenApiParameter.HEADER,
+    description="The `ETag` of the object as one has seen it: 412 where it is another one now, and nothing is done.",
+)  # fmt: skip
+ETAG = OpenApiParameter(
+    "ETag", OpenApiTypes.STR, OpenApiParameter.HEADER, response=[200], description="The object's version."
+)
+
+
 class Schema(AutoSchema):
-    """Lists are the views that say so, and their permission is told in words."""
+    """Lists are the views that say so, and their permission is told in words. So are the versions of objects."""
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         if isinstance(self.view, Listing):
             return self.method == "GET"
         return bool(super()._is_list_view(serializer))
+
+    def get_override_parameters(self) -> list[Any]:
+        found = list(super().get_override_parameters())
+        if self.method == "GET":
+            return [*found, *([IF_NONE_MATCH, ETAG] if isinstance(self.view, Versioned) else [])]
+        return [*found, *([IF_MATCH] if "{" in self.path else [])]
 
     def get_description(self) -> str:  # type: ignore[override] # drf-spectacular's own signature
         text = super().get_description()
@@ -71,5 +93,7 @@ def with_problems(result: dict[str, Any], generator: Any, request: Any, public: 
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for methods in result["paths"].values():
         for operation in methods.values():
+            if "ETag" in operation["responses"].get("200", {}).get("headers", ()):
+                operation["responses"]["304"] = {"description": "It is as it was."}
             operation["responses"].setdefault("default", {"description": "A problem.", "content": content})
     return result

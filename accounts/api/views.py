@@ -19,6 +19,7 @@ from accounts.access import Denied
 from accounts.api.base import Listing, View, body
 from accounts.api.rows import EntryRow, NewToken, NewTokenRow, TeamRow, TokenRow, UserRow
 from accounts.api.tables import table
+from accounts.api.versions import Versioned
 from accounts.authentication import was_denied
 from accounts.filters import AuditFilter, TeamFilter, UserFilter
 from accounts.models import ApiToken, AuditEntry, Membership, Team, User
@@ -38,7 +39,7 @@ class TeamList(Listing):
         return _with_members(visible_teams(self.actor))
 
 
-class TeamDetail(View):
+class TeamDetail(Versioned, View):
     """One team."""
 
     permission = "team.read"
@@ -62,9 +63,10 @@ class UserList(Listing):
         return _with_teams(User.objects.all())
 
 
-class UserDetail(View):
+class UserDetail(Versioned, View):
     """One person."""
 
+    measured = frozenset({"last_login"})
     permission = "user.read"
 
     @extend_schema(responses=UserRow)
@@ -107,9 +109,10 @@ class TokenList(Listing):
         return Response(shown, 201, headers={"Location": f"/api/v1/tokens/{made.pk}/"})
 
 
-class TokenDetail(View):
+class TokenDetail(Versioned, View):
     """One token of one's own. A token may end itself, and no other one unless it has the scope ``admin``."""
 
+    measured = frozenset({"last_used_at"})
     permission = "token.own"
 
     @extend_schema(responses=TokenRow)

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from accounts.access import Actor
 from accounts.api.base import Body, Integer, Listing, Nothing, Row, TeamSlug, Text, View, body, number
+from accounts.api.versions import Versioned
 from accounts.querysets import visible_to
 from containers_app import backup_asks, backup_lists, operations
 from containers_app.api.things import visible_volumes
@@ -154,7 +155,7 @@ class VolumeBackups(Previews, Listing):
         return accepted(request, operation)
 
 
-class BackupDetail(Previews):
+class BackupDetail(Versioned, Previews):
     """One backup. ``DELETE`` removes its file from the store."""
 
     permission = {"GET": "backup.read", "DELETE": "backup.remove"}
@@ -204,7 +205,7 @@ class BackupRestore(Previews):
         return accepted(request, operation)
 
 
-class VolumeSchedule(View):
+class VolumeSchedule(Versioned, View):
     """When the volume is backed up by itself: 404 where it is not."""
 
     permission = {"GET": "backup.read", "PUT": "backup.schedule", "DELETE": "backup.schedule"}
@@ -246,7 +247,7 @@ class StoreList(View):
         return Response(StoreRow(row).data, 201)
 
 
-class StoreDetail(View):
+class StoreDetail(Versioned, View):
     """One bucket. ``DELETE`` forgets it; what is in it stays there."""
 
     permission = {"GET": "backup.read", "DELETE": "store.manage"}

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Body, Listing, TeamSlug, Text, View, body
+from accounts.api.versions import Versioned
 from accounts.querysets import visible_teams, visible_to
 from containers_app import care, care_page
 from containers_app.models import CareRule, Container
@@ -68,7 +69,7 @@ class CareRuleList(Listing):
         return Response(CareRuleRow(care.switch(what, actor=self.actor, **said)).data)
 
 
-class CareRuleDetail(View):
+class CareRuleDetail(Versioned, View):
     """One of them."""
 
     permission = "container.read"

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Body, Listing, Problem, TeamSlug, Text, View, body, flag, number
+from accounts.api.versions import Versioned
 from accounts.querysets import visible_teams, visible_to
 from containers_app import keep_rules, log_search
 from containers_app.api.logs import moment
@@ -215,7 +216,7 @@ class LogRuleList(Listing):
         return Response(LogRuleRow(rule).data, 201)
 
 
-class LogRuleDetail(View):
+class LogRuleDetail(Versioned, View):
     """One of them. ``DELETE`` switches it off; what is kept stays until its time is over."""
 
     permission = {"GET": "container.logs", "DELETE": "logs.keep"}

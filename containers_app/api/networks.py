@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from accounts.access import Actor
 from accounts.api.base import Body, Boolean, Listing, Nothing, Text, body, flag
+from accounts.api.versions import Versioned
 from accounts.querysets import visible_to
 from containers_app import attachments, operations
 from containers_app.api.rows import NetworkRow
@@ -102,7 +103,7 @@ class NetworkList(Previews, Listing):
         return accepted(request, operation)
 
 
-class NetworkDetail(Previews):
+class NetworkDetail(Versioned, Previews):
     """One network. ``DELETE`` removes it, with ``?force=1`` while containers are on it: they are disconnected first."""
 
     permission = {"GET": "network.read", "DELETE": "network.remove"}

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from accounts.access import Actor
 from accounts.api.base import Body, Boolean, Listing, TeamSlug, Text, View, body, flag
+from accounts.api.versions import Versioned
 from accounts.models import Team
 from accounts.querysets import visible_teams
 from containers_app import findings
@@ -188,7 +189,7 @@ class ExceptionList(Listing):
         return Response(ExceptionRow(policies.allow(team, actor=self.actor, **wish)).data, 201)
 
 
-class ExceptionDetail(View):
+class ExceptionDetail(Versioned, View):
     """One of them; ``DELETE`` ends it now, and its line stays."""
 
     permission = {"GET": "policy.read", "DELETE": "policy.except"}

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from accounts.api.base import Nothing, View, body, flag
 from accounts.api.links import absolute
+from accounts.api.versions import Versioned
 from containers_app import many, stacks
 from containers_app.api.views import BulkAnswer, bulk_answer
 from containers_app.queries import Stack
@@ -83,7 +84,7 @@ class StackList(View):
         return Response({"next": None, "previous": None, "results": [_row(request, one) for one in found]})
 
 
-class StackDetail(Previews):
+class StackDetail(Versioned, Previews):
     """One stack. ``DELETE`` removes all of its containers, those first that need others; volumes and networks stay."""
 
     permission = {"GET": "container.read", "DELETE": "container.remove"}

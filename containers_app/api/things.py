@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from accounts.access import Actor
 from accounts.api.base import Body, Listing, Nothing, Text, body, flag
+from accounts.api.versions import Versioned
 from accounts.querysets import visible_to
 from containers_app import exports, operations
 from containers_app.api.rows import VolumeRow
@@ -71,9 +72,10 @@ class VolumeList(Previews, Listing):
         return accepted(request, operation)
 
 
-class VolumeDetail(Previews):
+class VolumeDetail(Versioned, Previews):
     """One volume. ``DELETE`` removes it with what is in it."""
 
+    measured = frozenset({"last_used_at", "sized_at"})
     permission = {"GET": "volume.read", "DELETE": "volume.remove"}
     writes_take = frozenset({"force", "forever"})
 

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from accounts.access import Denied, actor_of
 from accounts.api.base import Body, Listing, Nothing, View, body, flag
+from accounts.api.versions import Versioned
 from accounts.querysets import visible_to
 from containers_app import many, operations
 from containers_app.api.figures import newest
@@ -78,12 +79,13 @@ class ContainerList(Previews, Listing):
         return accepted(request, operation)
 
 
-class ContainerDetail(Previews):
+class ContainerDetail(Versioned, Previews):
     """One container. ``DELETE`` removes it, with ``?force=1`` while it runs, ``?volumes=1`` with anonymous volumes.
 
     ``PATCH`` changes its limits or its restart policy while it runs.
     """
 
+    measured = frozenset({"stats", "status"})
     permission = {"GET": "container.read", "PATCH": "container.update", "DELETE": "container.remove"}
     http_method_names = ["get", "patch", "delete", "head"]
     removal_takes: ClassVar = frozenset({"force", "volumes", "forever"})

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Body, Boolean, Listing, Nothing, Row, TeamSlug, Text, View, body, number
+from accounts.api.versions import Versioned
 from images_app import registries, remote_tags
 from images_app.models import Registry
 from operations import reads
@@ -113,9 +114,10 @@ class RegistryList(Listing):
         return Response(RegistryRow(row, context={"request": request}).data, 201)
 
 
-class RegistryDetail(View):
+class RegistryDetail(Versioned, View):
     """One registry. ``PATCH`` changes what it says, and checks it; ``DELETE`` forgets it with its password."""
 
+    measured = frozenset({"checked_at"})
     permission = {"GET": "registry.read", "PATCH": "registry.manage", "DELETE": "registry.manage"}
     http_method_names = ["get", "patch", "delete", "head"]
 

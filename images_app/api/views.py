@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from accounts.access import Actor
 from accounts.api.base import Listing, Nothing, Problem, View, body, flag
 from accounts.api.bodies import StrictJSONParser
+from accounts.api.versions import Versioned
 from accounts.querysets import visible_to
 from images_app import newer, operations, registries, tag_history
 from images_app.api.rows import (
@@ -83,7 +84,7 @@ class ImageList(Listing):
         return visible_images(self.actor).defer("config")
 
 
-class ImageDetail(Previews):
+class ImageDetail(Versioned, Previews):
     """One image. ``DELETE`` removes it with its tags: ``?force=1`` also where stopped containers use it."""
 
     permission = {"GET": "image.read", "DELETE": "image.remove"}
@@ -217,7 +218,7 @@ class TagList(Listing):
         return visible_tags(self.actor)
 
 
-class TagDetail(Previews):
+class TagDetail(Versioned, Previews):
     """One tag. ``DELETE`` takes the name away; the image stays while anything else names or uses it."""
 
     permission = {"GET": "image.read", "DELETE": "image.untag"}
@@ -280,7 +281,7 @@ class BuildList(Listing):
         return visible_builds(self.actor).defer("dockerfile", "steps", "build_args")
 
 
-class BuildDetail(View):
+class BuildDetail(Versioned, View):
     """One build."""
 
     permission = "image.read"

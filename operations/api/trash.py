@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Listing, Nothing, body
+from accounts.api.versions import Versioned
 from operations import trash, undoable
 from operations.api.answers import accepted, idempotency_key
 from operations.api.previews import Previews
@@ -33,7 +34,7 @@ class TrashList(Listing):
         return undoable.kept(self.actor)
 
 
-class TrashDetail(Previews):
+class TrashDetail(Versioned, Previews):
     """One thing in the trash. ``DELETE`` removes it for good; needs what its removal needed."""
 
     permission: ClassVar = {"GET": "operation.read", "DELETE": "operation.cancel"}

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from accounts.access import VIEWER, Actor, best_rank
 from accounts.api.base import Body, Listing, Nothing, Problem, Text, View, body, flag, number
+from accounts.api.versions import Versioned
 from accounts.querysets import visible_to
 from operations import engine_asks, services
 from operations.api.answers import accepted, lines
@@ -72,9 +73,10 @@ class EngineList(Listing):
         return Response(shown, 201, headers={"Location": shown["url"]})
 
 
-class EngineDetail(View):
+class EngineDetail(Versioned, View):
     """One engine. ``DELETE`` forgets it with all its rows; on the engine itself, nothing changes."""
 
+    measured = frozenset({"seen_at", "synced_at"})
     permission = {"GET": "engine.read", "PATCH": "engine.manage", "DELETE": "engine.manage"}
     previews = True
     http_method_names = [*View.http_method_names, "patch"]
@@ -141,7 +143,7 @@ class OperationList(Listing):
         return visible_operations(self.actor)
 
 
-class OperationDetail(View):
+class OperationDetail(Versioned, View):
     """One operation, as it is now."""
 
     permission = "operation.read"
