@@ -92,6 +92,9 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "policy.read": (VIEWER, "read"),
     "policy.manage": (SITE, "admin"),
     "policy.except": (SITE, "admin"),
+    "webhook.read": (ADMIN, "read"),
+    "webhook.manage": (ADMIN, "admin"),
+    "webhook.mute": (OPERATOR, "operate"),
     "team.read": (VIEWER, "read"),
     "team.manage": (SITE, "admin"),
     "user.read": (SITE, "admin"),
@@ -109,7 +112,10 @@ GRANTS: dict[str, tuple[str, int]] = {
 }
 # What a stolen browser must not do: a session shows again who it is of first, where it last did ten minutes ago.
 CONFIRMED = frozenset(
-    {"engine.manage", "policy.except", "policy.manage", "registry.manage", "store.manage", "team.manage"}
+    {
+        "engine.manage", "policy.except", "policy.manage", "registry.manage", "store.manage", "team.manage",
+        "webhook.manage",
+    }  # fmt: skip
 )
 # Each scope holds those before it: who may remove may stop, and who may stop may look.
 SCOPES = ("read", "operate", "write", "admin")

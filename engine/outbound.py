@@ -1,4 +1,4 @@
-"""Connections to hosts that people have named: stores of backups, registries.
+"""Connections to hosts that people have named: stores of backups, registries, receivers of messages.
 
 A host is looked up once, each of its addresses is looked at, and the connection goes to that very address: nothing
 leads a worker into networks that people may not reach. Hosts within a network of one's own, and those without TLS,
@@ -11,6 +11,7 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ class Refused(Exception):
 class Gate:
     """Where connections of one kind may go. ``named``: ``host`` or ``host:port``, as the site has set ``setting``.
 
-    ``what`` is what stands there, for messages; ``example`` an address of one.
+    ``what`` is what stands there, for messages; ``example`` an address of one. ``ports`` are those of hosts that the
+    site has not named, none: any. ``patience`` bounds one wait, ``within`` the whole life of a connection, in seconds.
     """
 
     named: Collection[str]
@@ -37,6 +39,10 @@ class Gate:
     what: str
     example: str
     patience: float = 60
+    within: float | None = None
+    ports: Collection[int] = ()
+    queries: bool = False
+    """Whether an address may hold what stands behind a question mark."""
 
     def problem(self, url: str) -> str:
         """What is wrong with the address, as far as that can be told without asking anybody; or empty."""
@@ -47,10 +53,14 @@ class Gate:
             return "This is no address."
         if parts.scheme not in ("https", "http") or not parts.hostname:
             return f"An address such as {self.example} is expected."
-        if parts.username or parts.password or parts.query or parts.fragment or port == 0:
+        if parts.username or parts.password or parts.fragment or port == 0:
+            return "The address holds a host, and perhaps a port; the keys go into their own fields."
+        if parts.query and not self.queries:
             return "The address holds a host, and perhaps a port; the keys go into their own fields."
         if parts.scheme == "http" and not self.allows(parts.hostname, port or 80):
             return f"Without TLS only hosts are reached that {self.setting} names, such as {parts.hostname}."
+        if self.ports and (port or 443) not in self.ports and not self.allows(parts.hostname, port or 443):
+            return f"Port {port} is not one of {', '.join(map(str, self.ports))}: {self.setting} may name it."
         with suppress(ValueError):
             if not self.allows(parts.hostname, port or 443) and not is_open(parts.hostname):
                 return f"This address is in a network of its own: a site's {self.setting} may name it."
@@ -68,14 +78,16 @@ class Gate:
             wire = socket.create_connection((address, port), timeout=self.patience)
         except OSError as error:
             raise Refused(f"{host} does not answer: {error.strerror or 'no connection'}.") from None
-        connection = http.client.HTTPConnection(host, port, timeout=self.patience)
+        connection = _Bounded(host, port, timeout=self.patience)
+        connection.sock = wire
+        if self.within:
+            connection.end_within(self.within)
         if secure:
             try:
-                wire = ssl.create_default_context().wrap_socket(wire, server_hostname=host)
+                connection.secure(host)
             except OSError as error:
-                wire.close()
+                connection.close()
                 raise Refused(f"The {self.what} at {host} cannot be trusted: {why(error)}.") from None
-        connection.sock = wire
         return connection
 
     def looked_up(self, url: str) -> tuple[str, int, str]:
@@ -91,6 +103,34 @@ class Gate:
         if not self.allows(host, port) and not all(is_open(address) for address in found):
             raise Refused(f"{host} leads into a network of its own: {self.setting} may name it.")
         return host, port, found[0]
+
+
+class _Bounded(http.client.HTTPConnection):
+    """A connection over a wire that is there already; it may be cut in the middle of whatever it does."""
+
+    _clock: threading.Timer | None = None
+
+    def end_within(self, seconds: float) -> None:
+        """However slowly the other side drips: each byte would begin the usual patience anew."""
+        self._clock = threading.Timer(seconds, self._cut)
+        self._clock.daemon = True
+        self._clock.start()
+
+    def secure(self, host: str) -> None:
+        """From here on by TLS. Raises OSError."""
+        context = ssl.create_default_context()
+        self.sock = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
+        self.sock.do_handshake()
+
+    def close(self) -> None:
+        if self._clock:
+            self._clock.cancel()
+        super().close()
+
+    def _cut(self) -> None:
+        wire = self.sock
+        with suppress(OSError, AttributeError):
+            socket.socket.shutdown(wire, socket.SHUT_RDWR)
 
 
 def is_open(address: str) -> bool:

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Team
+from operations.channel import Channel, Delivery, Mute
 from operations.policy import Policy, PolicyException
 
 
@@ -263,5 +264,6 @@ class TrashItem(models.Model):
 
 
 __all__ = [
-    "Engine", "EngineKeys", "Listing", "Operation", "OperationEvent", "Policy", "PolicyException", "TrashItem",
+    "Channel", "Delivery", "Engine", "EngineKeys", "Listing", "Mute", "Operation", "OperationEvent", "Policy",
+    "PolicyException", "TrashItem",
 ]  # fmt: skip
