@@ -113,9 +113,14 @@ GRANTS: dict[str, tuple[str, int]] = {
 # What a stolen browser must not do: a session shows again who it is of first, where it last did ten minutes ago.
 CONFIRMED = frozenset(
     {
-        "engine.manage", "policy.except", "policy.manage", "registry.manage", "store.manage", "team.manage",
+        "engine.manage",
+        "policy.except",
+        "policy.manage",
+        "registry.manage",
+        "store.manage",
+        "team.manage",
         "webhook.manage",
-    }  # fmt: skip
+    }
 )
 # Each scope holds those before it: who may remove may stop, and who may stop may look.
 SCOPES = ("read", "operate", "write", "admin")

@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from accounts import audit
 from accounts.access import SYSTEM, Actor, require
 from accounts.models import Team
+from containers_app import alarms
 from containers_app.models import CareRule, Container, EngineEvent
 from containers_app.queries import span
 from operations import services
@@ -211,10 +213,16 @@ def _ask(kind: str, row: Container, because: str) -> bool:
     if row.stop_timeout is not None:
         params["timeout"] = min(row.stop_timeout, 300)
     try:
-        operation = services.submit(
-            kind, actor=SYSTEM, engine=row.engine, target=target, team=row.team, params=params
-        )
+        with transaction.atomic():
+            operation = services.submit(
+                kind, actor=SYSTEM, engine=row.engine, target=target, team=row.team, params=params
+            )
+            mine = operation.source == Operation.Source.SYSTEM
+            if mine:
+                alarms.cared_for(
+                    row, operation, f"Slipway asked to {kind.partition('.')[2]} {row.name}", because
+                )
     except Refused as error:
         log.info("%s of %s: %s", kind, row.name, error)
         return False
-    return operation.source == Operation.Source.SYSTEM
+    return mine

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from containers_app import exits, setups
+from containers_app import alarms, exits, setups
 from containers_app.models import Container, Incident
 from containers_app.queries import span
 from streams import bell
@@ -18,9 +18,6 @@ LOOP = timedelta(minutes=15)
 
 LOOPS = 3
 """So many of them are a loop."""
-
-CRASH_LOOP = 5
-"""So many are called a crash loop."""
 
 LOOP_LASTS, OOM_LASTS = timedelta(minutes=10), timedelta(hours=24)
 """How long a person should look at a container that runs again after a loop, or after it ran out of memory."""
@@ -35,10 +32,10 @@ WITH_LINES = 20
 _ENDED = {"operation": "asked", "outside": "outside", "itself": "done", "unknown": ""}
 
 
-def write(ended: Incident, container: Container, *, good: bool) -> None:
-    """As a row of its own, or as one more of those before. Then the container's own row says it too.
+def write(ended: Incident, container: Container, *, good: bool, told: bool = False) -> None:
+    """As a row of its own, or as one more of those before. Then the container's own row says it too, and messages do.
 
-    ``good``: the run went well.
+    ``good``: the run went well. ``told``: that it ran out of memory was said already.
     """
     fault, at = ended.fault, ended.last_at
     setup = setups.note(container, at, good=good)
@@ -60,6 +57,8 @@ def write(ended: Incident, container: Container, *, good: bool) -> None:
     group = before if before is not None and (twice or again) else ended
     word = Container.Ended.FAULT if fault else _ENDED[ended.asked]
     tell(container, group, fresh=group is ended, ended=word)
+    if fault and not twice:
+        alarms.ended(group, told=told)
 
 
 def _alike(before: Incident, now: Incident) -> bool:
@@ -105,7 +104,7 @@ def tell(container: Container, group: Incident, *, fresh: bool, ended: str) -> N
         columns |= {"trouble_at": now} if fresh else {}
         until = now + OOM_LASTS if group.oom else now + LOOP_LASTS if group.count >= LOOPS else None
         if until and (container.trouble_until is None or until > container.trouble_until):
-            words = f"crash loop: {in_brief(group)}" if group.count >= CRASH_LOOP else in_brief(group)
+            words = f"crash loop: {in_brief(group)}" if group.count >= alarms.CRASH_LOOP else in_brief(group)
             columns |= {"trouble": words[:120], "trouble_until": until}
     Container.everything.filter(pk=container.pk).update(**columns)
     for name, value in columns.items():

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from containers_app import setups
+from containers_app import alarms, setups
 from containers_app.causes import WRONG_CLOCK
 from containers_app.incident_rows import LOOP, SAME, keep_few, ring, tell
 from containers_app.models import Container, EngineEvent, Incident, Setup
@@ -85,6 +85,7 @@ def _health(event: EngineEvent, container: Container) -> bool:
     if before and event.at - before.last_at < LOOP:
         before.open, before.count, before.lines_state = True, before.count + 1, Incident.Lines.WAITING
         before.save(update_fields=["open", "count", "lines_state"])
+        alarms.unhealthy(before)
         return True
     setup = setups.note(container, event.at)
     changed, good_at = setups.since_good(setup)
@@ -98,6 +99,7 @@ def _health(event: EngineEvent, container: Container) -> bool:
     keep_few(container)
     Container.everything.filter(pk=container.pk).update(trouble_at=timezone.now())
     ring(container)
+    alarms.unhealthy(failing)
     return True
 
 
@@ -127,6 +129,7 @@ def _oom(event: EngineEvent, container: Container) -> bool:
         before.save(force_insert=True)
         keep_few(container)
     tell(container, before, fresh=before.count == 1, ended=container.ended)
+    alarms.out_of_memory(before)
     return True
 
 

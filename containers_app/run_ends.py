@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from containers_app import setups
+from containers_app import alarms, setups
 from containers_app.incident_rows import SAME, write
 from containers_app.models import Container, EngineEvent, Incident
 from containers_app.queries import BY_STOP
@@ -48,11 +48,11 @@ def died(event: EngineEvent, container: Container) -> bool:
         restart_count=container.restart_count,
     )
     ended.fault = ended.asked == "itself" and bool(code or oom or ended.error)
-    Incident.objects.filter(
+    killed, _ = Incident.objects.filter(
         container=container, kind=Incident.Kind.OOM, last_at__gte=event.at - OOM_BEFORE
     ).delete()
     checks_are_over(container, event.at)
-    write(ended, container, good=_went_well(ended))
+    write(ended, container, good=_went_well(ended), told=bool(killed))
     return True
 
 
@@ -69,6 +69,8 @@ def gone(event: EngineEvent) -> None:
     )  # fmt: skip
     ended.fault = ended.asked == "itself" and bool(ended.exit_code)
     ended.save(force_insert=True)
+    if ended.fault:
+        alarms.ended(ended)
     if _went_well(ended):
         setups.went_well(event.container_id, event.at)
 

@@ -43,7 +43,7 @@ from images_app.api import views as images
 from images_app.api.checks import TagAtRegistry
 from images_app.api.compare import ImageCompare, ImageCompareFiles
 from images_app.api.filesystems import ImageFilesystem
-from operations.api import trash
+from operations.api import trash, webhooks
 from operations.api import views as operations
 
 
@@ -219,6 +219,15 @@ urlpatterns = [
     path("users/<uuid:pk>/", accounts.UserDetail.as_view(), name="user"),
     path("tokens/", accounts.TokenList.as_view(), name="tokens"),
     path("tokens/<uuid:pk>/", accounts.TokenDetail.as_view(), name="token"),
+    path("webhooks/", webhooks.WebhookList.as_view(), name="webhooks"),
+    path("webhooks/<uuid:pk>/", webhooks.WebhookDetail.as_view(), name="webhook"),
+    path("webhooks/<uuid:pk>/test/", webhooks.WebhookTest.as_view(), name="webhook-test"),
+    path("webhooks/<uuid:pk>/deliveries/", webhooks.WebhookDeliveries.as_view(), name="webhook-deliveries"),
+    path(
+        "webhooks/<uuid:pk>/deliveries/<uuid:delivery>/retry/",
+        webhooks.DeliveryRetry.as_view(),
+        name="webhook-delivery-retry",
+    ),
     path("search/", Search.as_view(), name="search"),
 ]
 unknown_api = re_path(r"^api(/|$)", unknown, name="unknown_api")

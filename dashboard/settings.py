@@ -374,6 +374,8 @@ SPECTACULAR_SETTINGS = {
         "ContainerState": "containers_app.models.Container.State",
         "OperationState": "operations.models.Operation.State",
         "EngineStatus": "operations.models.Engine.Status",
+        "ChannelKind": "operations.models.Channel.Kind",
+        "DeliveryState": "operations.models.Delivery.State",
         "Scope": "accounts.access.SCOPES",
         "Role": "accounts.models.Role",
     },

@@ -109,6 +109,7 @@ class _Bounded(http.client.HTTPConnection):
     """A connection over a wire that is there already; it may be cut in the middle of whatever it does."""
 
     _clock: threading.Timer | None = None
+    _was_cut = False
 
     def end_within(self, seconds: float) -> None:
         """However slowly the other side drips: each byte would begin the usual patience anew."""
@@ -122,15 +123,22 @@ class _Bounded(http.client.HTTPConnection):
         self.sock = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
         self.sock.do_handshake()
 
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Half an answer would else be taken for a short one."""
+        found = super().getresponse()
+        if self._was_cut:
+            raise TimeoutError
+        return found
+
     def close(self) -> None:
         if self._clock:
             self._clock.cancel()
         super().close()
 
     def _cut(self) -> None:
-        wire = self.sock
-        with suppress(OSError, AttributeError):
-            socket.socket.shutdown(wire, socket.SHUT_RDWR)
+        self._was_cut = True
+        with suppress(OSError, AttributeError, TypeError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
 
 def is_open(address: str) -> bool:

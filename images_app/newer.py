@@ -25,7 +25,7 @@ from engine import registries as remote
 from engine.errors import EngineError, RegistryBusy, RegistryUnreachable
 from images_app import registries
 from images_app.models import Image, Tag, TagCheck
-from operations import registry, services
+from operations import outbox, registry, services
 from operations.services import Target
 from streams import bell
 
@@ -85,15 +85,31 @@ def settle(engine_id: UUID, *only: str) -> None:
     """
     rows = TagCheck.objects.filter(engine_id=engine_id).exclude(digest="")
     known = {row.name: row for row in (rows.filter(name__in=only) if only else rows)}
-    tags = Tag.objects.filter(engine_id=engine_id, name__in=known).select_related("image") if known else []
+    tags = (
+        Tag.objects.filter(engine_id=engine_id, name__in=known).select_related("image", "engine")
+        if known
+        else []
+    )
     found = {tag.name: tag for tag in tags}
     for name, row in known.items():
         here = digests_of(found[name]) if name in found else set()
         fresh = bool(here) and row.digest not in here
         newer = fresh and not row.never and row.digest != row.skipped
         if newer != row.newer:
-            TagCheck.objects.filter(pk=row.pk).update(newer=newer)
+            with transaction.atomic():
+                TagCheck.objects.filter(pk=row.pk).update(newer=newer)
+                if newer:
+                    _tell(found[name], row.digest)
             bell.ring("images")
+
+
+def _tell(tag: Tag, digest: str) -> None:
+    outbox.tell(outbox.Told(
+        event="image.update", key=f"tag:{tag.engine_id}:{tag.name}:{digest}", type="image", id=str(tag.image_id),
+        name=tag.name, engine=tag.engine, team_id=tag.image.team_id,
+        title=f"A newer image of {tag.name} is at its registry", text=f"It has {digest[:19]} there now.",
+        path=f"/images/{tag.image_id}/", facts={"tag": tag.name, "digest": digest},
+    ))  # fmt: skip
 
 
 def _at(host: str, tag: Tag) -> remote.Registry:

@@ -21,8 +21,19 @@ from accounts.access import Actor, can
 from accounts.admin import ReadOnly, admin_actor
 from accounts.querysets import visible_to
 from engine.errors import Invalid, PolicyDenied
-from operations import services, trash
-from operations.models import Engine, Listing, Operation, OperationEvent, Policy, PolicyException, TrashItem
+from operations import channels, services, trash
+from operations.models import (
+    Channel,
+    Delivery,
+    Engine,
+    Listing,
+    Mute,
+    Operation,
+    OperationEvent,
+    Policy,
+    PolicyException,
+    TrashItem,
+)
 from operations.services import Refused
 from operations.web import why
 from streams import bell, want
@@ -234,3 +245,63 @@ class PolicyExceptionAdmin(Facts):
     list_filter = ("rule", "team")
     search_fields = ("name", "reason")
     list_select_related = ("team",)
+
+
+@admin.register(Channel)
+class ChannelAdmin(Facts):
+    """Where messages go; they are changed on their own page, which checks them."""
+
+    permission = "webhook.read"
+    exclude = ("sealed",)
+    list_display = ("name", "kind", "team", "shown", "state", "failures", "sent_at", "problem")
+    list_filter = ("kind", "enabled", "team")
+    search_fields = ("name", "shown")
+    list_select_related = ("team",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Channel]:
+        return super().get_queryset(request).filter(pk__in=channels.visible(admin_actor(request)))
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(Facts):
+    """Messages, and what came of them."""
+
+    permission = "webhook.read"
+    owner = "channel__team"
+    list_display = (
+        "created_at",
+        "channel",
+        "event",
+        "title",
+        "count",
+        "state",
+        "attempts",
+        "status",
+        "problem",
+    )
+    list_filter = ("state", "event", "channel")
+    search_fields = ("title", "subject", "event_id")
+    list_select_related = ("channel",)
+    actions = ("again",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        return super().get_queryset(request).filter(channel__in=channels.visible(admin_actor(request)))
+
+    def has_again_permission(self, request: HttpRequest) -> bool:
+        return can(admin_actor(request), "webhook.manage")
+
+    @admin.action(description="Send the selected messages again", permissions=["again"])
+    def again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
+        """With the same ids."""
+        ask(self, request, queryset, lambda row, actor: channels.send_again(row, actor=actor))
+
+
+@admin.register(Mute)
+class MuteAdmin(Facts):
+    """Containers that no messages are sent about, for a while."""
+
+    permission = "container.read"
+    list_display = ("name", "engine", "team", "until", "actor_name")
+    list_filter = ("engine", "team")
+    search_fields = ("name",)
+    list_select_related = ("engine", "team")

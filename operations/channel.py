@@ -1,4 +1,4 @@
-"""Rows of messages to other systems: where they go, each of them, and what is to be quiet. `operations.models` has all."""
+"""Rows of messages to other systems: where they go, each of them, and what is to be quiet."""
 
 from __future__ import annotations
 

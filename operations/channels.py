@@ -188,7 +188,7 @@ def try_out(row: Channel, *, actor: Actor, wait: float = WAIT) -> Delivery:
     """Sends a real message, and returns it as it is when that is over, or the time is."""
     may_manage(actor, row.team_id, _target(row))
     now, event_id = timezone.now(), uuid.uuid4()
-    payload = {
+    payload: dict[str, Any] = {
         "event": TEST, "at": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "title": f"A test of {row.name}", "text": f"{actor.name} asked for this message: it arrives.",
         "object": {"type": "webhook", "id": str(row.pk), "name": row.name}, "engine": None,

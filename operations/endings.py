@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.access import SYSTEM
 from engine import errors
-from operations import batches, events, leases, services
+from operations import batches, events, leases, outbox, registry, services
 from operations.context import LeaseLost
 from operations.models import Operation, TrashItem
 
@@ -61,6 +61,8 @@ def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
         operation.state = outcome.state
         story = {"state": outcome.state, "code": outcome.code, "message": outcome.message, "result": result}
         events.append(operation, [("state", {key: value for key, value in story.items() if value})])
+        if outcome.state == "failed":
+            _tell(operation, outcome)
         audit.record(
             operation.kind,
             services.actor_of(operation) or SYSTEM,
@@ -75,3 +77,19 @@ def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
         )
         events.ring(operation, state=True)
         batches.go_on(operation, services.dispatch)
+
+
+def _tell(operation: Operation, outcome: Outcome) -> None:
+    try:
+        label = registry.get(operation.kind).label
+    except LookupError:
+        label = operation.kind
+    name = operation.target_name
+    outbox.tell(outbox.Told(
+        event="backup.failed" if operation.kind == "volume.backup" else "operation.failed",
+        key=f"operation:{operation.pk}", type=operation.target_type, id=operation.target_id or name, name=name,
+        engine=operation.engine, team_id=operation.team_id, title=f"{label} {name} failed", text=outcome.message,
+        path=f"/operations/{operation.pk}/", kind=operation.kind,
+        facts={"operation": str(operation.pk), "kind": operation.kind, "code": outcome.code,
+               "actor": operation.actor_name},
+    ))  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from django.utils import timezone
 from engine.certificates import Certificates
 from engine.errors import Unreachable
 from engine.types import EngineInfo
-from operations import leases, secrets
+from operations import leases, outbox, secrets
 from operations.models import Engine, EngineKeys
 from streams import bell
 
@@ -142,9 +142,13 @@ def mark_online(engine: Engine, info: EngineInfo) -> Engine:
         "status_detail": "",
     }
     changed = any(getattr(engine, name) != value for name, value in facts.items())
+    back = engine.status == Engine.Status.UNREACHABLE
     if engine.status != Engine.Status.ONLINE:
         facts["status_since"] = now
-    Engine.objects.filter(pk=engine.pk).update(**facts, seen_at=now)
+    with transaction.atomic():
+        Engine.objects.filter(pk=engine.pk).update(**facts, seen_at=now)
+        if back:
+            _tell(engine, "engine.back", engine.status_since, "answers again")
     engine.refresh_from_db()
     if changed:
         bell.ring("engines")
@@ -153,12 +157,23 @@ def mark_online(engine: Engine, info: EngineInfo) -> Engine:
 
 def mark_unreachable(engine: Engine, why: str) -> None:
     """It does not answer, since the first time that this was said."""
-    rows = Engine.objects.filter(pk=engine.pk)
-    fresh = rows.exclude(status=Engine.Status.UNREACHABLE).update(
-        status=Engine.Status.UNREACHABLE, status_since=timezone.now(), status_detail=why[:500]
-    )
+    rows, now = Engine.objects.filter(pk=engine.pk), timezone.now()
+    with transaction.atomic():
+        fresh = rows.exclude(status=Engine.Status.UNREACHABLE).update(
+            status=Engine.Status.UNREACHABLE, status_since=now, status_detail=why[:500]
+        )
+        if fresh:
+            _tell(engine, "engine.away", now, "does not answer", why)
     if fresh or rows.exclude(status_detail=why[:500]).update(status_detail=why[:500]):
         bell.ring("engines")
+
+
+def _tell(engine: Engine, event: str, since: datetime, words: str, why: str = "") -> None:
+    outbox.tell(outbox.Told(
+        event=event, key=f"{event}:{engine.pk}:{since.isoformat()}", type="engine", id=str(engine.pk),
+        name=engine.name, engine=engine, team_id=None, everybody=True, title=f"{engine.name} {words}", text=why,
+        path=f"/engines/{engine.pk}/",
+    ))  # fmt: skip
 
 
 def mark_synced(engine: Engine) -> None:

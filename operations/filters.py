@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
-from operations.models import Engine, Operation, TrashItem
+from operations.models import Delivery, Engine, Operation, TrashItem
 
 
 class WordsField(forms.CharField):
@@ -89,4 +89,15 @@ class TrashFilter(filters.FilterSet):
 
     class Meta:
         model = TrashItem
+        fields: tuple[str, ...] = ()
+
+
+class DeliveryFilter(filters.FilterSet):
+    """The filters of ``/webhooks/{id}/deliveries/``."""
+
+    state = WordsFilter(words=tuple(Delivery.State.values))
+    event = filters.CharFilter()
+
+    class Meta:
+        model = Delivery
         fields: tuple[str, ...] = ()

@@ -62,9 +62,17 @@ def slack(row: Delivery) -> dict[str, Any]:
 
 
 def mail(row: Delivery, addresses: list[str]) -> EmailMessage:
-    """In plain text, one mail to all of them without showing them to each other. One ``Message-ID`` for all attempts."""
+    """In plain text, one for all of them, not shown to each other. All attempts have one ``Message-ID``."""
     said = row.payload
-    lines = [headline(row), "", said.get("text", ""), "", *_about(row), said.get("url") or "", f"At {said['at']}"]
+    lines = [
+        headline(row),
+        "",
+        said.get("text", ""),
+        "",
+        *_about(row),
+        said.get("url") or "",
+        f"At {said['at']}",
+    ]
     text = "\n".join(line for line, after in zip(lines, [*lines[1:], "x"], strict=True) if line or after)
     host = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
     headers = {"Message-ID": f"<{row.event_id}@{host}>", "Auto-Submitted": "auto-generated"}
@@ -82,7 +90,11 @@ def _about(row: Delivery) -> list[str]:
     said = row.payload
     engine, team = said.get("engine"), said.get("team")
     what = "" if row.event == TEST else EVENTS.get(row.event, row.event)
-    return [part for part in (what, f"engine {engine['name']}" if engine else "", f"team {team}" if team else "") if part]
+    return [
+        part
+        for part in (what, f"engine {engine['name']}" if engine else "", f"team {team}" if team else "")
+        if part
+    ]
 
 
 def _section(text: str) -> dict[str, Any]:

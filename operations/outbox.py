@@ -60,7 +60,9 @@ def tell(told: Told) -> int:
     found = [row for row in rows if told.event in row.events]
     if not found:
         return 0
-    slug = Team.objects.filter(pk=told.team_id).values_list("slug", flat=True).first() if told.team_id else None
+    slug = (
+        Team.objects.filter(pk=told.team_id).values_list("slug", flat=True).first() if told.team_id else None
+    )
     found = [row for row in found if _passes(row, told, slug)]
     if not found or _is_muted(told, now):
         return 0

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from smtplib import SMTPException
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from django.utils import timezone
 
 from engine import outbound
 from operations import messages, registry, secrets
+from operations.channel import TEST
 from operations.models import Channel, Delivery
 from streams import bell
 
@@ -94,9 +96,9 @@ def _in_thread(channel_id: UUID) -> None:
 def _due() -> QuerySet[Delivery]:
     now = timezone.now()
     free = Q(lease_until=None) | Q(lease_until__lt=now)
-    patient = Q(channel__wait_until=None) | Q(channel__wait_until__lte=now) | Q(event=messages.TEST)
+    patient = Q(channel__wait_until=None) | Q(channel__wait_until__lte=now) | Q(event=TEST)
     rows = Delivery.objects.filter(free, patient, state=Delivery.State.WAITING, due_at__lte=now)
-    return rows.filter(Q(channel__enabled=True) | Q(event=messages.TEST) | Q(expires_at__lte=now)).order_by("due_at")
+    return rows.filter(Q(channel__enabled=True) | Q(event=TEST) | Q(expires_at__lte=now)).order_by("due_at")
 
 
 def send_due(channel_id: UUID) -> int:
@@ -158,10 +160,10 @@ def _ended(row: Delivery, came: Came) -> None:
     """Keeps what came of it, if this attempt is still the last one."""
     now = timezone.now()
     tried = BACK_OFF[min(row.attempts, len(BACK_OFF)) - 1]
-    facts = {"status": came.status, "problem": came.problem[:200], "lease_until": None}
+    facts: dict[str, Any] = {"status": came.status, "problem": came.problem[:200], "lease_until": None}
     if not came.problem:
         facts |= {"state": Delivery.State.SENT, "ended_at": now}
-    elif row.event == messages.TEST or now >= row.expires_at:
+    elif row.event == TEST or now >= row.expires_at:
         facts |= {"state": Delivery.State.DEAD, "ended_at": now}
     else:
         facts |= {"due_at": min(now + timedelta(seconds=tried), row.expires_at)}

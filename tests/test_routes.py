@@ -39,6 +39,7 @@ OPEN = {
 }
 VALUES = {
     "<int:pk>": "1", "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<uuid:other>": ANY,
+    "<uuid:delivery>": ANY,
     "<slug:action>": "stop",
     "<uuid:engine>": ANY, "<anything:name>": "shop",
     "<path:object_id>": "1", "<path:content_type_id>": "1", "<id>": "1",
