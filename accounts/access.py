@@ -100,6 +100,8 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "user.read": (SITE, "admin"),
     "token.own": (VIEWER, "read"),
     "account.own": (VIEWER, "read"),
+    "variable.read": (VIEWER, "read"),
+    "variable.manage": (ADMIN, "write"),
     "metrics.read": (SITE, "read"),
 }
 # permission → (column of the membership that grants it, weakest role that can be granted it)

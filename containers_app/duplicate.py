@@ -60,7 +60,7 @@ def _verify(ctx: Context) -> Mapping[str, Any] | bool | None:
     if found is None:
         return None
     try:
-        return run.begin(ctx, found, start=bool(ctx.params["start"]))
+        return run.begin(ctx, found, start=bool(ctx.params["start"]), like=_source(ctx))
     except (DeadlineExceeded, Unreachable):
         raise
     except EngineError:
@@ -80,7 +80,11 @@ def duplicate(ctx: Context) -> Mapping[str, Any]:
         except NotFound:
             raise NotFound("The container that it was to be like is gone from the engine.") from None
         found = _made(ctx, old)
-    return run.begin(ctx, found, start=bool(ctx.params["start"]))
+    return run.begin(ctx, found, start=bool(ctx.params["start"]), like=_source(ctx))
+
+
+def _source(ctx: Context) -> Container | None:
+    return Container.everything.filter(pk=ctx.params["source"]).first()
 
 
 def _made(ctx: Context, old: ContainerInfo) -> ContainerInfo:

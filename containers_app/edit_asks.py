@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounts.access import Actor
-from containers_app import duplicate, recreate
+from containers_app import duplicate, recreate, team_values
 from containers_app.models import Container
 from engine import names
 from engine.changes import ChangeSpec
 from engine.fields import Fields
 from engine.specs import SpecError
-from operations import services
+from operations import services, variables
 from operations.masking import withhold
 from operations.models import Operation
 from operations.services import Refused, Target
@@ -32,12 +32,25 @@ def changes_of(fields: Fields) -> dict[str, Any]:
     return dict(child.data)
 
 
-def sealed(params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``(params, secrets)``: the changes as they may be stored, and as they are where that differs."""
+def sealed(params: dict[str, Any], container: Container) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``(params, secrets)``: the changes with the team's values, as they may be stored, and as they are where that
+    differs. Raises `SpecError` where they name a variable that the team has not.
+    """
     if not params.get("changes"):
         return {key: value for key, value in params.items() if key != "changes"}, {}
-    shown, differs = withhold(params["changes"])
-    return {**params, "changes": shown}, {"changes": params["changes"]} if differs else {}
+    try:
+        filled = variables.fill(params["changes"], team_id=container.team_id)
+    except SpecError as error:
+        raise SpecError({f"changes.{path}": found for path, found in error.errors.items()}) from None
+    changes = filled.body
+    if "secrets" in changes and "secrets" not in params["changes"]:  # what they were stays
+        stays = {
+            name: None for name in team_values.hidden_in(container) if name not in changes["environment"]
+        }
+        changes["secrets"] = {**stays, **changes["secrets"]}
+    shown, differs = withhold(changes)
+    told = {**params, "changes": shown, **({variables.USES: filled.uses} if filled.uses else {})}
+    return told, {"changes": changes} if differs else {}
 
 
 def request_duplicate(
@@ -67,7 +80,7 @@ def request_duplicate(
         "start": start,
         "changes": changes,
     }
-    wish, secrets = sealed(source)
+    wish, secrets = sealed(source, container)
 
     def free() -> None:
         if Container.objects.filter(engine_id=container.engine_id, name=name).exists():

@@ -49,6 +49,8 @@ class Container(models.Model):
     new}`` of what is other now, noticed at ``drift_at``; ``drift_image``, what its tag points at now if elsewhere;
     ``drift_remote``, the digest of a newer one at its registry.
 
+    Of `containers_app.team_values`: ``variables``, which of the team's it was given, and of which version each.
+
     Of `containers_app.care`: ``heal_tries``, restarts since it was well; ``heal_at``, when the next is due;
     ``heal_over``, when it was given up.
     """
@@ -130,6 +132,7 @@ class Container(models.Model):
     trouble_until = models.DateTimeField(null=True, blank=True)
     noted_at = models.DateTimeField(null=True, blank=True)
     asked = models.JSONField(default=dict)
+    variables = models.JSONField(default=dict)
     drift = models.JSONField(default=list)
     drift_at = models.DateTimeField(null=True, blank=True)
     drift_image = models.CharField(max_length=80, blank=True)

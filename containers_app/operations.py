@@ -46,7 +46,7 @@ from containers_app.volume_asks import request_volume_clone, request_volume_expo
 from engine import names
 from engine.fields import Fields
 from engine.specs import ContainerSpec, SpecError, VolumeSpec
-from operations import policies, registry, services
+from operations import policies, registry, services, variables
 from operations.batches import Batch
 from operations.masking import withhold
 from operations.models import Engine, Operation
@@ -91,7 +91,7 @@ def request(
             recreate.may(container, actor=actor, changes=recreate.changes_in(wish))
         elif action == "update":
             policies.check(limits.kept(wish), actor=actor, team_id=container.team_id, name=container.name)
-    wish, secrets = sealed({**wish, "needs": list(needs)} if needs else wish)
+    wish, secrets = sealed({**wish, "needs": list(needs)} if needs else wish, container)
     return services.submit(
         kind,
         actor=actor,
@@ -123,7 +123,10 @@ def request_run(
     team_id = team.pk if team else None
     named = str(body.get("name") or body.get("image") or "")[:255]
     services.authorize(kind, actor=actor, target=Target("container", "", named), team_id=team_id)
-    spec = ContainerSpec.parse({key: value for key, value in body.items() if key not in ("engine", "team")})
+    filled = variables.fill(
+        {key: value for key, value in body.items() if key not in ("engine", "team")}, team_id=team_id
+    )
+    spec = ContainerSpec.parse(filled.body)
     lock = services.lock("engine", engine.pk, "name", spec.name) if spec.name else ""
     target = Target("container", "", spec.name or spec.image, lock)
     with services.denials(kind, actor=actor, target=target, team_id=team_id):
@@ -136,7 +139,7 @@ def request_run(
         engine=engine,
         target=target,
         team=team,
-        params=params,
+        params={**params, variables.USES: filled.uses} if filled.uses else params,
         secrets=secrets,
         idempotency_key=idempotency_key,
         batch=batch,

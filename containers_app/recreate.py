@@ -16,7 +16,7 @@ from typing import Any
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from containers_app import drift, gate, recreate_plan, removal, run, sync, vanished
+from containers_app import drift, gate, recreate_plan, removal, run, sync, team_values, vanished
 from containers_app.bodies import image_of
 from containers_app.models import Container, Network, Volume
 from containers_app.verbs import LONGEST_STOP, look, native_id
@@ -186,6 +186,7 @@ def _forward(ctx: Context) -> Result:
         _start(ctx, new)
     row = sync.refresh(ctx.operation.engine, ctx.engine, new.native_id, team=_team(ctx))
     drift.agree(row, by=ctx.operation)
+    team_values.given(row, ctx.params, _row(ctx.operation))
     if item.facts["running"]:
         gate.wait(ctx, new.native_id, _gate(ctx))
     trash.note(item, verdict={"passed": True})

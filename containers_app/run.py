@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from containers_app import drift, sync
+from containers_app import drift, sync, team_values
 from containers_app.models import Container, Network, Volume
 from engine import guard, names
 from engine.base import Engine as EngineBackend
@@ -137,10 +137,19 @@ def _spec(ctx: Context) -> ContainerSpec:
 
 
 def begin(
-    ctx: Context, made: ContainerInfo, *, start: bool, asked: Mapping[str, Any] | None = None
+    ctx: Context,
+    made: ContainerInfo,
+    *,
+    start: bool,
+    asked: Mapping[str, Any] | None = None,
+    like: Container | None = None,
 ) -> Mapping[str, Any]:
-    """Takes ownership, starts it where that is wanted and has not happened, and says what came of it."""
+    """Takes ownership, starts it where that is wanted and has not happened, and says what came of it.
+
+    ``like``: the one whose settings it has.
+    """
     row = _owned(ctx.operation, ctx.engine, made.native_id)
+    team_values.given(row, ctx.params, like)
     if start and made.started_at is None:
         try:
             if ctx.should_stop():

@@ -29,6 +29,7 @@ from containers_app import (
     rollback_views,
     run_views,
     stack_views,
+    variable_views,
     views,
     volume_copy_views,
     volume_views,
@@ -135,6 +136,13 @@ rails_urls = [
     path("exceptions/", rails_views.exceptions, name="exceptions"),
     path("exceptions/allow/", rails_views.allow, name="allow"),
     path("exceptions/<uuid:pk>/end/", rails_views.end, name="end"),
+]
+variable_urls = [
+    path("", variable_views.listed, name="list"),
+    path("new/", variable_views.new, name="new"),
+    path("<uuid:pk>/", variable_views.one, name="one"),
+    path("<uuid:pk>/remove/", variable_views.remove, name="remove"),
+    path("<uuid:pk>/renew/", variable_views.renew, name="renew"),
 ]
 prune_urls = [path("", prune_views.prune, name="prune")]
 stack_urls = [

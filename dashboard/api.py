@@ -27,6 +27,7 @@ from containers_app.api import (
     reads,
     rollback,
     things,
+    variables,
 )
 from containers_app.api import views as containers
 from containers_app.api.care import CareRuleDetail, CareRuleList
@@ -228,6 +229,8 @@ urlpatterns = [
         webhooks.DeliveryRetry.as_view(),
         name="webhook-delivery-retry",
     ),
+    path("variables/", variables.VariableList.as_view(), name="variables"),
+    path("variables/<uuid:pk>/", variables.VariableDetail.as_view(), name="variable"),
     path("search/", Search.as_view(), name="search"),
 ]
 unknown_api = re_path(r"^api(/|$)", unknown, name="unknown_api")

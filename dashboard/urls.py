@@ -18,6 +18,7 @@ from containers_app.urls import (
     rails_urls,
     stack_urls,
     tag_rollback_urls,
+    variable_urls,
     volume_urls,
 )
 from dashboard import api, engine_views, health, home, metrics, palette
@@ -44,6 +45,7 @@ urlpatterns = [
     path("containers/", include((container_urls, "containers"))),
     path("logs/", include((log_urls, "logs"))),
     path("guard-rails/", include((rails_urls, "rails"))),
+    path("variables/", include((variable_urls, "variables"))),
     path("care/", include((care_urls, "care"))),
     path("stacks/", include((stack_urls, "stacks"))),
     path("volumes/", include((volume_urls, "volumes"))),

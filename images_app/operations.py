@@ -22,7 +22,7 @@ from images_app import kept as kept_contexts
 from images_app import then as follows
 from images_app.dockerfile import needs_buildkit
 from images_app.models import Build, Image, Registry, Tag
-from operations import policies, registry, services
+from operations import policies, registry, services, variables
 from operations.batches import Batch
 from operations.masking import withhold
 from operations.models import Engine, Operation
@@ -53,10 +53,11 @@ def request_build(
     team_id = team.pk if team else None
     wanted = Target("build", "", str(tags[0])[:255] if tags else "")
     services.authorize(kind, actor=actor, target=wanted, team_id=team_id)
+    filled = variables.fill({"build_args": build_args or {}, "secrets": secrets or {}}, team_id=team_id)
     spec = _build_spec(
-        tags=list(tags), dockerfile=dockerfile_path or "Dockerfile", build_args=dict(build_args or {}),
+        tags=list(tags), dockerfile=dockerfile_path or "Dockerfile", build_args=filled.body["build_args"],
         target=target or None, labels=dict(labels or {}), no_cache=no_cache, pull=pull, builder=builder or "auto",
-        secrets=dict(secrets or {}),
+        secrets=filled.body["secrets"],
     )  # fmt: skip
     wanted = Target("build", "", ", ".join(spec.tags)[:255], _tag_lock(engine, spec.tags[0]))
     with services.denials(kind, actor=actor, target=wanted, team_id=team_id):

@@ -33,6 +33,7 @@ from operations.models import (
     Policy,
     PolicyException,
     TrashItem,
+    Variable,
 )
 from operations.services import Refused
 from operations.web import why
@@ -305,3 +306,13 @@ class MuteAdmin(Facts):
     list_filter = ("engine", "team")
     search_fields = ("name",)
     list_select_related = ("engine", "team")
+@admin.register(Variable)
+class VariableAdmin(Facts):
+    """Variables and secrets of teams, without their values; they are changed on their own page."""
+
+    permission = "variable.read"
+    list_display = ("name", "team", "secret", "note", "changed_at", "changed_by")
+    list_filter = ("secret", "team")
+    search_fields = ("name", "note")
+    list_select_related = ("team",)
+    fields = ("name", "team", "secret", "note", "changed_at", "changed_by")

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import Team
 from operations.channel import Channel, Delivery, Mute
 from operations.policy import Policy, PolicyException
+from operations.variable import Variable
 
 
 class Engine(models.Model):
@@ -265,5 +266,5 @@ class TrashItem(models.Model):
 
 __all__ = [
     "Channel", "Delivery", "Engine", "EngineKeys", "Listing", "Mute", "Operation", "OperationEvent", "Policy",
-    "PolicyException", "TrashItem",
+    "PolicyException", "TrashItem", "Variable",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from operations import present, registry, services
+from operations import present, registry, services, variables
 from operations.models import Operation, OperationEvent
 
 TITLES = {
@@ -21,7 +21,7 @@ TITLES = {
 }
 # Keys of a result and of parameters that name a row of ours → its type.
 LINKED = ("container", "image", "volume", "network", "build", "registry")
-_HIDDEN = (services.WITHHELD, services.REMEMBERED, services.AFTER)
+_HIDDEN = (services.WITHHELD, services.REMEMBERED, services.AFTER, variables.USES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from containers_app.models import Container, EngineEvent, Incident, Network, Vol
 from engine.errors import Unreachable
 from images_app.models import Image, Registry, TagMove
 from operations import reads
-from operations.models import Engine, TrashItem
+from operations.models import Engine, TrashItem, Variable
 from tests import rows
 
 START = "/containers/"
@@ -143,7 +143,9 @@ def past(things: Things, bob: User) -> dict[str, str]:
         started_at=now, exit_code=1, fault=True, lines_state="gone", operation=restart,
     )  # fmt: skip
     gone = rows.in_the_trash("volume", engine, team, "old-data")
+    variable = Variable.objects.create(team=team, name="MODE", value="quiet")
     return {
+        "variable": reverse("variables:one", args=[variable.pk]),
         "operation": reverse("operations:detail", args=[restart.pk]),
         "replacement": reverse("operations:detail", args=[recreate.pk]),
         "backup's operation": reverse("operations:detail", args=[saved.pk]),
