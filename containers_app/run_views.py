@@ -20,6 +20,7 @@ from engine.docker_text import is_secret_name
 from engine.errors import Invalid, PolicyDenied
 from engine.specs import SpecError
 from images_app.models import Tag
+from operations import variables
 from operations.models import Engine, Operation
 from operations.previews import Previewed, is_preview, previewing
 from operations.queries import engine_asked
@@ -128,6 +129,7 @@ def known(actor: Actor, engine: Engine | None) -> dict[str, Any]:
         "volumes": list(volumes.values_list("native_id", flat=True)[:MOST_NAMES]),
         "networks": list(dict.fromkeys(networks.values_list("name", flat=True)[:MOST_NAMES])),
         "holders": present.holders(actor, engine.pk) if engine else {},
+        "references": variables.references(actor),
     }
 
 

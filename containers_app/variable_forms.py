@@ -25,7 +25,11 @@ class VariableForm(forms.Form):
     value = forms.CharField(
         label="Value", required=False, strip=False, widget=forms.Textarea(attrs={**PLAIN, "rows": 3})
     )
-    secret = forms.BooleanField(label="Secret: nobody is shown the value again", required=False)
+    secret = forms.BooleanField(
+        label="Secret: nobody is shown the value again",
+        required=False,
+        widget=forms.CheckboxInput(attrs={"class": "check"}),
+    )
     note = forms.CharField(label="What it is for", required=False, max_length=200)
 
     def __init__(self, data: Any = None, *, teams: Sequence[Team], row: Variable | None = None) -> None:

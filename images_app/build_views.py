@@ -16,7 +16,7 @@ from engine.specs import SpecError
 from images_app import dockerfile, examples, kept, operations, queries, spool, step_log, steps
 from images_app.forms import BuildForm
 from images_app.models import Build
-from operations import present
+from operations import present, variables
 from operations import queries as operation_queries
 from operations.web import answers
 
@@ -53,6 +53,7 @@ def build_new(request: HttpRequest) -> HttpResponse:
         form = BuildForm(actor=actor, initial=_beginning(request, actor, offers))
     text = str(form["dockerfile"].value() or "")
     context = {"form": form, "examples": offers, "local": local[:40], "containers": queries.containers(actor)}
+    context["references"] = variables.references(actor)
     context["hints"] = dockerfile.hints(text, local_tags=local, has_files=bool(request.FILES))
     context |= {"most_bytes": spool.most_bytes(), "most_files": spool.MOST_ENTRIES}
     return render(request, "builds/new.html", context)

@@ -146,6 +146,12 @@ def _value(row: Variable) -> str:
 # Put into a wish
 
 
+def references(actor: Actor) -> list[str]:
+    """How a wish names those of the actor's teams."""
+    found = visible(actor).order_by("name").values_list("name", flat=True)[:MOST]
+    return [f"${{{{ {name} }}}}" for name in dict.fromkeys(found)]
+
+
 def fill(body: Mapping[str, Any], *, team_id: UUID | None) -> Filled:
     """The wish with the values that it names, of this team. Raises `SpecError` at the place of a name it has not.
 
