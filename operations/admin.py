@@ -306,6 +306,8 @@ class MuteAdmin(Facts):
     list_filter = ("engine", "team")
     search_fields = ("name",)
     list_select_related = ("engine", "team")
+
+
 @admin.register(Variable)
 class VariableAdmin(Facts):
     """Variables and secrets of teams, without their values; they are changed on their own page."""
