@@ -1,4 +1,4 @@
-"""Guard rails and a team's variables in the hands of a person: a rule, who breaks it; a secret, who has an older one."""
+"""Guard rails and variables in the hands of a person: a rule, who breaks it; a secret, who has an older one."""
 
 from __future__ import annotations
 
