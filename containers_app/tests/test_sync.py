@@ -221,6 +221,7 @@ def test_our_owner_outlasts_what_the_engine_says(
 def test_a_label_says_nothing_about_who_owns_it(
     engine_row: Engine, engine_backend: EngineBackend, outside: Run, team: Team
 ) -> None:
+    """S-24, S-53."""
     made = outside(labels={"io.slipway.team": team.slug, "io.slipway.operation": "x"})
     sync.reconcile(engine_row, engine_backend)
     assert Container.objects.get(native_id=made.id).team is None
