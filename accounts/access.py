@@ -28,6 +28,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "engine.sync": (OPERATOR, "operate"),
     "engine.manage": (SITE, "admin"),
     "engine.prune": (SITE, "admin"),
+    "prune.manage": (SITE, "admin"),
     "container.read": (VIEWER, "read"),
     "container.logs": (VIEWER, "read"),
     "logs.keep": (OPERATOR, "operate"),

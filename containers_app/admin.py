@@ -27,6 +27,7 @@ from containers_app.models import (
     Mount,
     Network,
     PrunePlan,
+    PrunePolicy,
     Volume,
     VolumeBackup,
 )
@@ -214,10 +215,22 @@ class PrunePlanAdmin(Facts):
 
     permission = "engine.prune"
     owner = None
-    list_display = ("created_at", "made_by", "engine", "frees", "expires_at", "operation")
+    list_display = ("created_at", "made_by", "policy", "engine", "frees", "expires_at", "operation")
     list_filter = ("engine", "counted")
     search_fields = ("id", "made_by__username")
-    list_select_related = ("made_by", "engine", "operation")
+    list_select_related = ("made_by", "engine", "operation", "policy")
+
+
+@admin.register(PrunePolicy)
+class PrunePolicyAdmin(Facts):
+    """What is cleaned up by itself."""
+
+    permission = "prune.manage"
+    owner = None
+    list_display = ("name", "engine", "enabled", "problem", "every", "hour", "next_at", "looked", "made_by")
+    list_filter = ("engine", "enabled", "every")
+    search_fields = ("name", "id")
+    list_select_related = ("engine", "made_by")
 
 
 @admin.register(EngineEvent)

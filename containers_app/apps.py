@@ -9,4 +9,11 @@ class ContainersConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers the kinds of operations."""
-        from containers_app import after_build, log_reads, operations, readers, rollback  # noqa: F401
+        from containers_app import (  # noqa: F401
+            after_build,
+            log_reads,
+            operations,
+            prune_policies,
+            readers,
+            rollback,
+        )

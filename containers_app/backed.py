@@ -14,6 +14,7 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import Team
+from containers_app import schedules
 from operations.models import Engine, Operation
 
 MOST_LISTED = 50_000
@@ -49,10 +50,7 @@ class BackupSchedule(models.Model):
     Goes by the volume's name, so that it holds for one that was removed and taken back.
     """
 
-    class Every(models.TextChoices):
-        HOUR = "hour", "Every hour"
-        DAY = "day", "Every day"
-        WEEK = "week", "Every week, on Sunday"
+    Every = schedules.Every
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="backup_schedules")
@@ -63,7 +61,7 @@ class BackupSchedule(models.Model):
     store = models.ForeignKey(
         BackupStore, on_delete=models.PROTECT, null=True, blank=True, related_name="schedules"
     )
-    every = models.CharField(max_length=4, choices=Every, default=Every.DAY)
+    every = models.CharField(max_length=4, choices=schedules.Every, default=schedules.Every.DAY)
     hour = models.PositiveSmallIntegerField(default=3, validators=[MaxValueValidator(23)])
     keep = models.PositiveSmallIntegerField(
         default=7, validators=[MinValueValidator(1), MaxValueValidator(365)]

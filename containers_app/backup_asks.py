@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -17,6 +16,7 @@ from accounts.querysets import visible_to
 from containers_app import backups, stores
 from containers_app.backed import BackupSchedule, BackupStore, VolumeBackup
 from containers_app.models import Volume
+from containers_app.schedules import AGAIN, next_after
 from engine import names
 from engine.errors import Invalid
 from engine.fields import Fields
@@ -27,8 +27,6 @@ from operations.services import Owner, Refused, Target
 from streams import bell
 
 MOST_PATHS = 1000
-AGAIN = timedelta(minutes=10)
-"""When a backup that could not be asked for now is asked for again."""
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _PREFIX = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_./-]{0,198}", re.ASCII)
 _REGION = re.compile(r"[a-z0-9-]{2,60}", re.ASCII)
@@ -105,17 +103,6 @@ def request_backup_remove(backup: VolumeBackup, *, actor: Actor, idempotency_key
 
 
 # By themselves
-
-
-def next_after(now: datetime, every: str, hour: int) -> datetime:
-    """The next time that a schedule comes round, UTC."""
-    if every == BackupSchedule.Every.HOUR:
-        return now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    due = now.replace(hour=hour, minute=0, second=0, microsecond=0)
-    if every == BackupSchedule.Every.WEEK:
-        due += timedelta(days=6 - due.weekday())
-    step = timedelta(days=7 if every == BackupSchedule.Every.WEEK else 1)
-    return due if due > now else due + step
 
 
 def schedule_of(volume: Volume) -> BackupSchedule | None:

@@ -15,7 +15,7 @@ from drf_spectacular.utils import extend_schema_field
 
 from accounts.filters import Since, Until
 from containers_app.events import TYPES
-from containers_app.models import Container, EngineEvent, Mount, Network, Volume, VolumeBackup
+from containers_app.models import Container, EngineEvent, Mount, Network, PrunePolicy, Volume, VolumeBackup
 from containers_app.queries import needs_attention
 from operations.filters import WordsFilter
 
@@ -181,6 +181,17 @@ class NetworkFilter(filters.FilterSet):
 
     class Meta:
         model = Network
+        fields: tuple[str, ...] = ()
+
+
+class PrunePolicyFilter(filters.FilterSet):
+    """The filters of ``/prune/policies/``."""
+
+    engine = filters.UUIDFilter(field_name="engine_id")
+    enabled = FlagFilter()
+
+    class Meta:
+        model = PrunePolicy
         fields: tuple[str, ...] = ()
 
 

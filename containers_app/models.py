@@ -17,12 +17,14 @@ from containers_app.backed import BackupSchedule, BackupStore, VolumeBackup
 from containers_app.cared import CareRule
 from containers_app.kept import KeptLog, LogBlock, LogGap, LogRule
 from containers_app.past import EngineEvent, Incident, Setup
+from containers_app.pruned import PrunePlan, PrunePolicy
 from images_app.models import Image
-from operations.models import Engine, Operation
+from operations.models import Engine
 
 __all__ = [
     "BackupSchedule", "BackupStore", "CareRule", "Container", "EngineEvent", "Incident", "KeptLog", "LogBlock",
-    "LogGap", "LogRule", "Mount", "Network", "PrunePlan", "Setup", "StatsBlock", "Volume", "VolumeBackup",
+    "LogGap", "LogRule", "Mount", "Network", "PrunePlan", "PrunePolicy", "Setup", "StatsBlock", "Volume",
+    "VolumeBackup",
 ]  # fmt: skip
 
 
@@ -246,35 +248,6 @@ class Mount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} → {self.target}"
-
-
-class PrunePlan(models.Model):
-    """What was shown to somebody who wants to clean up: exactly this goes, once, and nothing that came later.
-
-    ``items`` is a list of ``{kind, id, native_id, name, size, …}`` in the order of removal, with what each was like
-    (see `containers_app.unused`); ``size`` null where the engine did not count. ``frees`` is the sum of those known.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="prune_plans")
-    made_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="prune_plans"
-    )
-    kinds = models.JSONField(default=list)
-    items = models.JSONField(default=list)
-    frees = models.BigIntegerField(default=0)
-    counted = models.BooleanField(default=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField(db_index=True)
-    operation = models.OneToOneField(
-        Operation, on_delete=models.SET_NULL, null=True, blank=True, related_name="prune_plan"
-    )
-
-    class Meta:
-        ordering: ClassVar = ["-created_at"]
-
-    def __str__(self) -> str:
-        return f"{len(self.items)} things on {self.engine}"
 
 
 class StatsBlock(models.Model):

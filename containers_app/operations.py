@@ -215,9 +215,10 @@ def request_prune(pk: UUID, *, actor: Actor, idempotency_key: str = "") -> Opera
         plan = PrunePlan.objects.select_for_update().filter(pk=prune_plans.own(pk, actor=actor).pk).get()
         if plan.operation:
             return plan.operation
-        engine = plan.engine
+        engine, policy = plan.engine, plan.policy
         plan.operation = services.submit(
-            prune_plans.KIND, actor=actor, engine=engine, team=None, params={"plan": str(plan.pk)},
+            prune_plans.KIND, actor=actor, engine=engine, team=None,
+            params={"plan": str(plan.pk)} | ({"policy": policy.name} if policy else {}),
             target=Target("engine", str(engine.pk), engine.name, services.lock("engine", engine.pk, "prune")),
             idempotency_key=idempotency_key, check=lambda: prune_plans.is_good(plan),
         )  # fmt: skip

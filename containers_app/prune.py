@@ -24,6 +24,7 @@ from operations import services, trash
 from operations.models import Operation, TrashItem
 from operations.registry import Context, operation
 from operations.services import Refused
+from streams import bell
 
 BUSY = "Another change of it is on its way."
 TRASHED = "It is in the trash by now."
@@ -47,6 +48,7 @@ def _after(ctx: Context) -> None:
     TrashItem.objects.filter(pk__in=ids, state=State.GOING).update(state=State.KEPT)
     images.reconcile(ctx.operation.engine, ctx.engine)
     sync.reconcile(ctx.operation.engine, ctx.engine)
+    bell.ring("prune")
 
 
 def _again(asked: Operation, actor: Actor) -> Operation:

@@ -15,7 +15,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from accounts.access import Actor, require
-from containers_app.models import PrunePlan
+from containers_app.models import PrunePlan, PrunePolicy
 from containers_app.unused import KINDS, Item, Unused, unused
 from engine.disk import CacheRecord, DiskUsage, ImageUsage
 from engine.errors import EngineError
@@ -72,16 +72,37 @@ def usage(engine: Engine, *, actor: Actor) -> DiskUsage:
     return DiskUsage(images=images, cache=cache, **said)
 
 
-def freeze(found: Unused, kinds: Collection[str], *, actor: Actor) -> PrunePlan:
-    """Makes the plan. Old ones that nobody has used are forgotten."""
+def freeze(
+    found: Unused, kinds: Collection[str], *, actor: Actor, by: PrunePolicy | None = None, trial: bool = False
+) -> PrunePlan:
+    """Makes the plan, ``by`` the rules of a policy where one is given; ``trial``: it is none of its runs.
+
+    Old ones that nobody has used are forgotten.
+    """
     assert actor.user  # noqa: S101 - `allowed` lets no other in
     now = timezone.now()
     PrunePlan.objects.filter(operation=None, expires_at__lt=now - FORGET).delete()
-    items = found.items(kinds)
+    items = [] if by and waits(by, found) else found.items(kinds, by.rules if by else None)
     return PrunePlan.objects.create(
         engine=found.engine, made_by=actor.user, kinds=list(kinds), items=items, frees=_bytes(items),
+        policy=None if trial else by,
         counted=all(item["size"] is not None for item in items), created_at=now, expires_at=now + LIFE,
     )  # fmt: skip
+
+
+def waits(policy: PrunePolicy, found: Unused) -> str:
+    """Why nothing goes by this policy now, as a sentence; empty where its time has come."""
+    if policy.only_over is None:
+        return ""
+    over = _gb(policy.only_over)
+    if found.usage is None:
+        return f"It begins above {over}, and the engine did not count in time."
+    total = found.usage.total
+    return "" if total > policy.only_over else f"It begins above {over}; {_gb(total)} are taken."
+
+
+def _gb(size: int) -> str:
+    return f"{size / 10**9:.3g} GB"
 
 
 def _bytes(items: Collection[Item]) -> int:

@@ -80,13 +80,13 @@ def prune(request: HttpRequest) -> HttpResponse:
     """Shows what would go, frozen; then asks for exactly that."""
     if request.method == "POST":
         return _go(request)
-    engine = _engine(request)
+    engine = engine_of(request)
     context: dict[str, Any] = {"engine": engine}
     if engine:
         actor = actor_of(request)
         found, kinds = prune_plans.look(engine, actor=actor), _kinds(request)
         plan = prune_plans.freeze(found, kinds, actor=actor)
-        groups = _groups(plan)
+        groups = groups_of(plan)
         context |= {
             "plan": plan, "words": prune_plans.told(plan), "groups": groups, "switches": _switches(found, kinds),
             "things": count(len(plan.items), "thing"), "bar": [group for group in groups if group.width],
@@ -114,7 +114,7 @@ def _go(request: HttpRequest) -> HttpResponse:
     return submitted(request, operation, to=reverse("operations:detail", args=[operation.pk]))
 
 
-def _engine(request: HttpRequest) -> Engine | None:
+def engine_of(request: HttpRequest) -> Engine | None:
     """The one that the address names, else the first that answers."""
     engines = list(Engine.objects.all())
     asked = [engine for engine in engines if str(engine.pk) == request.GET.get("engine")]
@@ -143,7 +143,8 @@ def _switches(found: Unused, kinds: list[str]) -> list[Switch]:
     return switches
 
 
-def _groups(plan: PrunePlan) -> list[Group]:
+def groups_of(plan: PrunePlan) -> list[Group]:
+    """What goes, kind by kind, with its part of the bar."""
     found, x = [], 0.0
     for kind, items in prune_plans.by_kind(plan):
         sizes = [item["size"] for item in items]

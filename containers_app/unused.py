@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.utils import timezone
 
 from containers_app.attachments import by_network, is_own
 from containers_app.models import Container, Mount, Network, Volume
-from engine.disk import DiskUsage
+from containers_app.prune_rules import Rules
+from engine.disk import CacheRecord, DiskUsage
 from images_app.held import Held, alone, layers_held
-from images_app.models import Image
+from images_app.models import Image, Tag, TagMove
 from operations.models import Engine, TrashItem
 
 STOPPED = ("exited", "created", "dead")
@@ -48,9 +51,19 @@ class Unused:
     parents: Mapping[str, str]
     found: Mapping[str, list[Item]]
 
-    def items(self, kinds: Collection[str]) -> list[Item]:
-        """What these kinds hold, in an order that can be removed, each thing once and with its size."""
-        chosen = [dict(item) for kind in KINDS if kind in kinds for item in self.found[kind]]
+    def items(self, kinds: Collection[str], rules: Rules | None = None) -> list[Item]:
+        """What these kinds hold, in an order that can be removed, each thing once and with its size.
+
+        ``rules``: what of it stays all the same; so does what it stands on.
+        """
+        stays = self._staying(rules) if rules else set()
+        chosen = [
+            {key: value for key, value in item.items() if key != "labels"}
+            for kind in KINDS
+            if kind in kinds
+            for item in self.found[kind]
+            if item["id"] not in stays
+        ]
         if {"images", "unused_images"} <= set(kinds):
             untagged = {item["id"] for item in self.found["images"]}
             chosen = [i for i in chosen if i["kind"] != "unused_images" or i["id"] not in untagged]
@@ -63,6 +76,18 @@ class Unused:
         rest = [item for item in chosen if not item["image"]]
         first = [item for item in rest if not item["kind"].endswith("volumes")]
         return [*first, *images, *(item for item in rest if item["kind"].endswith("volumes"))]
+
+    def _staying(self, rules: Rules) -> set[str]:
+        """The ids of what the rules keep, and of the images and steps below it."""
+        now = timezone.now()
+        if rules.keep_tags:
+            rules = replace(rules, newest=_newest(self.engine))
+        stays = {item["id"] for items in self.found.values() for item in items if rules.keeps(item, now)}
+        images = {item["native_id"]: item["id"] for item in self.found["unused_images"]}
+        for image in [native_id for native_id, id_ in images.items() if id_ in stays]:
+            stays |= {images[above] for above in _above(image, self.parents) if above in images}
+        records = {record.native_id: record for record in self.usage.cache} if self.usage else {}
+        return stays | _with_parents(records, [key for key in records if key in stays])
 
     def _depth(self, image: str) -> int:
         """How many images it was built on step by step: it has to go before them."""
@@ -88,9 +113,12 @@ def unused(engine: Engine, usage: DiskUsage | None) -> Unused:
     return Unused(engine, usage, layers_held(engine), parents, found)
 
 
-def _item(kind: str, row: Any, name: str, size: int | None, **facts: Any) -> Item:
+def _item(kind: str, row: Any, name: str, size: int | None, *since: datetime | None, **facts: Any) -> Item:
+    """``since``: when it was made, used, named: the last of these counts as its age. ``labels`` get into no plan."""
     return {
-        "kind": kind, "id": str(row.pk), "native_id": row.native_id, "name": name, "size": size, "image": "", **facts,
+        "kind": kind, "id": str(row.pk), "native_id": row.native_id, "name": name, "size": size, "image": "",
+        "since": _moment(max((moment for moment in since if moment), default=None)),
+        "labels": getattr(row, "labels", {}), **facts,
     }  # fmt: skip
 
 
@@ -102,10 +130,10 @@ def _containers(engine: Engine, usage: DiskUsage | None) -> list[Item]:
     rows = Container.objects.filter(engine=engine, state__in=STOPPED).order_by("name")
     return [
         _item(
-            "containers", row, row.name, usage.containers.get(row.native_id) if usage else None,
-            started_at=_moment(row.started_at),
+            "containers", row, row.name, usage.containers.get(row.native_id) if usage else None, row.created_at,
+            row.started_at, row.finished_at, started_at=_moment(row.started_at),
         )
-        for row in rows.only("native_id", "name", "started_at")
+        for row in rows.only("native_id", "name", "created_at", "started_at", "finished_at", "labels")
     ]  # fmt: skip
 
 
@@ -117,23 +145,49 @@ def _images(engine: Engine, parents: Mapping[str, str]) -> list[Item]:
     )
     rows = list(
         everything.filter(trashed_at=None).exclude(native_id__in=used).prefetch_related("tags")
-        .only("native_id", "name", "trashed_at").order_by("name", "native_id")
+        .only("native_id", "name", "trashed_at", "created_at", "labels").order_by("name", "native_id")
     )  # fmt: skip
     free = {row.native_id for row in rows}
     stay = (used | set(everything.values_list("native_id", flat=True))) - free
     needed = {above for image in stay for above in _above(image, parents)}
+    moved = _moved(engine)
     return [
         _item(
             "unused_images",
             row,
             str(row),
             0,
+            row.created_at,
+            moved.get(row.native_id),
             image=row.native_id,
             tags=sorted(t.name for t in row.tags.all()),
         )
         for row in rows
         if row.native_id not in needed
     ]
+
+
+def _moved(engine: Engine) -> dict[str, datetime]:
+    """Image → when a tag was last given to it or taken from it: what was pulled today may be made years ago."""
+    found: dict[str, datetime] = {}
+    for side in ("to_native_id", "from_native_id"):
+        rows = TagMove.objects.filter(engine=engine).order_by().values_list(side).annotate(at=Max("at"))
+        for image, at in rows:
+            found[image] = max(at, found.get(image, at))
+    return found
+
+
+def _newest(engine: Engine) -> dict[str, int]:
+    """Tag → its place among those of its repository, the newest image first; used ones count too."""
+    rows = Tag.objects.filter(engine=engine).values_list(
+        "repository", "name", "image__created_at", "created_at"
+    )
+    places: Counter[str] = Counter()
+    found: dict[str, int] = {}
+    for repository, name, *_ in sorted(rows, key=lambda row: (_moment(row[2]), row[3]), reverse=True):
+        found[name] = places[repository]
+        places[repository] += 1
+    return found
 
 
 def _above(image: str, parents: Mapping[str, str]) -> Iterable[str]:
@@ -154,7 +208,8 @@ def _volumes(engine: Engine, usage: DiskUsage | None, *, anonymous: bool) -> lis
     return [
         _item(
             "volumes" if anonymous else "named_volumes", row, row.native_id,
-            usage.volumes.get(row.native_id) if usage else None, created_at=_moment(row.created_at),
+            usage.volumes.get(row.native_id) if usage else None, row.created_at, row.last_used_at,
+            created_at=_moment(row.created_at),
         )
         for row in _unmounted(engine).filter(anonymous=anonymous)
     ]  # fmt: skip
@@ -163,12 +218,7 @@ def _volumes(engine: Engine, usage: DiskUsage | None, *, anonymous: bool) -> lis
 def _cache(usage: DiskUsage | None) -> list[Item]:
     """What builders keep and nothing uses, each before what it stands on."""
     records = {record.native_id: record for record in usage.cache} if usage else {}
-    busy, todo = set[str](), [key for key, record in records.items() if record.in_use]
-    while todo:
-        key = todo.pop()
-        if key in records and key not in busy:
-            busy.add(key)
-            todo += records[key].parents
+    busy = _with_parents(records, [key for key, record in records.items() if record.in_use])
     free = records.keys() - busy
     above = Counter(parent for key in free for parent in records[key].parents if parent in free)
     order = sorted(key for key in free if not above[key])
@@ -180,17 +230,33 @@ def _cache(usage: DiskUsage | None) -> list[Item]:
     return [
         {
             "kind": "build_cache", "id": key, "native_id": key, "name": records[key].description or key,
-            "size": records[key].own, "image": "", "what": records[key].kind,
+            "size": records[key].own, "image": "", "what": records[key].kind, "since": records[key].used_at,
+            "labels": {},
         }
         for key in order
     ]  # fmt: skip
+
+
+def _with_parents(records: Mapping[str, CacheRecord], some: Iterable[str]) -> set[str]:
+    """These records, and all that they stand on."""
+    found, todo = set[str](), list(some)
+    while todo:
+        key = todo.pop()
+        if key in records and key not in found:
+            found.add(key)
+            todo += records[key].parents
+    return found
 
 
 def _networks(engine: Engine) -> list[Item]:
     """Those that no container is on, running or not, and that people have made."""
     rows = [row for row in Network.objects.filter(engine=engine).order_by("name") if not is_own(row)]
     users = by_network(rows, Container.everything.filter(engine=engine).only("networks", "engine_id"))
-    return [_item("networks", row, row.name, 0) for row in rows if not users[row.pk] and row.scope == "local"]
+    return [
+        _item("networks", row, row.name, 0, row.created_at)
+        for row in rows
+        if not users[row.pk] and row.scope == "local"
+    ]
 
 
 def _trash(engine: Engine, usage: DiskUsage | None) -> list[Item]:
@@ -198,7 +264,7 @@ def _trash(engine: Engine, usage: DiskUsage | None) -> list[Item]:
     with_them = _anonymous_of_each(engine)
     return [
         _item(
-            "trash", row, row.name, _size_in_trash(row, usage, with_them), what=row.kind,
+            "trash", row, row.name, _size_in_trash(row, usage, with_them), row.created_at, what=row.kind,
             image=row.native_id if row.kind == "image" and row.facts.get("trashed") else "",
         )
         for row in rows

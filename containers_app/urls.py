@@ -23,6 +23,7 @@ from containers_app import (
     limits_views,
     log_views,
     network_views,
+    prune_policy_views,
     prune_views,
     rails_views,
     recreate_views,
@@ -144,7 +145,16 @@ variable_urls = [
     path("<uuid:pk>/remove/", variable_views.remove, name="remove"),
     path("<uuid:pk>/renew/", variable_views.renew, name="renew"),
 ]
-prune_urls = [path("", prune_views.prune, name="prune")]
+prune_urls = [
+    path("", prune_views.prune, name="prune"),
+    path("policies/", prune_policy_views.policy_list, name="policies"),
+    path("policies/new/", prune_policy_views.policy_new, name="policy-new"),
+    path("policies/<uuid:pk>/", prune_policy_views.policy_detail, name="policy"),
+    path("policies/<uuid:pk>/edit/", prune_policy_views.policy_edit, name="policy-edit"),
+    path("policies/<uuid:pk>/run/", prune_policy_views.policy_run, name="policy-run"),
+    path("policies/<uuid:pk>/switch/", prune_policy_views.policy_switch, name="policy-switch"),
+    path("policies/<uuid:pk>/remove/", prune_policy_views.policy_remove, name="policy-remove"),
+]
 stack_urls = [
     path("", stack_views.stack_list, name="list"),
     path("<uuid:engine>/<anything:name>/do/<slug:action>/", stack_views.stack_act, name="act"),

@@ -36,6 +36,7 @@ LISTS = {
     "operations": "operation.read",
     "trash": "operation.read",
     "engines": "engine.read",
+    "prune": "prune.manage",
     "events": "engine.read",
     "stats": "container.read",
 }

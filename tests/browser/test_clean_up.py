@@ -72,3 +72,32 @@ def test_what_the_switches_show_goes(
     visitor.shot(f"prune-done-{'with' if scripts else 'without'}-scripts")
     assert docker_client.containers.list(all=True) == []
     assert {volume.name for volume in docker_client.volumes.list()} == {"kept", "left-data"}
+
+
+def test_a_policy_shows_what_it_would_do_and_what_it_has_done(
+    live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any, left_over: list[str],
+    docker_client: docker.DockerClient,
+) -> None:  # fmt: skip
+    visitor = visit(live_app, storage_state=signed_in)
+    page = visitor.go("/prune/policies/new/")
+    would = page.locator("#would")
+    expect(would).to_contain_text("left-2")
+    page.get_by_label("Keep these").fill("*-2")
+    page.get_by_label("Name", exact=True).fill("Nightly")
+    page.get_by_label("Name", exact=True).blur()
+    expect(would).not_to_contain_text("left-2")
+    expect(would).to_contain_text("left-1")
+    assert visitor.axe() == []
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Nightly")).to_be_visible()
+    expect(page.locator("#runs")).to_contain_text("None yet")
+    page.get_by_role("button", name="Remove these now").click()
+    expect(page.locator("#runs")).to_contain_text("2 KB freed", timeout=PATIENCE)
+    expect(would).to_contain_text("Nothing would go now", timeout=PATIENCE)
+    assert visitor.axe() == []
+    assert [one.name for one in docker_client.containers.list(all=True)] == ["left-2"]
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Paused", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Remove…").click()
+    page.get_by_role("button", name="Remove policy").click()
+    expect(page.get_by_text("Nothing is cleaned up by itself")).to_be_visible()
