@@ -21,7 +21,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 from django.utils import timezone
 
 from accounts.models import Team, User
-from containers_app.models import Container, EngineEvent, Incident, Network, Volume, VolumeBackup
+from containers_app.models import Container, EngineEvent, Incident, Network, PrunePolicy, Volume, VolumeBackup
 from engine.errors import Unreachable
 from images_app.models import Image, Registry, TagMove
 from operations import reads
@@ -142,6 +142,7 @@ def past(things: Things, bob: User) -> dict[str, str]:
         engine=engine, team=team, container=web, native_id=web.native_id, name="web", first_at=now, last_at=now,
         started_at=now, exit_code=1, fault=True, lines_state="gone", operation=restart,
     )  # fmt: skip
+    PrunePolicy.objects.create(engine=engine, name="Nightly", kinds=["containers"], next_at=now)
     gone = rows.in_the_trash("volume", engine, team, "old-data")
     variable = Variable.objects.create(team=team, name="MODE", value="quiet")
     return {

@@ -70,7 +70,7 @@ class NewBackup(Body):
 class Schedule(Body):
     """``keep``: how many backups made so stay."""
 
-    every = serializers.ChoiceField(BackupSchedule.Every.values, required=False)
+    every = serializers.ChoiceField(BackupSchedule.Every.choices, required=False)
     hour = Integer(required=False, min_value=0, max_value=23)
     keep = Integer(required=False, min_value=1, max_value=365)
     store = serializers.UUIDField(required=False, allow_null=True)

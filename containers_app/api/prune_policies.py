@@ -23,7 +23,7 @@ from operations.api.previews import Previews
 from operations.api.schema import ACCEPTED, CHANGE
 
 
-class PolicyRow(Row):
+class PrunePolicyRow(Row):
     """``only_over`` in bytes; ``hour`` is UTC. ``problem``: why it was switched off by itself; ``looked``: what the
     last look came to where nothing was to go. It acts for ``made_by``, who saved it last.
     """
@@ -40,7 +40,7 @@ class PolicyRow(Row):
         read_only_fields: tuple[str, ...] = fields
 
 
-class PolicyRunRow(serializers.Serializer):
+class PruneRunRow(serializers.Serializer):
     """One run. ``freed`` and ``removed`` are null until it has succeeded; ``skipped``: what stayed, and why."""
 
     operation = serializers.UUIDField(source="operation.pk")
@@ -52,21 +52,21 @@ class PolicyRunRow(serializers.Serializer):
     skipped = serializers.ListField(child=serializers.DictField())
 
 
-class PolicyAnswer(PolicyRow):
+class PrunePolicyAnswer(PrunePolicyRow):
     """One, with its last runs, the newest first."""
 
     runs = serializers.SerializerMethodField()
 
-    class Meta(PolicyRow.Meta):
-        fields = (*PolicyRow.Meta.fields, "runs")
+    class Meta(PrunePolicyRow.Meta):
+        fields = (*PrunePolicyRow.Meta.fields, "runs")
         read_only_fields = fields
 
-    @extend_schema_field(PolicyRunRow(many=True))
+    @extend_schema_field(PruneRunRow(many=True))
     def get_runs(self, row: PrunePolicy) -> list[dict[str, Any]]:
-        return list(PolicyRunRow(prune_policies.runs(row), many=True).data)
+        return list(PruneRunRow(prune_policies.runs(row), many=True).data)
 
 
-class PolicyWish(Body):
+class PrunePolicyWish(Body):
     """What is left out stays; ``older_days``, ``keep_tags`` and ``only_over`` (bytes) null are no such rule.
 
     ``keep``: names as ``web-*``, or ``label=key`` and ``label=key=value``.
@@ -78,12 +78,12 @@ class PolicyWish(Body):
     keep_tags = Integer(required=False, allow_null=True)
     keep = serializers.ListField(child=Text(max_length=255), required=False)
     only_over = Integer(required=False, allow_null=True)
-    every = serializers.ChoiceField(PrunePolicy.Every.values, required=False)
+    every = serializers.ChoiceField(PrunePolicy.Every.choices, required=False)
     hour = Integer(required=False)
     enabled = Boolean(required=False)
 
 
-class NewPolicy(PolicyWish):
+class NewPrunePolicy(PrunePolicyWish):
     """``engine``: where there are several."""
 
     engine = serializers.UUIDField(required=False)
@@ -93,7 +93,7 @@ class PolicyList(Listing):
     """What is cleaned up by itself; site administrators alone. ``POST`` makes one."""
 
     permission = {"GET": prune_policies.PERMISSION, "POST": prune_policies.PERMISSION}
-    serializer_class = PolicyRow
+    serializer_class = PrunePolicyRow
     filterset_class = PrunePolicyFilter
     ordering_fields = {"created_at": "created_at", "name": "name", "next_at": "next_at"}
     ordering = ("name",)
@@ -101,14 +101,14 @@ class PolicyList(Listing):
     def get_queryset(self) -> QuerySet[PrunePolicy]:
         return prune_policies.visible(self.actor)
 
-    @extend_schema(request=NewPolicy, responses={201: PolicyRow})
+    @extend_schema(request=NewPrunePolicy, responses={201: PrunePolicyRow})
     def post(self, request: Request) -> Response:
-        wish = body(request, NewPolicy)
+        wish = body(request, NewPrunePolicy)
         prune_policies.allowed(self.actor, wish.get("name", ""))
         engine = services.chosen_engine(engine_of(wish))
         wish.pop("engine", None)
         row = prune_policies.save(prune_policies.wished(wish, engine), actor=self.actor)
-        return Response(PolicyRow(row, context={"request": request}).data, 201)
+        return Response(PrunePolicyRow(row, context={"request": request}).data, 201)
 
 
 class PolicyDetail(View):
@@ -117,17 +117,17 @@ class PolicyDetail(View):
     permission = dict.fromkeys(("GET", "PATCH", "DELETE"), prune_policies.PERMISSION)
     http_method_names = ["get", "patch", "delete", "head"]
 
-    @extend_schema(responses=PolicyAnswer)
+    @extend_schema(responses=PrunePolicyAnswer)
     def get(self, request: Request, pk: UUID) -> Response:
         row = self.object(prune_policies.visible(self.actor), pk)
-        return Response(PolicyAnswer(row, context={"request": request}).data)
+        return Response(PrunePolicyAnswer(row, context={"request": request}).data)
 
-    @extend_schema(request=PolicyWish, responses=PolicyRow)
+    @extend_schema(request=PrunePolicyWish, responses=PrunePolicyRow)
     def patch(self, request: Request, pk: UUID) -> Response:
         row = self.object(prune_policies.visible(self.actor), pk)
-        row = prune_policies.wished(body(request, PolicyWish), row.engine, row=row)
+        row = prune_policies.wished(body(request, PrunePolicyWish), row.engine, row=row)
         return Response(
-            PolicyRow(prune_policies.save(row, actor=self.actor), context={"request": request}).data
+            PrunePolicyRow(prune_policies.save(row, actor=self.actor), context={"request": request}).data
         )
 
     @extend_schema(responses={204: None})
@@ -136,7 +136,7 @@ class PolicyDetail(View):
         return Response(status=204)
 
 
-class PolicyPlanAnswer(PruneAnswer):
+class PrunePolicyPlan(PruneAnswer):
     """``waits``: why nothing goes now although there may be something, empty where its time has come."""
 
     waits = serializers.CharField()
@@ -147,14 +147,14 @@ class PolicyPlan(View):
 
     permission = prune_policies.PERMISSION
 
-    @extend_schema(responses=PolicyPlanAnswer)
+    @extend_schema(responses=PrunePolicyPlan)
     def get(self, request: Request, pk: UUID) -> Response:
         row = self.object(prune_policies.visible(self.actor), pk)
         plan, found = prune_policies.look(row, actor=self.actor)
         return Response({**answer(plan), "waits": prune_plans.waits(row, found)})
 
 
-class RunWish(Body):
+class PruneRunWish(Body):
     """``plan``: of ``GET …/plan/``; without, one is made now and used at once."""
 
     plan = serializers.UUIDField(required=False)
@@ -165,9 +165,9 @@ class PolicyRun(Previews):
 
     permission = prune_policies.PERMISSION
 
-    @extend_schema(request=RunWish, responses=ACCEPTED, parameters=CHANGE)
+    @extend_schema(request=PruneRunWish, responses=ACCEPTED, parameters=CHANGE)
     def post(self, request: Request, pk: UUID) -> Response:
         row = self.object(prune_policies.visible(self.actor), pk)
-        plan = body(request, RunWish).get("plan")
+        plan = body(request, PruneRunWish).get("plan")
         key = idempotency_key(request)
         return accepted(request, prune_policies.run(row, actor=self.actor, plan=plan, idempotency_key=key))

@@ -26,7 +26,15 @@ from images_app import sync as image_sync
 from images_app.models import TagMove
 from operations import reads, tasks
 from operations.models import Engine, Operation
-from tests.rows import make_container, make_engine, make_image, make_network, make_operation, make_volume
+from tests.rows import (
+    make_container,
+    make_engine,
+    make_image,
+    make_network,
+    make_operation,
+    make_prune_plan,
+    make_volume,
+)
 
 ApiFor = Callable[..., APIClient]
 LIST = "/api/v1/prune/policies/"
@@ -297,56 +305,59 @@ def test_a_plan_of_another_policy_is_not_run(api_for: ApiFor, alice: User, polic
     assert Container.objects.count() == 1
 
 
+TYPED = {
+    "name": "Nightly",
+    "kinds": "containers",
+    "older_days": "30",
+    "every": "day",
+    "hour": "4",
+    "keep": "a\n\nb",
+}
+
+
+def test_the_form_shows_what_a_policy_would_do_before_it_is_kept(
+    client_for: Callable[[User], Client], alice: User
+) -> None:
+    engine, browser, part = make_engine(), client_for(alice), {"HX-Request": "true"}
+    assert "Nothing is cleaned up by itself" in browser.get("/prune/policies/").content.decode()
+    make_container(engine, None, "done", state="exited", created_at=OLD, started_at=OLD, finished_at=OLD)
+    new = "/prune/policies/new/"
+    form = browser.get(f"{new}?engine={engine.pk}").content.decode()
+    assert "What it would do now" in form
+    assert ">done<" in form
+    late = browser.get(new, {**TYPED, "older_days": "50"}, headers=part).content.decode()
+    assert "Nothing would go now" in late
+    assert "<html" not in late
+    wrong = {**TYPED, "older_days": "0"}
+    assert "put right first" in browser.get(new, wrong, headers=part).content.decode()
+    assert browser.post(new, wrong).status_code == 200
+    assert browser.post(new, {**TYPED, "only_over": "0.5"}).status_code == 302
+    row = PrunePolicy.objects.get()
+    assert (row.keep, row.only_over, row.older_days) == (["a", "b"], 5 * 10**8, 30)
+    assert browser.post(f"/prune/policies/{row.pk}/edit/", TYPED).status_code == 302
+    row.refresh_from_db()
+    assert row.only_over is None
+    assert "of this name on quiet already" in browser.post(new, TYPED).content.decode()
+
+
 def test_pages_show_policies_their_runs_and_what_they_would_do(
     client_for: Callable[[User], Client], alice: User, tara: User, policy: MakePolicy
 ) -> None:
     engine, browser = make_engine(), client_for(alice)
-    assert "Nothing is cleaned up by itself" in browser.get("/prune/policies/").content.decode()
-    make_container(engine, None, "done", state="exited", created_at=OLD, started_at=OLD, finished_at=OLD)
-    form = browser.get("/prune/policies/new/?engine=" + str(engine.pk)).content.decode()
-    assert "What it would do now" in form
-    assert "done" in form
-    typed = {
-        "name": "Nightly",
-        "kinds": "containers",
-        "older_days": "50",
-        "every": "day",
-        "hour": "4",
-        "keep": "a\n\nb",
-    }
-    part = browser.get("/prune/policies/new/", typed, headers={"HX-Request": "true"}).content.decode()
-    assert "Nothing would go now" in part
-    assert "<html" not in part
-    wrong = {**typed, "older_days": "0"}
-    assert (
-        "put right first"
-        in browser.get("/prune/policies/new/", wrong, headers={"HX-Request": "true"}).content.decode()
-    )
-    assert browser.post("/prune/policies/new/", wrong).status_code == 200
-    assert (
-        browser.post("/prune/policies/new/", {**typed, "older_days": "30", "only_over": "0.5"}).status_code
-        == 302
-    )
-    row = PrunePolicy.objects.get()
-    assert (row.keep, row.only_over, row.older_days) == (["a", "b"], 5 * 10**8, 30)
-    browser.post(f"/prune/policies/{row.pk}/edit/", {**typed, "older_days": "30", "only_over": ""})
-    for freed, state in ((500, "succeeded"), (None, "failed")):
-        asked = make_operation(engine, None, kind="engine.prune", state=state)
-        Operation.objects.filter(pk=asked.pk).update(
-            result={"freed": freed, "removed": 2, "skipped": [{"name": "x", "reason": "Used."}]}
-            if freed
-            else None
-        )
-        PrunePlan.objects.create(
-            engine=engine, policy=row, made_by=alice, operation=asked, expires_at=timezone.now()
-        )
+    make_container(engine, None, "done", state="exited")
+    row = policy(engine, name="Nightly")
+    result = {"freed": 500, "removed": 2, "skipped": [{"name": "x", "reason": "Used."}]}
+    for end in ({"result": result}, {"state": "failed"}):
+        asked = make_operation(engine, None, kind="engine.prune", **{"state": "succeeded", **end})
+        make_prune_plan(engine, alice, policy=row, operation=asked)
     page = browser.get(f"/prune/policies/{row.pk}/").content.decode()
     assert "500 B freed" in page
     assert "1: x, Used." in page
+    assert "Remove these now" not in page, "a part of the page asks for it"
     looked = browser.get(f"/prune/policies/{row.pk}/?look=1").content.decode()
     assert "Remove these now" in looked
     assert "Nightly" in browser.get("/prune/policies/").content.decode()
-    plan = PrunePlan.objects.filter(policy=row, operation=None).latest("created_at")
+    plan = PrunePlan.objects.get(policy=row, operation=None)
     assert browser.post(f"/prune/policies/{row.pk}/run/", {"plan": str(plan.pk)}).status_code == 302
     browser.post(f"/prune/policies/{row.pk}/switch/", {"on": "0"})
     assert not PrunePolicy.objects.get().enabled

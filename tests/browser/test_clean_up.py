@@ -87,6 +87,7 @@ def test_a_policy_shows_what_it_would_do_and_what_it_has_done(
     page.get_by_label("Name", exact=True).blur()
     expect(would).not_to_contain_text("left-2")
     expect(would).to_contain_text("left-1")
+    expect(page.locator("#would.htmx-request")).to_have_count(0)
     assert visitor.axe() == []
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", name="Nightly")).to_be_visible()
