@@ -11,7 +11,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("containers", "0014_drift_remote"),
+        ("containers", "0015_container_variables"),
         ("operations", "0006_policies"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
