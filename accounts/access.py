@@ -172,9 +172,14 @@ F = TypeVar("F", bound=Callable[..., HttpResponseBase])
 
 
 class Denied(PermissionDenied):
-    """Not allowed; the message names the role or scope that is missing."""
+    """Not allowed; the message names the role or scope that is missing. ``noted``: the trail has it already."""
 
     code = "permission_denied"
+    noted = False
+
+    def __init__(self, message: str, permission: str = "", target: object = "") -> None:
+        super().__init__(message)
+        self.permission, self.target = permission, target
 
 
 class Unconfirmed(Denied):
@@ -264,7 +269,7 @@ def require(actor: Actor, permission: str, obj: Owned | Team | None = None) -> N
         return
     if obj is not None and rank(actor, obj.pk if isinstance(obj, Team) else obj.team_id) == 0:
         raise Http404("No such object.")
-    raise Denied(reason)
+    raise Denied(reason, permission)
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -306,11 +311,16 @@ def requires(permission: str, *, confirmed: bool = False) -> Callable[[F], F]:
                 if permission != SIGNED_IN:
                     reason = why_not(actor_of(request), permission)
                     if reason:
-                        _was_denied(request, permission)
-                        raise Denied(reason)
+                        error = Denied(reason, permission)
+                        note(request, error)
+                        raise error
                 if (confirmed or permission in CONFIRMED) and not sessions.fresh(request.session):
                     return confirm_first(request)
-            return view(request, *args, **kwargs)
+            try:
+                return view(request, *args, **kwargs)
+            except Denied as error:
+                note(request, error)
+                raise
 
         inner.permission = permission  # type: ignore[attr-defined]
         return inner  # type: ignore[return-value]
@@ -318,11 +328,16 @@ def requires(permission: str, *, confirmed: bool = False) -> Callable[[F], F]:
     return wrap
 
 
-def _was_denied(request: HttpRequest, permission: str) -> None:
-    """A refusal leaves its line, like a change does."""
+def note(request: HttpRequest, error: Denied) -> None:
+    """A refusal leaves its line, like a change does; once, whoever comes across it."""
     from accounts import audit
 
-    audit.record(permission, actor_of(request), outcome="denied", detail={"path": request.path})
+    if error.permission and not error.noted:
+        audit.record(
+            error.permission, actor_of(request), outcome="denied", target_id=error.target,
+            detail={"path": request.path},
+        )  # fmt: skip
+        error.noted = True
 
 
 def _sign_in_first(request: HttpRequest) -> HttpResponseBase:

@@ -97,8 +97,7 @@ class Declared(BasePermission):
             return False
         reason = None if needed == SIGNED_IN else why_not(actor_of(request), needed)
         if reason:
-            was_denied(request, needed, getattr(view, "kwargs", {}).get("pk", ""))
-            raise Denied(reason)
+            raise Denied(reason, needed, getattr(view, "kwargs", {}).get("pk", ""))
         confirmed = needed in CONFIRMED or method in getattr(view, "confirmed", ())
         if confirmed and method not in SAFE_METHODS and not actor_of(request).token_key:
             plain: HttpRequest = request._request

@@ -9,13 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F, Min, Q, QuerySet, Sum
 from django.http import Http404
 
 from accounts import audit
-from accounts.access import Actor, can, require
+from accounts.access import Actor, Denied, can, require
 from accounts.models import Team
 from accounts.querysets import visible_to
 from containers_app.models import Container, KeptLog, LogBlock, LogGap, LogRule
@@ -100,8 +99,10 @@ def remove(rule: LogRule, *, actor: Actor) -> None:
 def _require(verb: str, what: Any, actor: Actor, said: dict[str, Any]) -> None:
     try:
         require(actor, verb, what)
-    except (PermissionDenied, Http404):
+    except (Denied, Http404) as error:
         audit.record(verb, actor, outcome="denied", **said)
+        if isinstance(error, Denied):
+            error.noted = True
         raise
 
 

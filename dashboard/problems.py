@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 from structlog.contextvars import get_contextvars
 
+from accounts.access import Denied, note
 from accounts.api.base import Problem
 from dashboard import home
 from engine import errors as engine
@@ -92,6 +93,8 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
     elif status in (500, *_OURS):
         logger.error("A REST view failed", exc_info=error)
     request = context.get("request")
+    if isinstance(error, Denied) and request is not None:
+        note(request, error)
     if request is not None:
         request.accepted_renderer = JSONRenderer()  # also where the address itself answers with a page
     members = answer(status, code, detail, errors=errors)

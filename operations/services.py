@@ -99,6 +99,8 @@ def denials(kind: str, *, actor: Actor, target: Target, team_id: UUID | None) ->
             team_id=team_id,
             detail=detail,
         )
+        if isinstance(error, Denied):
+            error.noted = True
         raise
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import BadRequest
 from django.http import (
     FileResponse,
     Http404,
@@ -28,7 +29,7 @@ from django.http import (
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts.access import Actor, Denied, actor_of
+from accounts.access import Actor, Denied, actor_of, note
 from engine.errors import Invalid, PolicyDenied
 from engine.specs import SpecError
 from operations import registry, undoable
@@ -75,7 +76,7 @@ def toast(
 
 
 def answers(view: F) -> F:
-    """Turns what a change may be refused for into its sentence. Reads raise as ever: their page is the 403 page."""
+    """Turns what a change may be refused for into its sentence. Reads raise: their pages are those of 403 and 400."""
 
     @wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -83,7 +84,11 @@ def answers(view: F) -> F:
             return view(request, *args, **kwargs)
         except (Denied, Refused, PolicyDenied, Invalid) as error:
             if request.method in ("GET", "HEAD"):
+                if isinstance(error, Invalid):
+                    raise BadRequest(why(error)) from error
                 raise
+            if isinstance(error, Denied):
+                note(request, error)
             return toast(request, why(error), "bad")
 
     return inner  # type: ignore[return-value]

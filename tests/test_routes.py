@@ -1,4 +1,4 @@
-"""Every address says what it needs: pages, REST, admin and sockets are walked, none is listed by hand."""
+"""S-17: every address says what it needs: pages, REST, admin and sockets are walked, none is listed by hand."""
 
 from __future__ import annotations
 

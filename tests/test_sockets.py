@@ -233,6 +233,7 @@ async def test_events_of_an_operation_come_all_and_in_order(live, operation):
     ],
 )  # fmt: skip
 async def test_malformed_frames_are_answered_and_the_socket_goes_on(live, frame, caplog):
+    """S-21."""
     await live.say(frame)
     assert (await live.frame())["type"] == "error"
     await live.frames(0.05)
@@ -255,6 +256,7 @@ async def test_a_flood_of_frames_ends_the_socket(live):
 
 
 async def test_foreign_objects_are_refused_as_if_they_were_not_there(charlie, client_for, blue, operation):
+    """S-19."""
     from accounts.models import AuditEntry
 
     browser = Browser("/ws/live/", await sync_to_async(client_for)(charlie))

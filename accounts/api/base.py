@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404
 from rest_framework import serializers
@@ -15,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.access import Actor, actor_of, require
+from accounts.access import Actor, Denied, actor_of, require
 from accounts.api import versions
 from accounts.api.links import absolute
 from accounts.authentication import permission_of, was_denied
@@ -100,8 +99,8 @@ class View(APIView):
         if permission:
             try:
                 require(self.actor, permission, found)
-            except PermissionDenied:
-                was_denied(self.request, permission, pk)
+            except Denied as error:
+                error.target = pk
                 raise
         return found
 

@@ -20,7 +20,6 @@ from accounts.api.base import Listing, View, body
 from accounts.api.rows import EntryRow, NewToken, NewTokenRow, TeamRow, TokenRow, UserRow
 from accounts.api.tables import table
 from accounts.api.versions import Versioned
-from accounts.authentication import was_denied
 from accounts.filters import AuditFilter, TeamFilter, UserFilter
 from accounts.models import ApiToken, AuditEntry, Membership, Team, User
 from accounts.querysets import visible_entries, visible_teams
@@ -89,8 +88,7 @@ class TokenList(Listing):
     @extend_schema(request=NewToken, responses={201: NewTokenRow})
     def post(self, request: Request) -> Response:
         if self.actor.token_key:
-            was_denied(request, "token.own")
-            raise Denied("A token cannot make tokens: sign in.")
+            raise Denied("A token cannot make tokens: sign in.", "token.own")
         wish = body(request, NewToken)
         team = None
         if wish.get("team"):
@@ -125,8 +123,7 @@ class TokenDetail(Versioned, View):
         found: ApiToken = self.object(_own(self.actor.user), pk)
         actor = self.actor
         if actor.scopes is not None and "admin" not in actor.scopes and found.key != actor.token_key:
-            was_denied(request, "token.own", found.pk)
-            raise Denied("This token lacks the scope “admin”.")
+            raise Denied("This token lacks the scope “admin”.", "token.own", found.pk)
         with transaction.atomic():
             if tokens.revoke(found):
                 audit.record(

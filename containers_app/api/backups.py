@@ -138,10 +138,10 @@ class VolumeBackups(Previews, Listing):
     serializer_class = BackupRow
 
     def get_queryset(self) -> QuerySet[VolumeBackup]:
-        rows = visible_backups(self.actor)
+        rows = backup_lists.backups(self.actor)
         if "pk" not in self.kwargs:  # the document of REST is made of no volume in particular
             return rows.none()
-        volume = self.object(visible_volumes(self.actor), self.kwargs["pk"])
+        volume = self.object(visible_volumes(self.actor), self.kwargs["pk"], "backup.read")
         return rows.filter(engine_id=volume.engine_id, volume_name=volume.native_id)
 
     @extend_schema(request=NewBackup, responses=ACCEPTED, parameters=CHANGE)
