@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import product
+from itertools import count, product
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -31,7 +32,8 @@ from containers_app.kept import KeptLog, LogRule
 from containers_app.models import ConsoleSession
 from dashboard import sockets
 from images_app.models import Registry
-from operations import reads
+from operations import channels, reads
+from operations.channel import Channel, Delivery
 from operations.models import Operation
 from operations.policy import PolicyException
 from streams import hub
@@ -48,12 +50,14 @@ NEEDS = {
         engine.sync logs.keep container.run container.start container.stop container.restart container.kill
         container.pause container.unpause container.rename container.seen care.container container.update
         container.remove container.recreate container.duplicate image.pull image.push image.build image.index
-        image.tag image.export image.import network.connect network.disconnect operation.cancel audit.read""",
+        image.tag image.export image.import network.connect network.disconnect operation.cancel audit.read
+        webhook.mute""",
     "granted": "container.console container.files container.write volume.files volume.write",
     "admin": """
         logs.keep_team care.team container.copy container.commit container.export registry.manage registry.untag
         image.untag image.remove volume.create volume.remove volume.clone volume.export volume.import volume.backup
-        volume.recover backup.read backup.remove backup.schedule network.create network.remove""",
+        volume.recover backup.read backup.remove backup.schedule network.create network.remove webhook.read
+        webhook.manage""",
     "site": """
         engine.manage engine.prune care.site store.manage policy.manage policy.except team.manage user.read
         metrics.read""",
@@ -114,6 +118,7 @@ def things(team: Team, db: None) -> dict[str, Any]:
     operation = rows.make_operation(engine, team, target_name="canary-web", target_id=str(web.pk))
     ended = rows.make_operation(engine, team, kind="volume.backup", target_name="canary-data")
     soon = timezone.now() + timedelta(hours=1)
+    channel = Channel.objects.create(team=team, name="canary", sealed="", shown="https://canary.example.com")
     console = {
         "engine": engine,
         "native_id": web.native_id,
@@ -139,6 +144,11 @@ def things(team: Team, db: None) -> dict[str, Any]:
         "backups": VolumeBackup.objects.create(
             engine=engine, team=team, volume_name="canary-data", operation=ended, key="canary.tar.gz",
             digest="0" * 64, size=1, held=1, entries=1,
+        ),
+        "webhooks": channel,
+        "deliveries": Delivery.objects.create(
+            channel=channel, event_id=uuid4(), last_id=uuid4(), event="test", title="canary", at=soon, due_at=soon,
+            expires_at=soon,
         ),
         "teams": team,
     }  # fmt: skip
@@ -196,6 +206,7 @@ def _nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("Nobody is there.")
 
     monkeypatch.setattr(reads, "current_app", SimpleNamespace(send_task=away))
+    monkeypatch.setattr(channels, "time", SimpleNamespace(monotonic=count(0, 60).__next__))
     monkeypatch.setattr("containers_app.api.reads.newest", lambda *_, **__: None)
 
 
