@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo demo-remove test faults bench check lint types format assets requirements
+.PHONY: help setup run demo demo-remove test faults security bench check lint types format assets requirements
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -29,6 +29,9 @@ test: ## All checks, then all tests, on an engine of their own
 
 faults: ## Kill, stop, lose and empty everything under operations, the long tests too: minutes
 	@exec $(PYTHON) -m scripts.checks faults $(ARGS)
+
+security: ## Attacks on REST, tokens and guard rails, with many more tries than make test has: minutes
+	@exec $(PYTHON) -m scripts.checks security $(ARGS)
 
 bench: ## How fast it is, against the raw engine in the same run: minutes, and a table at the end
 	@exec $(PYTHON) -m scripts.checks bench $(ARGS)

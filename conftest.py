@@ -62,6 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write what is measured into the files it is compared with",
     )
     parser.addoption("--bench", action="store_true", help="the measurements, and nothing else")
+    parser.addoption("--security", action="store_true", help="many more tries where tests guess")
     parser.addoption("--faults", action="store_true", help="the long tests of faults, too")
 
 

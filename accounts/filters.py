@@ -7,13 +7,33 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import django_filters as filters
+from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django_filters.fields import IsoDateTimeField
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 
 from accounts.models import AuditEntry, Team, User
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+class FlagField(forms.CharField):
+    """Yes or no: ``1``, ``true``, ``0`` or ``false``. Anything else is refused, since it would filter nothing."""
+
+    def clean(self, value: object) -> bool | None:
+        word = super().clean(value).lower()
+        if word not in ("", "1", "true", "0", "false"):
+            raise ValidationError("1, true, 0 or false is expected.")
+        return word in ("1", "true") if word else None
+
+
+@extend_schema_field(OpenApiTypes.BOOL)
+class FlagFilter(filters.Filter):
+    """Rows for which something is so, or is not."""
+
+    field_class = FlagField
 
 
 class TeamFilter(filters.FilterSet):

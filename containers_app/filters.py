@@ -10,10 +10,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTransform
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
 
-from accounts.filters import Since, Until
+from accounts.filters import FlagFilter, Since, Until
 from containers_app.events import TYPES
 from containers_app.models import Container, EngineEvent, Mount, Network, PrunePolicy, Volume, VolumeBackup
 from containers_app.queries import needs_attention
@@ -57,23 +55,6 @@ class LabelsFilter(filters.Filter):
                 # Not as ``labels__<key>``: a key may hold two underscores, or the name of a lookup.
                 qs = qs.alias(label=KeyTransform(key, self.field_name)).filter(label=wanted)
         return qs
-
-
-class FlagField(forms.CharField):
-    """Yes or no: ``1``, ``true``, ``0`` or ``false``. Anything else is refused, since it would filter nothing."""
-
-    def clean(self, value: object) -> bool | None:
-        word = super().clean(value).lower()
-        if word not in ("", "1", "true", "0", "false"):
-            raise ValidationError("1, true, 0 or false is expected.")
-        return word in ("1", "true") if word else None
-
-
-@extend_schema_field(OpenApiTypes.BOOL)
-class FlagFilter(filters.Filter):
-    """Rows for which something is so, or is not."""
-
-    field_class = FlagField
 
 
 class TeamFilter(filters.CharFilter):

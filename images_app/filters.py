@@ -5,6 +5,7 @@ from __future__ import annotations
 import django_filters as filters
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from accounts.filters import FlagFilter
 from images_app.models import Build, Image, Tag
 from operations.filters import WordsFilter
 from operations.models import Operation
@@ -15,9 +16,9 @@ class ImageFilter(filters.FilterSet):
 
     engine = filters.UUIDFilter(field_name="engine_id")
     team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
-    dangling = filters.BooleanFilter(method="by_tags", help_text="`true`: those that no tag points at.")
-    used = filters.BooleanFilter(method="by_use", help_text="Whether any container is made from it.")
-    newer = filters.BooleanFilter(help_text="Whether the registry of one of its tags has another image.")
+    dangling = FlagFilter(method="by_tags", help_text="`true`: those that no tag points at.")
+    used = FlagFilter(method="by_use", help_text="Whether any container is made from it.")
+    newer = FlagFilter(help_text="Whether the registry of one of its tags has another image.")
     q = filters.CharFilter(method="by_text", help_text="In a tag's name, or a beginning of the digest.")
 
     class Meta:
@@ -44,7 +45,7 @@ class TagFilter(filters.FilterSet):
     image = filters.UUIDFilter(field_name="image_id")
     name = filters.CharFilter(help_text="The whole name.")
     repository = filters.CharFilter()
-    newer = filters.BooleanFilter(help_text="Whether its registry has another image under it.")
+    newer = FlagFilter(help_text="Whether its registry has another image under it.")
     q = filters.CharFilter(field_name="name", lookup_expr="icontains")
 
     class Meta:

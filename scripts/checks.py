@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs checks and tests: python3 -m scripts.checks lint | types | check | test | faults | bench [pytest's options]
+"""Runs checks and tests: python3 -m scripts.checks lint | types | check | test | faults | security | bench [options]
 
 ``check`` is all but the tests, ``test`` is everything but the long tests of faults, ``faults`` is all tests of faults,
-``bench`` measures.
+``security`` is the tests of who may do what, with many more tries, ``bench`` measures.
 Standard library only; it sets up what is missing.
 """
 
@@ -21,6 +21,7 @@ from scripts import build_assets, dockerd, setup
 
 BIN = setup.VENV / "bin"
 PYTEST = [str(BIN / "python"), "-m", "pytest"]
+TESTS = ("test", "faults", "security", "bench")
 TESTS_FAILED, FEW = 1, 5
 MOST_LINES = 80
 LINT = {
@@ -119,12 +120,12 @@ def _failed() -> list[str]:
 def main() -> None:
     verb, options = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     groups = {"lint": LINT, "types": TYPES, "check": {**TYPES, **LINT, **DJANGO}}
-    if verb not in (*groups, "test", "faults", "bench"):
+    if verb not in (*groups, *TESTS):
         sys.exit(__doc__)
     try:
         setup.use_supported_python()
         setup.ensure_python_packages(dev=True)
-        if verb in ("test", "faults", "bench"):
+        if verb in TESTS:
             setup.ensure_assets()
             setup.ensure_redis()
             setup.ensure_engine_program()
@@ -139,6 +140,8 @@ def main() -> None:
         sys.exit(str(error))
     if verb == "faults":
         run_tests(["--faults", "tests/faults", *options])
+    if verb == "security":
+        run_tests(["--security", "-m", "security", *options])
     if verb == "bench":
         # One after the other: two measurements at a time would measure each other.
         run_tests(["--bench", "-n", "0", "-p", "no:randomly", "tests/bench", *options])

@@ -22,6 +22,7 @@ from accounts.authentication import permission_of, was_denied
 SAFE = ("GET", "HEAD", "OPTIONS")
 PAGING = frozenset({"limit", "cursor", "ordering"})
 NO = ("", "0", "false", "no")
+YES = ("1", "true", "yes")
 
 
 class Problem(APIException):
@@ -190,8 +191,11 @@ def body(request: Request, kind: type[Body]) -> dict[str, Any]:
 
 
 def flag(request: Request, name: str) -> bool:
-    """Whether ``?name=1`` is there."""
-    return request.query_params.get(name, "").lower() not in NO
+    """Whether ``?name=1`` is there; raises `ValidationError` for what is neither yes nor no."""
+    said = request.query_params.get(name, "").lower()
+    if said not in YES and said not in NO:
+        raise ValidationError({name: ["1 or 0 is expected."]})
+    return said in YES
 
 
 def number(request: Request, name: str, usual: int, *, least: int = 0, most: int) -> int:

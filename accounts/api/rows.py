@@ -41,6 +41,7 @@ class UserRow(Row):
     address = "users"
     name = serializers.CharField(source="display_name", read_only=True)
     created_at = serializers.DateTimeField(source="date_joined", read_only=True)
+    email = serializers.CharField(read_only=True)
     is_site_admin = serializers.BooleanField(source="is_superuser", read_only=True)
     teams = serializers.SerializerMethodField()
 

@@ -111,11 +111,17 @@ class BuildRow(Row):
     name = serializers.CharField(source="__str__", read_only=True)
     team = TeamSlug()
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
-    state = serializers.CharField(source="operation.state", default=None, read_only=True)
+    state = serializers.CharField(source="operation.state", default=None, read_only=True, allow_null=True)
     error = serializers.SerializerMethodField()
-    actor = serializers.CharField(source="operation.actor_name", default=None, read_only=True)
-    started_at = serializers.DateTimeField(source="operation.started_at", default=None, read_only=True)
-    finished_at = serializers.DateTimeField(source="operation.finished_at", default=None, read_only=True)
+    actor = serializers.CharField(
+        source="operation.actor_name", default=None, read_only=True, allow_null=True
+    )
+    started_at = serializers.DateTimeField(
+        source="operation.started_at", default=None, read_only=True, allow_null=True
+    )
+    finished_at = serializers.DateTimeField(
+        source="operation.finished_at", default=None, read_only=True, allow_null=True
+    )
     labels = serializers.DictField(child=serializers.CharField(), read_only=True)
 
     class Meta:

@@ -68,6 +68,7 @@ class OperationRow(Row):
     target = serializers.SerializerMethodField()
     progress = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
+    result = serializers.DictField(read_only=True, allow_null=True)
     team = TeamSlug()
     actor = serializers.CharField(source="actor_name", read_only=True)
     undoable_until = serializers.SerializerMethodField()
