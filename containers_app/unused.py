@@ -35,10 +35,27 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "trash": ("thing in the trash", "they cannot be taken back any more"),
 }
 """Kind → what one of them is called, and what there is to say about them."""
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "images": ("images", "unused_images"),
+    "containers": ("containers",),
+    "volumes": ("volumes", "named_volumes"),
+    "build_cache": ("build_cache",),
+}
+"""Part of an engine's disk → the kinds whose removal gives some of it back."""
 MOST_SHOWN = 200
 """Things of one kind on a page; the rest is counted there, and goes all the same."""
 
 Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an engine's disk: how many things, their bytes, and how many of these nobody uses now."""
+
+    kind: str
+    count: int
+    size: int
+    unused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +93,21 @@ class Unused:
         rest = [item for item in chosen if not item["image"]]
         first = [item for item in rest if not item["kind"].endswith("volumes")]
         return [*first, *images, *(item for item in rest if item["kind"].endswith("volumes"))]
+
+    def parts(self, usage: DiskUsage) -> list[Part]:
+        """What takes the disk, by `PARTS`. What another part needs (an image a stopped container) counts as used."""
+        sizes = {
+            "images": (len(usage.images), usage.layers),
+            "containers": (len(usage.containers), sum(usage.containers.values())),
+            "volumes": (len(usage.volumes), sum(usage.volumes.values())),
+            "build_cache": (len(usage.cache), usage.cached),
+        }
+        return [
+            Part(
+                kind, *sizes[kind], min(sizes[kind][1], sum(item["size"] or 0 for item in self.items(kinds)))
+            )
+            for kind, kinds in PARTS.items()
+        ]
 
     def _staying(self, rules: Rules) -> set[str]:
         """The ids of what the rules keep, and of the images and steps below it."""

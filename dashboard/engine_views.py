@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,8 @@ from accounts.access import Actor, actor_of, can, requires
 from accounts.querysets import visible_to
 from containers_app import prune_plans
 from containers_app.models import Container, Network, Volume
-from engine.disk import DiskUsage
+from containers_app.unused import Part as Taken
+from containers_app.unused import unused
 from engine.errors import EngineError
 from engine.specs import SpecError
 from images_app.models import Image
@@ -82,17 +84,32 @@ class NewEngineForm(EngineForm):
     )
 
 
+TITLES = {
+    "images": ("Images", "each layer once"),
+    "containers": ("Containers", "what they have written"),
+    "volumes": ("Volumes", "those that the engine counts"),
+    "build_cache": ("Build cache", "what no image holds"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a disk, ``x`` and ``width`` in percent of what is counted."""
+    """A part of a disk, ``x`` and ``width`` in percent of what is counted; ``free``, its end, is what nobody uses."""
 
     kind: str
     title: str
     note: str
     count: int
     size: int
+    unused: int
     x: float
     width: float
+    free: float
+
+    @property
+    def free_x(self) -> float:
+        """Where that end begins."""
+        return round(self.x + self.width - self.free, 2)
 
 
 @require_safe
@@ -139,7 +156,8 @@ def engine_usage(request: HttpRequest, pk: UUID) -> HttpResponse:
     context: dict[str, Any] = {"engine": engine}
     try:
         found = prune_plans.usage(engine, actor=actor)
-        context |= {"total": found.total, "parts": _parts(found)}
+        parts = _parts(unused(engine, found).parts(found), found.total)
+        context |= {"total": found.total, "parts": parts, "reclaimable": sum(part.unused for part in parts)}
     except EngineError as error:
         context["trouble"] = error.message
     part = "engines/_usage.html" if "HX-Request" in request.headers else "engines/usage.html"
@@ -236,28 +254,13 @@ def _counted(actor: Actor, model: Any, **only: Any) -> dict[UUID, int]:
     return dict(rows.order_by().values_list("engine").annotate(n=Count("pk", distinct=True)))
 
 
-def _parts(found: DiskUsage) -> list[Part]:
-    sizes = (
-        ("images", "Images", "each layer once", len(found.images), found.layers),
-        (
-            "containers",
-            "Containers",
-            "what they have written",
-            len(found.containers),
-            sum(found.containers.values()),
-        ),
-        (
-            "volumes",
-            "Volumes",
-            "those that the engine counts",
-            len(found.volumes),
-            sum(found.volumes.values()),
-        ),
-        ("build_cache", "Build cache", "what no image holds", len(found.cache), found.cached),
-    )
+def _parts(found: Sequence[Taken], total: int) -> list[Part]:
     parts, x = [], 0.0
-    for kind, title, note, count, size in sizes:
-        width = 100 * size / found.total if found.total else 0.0
-        parts.append(Part(kind, title, note, count, size, round(x, 2), round(max(0.0, width - 0.3), 2)))
-        x += width
+    for one in found:
+        share = 100 / total if total else 0.0
+        width, free = max(0.0, one.size * share - 0.3), one.unused * share
+        title, note = TITLES[one.kind]
+        shape = [round(number, 2) for number in (x, width, min(width, free))]
+        parts.append(Part(one.kind, title, note, one.count, one.size, one.unused, *shape))
+        x += one.size * share
     return parts

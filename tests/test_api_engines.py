@@ -257,3 +257,5 @@ def test_the_engine_counts_what_takes_its_disk(
     assert (found["containers"]["count"], found["images"]["count"] > 0) == (1, True)
     kinds = ("images", "containers", "volumes", "build_cache")
     assert found["total"] == sum(found[kind]["size"] for kind in kinds) > 0
+    assert found["reclaimable"] == sum(found[kind]["reclaimable"] for kind in kinds)
+    assert all(0 <= found[kind]["reclaimable"] <= found[kind]["size"] for kind in kinds)

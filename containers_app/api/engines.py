@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
@@ -11,14 +12,16 @@ from rest_framework.response import Response
 
 from accounts.api.base import View
 from containers_app import prune_plans
+from containers_app.unused import unused
 from operations.api.views import visible_engines
 
 
 class Taken(serializers.Serializer):
-    """So many things, and their bytes."""
+    """So many things, their bytes, and how many of these nobody uses now: what *Clean up* would give back."""
 
     count = serializers.IntegerField()
     size = serializers.IntegerField()
+    reclaimable = serializers.IntegerField()
 
 
 class EngineUsage(serializers.Serializer):
@@ -33,6 +36,7 @@ class EngineUsage(serializers.Serializer):
     volumes = Taken()
     build_cache = Taken()
     total = serializers.IntegerField()
+    reclaimable = serializers.IntegerField()
 
 
 class EngineDiskUsage(View):
@@ -42,11 +46,10 @@ class EngineDiskUsage(View):
 
     @extend_schema(responses=EngineUsage)
     def get(self, request: Request, pk: UUID) -> Response:
-        found = prune_plans.usage(self.object(visible_engines(self.actor), pk), actor=self.actor)
-        parts = {
-            "images": {"count": len(found.images), "size": found.layers},
-            "containers": {"count": len(found.containers), "size": sum(found.containers.values())},
-            "volumes": {"count": len(found.volumes), "size": sum(found.volumes.values())},
-            "build_cache": {"count": len(found.cache), "size": found.cached},
+        engine = self.object(visible_engines(self.actor), pk)
+        found = prune_plans.usage(engine, actor=self.actor)
+        parts = unused(engine, found).parts(found)
+        told: dict[str, Any] = {
+            part.kind: {"count": part.count, "size": part.size, "reclaimable": part.unused} for part in parts
         }
-        return Response({**parts, "total": found.total})
+        return Response({**told, "total": found.total, "reclaimable": sum(part.unused for part in parts)})

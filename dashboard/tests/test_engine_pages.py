@@ -126,12 +126,19 @@ def test_a_name_is_changed_and_an_engine_added_and_forgotten(
 def test_the_disk_is_a_picture_or_the_reason_why_not(
     client_for: ClientFor, alice: User, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = DiskUsage(750, {"a": 50}, {"i": ImageUsage(750, 0)}, {"data": 200})
+    make_volume(engine, None, "data")
+    done = make_container(engine, None, "done", state="exited")
+    usage = DiskUsage(750, {done.native_id: 50}, {"i": ImageUsage(750, 0)}, {"data": 150, "used": 50})
     monkeypatch.setattr("containers_app.prune_plans.usage", lambda *_, **__: usage)
     url = f"/engines/{engine.pk}/disk/"
     part = text(client_for(alice).get(url, headers={"HX-Request": "true"}))
-    assert 'aria-label="Images 750 B, Containers 50 B, Volumes 200 B, Build cache 0 B"' in part
+    assert (
+        "Images 750 B; Containers 50 B, 50 B of it unused; Volumes 200 B, 150 B of it unused; Build" in part
+    )
     assert 'class="pk-containers" x="75.0%" width="4.7%"' in part
+    assert 'class="free" x="84.7%" width="15.0%"' in part
+    assert "<b>1 KB</b>" in part
+    assert "200 B</span> of it unused" in part
     assert "<html" not in part
 
     def hung(*_: Any, **__: Any) -> DiskUsage:
