@@ -186,7 +186,7 @@ def live_app(engine_url: str, busybox: str) -> Iterator[machine.LiveApp]:
     """The whole of Slipway, running on the test engine, with the first administrator made: ``admin``."""
     app = machine.LiveApp(
         engine_url, SLIPWAY_ADMIN_USER="admin", SLIPWAY_ADMIN_PASSWORD=machine.PASSWORD,
-        SLIPWAY_REGISTRY_HOSTS="127.0.0.1", SLIPWAY_GIT_HOSTS="127.0.0.1",
+        SLIPWAY_REGISTRY_HOSTS="127.0.0.1", SLIPWAY_GIT_HOSTS="127.0.0.1", SLIPWAY_WEBHOOK_HOSTS="127.0.0.1",
     )  # fmt: skip
     try:
         yield app.start()

@@ -9,6 +9,7 @@ from accounts.models import Team
 from accounts.querysets import visible_teams, visible_to
 from containers_app import care
 from containers_app.models import CareRule, Container
+from operations import channels
 from operations.models import Operation
 from operations.queries import operations
 
@@ -25,6 +26,8 @@ def of_one(container: Container, actor: Actor) -> dict[str, Any]:
         "cared": done(container, actor) if found.heal or found.end_loops or container.heal_tries else [],
         "heal_most": len(care.BACK_OFF),
         "may_care": can(actor, "care.container", container),
+        "muted": channels.muted(container),
+        "may_mute": can(actor, "webhook.mute", container),
     }
 
 

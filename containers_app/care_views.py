@@ -13,6 +13,7 @@ from accounts.access import actor_of, requires
 from accounts.models import Team
 from accounts.querysets import visible_teams
 from containers_app import care, care_page, present
+from operations import channels
 from operations.web import answers, came_from, toast
 
 VALUES: dict[str, bool | None] = {"1": True, "0": False, "": None}
@@ -48,6 +49,20 @@ def switch(request: HttpRequest, pk: UUID) -> HttpResponse:
     what, value = _wish(request)
     care.switch(container, actor=actor_of(request), **{what: value})
     words = SAID.get((what, bool(value)), "").format(name=container)
+    return toast(request, words, to=came_from(request, default=reverse("containers:detail", args=[pk])))
+
+
+@require_POST
+@requires("webhook.mute")
+@answers
+def mute(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """``hours``: no messages about it for so long; 0 ends that."""
+    container = get_object_or_404(present.one(actor_of(request)), pk=pk)
+    hours = request.POST.get("hours", "")
+    found = channels.mute(container, int(hours) if hours.isdecimal() else -1, actor=actor_of(request))
+    words = (
+        f"No messages about {container} for now" if found else f"Messages about {container} are sent again"
+    )
     return toast(request, words, to=came_from(request, default=reverse("containers:detail", args=[pk])))
 
 

@@ -75,6 +75,7 @@ container_urls = [
     path("<uuid:pk>/filesystem/", commit_views.export, name="filesystem"),
     path("filesystems/<uuid:pk>/", commit_views.download, name="exported"),
     path("<uuid:pk>/care/", care_views.switch, name="care"),
+    path("<uuid:pk>/mute/", care_views.mute, name="mute"),
     path("<uuid:pk>/edit/", edit_views.edit, name="edit"),
     path("<uuid:pk>/edit/check/", edit_views.edit_check, name="edit-check"),
     path("<uuid:pk>/duplicate/", edit_views.duplicate, name="duplicate"),

@@ -23,7 +23,7 @@ from containers_app.urls import (
 )
 from dashboard import api, engine_views, health, home, metrics, palette
 from images_app.urls import build_urls, image_urls, registry_urls, tag_urls
-from operations.urls import operation_urls, trash_urls
+from operations.urls import notification_urls, operation_urls, trash_urls
 
 engine_urls = [
     path("", engine_views.engine_list, name="list"),
@@ -56,6 +56,7 @@ urlpatterns = [
     path("builds/", include((build_urls, "builds"))),
     path("engines/", include((engine_urls, "engines"))),
     path("operations/", include((operation_urls, "operations"))),
+    path("notifications/", include((notification_urls, "notifications"))),
     path("events/", include((event_urls, "events"))),
     path("log-history/", include((log_history_urls, "loghistory"))),
     path("trash/", include((trash_urls, "trash"))),

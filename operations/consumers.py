@@ -39,6 +39,7 @@ LISTS = {
     "prune": "prune.manage",
     "events": "engine.read",
     "stats": "container.read",
+    "webhooks": "webhook.read",
 }
 OBJECTS = {
     "container": "container.read",

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.db import transaction
 from django.utils import timezone
 
@@ -296,6 +297,22 @@ def test_address_and_secret_are_sealed_and_shown_nowhere(
     row.refresh_from_db()
     channels.try_out(row, actor=site, wait=0)
     assert "another key" in send(row)[-1].problem
+
+
+def test_a_mail_goes_to_all_addresses_and_shows_none_of_them(
+    channel: Callable[..., Channel], told: Callable[..., int], settings: Any
+) -> None:
+    settings.EMAIL_HOST, settings.PUBLIC_URL = "mail.example", "https://slipway.example"
+    row = channel(kind="mail", address="ops@example.com, night@example.org")
+    assert row.shown == "o…@example.com, n…@example.org"
+    told("a", title="web ended\r\nBcc: evil@example.com", text="Exit code 3.")
+    (sent,) = send(row)
+    (got,) = mail.outbox
+    assert (sent.state, got.to, got.bcc) == ("sent", [], ["ops@example.com", "night@example.org"])
+    assert got.subject == "[Slipway] web ended Bcc: evil@example.com"
+    assert got.extra_headers["Message-ID"] == f"<{sent.event_id}@localhost>"
+    assert "Exit code 3." in got.body
+    assert "https://slipway.example/containers/1/" in got.body
 
 
 def test_who_may_see_and_change_channels(
