@@ -25,7 +25,7 @@ from containers_app.models import Container, EngineEvent, Incident, Network, Pru
 from engine.errors import Unreachable
 from images_app.models import Image, Registry, TagMove
 from operations import reads
-from operations.models import Engine, TrashItem, Variable
+from operations.models import Channel, Engine, TrashItem, Variable
 from tests import rows
 
 START = "/containers/"
@@ -107,6 +107,7 @@ def things(team: Team, other_team: Team) -> Things:
     rows.make_volume(engine, other_team, "red-data", lodger)
     rows.make_network(engine, other_team, "red-net", lodger)
     Registry.objects.create(name="Blue", host="registry.example.com", owner=team)
+    Channel.objects.create(team=team, name="ops", shown="https://hooks.example/…", events=["container.oom"])
     volume = rows.make_volume(engine, team, "data", web)
     return Things(engine, team, image, web, lodger, volume, rows.make_network(engine, team, "front", web))
 

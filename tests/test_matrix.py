@@ -145,8 +145,8 @@ def things(team: Team, db: None) -> dict[str, Any]:
             engine=engine, team=team, volume_name="canary-data", operation=ended, key="canary.tar.gz",
             digest="0" * 64, size=1, held=1, entries=1,
         ),
-        "webhooks": channel,
-        "deliveries": Delivery.objects.create(
+        "webhooks|notifications": channel,
+        "deliveries|messages": Delivery.objects.create(
             channel=channel, event_id=uuid4(), last_id=uuid4(), event="test", title="canary", at=soon, due_at=soon,
             expires_at=soon,
         ),
