@@ -38,11 +38,22 @@ def key_id() -> str:
 
 def seal(facts: Mapping[str, Any], before: str) -> str:
     """HMAC-SHA256 over the seal before and all `FACTS`, in hex. `LookupError` where the key is not at hand."""
-    try:
-        key = keys()[facts["key_id"]]
-    except KeyError:
-        raise LookupError(f"the key {facts['key_id']!r} is not at hand") from None
+    key = keys().get(facts["key_id"]) or _kept(facts["key_id"])
+    if key is None:
+        raise LookupError(f"the key {facts['key_id']!r} is not at hand")
     return hmac.new(key, before.encode() + b"\n" + canonical(facts), hashlib.sha256).hexdigest()
+
+
+_found: dict[str, bytes] = {}
+
+
+def _kept(key_id: str) -> bytes | None:
+    """Of a secret key that is gone what seals were made with."""
+    from accounts import kept_keys
+
+    if key_id not in _found and (key := kept_keys.chain_key(key_id)):
+        _found[key_id] = key
+    return _found.get(key_id)
 
 
 def facts_of(entry: Any) -> dict[str, Any]:

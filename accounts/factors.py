@@ -15,9 +15,9 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
 from django.conf import settings
 from django.db import transaction
-from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
+from django.utils.crypto import constant_time_compare, get_random_string
 
-from accounts import seals
+from accounts import kept_keys, seals
 from accounts.models import Role, User
 
 STEP = 30
@@ -119,7 +119,7 @@ def new_codes(user: User) -> list[str]:
 
 
 def _hash(user: User, code: str) -> str:
-    return salted_hmac("slipway.accounts.codes", f"{user.pk}:{code}", algorithm="sha256").hexdigest()
+    return kept_keys.hashed(kept_keys.CODES, f"{user.pk}:{code}")
 
 
 # --- Using and removing them -------------------------------------------------------------------------
@@ -147,7 +147,8 @@ def _used_up(row: Authenticator, user: User, code: str) -> bool:
         row.data["used"] = step
         used = step is not None
     else:
-        left = [one for one in row.data["hashes"] if not constant_time_compare(one, _hash(user, code))]
+        right = list(kept_keys.hashes(kept_keys.CODES, f"{user.pk}:{code}"))
+        left = [one for one in row.data["hashes"] if not any(constant_time_compare(one, it) for it in right)]
         used = len(left) < len(row.data["hashes"])
         row.data["hashes"] = left
     if used:

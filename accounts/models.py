@@ -194,6 +194,21 @@ class ResetLink(models.Model):
         return f"{self.user} until {self.expires_at:%Y-%m-%d %H:%M:%S}"
 
 
+class KeptKey(models.Model):
+    """Of an older secret key what hashes were made with, sealed with the key of now; see `accounts.kept_keys`."""
+
+    use = models.CharField(max_length=12)
+    key_id = models.CharField(max_length=12)
+    sealed = models.TextField()
+    kept_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["use", "key_id"], name="one_kept_key")]
+
+    def __str__(self) -> str:
+        return f"{self.use} {self.key_id}"
+
+
 class SetUp(models.Model):
     """The set-up happened: one row at most, for ever. Of two people who submit it at once, one gets the row."""
 

@@ -18,13 +18,13 @@ class Unreadable(Exception):
 
 def seal(use: str, owner: object, text: str) -> str:
     """The text as ciphertext that opens for this use and this owner alone."""
-    return box(_of(use)).encrypt(json.dumps([str(owner), text]).encode()).decode()
+    return box(use_of(use)).encrypt(json.dumps([str(owner), text]).encode()).decode()
 
 
 def unseal(use: str, owner: object, sealed: str, *, within: int | None = None) -> str:
     """What was sealed, ``within`` so many seconds; raises `Unreadable`."""
     try:
-        found = json.loads(box(_of(use)).decrypt(sealed.encode(), ttl=within))
+        found = json.loads(box(use_of(use)).decrypt(sealed.encode(), ttl=within))
     except InvalidToken:
         raise Unreadable("sealed with another key, too long ago, or changed since") from None
     if found[0] != str(owner):
@@ -32,12 +32,21 @@ def unseal(use: str, owner: object, sealed: str, *, within: int | None = None) -
     return str(found[1])
 
 
+def again(use: str, sealed: str) -> str:
+    """The same sealed with the key of now, whoever it is for; raises `Unreadable`."""
+    try:
+        return box(use).rotate(sealed.encode()).decode()
+    except InvalidToken:
+        raise Unreadable("sealed with a key that is not at hand, or changed since") from None
+
+
 def box(use: str) -> MultiFernet:
     """A key of its own for each use, so that a leak of one does not open another; older secrets still open."""
     return _boxes(use, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
 
 
-def _of(use: str) -> str:
+def use_of(use: str) -> str:
+    """What the key of a use is derived for."""
     return f"slipway.accounts.{use}.1"
 
 

@@ -15,8 +15,9 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
+from django.utils.crypto import constant_time_compare, get_random_string
 
+from accounts import kept_keys
 from accounts.access import SCOPES, Actor
 from accounts.models import ApiToken, Team, User
 
@@ -79,7 +80,7 @@ def actor_from_bearer(header: str, *, ip: str | None = None) -> Actor | None:
         ApiToken.objects.select_related("user").prefetch_related("user__memberships").filter(key=key).first()
     )
     # Compared in any case, so that an unknown key takes as long as a wrong secret.
-    right = constant_time_compare(token.digest if token else "0" * 64, _digest(secret))
+    right = _is_of(secret, token)
     if token is None or not right or not usable(token):
         return None
     _was_used(token)
@@ -103,8 +104,21 @@ def revoke(token: ApiToken) -> bool:
     return bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()))
 
 
+def _is_of(secret: str, token: ApiToken | None) -> bool:
+    """Whether it is this token's. What an older key has hashed is hashed with the one of now from here on."""
+    known, found = token.digest if token else "0" * 64, ""
+    for digest in kept_keys.hashes(kept_keys.TOKENS, secret):
+        if constant_time_compare(known, digest):
+            found = digest
+            break
+    now = _digest(secret)
+    if token and found and found != now:
+        ApiToken.objects.filter(pk=token.pk, digest=found).update(digest=now)
+    return bool(found)
+
+
 def _digest(secret: str) -> str:
-    return salted_hmac("slipway.accounts.tokens", secret, algorithm="sha256").hexdigest()
+    return kept_keys.hashed(kept_keys.TOKENS, secret)
 
 
 def _was_used(token: ApiToken) -> None:

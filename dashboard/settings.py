@@ -26,6 +26,7 @@ ADMIN_USER: str = env.str("SLIPWAY_ADMIN_USER", "")
 ADMIN_PASSWORD: str = env.str("SLIPWAY_ADMIN_PASSWORD", "")
 DEBUG: bool = env.bool("SLIPWAY_DEBUG", False)
 _secret: str = env.str("SLIPWAY_SECRET_KEY", "")
+_old_secrets: list[str] = env.list("SLIPWAY_OLD_SECRET_KEYS", [])
 _hosts: list[str] = env.list("SLIPWAY_ALLOWED_HOSTS", [])
 _database: str = env.str("DATABASE_URL", "")
 REDIS_URL: str = env.str("REDIS_URL", "")
@@ -85,6 +86,7 @@ def _own_secret() -> str:
 
 
 SECRET_KEY = _secret or _own_secret()
+SECRET_KEY_FALLBACKS = _old_secrets
 if len(SECRET_KEY) < 50:
     raise SystemExit("SLIPWAY_SECRET_KEY must have at least 50 characters; leave it unset to have one made.")
 

@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 MOST_FILES = 65_536
 
@@ -21,6 +21,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         import uvloop
 
+        from accounts import kept_keys
+
+        try:
+            kept_keys.mark_or_refuse()
+        except kept_keys.WrongKey as error:
+            raise CommandError(str(error)) from None
         # Seven files of the kernel stay open for each container whose figures are read.
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         enough = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)

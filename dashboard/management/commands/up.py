@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import kept_keys
 from accounts.setup import ensure_admin_from_env, setup_link
 from dashboard.static_files import collect_if_changed
 from dashboard.supervisor import Child, Log, Supervisor
@@ -163,6 +164,10 @@ class Command(BaseCommand):
         """Brings the database and the static files up to date."""
         self.supervisor.preparing = True
         call_command("migrate", verbosity=0, interactive=False)
+        try:
+            kept_keys.mark_or_refuse()
+        except kept_keys.WrongKey as error:
+            raise CommandError(str(error)) from None
         ensure_admin_from_env()
         try:
             if collect:
