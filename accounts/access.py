@@ -151,6 +151,7 @@ class Actor:
     scopes: frozenset[str] | None = None
     token_key: str = ""
     token_team_id: Any = None
+    token_rate: int | None = None
     ip: str | None = None
 
     @property

@@ -172,9 +172,12 @@ class TokenAdmin(ReadOnly):
         "user",
         "team",
         "scopes",
+        "networks",
+        "rate",
         "created_at",
         "expires_at",
         "last_used_at",
+        "last_used_ip",
         "revoked_at",
     )
     list_filter = ("revoked_at", "expires_at", "team")

@@ -22,7 +22,7 @@ LONGEST = 500
 EVENTS = (
     "auth.login", "auth.logout", "auth.locked", "auth.setup", "auth.password", "auth.second_step", "auth.confirm",
     "auth.reset", "auth.link", "auth.unlink", "factor.add", "factor.remove", "factor.codes", "session.end",
-    "token.create", "token.revoke",
+    "token.create", "token.revoke", "token.rotate",
     "user.create", "user.change", "user.remove", "team.create", "team.change", "team.remove", "audit.export",
     "console.watch", "console.end", "console.replay",
 )  # fmt: skip

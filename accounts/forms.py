@@ -9,6 +9,7 @@ from django.contrib.auth import password_validation
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.validators import UnicodeUsernameValidator
 
+from accounts import tokens
 from accounts.access import SCOPES, Actor
 from accounts.models import Team, User
 from accounts.querysets import visible_teams
@@ -184,9 +185,25 @@ class TokenForm(forms.Form):
         Team.objects.none(), label="Team", required=False, empty_label="All of mine", to_field_name="slug"
     )
 
+    networks = forms.CharField(
+        label="From these networks alone", required=False, max_length=1000,
+        help_text="Addresses or networks such as 192.0.2.0/24, with spaces between them; from everywhere without any.",
+    )  # fmt: skip
+    rate = forms.IntegerField(
+        label="Requests a minute", required=False, min_value=1, max_value=100_000,
+        help_text="Fewer than others have; empty for the usual number.",
+    )  # fmt: skip
+
     def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["team"].queryset = visible_teams(actor)  # type: ignore[attr-defined]
+
+    def clean_networks(self) -> list[str]:
+        """As they are kept."""
+        try:
+            return tokens.cidrs(self.cleaned_data["networks"].replace(",", " ").split())
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
 
     def scopes(self) -> list[str]:
         """The scope that was picked and those that it holds, so that a token says all that it may."""

@@ -88,7 +88,11 @@ class Membership(models.Model):
 
 
 class ApiToken(models.Model):
-    """A bearer token ``slp_<key>.<secret>``. Only a keyed hash of the secret is stored; it always expires."""
+    """A bearer token ``slp_<key>.<secret>``. Only a keyed hash of the secret is stored; it always expires.
+
+    ``networks``: it opens from these alone (CIDR), from everywhere where there are none. ``rate``: requests a minute,
+    where it may have fewer than others.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
@@ -97,10 +101,13 @@ class ApiToken(models.Model):
     key = models.CharField(max_length=12, unique=True, validators=[RegexValidator(r"^[A-Za-z0-9]{12}$")])
     digest = models.CharField(max_length=64, editable=False)
     scopes = models.JSONField(default=list)
+    networks = models.JSONField(default=list, blank=True)
+    rate = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_ip = models.GenericIPAddressField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering: ClassVar = ["-created_at"]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
@@ -24,6 +25,7 @@ from accounts.models import ApiToken, Team, User
 PATTERN = re.compile(r"slp_([A-Za-z0-9]{12})\.([A-Za-z0-9]{40})", re.ASCII)
 LONGEST = timedelta(days=365)
 USUAL = timedelta(days=30)
+MOST_NETWORKS = 20
 _USED_EVERY = timedelta(minutes=1)
 _LENGTH = re.compile(r"([1-9][0-9]{0,3})([mhd])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -36,8 +38,13 @@ def make(
     *,
     lasts: timedelta = USUAL,
     team: Team | None = None,
+    networks: Iterable[str] = (),
+    rate: int | None = None,
 ) -> tuple[ApiToken, str]:
-    """A new token and, this once, its text. Raises `ValidationError` with one message a field."""
+    """A new token and, this once, its text. Raises `ValidationError` with one message a field.
+
+    ``networks`` (addresses or CIDR) are where it may be used from, else anywhere; ``rate`` its requests a minute.
+    """
     wanted = sorted(set(scopes), key=lambda scope: SCOPES.index(scope) if scope in SCOPES else -1)
     wrong: dict[str, list[str]] = {}
     if not name.strip() or len(name) > 80:
@@ -46,6 +53,12 @@ def make(
         wrong["scopes"] = [f"One or more of {', '.join(SCOPES)} are expected."]
     if not timedelta(0) < lasts <= LONGEST:
         wrong["expires_at"] = ["A token lasts 365 days at most."]
+    try:
+        known = cidrs(networks)
+    except ValueError as error:
+        wrong["networks"] = [str(error)]
+    if rate is not None and not 1 <= rate <= 100_000:
+        wrong["rate"] = ["1 to 100000 requests a minute are expected."]
     if wrong:
         raise ValidationError(wrong)
     key, secret = get_random_string(12), get_random_string(40)
@@ -56,9 +69,41 @@ def make(
         key=key,
         digest=_digest(secret),
         scopes=wanted,
+        networks=known,
+        rate=rate,
         expires_at=timezone.now() + lasts,
     )
     return token, f"slp_{key}.{secret}"
+
+
+def cidrs(texts: Iterable[str]) -> list[str]:
+    """Networks as they are kept; raises `ValueError` with what is none."""
+    found = []
+    for text in texts:
+        try:
+            found.append(str(ip_network(text.strip())))
+        except ValueError:
+            raise ValueError(f"{text[:60]!r} is no network such as 192.0.2.0/24 or 2001:db8::/32.") from None
+    if len(found) > MOST_NETWORKS:
+        raise ValueError(f"{MOST_NETWORKS} networks at most.")
+    return list(dict.fromkeys(found))
+
+
+def rotate(token: ApiToken, *, renewed: bool) -> str | None:
+    """A new secret in place of the old one, which opens nothing from now on: the text, this once.
+
+    ``renewed``: it lasts as long again as it did at first; else it ends when it would have. ``None`` where it has
+    ended, or somebody else has just rotated it.
+    """
+    secret, now = get_random_string(40), timezone.now()
+    ends = now + min(token.expires_at - token.created_at, LONGEST) if renewed else token.expires_at
+    there = ApiToken.objects.filter(pk=token.pk, digest=token.digest, revoked_at=None, expires_at__gt=now)
+    if not there.update(
+        digest=_digest(secret), expires_at=ends, created_at=now if renewed else token.created_at
+    ):
+        return None
+    token.refresh_from_db()
+    return f"slp_{token.key}.{secret}"
 
 
 def lasting(text: str) -> timedelta:
@@ -70,7 +115,8 @@ def lasting(text: str) -> timedelta:
 
 
 def actor_from_bearer(header: str, *, ip: str | None = None) -> Actor | None:
-    """Who the header ``Bearer slp_….…`` speaks for, or ``None``: unknown, wrong, expired, revoked or disabled alike."""
+    """Who the header ``Bearer slp_….…`` speaks for, or ``None``: unknown, wrong, expired, revoked, disabled or from
+    elsewhere than it may be used, all alike."""
     scheme, _, text = header.partition(" ")
     found = PATTERN.fullmatch(text.strip())
     if scheme.lower() != "bearer" or found is None:
@@ -81,15 +127,16 @@ def actor_from_bearer(header: str, *, ip: str | None = None) -> Actor | None:
     )
     # Compared in any case, so that an unknown key takes as long as a wrong secret.
     right = _is_of(secret, token)
-    if token is None or not right or not usable(token):
+    if token is None or not right or not usable(token) or not reaches(token, ip):
         return None
-    _was_used(token)
+    _was_used(token, ip)
     return Actor(
         user=token.user,
         source="api",
         scopes=frozenset(token.scopes),
         token_key=token.key,
         token_team_id=token.team_id,
+        token_rate=token.rate,
         ip=ip,
     )
 
@@ -97,6 +144,18 @@ def actor_from_bearer(header: str, *, ip: str | None = None) -> Actor | None:
 def usable(token: ApiToken) -> bool:
     """Whether it opens anything now: neither revoked nor expired, and its owner not disabled."""
     return token.revoked_at is None and token.expires_at > timezone.now() and token.user.is_active
+
+
+def reaches(token: ApiToken, ip: str | None) -> bool:
+    """Whether it may be used from that address. ``None``, a local socket, is in no network."""
+    if not token.networks:
+        return True
+    if ip is None:
+        return False
+    address = ip_address(ip.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in ip_network(network) for network in token.networks)
 
 
 def revoke(token: ApiToken) -> bool:
@@ -121,9 +180,9 @@ def _digest(secret: str) -> str:
     return kept_keys.hashed(kept_keys.TOKENS, secret)
 
 
-def _was_used(token: ApiToken) -> None:
+def _was_used(token: ApiToken, ip: str | None) -> None:
     now = timezone.now()
     if token.last_used_at is None or now - token.last_used_at > _USED_EVERY:
         stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _USED_EVERY)
         with suppress(DatabaseError):  # a full disk is no reason to refuse a read
-            ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+            ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now, last_used_ip=ip)

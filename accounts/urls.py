@@ -29,6 +29,7 @@ account_urls = [
     path("account/sso/unlink/", sso_views.unlink, name="sso_unlink"),
     path("account/sessions/end/", security_views.end_sessions, name="end_sessions"),
     path("account/tokens/", views.create_token, name="create_token"),
+    path("account/tokens/<uuid:pk>/rotate/", views.rotate_token, name="rotate_token"),
     path("account/tokens/<uuid:pk>/revoke/", views.revoke_token, name="revoke_token"),
     path("audit/", audit_views.audit_list, name="audit"),
 ]

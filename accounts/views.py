@@ -130,10 +130,29 @@ def create_token(request: HttpRequest) -> HttpResponse:
             form.cleaned_data["name"],
             form.scopes(),
             lasts=timedelta(days=int(form.cleaned_data["lasts"])),
-            team=form.cleaned_data["team"],
+            **{name: form.cleaned_data[name] for name in ("team", "networks", "rate")},
         )
         audit.record("token.create", actor, target_type="token", target_id=made.pk, target_name=made.name)
     return _profile_page(request, secret=secret)
+
+
+@require_POST
+@never_cache
+@requires("token.own", confirmed=True)
+def rotate_token(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """A new secret, shown in this answer alone; the old one opens nothing from now on."""
+    token = get_object_or_404(ApiToken, pk=pk, user=user_of(request))
+    with transaction.atomic():
+        secret = tokens.rotate(token, renewed=True)
+        if secret:
+            audit.record(
+                "token.rotate",
+                actor_of(request),
+                target_type="token",
+                target_id=token.pk,
+                target_name=token.name,
+            )
+    return _profile_page(request, secret=secret or "")
 
 
 @require_POST

@@ -236,6 +236,7 @@ urlpatterns = [
     ),
     path("variables/", variables.VariableList.as_view(), name="variables"),
     path("variables/<uuid:pk>/", variables.VariableDetail.as_view(), name="variable"),
+    path("tokens/<uuid:pk>/rotate/", accounts.TokenRotate.as_view(), name="token-rotate"),
     path("search/", Search.as_view(), name="search"),
 ]
 unknown_api = re_path(r"^api(/|$)", unknown, name="unknown_api")

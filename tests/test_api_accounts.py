@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts import audit
+from accounts import audit, tokens
 from accounts.access import person as actor_for
 from accounts.api import tables
 from accounts.models import ApiToken, AuditEntry, Team, User
@@ -95,12 +95,10 @@ def test_a_token_ends_itself_and_no_other(api_for: ApiFor, client_for: ClientFor
     assert api.get("/api/v1/tokens/").status_code == 401
 
 
-def test_tokens_of_others_do_not_exist(
-    api_for: ApiFor, client_for: ClientFor, vic: User, alice: User
-) -> None:
+def test_tokens_of_others_do_not_exist(api_for: ApiFor, client_for: ClientFor, vic: User, tara: User) -> None:
     other = make(client_for(vic)).json()["id"]
-    assert api_for(alice).get(f"/api/v1/tokens/{other}/").status_code == 404
-    assert api_for(alice).delete(f"/api/v1/tokens/{other}/").status_code == 404
+    assert api_for(tara).get(f"/api/v1/tokens/{other}/").status_code == 404
+    assert api_for(tara).delete(f"/api/v1/tokens/{other}/").status_code == 404
 
 
 def test_teams_are_ones_own(api_for: ApiFor, vic: User, alice: User, charlie: User, team: Team) -> None:
@@ -232,3 +230,61 @@ def test_a_day_lasts_until_its_end(api_for: ApiFor, alice: User) -> None:
         assert len(api_for(alice).get(f"/api/v1/audit/?{query}").json()["results"]) == count, query
     for bad in ("until=9999-12-31", "since=0001-01-01T00:00:00%2B14:00", "since=soon"):
         assert api_for(alice).get(f"/api/v1/audit/?{bad}").status_code == 400, bad
+
+
+@pytest.mark.security
+def test_a_token_from_elsewhere_is_as_wrong_as_one_that_never_was(api_for: ApiFor, vic: User) -> None:
+    """S-06, S-83."""
+    _, secret = tokens.make(vic, "ci", ["read"], networks=["192.0.2.0/24"])
+    api = APIClient(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    assert api.get("/api/v1/tokens/", REMOTE_ADDR="192.0.2.9").status_code == 200
+    # Nobody's word is taken for where they are.
+    elsewhere = api.get("/api/v1/tokens/", REMOTE_ADDR="198.51.100.1", HTTP_X_FORWARDED_FOR="192.0.2.9")
+    unknown = APIClient(HTTP_AUTHORIZATION=f"Bearer slp_{'a' * 12}.{'b' * 40}").get("/api/v1/tokens/")
+    assert elsewhere.status_code == unknown.status_code == 401
+    assert elsewhere.json() | {"request": ""} == unknown.json() | {"request": ""}
+
+
+@pytest.mark.security
+def test_a_token_may_have_fewer_requests_and_is_told_how_many_are_left(vic: User) -> None:
+    """S-79."""
+    _, secret = tokens.make(vic, "ci", ["read"], rate=2)
+    api = APIClient(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    answers = [api.get("/api/v1/tokens/") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[0]["RateLimit-Policy"] == '"caller";q=2;w=60'
+    assert [answer["RateLimit"].split(";")[1] for answer in answers] == ["r=1", "r=0", "r=0"]
+    assert int(answers[2]["Retry-After"]) > 0
+
+
+def test_a_token_rotates_itself_and_no_other_one(api_for: ApiFor, vic: User) -> None:
+    mine, secret = tokens.make(vic, "ci", ["read"])
+    other, _ = tokens.make(vic, "other", ["read"])
+    api = APIClient(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    assert api.post(f"/api/v1/tokens/{other.pk}/rotate/").status_code == 403
+    answer = api.post(f"/api/v1/tokens/{mine.pk}/rotate/")
+    assert (answer.status_code, answer.json()["key"], answer.json()["rate"]) == (200, mine.key, None)
+    assert api.get("/api/v1/tokens/").status_code == 401
+    renewed = APIClient(HTTP_AUTHORIZATION=f"Bearer {answer.json()['token']}")
+    assert renewed.get("/api/v1/tokens/").status_code == 200
+    assert AuditEntry.objects.filter(verb="token.rotate", target_id=str(mine.pk)).count() == 1
+
+
+@pytest.mark.security
+def test_site_administrators_see_and_end_everybodys_tokens(
+    api_for: ApiFor, alice: User, tara: User, vic: User
+) -> None:
+    token, secret = tokens.make(vic, "ci", ["read"])
+    address = f"/api/v1/tokens/{token.pk}/"
+    assert api_for(tara).get("/api/v1/tokens/?everyone=1").status_code == 403
+    assert api_for(tara).delete(address).status_code == 404
+    assert api_for(alice, "read").get("/api/v1/tokens/?everyone=1").status_code == 403
+    admin = api_for(alice)
+    assert {row["user"] for row in admin.get("/api/v1/tokens/?everyone=1").json()["results"]} >= {
+        "vic",
+        "tara",
+    }
+    assert {row["user"] for row in admin.get("/api/v1/tokens/").json()["results"]} == {"alice"}
+    assert admin.post(f"{address}rotate/").status_code == 404
+    assert admin.delete(address).status_code == 204
+    assert APIClient(HTTP_AUTHORIZATION=f"Bearer {secret}").get("/api/v1/tokens/").status_code == 401

@@ -123,6 +123,7 @@ def test_changes_need_more_than_reading(routes: list[Route]) -> None:
     meant = {
         "/api/v1/tokens/": "one's own",
         f"/api/v1/tokens/{ANY}/": "one's own",
+        f"/api/v1/tokens/{ANY}/rotate/": "one's own",
         "/api/v1/containers/bulk/": "each is authorized on its own",
         f"/api/v1/operations/{ANY}/retry/": "needs the permission of the change itself",
     }

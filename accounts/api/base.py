@@ -73,6 +73,12 @@ class View(APIView):
         if request.method not in SAFE:
             self._must_match(request)
 
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        found = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in getattr(request._request, "slipway_rate", {}).items():
+            found[name] = value
+        return found
+
     def _must_match(self, request: Request) -> None:
         try:
             stale = versions.is_stale(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from threading import Lock
@@ -19,14 +20,15 @@ _MOST_CALLERS = 10_000
 class Sustained(BaseThrottle):
     """A bucket a caller that holds a minute's requests and fills up steadily; counted in this process alone.
 
-    Callers are told apart by token, then by person, then by address.
+    Callers are told apart by token, then by person, then by address. A token may have fewer than the usual number. What
+    is left is told in the headers ``RateLimit`` and ``RateLimit-Policy`` of each answer.
     """
 
     _buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
     _lock = Lock()
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        most = settings.API_RATE
+        most = min(filter(None, (settings.API_RATE, actor_of(request).token_rate)), default=0)
         if not most:
             return True
         caller, now = _caller(request), time.monotonic()
@@ -35,9 +37,15 @@ class Sustained(BaseThrottle):
             left = min(float(most), left + (now - since) * most / 60)
             self._wait = (1 - left) * 60 / most
             allowed = left >= 1
-            self._buckets[caller] = (left - 1 if allowed else left, now)
+            left -= allowed
+            self._buckets[caller] = (left, now)
             while len(self._buckets) > _MOST_CALLERS:
                 self._buckets.popitem(last=False)
+        full = math.ceil((most - left) * 60 / most)
+        request._request.slipway_rate = {  # type: ignore[attr-defined]
+            "RateLimit-Policy": f'"caller";q={most};w=60',
+            "RateLimit": f'"caller";r={math.floor(left)};t={full}',
+        }
         return allowed
 
     def wait(self) -> float:

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from accounts.access import SCOPES
-from accounts.api.base import Body, Row, TeamSlug, Text
+from accounts.api.base import Body, Integer, Row, TeamSlug, Text
 from accounts.models import ApiToken, AuditEntry, Role, Team, User
 
 _member = inline_serializer(
@@ -58,16 +58,19 @@ class UserRow(Row):
 
 
 class TokenRow(Row):
-    """A token of one's own, without its secret."""
+    """A token without its secret. ``networks``: where it opens from; ``rate``: requests a minute, or null."""
 
     address = "tokens"
+    user = serializers.CharField(source="user.username", read_only=True)
+    networks = serializers.ListField(child=serializers.CharField(), read_only=True)
     team = TeamSlug()
     scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), read_only=True)
 
     class Meta:
         model = ApiToken
         fields: tuple[str, ...] = (
-            "id", "name", "key", "scopes", "team", "created_at", "expires_at", "last_used_at", "revoked_at", "url",
+            "id", "name", "key", "user", "scopes", "team", "networks", "rate", "created_at", "expires_at",
+            "last_used_at", "last_used_ip", "revoked_at", "url",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
@@ -86,12 +89,14 @@ class NewTokenRow(TokenRow):
 
 
 class NewToken(Body):
-    """What a token is to be. Without ``expires_at`` it lasts 30 days."""
+    """What a token is to be. Without ``expires_at`` it lasts 30 days; without ``networks`` it opens from everywhere."""
 
     name = Text(max_length=80)
     scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), allow_empty=False)
     expires_at = serializers.DateTimeField(required=False)
     team = Text(required=False, allow_null=True)
+    networks = serializers.ListField(child=Text(max_length=60), required=False, max_length=20)
+    rate = Integer(required=False, allow_null=True, min_value=1, max_value=100_000)
 
 
 class EntryRow(serializers.ModelSerializer):

@@ -15,8 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import audit, tokens
-from accounts.access import Denied
-from accounts.api.base import Listing, View, body
+from accounts.access import Actor, Denied, can, require
+from accounts.api.base import Listing, Nothing, Problem, View, body, flag
 from accounts.api.rows import EntryRow, NewToken, NewTokenRow, TeamRow, TokenRow, UserRow
 from accounts.api.tables import table
 from accounts.api.versions import Versioned
@@ -75,15 +75,24 @@ class UserDetail(Versioned, View):
 
 
 class TokenList(Listing):
-    """One's own tokens. A token cannot make tokens: that takes a signed-in person."""
+    """One's own tokens; ``everyone=1``: those of all, for site administrators. A token cannot make tokens: that takes a
+    signed-in person."""
 
     permission = "token.own"
+    takes = frozenset({"everyone"})
     confirmed = frozenset({"POST"})
     serializer_class = TokenRow
     ordering_fields = {name: name for name in ("name", "created_at", "expires_at", "last_used_at")}
 
     def get_queryset(self) -> QuerySet[ApiToken]:
-        return _own(self.actor.user)
+        if not flag(self.request, "everyone"):
+            return _own(self.actor.user)
+        require(self.actor, "user.read")
+        return _reachable(self.actor)
+
+    @extend_schema(parameters=[OpenApiParameter("everyone", OpenApiTypes.BOOL)])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
 
     @extend_schema(request=NewToken, responses={201: NewTokenRow})
     def post(self, request: Request) -> Response:
@@ -99,7 +108,10 @@ class TokenList(Listing):
         user = self.actor.user
         assert user is not None  # noqa: S101 - the permission has looked
         with transaction.atomic():
-            made, secret = tokens.make(user, wish["name"], wish["scopes"], lasts=lasts, team=team)
+            made, secret = tokens.make(
+                user, wish["name"], wish["scopes"], lasts=lasts, team=team,
+                networks=wish.get("networks", ()), rate=wish.get("rate"),
+            )  # fmt: skip
             audit.record(
                 "token.create", self.actor, target_type="token", target_id=made.pk, target_name=made.name
             )
@@ -108,19 +120,20 @@ class TokenList(Listing):
 
 
 class TokenDetail(Versioned, View):
-    """One token of one's own. A token may end itself, and no other one unless it has the scope ``admin``."""
+    """One token. A token may end itself, and no other one unless it has the scope ``admin``; site administrators end
+    those of others too."""
 
-    measured = frozenset({"last_used_at"})
+    measured = frozenset({"last_used_at", "last_used_ip"})
     permission = "token.own"
 
     @extend_schema(responses=TokenRow)
     def get(self, request: Request, pk: UUID) -> Response:
-        found = self.object(_own(self.actor.user), pk)
+        found = self.object(_reachable(self.actor), pk)
         return Response(TokenRow(found, context={"request": request}).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: UUID) -> Response:
-        found: ApiToken = self.object(_own(self.actor.user), pk)
+        found: ApiToken = self.object(_reachable(self.actor), pk)
         actor = self.actor
         if actor.scopes is not None and "admin" not in actor.scopes and found.key != actor.token_key:
             raise Denied("This token lacks the scope “admin”.", "token.own", found.pk)
@@ -130,6 +143,32 @@ class TokenDetail(Versioned, View):
                     "token.revoke", actor, target_type="token", target_id=found.pk, target_name=found.name
                 )
         return Response(status=204)
+
+
+class TokenRotate(View):
+    """Gives a token of one's own a new secret, shown this once; the old one opens nothing from then on.
+
+    A signed-in person gets it for as long again as it was made for. A token may rotate itself alone, and ends when it
+    would have. What it has asked for already goes on.
+    """
+
+    permission = "token.own"
+    confirmed = frozenset({"POST"})
+
+    @extend_schema(request=Nothing, responses={200: NewTokenRow})
+    def post(self, request: Request, pk: UUID) -> Response:
+        found: ApiToken = self.object(_own(self.actor.user), pk)
+        body(request, Nothing)
+        if self.actor.token_key and self.actor.token_key != found.key:
+            raise Denied("A token may rotate itself alone.", "token.own", found.pk)
+        with transaction.atomic():
+            secret = tokens.rotate(found, renewed=not self.actor.token_key)
+            if secret is None:
+                raise Problem(409, "conflict", "It has ended, or has just been rotated.")
+            audit.record(
+                "token.rotate", self.actor, target_type="token", target_id=found.pk, target_name=found.name
+            )
+        return Response(NewTokenRow(found, context={"request": request, "secret": secret}).data)
 
 
 class AuditList(Listing):
@@ -162,7 +201,13 @@ class AuditList(Listing):
 
 
 def _own(user: User | None) -> QuerySet[ApiToken]:
-    return ApiToken.objects.filter(user=user).select_related("team")
+    return ApiToken.objects.filter(user=user).select_related("team", "user")
+
+
+def _reachable(actor: Actor) -> QuerySet[ApiToken]:
+    """One's own, and everybody's for whoever may see people."""
+    everyone = can(actor, "user.read")
+    return ApiToken.objects.select_related("team", "user") if everyone else _own(actor.user)
 
 
 def _with_members(teams: QuerySet[Team]) -> QuerySet[Team]:

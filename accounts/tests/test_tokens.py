@@ -150,3 +150,44 @@ def test_the_command_says_what_is_wrong(vic: User, args: tuple[str, ...]) -> Non
     with pytest.raises(CommandError):
         run(*args)
     assert not ApiToken.objects.exists()
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("ip", "reached"),
+    [
+        ("192.0.2.7", True),
+        ("::ffff:192.0.2.7", True),
+        ("2001:db8::1", True),
+        ("192.0.3.1", False),
+        (None, False),
+    ],
+)
+def test_a_token_opens_from_its_networks_alone(vic: User, ip: str | None, reached: bool) -> None:
+    """S-82, S-83."""
+    token, secret = tokens.make(vic, "ci", ["read"], networks=["192.0.2.0/24", "2001:db8::1"])
+    assert (tokens.actor_from_bearer(f"Bearer {secret}", ip=ip) is not None) == reached
+    token.refresh_from_db()
+    assert (token.last_used_ip is not None) == reached
+
+
+@pytest.mark.parametrize("wrong", [["192.0.2.1/24"], ["here"], [f"192.0.2.{n}" for n in range(21)]])
+def test_what_is_no_network_is_refused(vic: User, wrong: list[str]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        tokens.make(vic, "ci", ["read"], networks=wrong)
+    assert set(caught.value.message_dict) == {"networks"}
+
+
+def test_a_rotated_token_opens_by_its_new_secret_alone(vic: User) -> None:
+    token, old = tokens.make(vic, "ci", ["read"], lasts=timedelta(days=2), networks=["192.0.2.0/24"])
+    stale, ends = ApiToken.objects.get(), token.expires_at
+    new = tokens.rotate(token, renewed=False)
+    assert new
+    assert not tokens.actor_from_bearer(f"Bearer {old}", ip="192.0.2.1")
+    assert tokens.actor_from_bearer(f"Bearer {new}", ip="192.0.2.1")
+    assert (token.expires_at, token.networks) == (ends, ["192.0.2.0/24"])
+    assert tokens.rotate(stale, renewed=False) is None
+    assert tokens.rotate(token, renewed=True)
+    assert token.expires_at > ends
+    tokens.revoke(token)
+    assert tokens.rotate(token, renewed=True) is None

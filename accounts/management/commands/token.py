@@ -30,6 +30,10 @@ class Command(BaseCommand):
         )
         create.add_argument("--expires", default="30d", help="30d, 12h or 90m; 365d at most (default: 30d)")
         create.add_argument("--team", help="the slug of the one team that it is for")
+        create.add_argument(
+            "--network", action="append", default=[], help="opens from it alone; may be given again"
+        )
+        create.add_argument("--rate", type=int, help="requests a minute, fewer than others have")
         show = verbs.add_parser("list", help="shows tokens without their secrets")
         show.add_argument("--user", help="of this user name only")
         revoke = verbs.add_parser("revoke", help="ends a token at once")
@@ -50,7 +54,10 @@ class Command(BaseCommand):
         try:
             lasts = tokens.lasting(options["expires"])
             with transaction.atomic():
-                made, secret = tokens.make(user, options["name"], options["scope"], lasts=lasts, team=team)
+                made, secret = tokens.make(
+                    user, options["name"], options["scope"], lasts=lasts, team=team, networks=options["network"],
+                    rate=options["rate"],
+                )  # fmt: skip
                 self._record("token.create", made)
         except ValueError as error:
             raise CommandError(str(error)) from None
