@@ -32,6 +32,7 @@ def make(client: Client, **body: Any) -> Any:
 
 
 def test_a_token_is_shown_once(client_for: ClientFor, vic: User) -> None:
+    """S-82."""
     client = client_for(vic)
     answer = make(client, team="blue")
     assert answer.status_code == 201, answer.content
@@ -63,6 +64,7 @@ def test_a_token_is_shown_once(client_for: ClientFor, vic: User) -> None:
 def test_a_token_that_is_not_valid_is_refused(
     client_for: ClientFor, vic: User, other_team: Team, body: dict[str, Any], field: str
 ) -> None:
+    """S-83."""
     answer = make(client_for(vic), **body)
     assert answer.status_code == 400, answer.content
     assert field in answer.json()["errors"]
@@ -70,12 +72,14 @@ def test_a_token_that_is_not_valid_is_refused(
 
 
 def test_a_token_cannot_make_tokens(api_for: ApiFor, alice: User) -> None:
+    """S-83."""
     answer = api_for(alice).post("/api/v1/tokens/", {"name": "x", "scopes": ["read"]}, format="json")
     assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
     assert ApiToken.objects.count() == 1
 
 
 def test_a_revoked_token_opens_nothing_at_once(client_for: ClientFor, vic: User) -> None:
+    """S-83."""
     client = client_for(vic)
     body = make(client).json()
     head = {"Authorization": f"Bearer {body['token']}"}
@@ -188,6 +192,7 @@ def downloaded(answer: Any) -> str:
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_of_the_table_is_a_formula(api_for: ApiFor, alice: User, first: str) -> None:
+    """S-65."""
     name = f'{first}1+1,"x"\r\ny'
     audit.record("auth.login", actor_for(alice, source="ui"), name=name, target_name=name, target_id=name)
     raw = downloaded(api_for(alice).get("/api/v1/audit/?format=csv&verb=auth.login"))

@@ -49,6 +49,7 @@ def test_a_session_reads(client_for: ClientFor, vic: User) -> None:
 def test_a_session_changes_nothing_without_the_csrf_token(
     client_for: ClientFor, bob: User, team: Team
 ) -> None:
+    """S-66."""
     row = make_container(make_engine(), team)
     client = client_for(bob, enforce_csrf_checks=True)
     response = client.post(f"/api/v1/containers/{row.pk}/stop/", content_type="application/json")
@@ -235,6 +236,7 @@ def test_who_sends_too_many_waits(api_for: ApiFor, bob: User, vic: User, setting
 def test_a_fault_of_ours_is_a_problem_without_a_trace(
     api_for: ApiFor, bob: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """S-72."""
     from containers_app.api.views import ContainerList
 
     def broken(self: object) -> None:
@@ -256,6 +258,7 @@ def test_no_answer_allows_other_origins(client_for: ClientFor, vic: User) -> Non
 
 
 def test_what_was_denied_is_in_the_trail(api_for: ApiFor, vic: User, team: Team) -> None:
+    """S-84."""
     row = make_container(make_engine(), team)
     found = problem(api_for(vic).post(f"/api/v1/containers/{row.pk}/stop/"), 403, "permission_denied")
     assert "operator" in str(found["detail"])

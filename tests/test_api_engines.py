@@ -181,6 +181,7 @@ def test_only_site_administrators_add_change_and_forget(
     engine_url: str,
     worker: list[str],
 ) -> None:
+    """S-74."""
     row = make_engine()
     scripts = [api_for(user) for user in (tara, bob, vic)]
     scripts += [api_for(alice, "write"), api_for(alice, team=team)]

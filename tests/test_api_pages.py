@@ -124,6 +124,7 @@ def test_filters_stay_on_the_way(api_for: ApiFor, bob: User, many: list[Containe
 
 
 def test_two_hundred_rows_are_the_most(api_for: ApiFor, bob: User, engine: Engine, team: Team) -> None:
+    """S-81."""
     for number in range(205):
         make_network(engine, team, f"net-{number:03}")
     assert len(api_for(bob).get("/api/v1/networks/?limit=1000").json()["results"]) == 200
@@ -158,6 +159,7 @@ def test_a_cursor_or_limit_that_is_none_is_refused(api_for: ApiFor, bob: User, q
 
 @pytest.mark.parametrize("order", ["password", "team__name", "name,", "-", "name;drop", "--name", "?"])
 def test_only_named_fields_can_be_ordered_by(api_for: ApiFor, bob: User, order: str) -> None:
+    """S-81."""
     answer = api_for(bob).get("/api/v1/containers/", {"ordering": order})
     assert answer.status_code == (200 if order == "name," else 400)
 

@@ -119,6 +119,7 @@ def test_templates_hold_nothing_that_the_security_policy_forbids(what: str) -> N
 
 
 def test_scripts_never_turn_text_into_markup() -> None:
+    """S-60."""
     ways = re.compile(
         r"\.(innerHTML|outerHTML)\s*=|insertAdjacentHTML|document\.write|\beval\(|new Function\("
     )

@@ -78,6 +78,7 @@ def test_a_verb_offers_what_one_may_do(
 
 
 def test_a_hostile_name_stays_text(ask: Callable[..., str], vic: User, engine: Engine, team: Team) -> None:
+    """S-60."""
     name = '"><script>alert(1)</script>'
     make_container(engine, team, "plain", stack=name)
     found = ask(vic, "script")

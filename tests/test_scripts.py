@@ -119,6 +119,7 @@ def test_an_icon_that_does_not_exist_is_named_with_its_file(
 
 
 def test_pinned_packages_have_hashes_and_no_addresses() -> None:
+    """S-88."""
     for path in ROOT.glob("requirements*.txt"):
         text = path.read_text()
         assert "://" not in text, path.name

@@ -1,4 +1,4 @@
-"""Who may open which socket from where, and what is answered to whom."""
+"""S-67 and more. Who may open which socket from where, and what is answered to whom."""
 
 from __future__ import annotations
 
@@ -250,6 +250,7 @@ async def test_bytes_are_answered_and_huge_frames_end_the_socket(live):
 
 
 async def test_a_flood_of_frames_ends_the_socket(live):
+    """S-79."""
     for _ in range(sockets.MOST_FRAMES + 1):
         await live.say({"unsubscribe": []})
     assert await live.closed() == 4429

@@ -59,6 +59,7 @@ def run(*words: str) -> str:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_writers_at_once_leave_one_chain() -> None:
+    """S-85."""
     start = threading.Barrier(WRITERS)
 
     def write(number: int) -> int:
@@ -130,6 +131,7 @@ def test_the_database_refuses_to_change_or_remove_an_entry(
 
 
 def test_the_database_refuses_what_passes_its_usual_triggers_by(entries: list[AuditEntry]) -> None:
+    """S-85."""
     columns = ", ".join(field.column for field in AuditEntry._meta.fields)
     table = AuditEntry._meta.db_table
     sly = {

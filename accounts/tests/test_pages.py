@@ -119,6 +119,7 @@ def test_accounts_have_pages_in_the_admin(
 def test_the_trail_and_tokens_cannot_be_written_in_the_admin(
     client_for: ClientFor, alice: User, model: str
 ) -> None:
+    """S-86."""
     audit.record("container.stop", actor_for(alice, source="ui"))
     token, _ = tokens.make(alice, "ci", ["read"])
     row = token if model == "apitoken" else AuditEntry.objects.get()
@@ -149,6 +150,7 @@ def test_what_is_done_in_the_admin_is_in_the_trail(client_for: ClientFor, alice:
 def test_staff_without_power_make_nobody_powerful(
     client_for: ClientFor, person: Callable[..., User], vic: User, team: Team
 ) -> None:
+    """S-86."""
     staff = person("staff", is_staff=True)
     Membership.objects.create(user=staff, team=team, role=Role.ADMIN)
     client = client_for(staff)

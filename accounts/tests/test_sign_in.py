@@ -59,6 +59,7 @@ def test_a_name_that_is_none_of_ours_is_not_kept(client: Client, vic: User) -> N
 
 
 def test_signing_in_needs_the_csrf_token(client_for: ClientFor, vic: User) -> None:
+    """S-66."""
     assert sign_in(client_for(enforce_csrf_checks=True)).status_code == 403
 
 

@@ -24,6 +24,7 @@ def opens(secret: str) -> bool:
 
 
 def test_only_a_keyed_hash_is_kept(vic: User, settings: Any) -> None:
+    """S-82."""
     token, secret = tokens.make(vic, "ci", ["read"])
     assert tokens.PATTERN.fullmatch(secret)
     assert secret.startswith(f"slp_{token.key}.")

@@ -145,7 +145,7 @@ def test_the_set_up_leaves_its_line(db: None, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.django_db(transaction=True)
 def test_what_cannot_be_recorded_does_not_happen(client_for: Any, vic: User, team: Team) -> None:
-    """The head of the chain is behind, so that no entry can be written."""
+    """S-84. The head of the chain is behind, so that no entry can be written."""
     audit.record("auth.login", Actor(user=vic))
     client = client_for(vic)
     AuditHead.objects.update(seq=0)

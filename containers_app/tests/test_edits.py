@@ -67,6 +67,7 @@ def variables(client: docker.DockerClient, name: str) -> dict[str, str]:
 def test_what_is_changed_is_changed_and_no_secret_is_seen(
     bench: Bench, web: Container, docker_client: docker.DockerClient
 ) -> None:
+    """S-58."""
     before = docker_client.containers.get("web").attrs
     operation = edit(
         bench, web, environment={"MODE": "loud", "DB_PASSWORD": None, "NEW_TOKEN": "canary-new"},

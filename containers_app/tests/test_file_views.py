@@ -219,6 +219,7 @@ def test_a_file_is_renamed_and_deleted_after_a_question(
 async def test_a_download_comes_from_our_own_disk_under_a_name_that_does_no_harm(
     web: Container, tara: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """S-65."""
     at = files.spooled("test.part")
     at.write_bytes(b"x" * 700_000)
     flow = iter([{"bytes": 1}, {"file": "test.part", "kind": "file", "bytes": 700_000}])

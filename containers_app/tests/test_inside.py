@@ -90,6 +90,7 @@ def test_a_kind_and_a_part_of_the_path_are_filters() -> None:
 def test_the_page_of_changed_files_shows_hostile_names_as_escapes(
     client_for: ClientFor, vic: User, web: Container, worker: Any
 ) -> None:
+    """S-60."""
     worker.answer = WRITTEN
     html = client_for(vic).get(f"/containers/{web.pk}/files/").content.decode()
     assert "&lt;b&gt;\\u202eevil" in html

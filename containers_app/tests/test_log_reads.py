@@ -83,6 +83,7 @@ def test_a_search_says_where_its_time_was_up(
     "mean", [r"(a+)+$", r"(.*a){30}", r"(x+x+)+y", r"([a-z]+)*[0-9]{50}b", r"(.*a){30}b"]
 )
 def test_a_mean_pattern_takes_no_longer(mean: str) -> None:
+    """S-80."""
     matches = Search(mean, regex=True).matcher()
     began = time.monotonic()
     matches("a" * 1_000_000 + "!")
@@ -91,5 +92,6 @@ def test_a_mean_pattern_takes_no_longer(mean: str) -> None:
 
 @pytest.mark.parametrize("wrong", [r"(a)\1", r"(?=a)", r"(?<!a)b", "(", "[a", "a{1001}", "*a", "a" * 257])
 def test_what_re2_does_not_know_is_refused_in_words(wrong: str) -> None:
+    """S-80."""
     with pytest.raises(Unsearchable, match=r"RE2|characters"):
         Search(wrong, regex=True).matcher()

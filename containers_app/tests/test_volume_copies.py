@@ -179,6 +179,7 @@ def hostile(name: str, **fields: Any) -> bytes:
     ids=["absolute", "out", "device", "pipe", "hard link", "bomb", "noise"],
 )
 def test_a_hostile_archive_is_refused_and_leaves_nothing(archive: bytes, bench: Bench, tara: User) -> None:
+    """S-75."""
     with pytest.raises(SpecError) as wrong:
         operations.request_volume_import(
             {"name": "back"}, io.BytesIO(archive), actor=person(tara, source="ui")
@@ -191,7 +192,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(archive: bytes, bench: 
 def test_nothing_is_written_through_a_link_of_an_archive(
     bench: Bench, tara: User, docker_client: docker.DockerClient
 ) -> None:
-    """A link may lead anywhere, and stays a link: what follows in the archive does not go through it."""
+    """S-75. A link may lead anywhere, and stays a link: what follows in the archive does not go through it."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
         link = tarfile.TarInfo("out")

@@ -119,6 +119,8 @@ def test_a_refusal_names_the_missing_role(client_for: ClientFor, vic: User) -> N
 def test_what_breaks_shows_no_trace(
     client_for: ClientFor, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """S-72."""
+
     def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("a secret of ours")
 

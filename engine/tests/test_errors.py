@@ -185,6 +185,7 @@ def test_the_port_is_told_as_a_number() -> None:
 
 
 def test_unknown_texts_lose_host_paths_ids_and_control_characters() -> None:
+    """S-72."""
     said = f"lstat /var/lib/docker/overlay2/{ID}/merged/x: oops\n\x1b[31mred\u202e {ID}"
     message = clean(said)
     assert "/" not in message

@@ -49,6 +49,7 @@ def says(client: docker.DockerClient, place: Place, command: str) -> str:
 def test_links_are_followed_inside_the_container_alone(
     engine: Engine, docker_client: docker.DockerClient
 ) -> None:
+    """S-77."""
     script = (
         "mkdir -p /srv/real; echo in > /srv/real/f; ln -s real /srv/near; ln -s /srv/real /srv/far;"
         " ln -s ../../../../etc /srv/up; ln -s /proc /srv/kernel; ln -s /nowhere /srv/broken; ln -s loop /srv/loop"
@@ -73,6 +74,7 @@ def test_links_are_followed_inside_the_container_alone(
 def test_a_link_that_leads_out_of_a_volume_is_refused_by_either_way_in(
     engine: Engine, docker_client: docker.DockerClient
 ) -> None:
+    """S-77."""
     name = unused_name()
     script = "cd /data; ln -s /etc out; ln -s ../etc/passwd file; mkdir in; ln -s in near; echo v > in/f"
     mounts = [{"type": "volume", "source": name, "target": "/data"}]
@@ -249,6 +251,7 @@ def test_what_is_closed_does_not_come_with_the_folder_above(
 
 
 def test_a_sparse_file_counts_with_all_its_size(engine: Engine, docker_client: docker.DockerClient) -> None:
+    """S-78."""
     place = made(engine, docker_client, "dd if=/dev/zero of=/big bs=1 count=1 seek=3000000000 2>/dev/null")
     with pytest.raises(TooLarge):
         engine.fetch(place, "/big", io.BytesIO(), most=10**9)
@@ -277,6 +280,7 @@ def test_a_folder_is_removed_with_all_that_is_in_it_also_from_a_stopped_containe
 def test_a_download_that_nobody_waits_for_lets_go_of_the_engine(
     engine: Engine, docker_client: docker.DockerClient
 ) -> None:
+    """S-78."""
     place = made(engine, docker_client, "dd if=/dev/zero of=/big bs=1M count=200 2>/dev/null")
     stop, began = threading.Event(), time.monotonic()
 

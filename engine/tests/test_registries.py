@@ -199,6 +199,7 @@ def test_a_token_is_fetched_with_the_account_and_kept_for_its_scope(place: Place
 
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_credentials_go_to_another_host_only_where_it_is_named(place: Place, elsewhere: bool) -> None:
+    """S-59."""
     place.sign_in = "bearer"
     port = place.host.rpartition(":")[2]
     place.realm = f"http://localhost:{port}/token"

@@ -135,6 +135,8 @@ def test_a_build_is_made_again_with_its_files_while_they_are_kept(
     bench: Bench,  # noqa: F811
     settings: Any,
 ) -> None:
+    """S-58."""
+
     def sent(text: str) -> Operation:
         context = packed(f"FROM {bench.base}\nCOPY hello /hello\n", hello=text)
         return bench.done(operations.request_build(actor=bench.actor, tags=["shop/app:1"], context=context))

@@ -74,6 +74,7 @@ def test_a_dockerfile_alone_is_a_context() -> None:
 
 @pytest.mark.parametrize("pack", [lambda b: b, gzip.compress, bz2.compress, lzma.compress])
 def test_a_compressed_context_becomes_a_plain_one(pack: Callable[[bytes], bytes]) -> None:
+    """S-76."""
     context = keep(pack(tar(entry("app/main.py", b"print()"))))
     assert contents(context) == {"Dockerfile": FROM, "app/main.py": b"print()"}
     with spool.opened(context.path) as file:

@@ -50,6 +50,7 @@ CENTRAL, LOCAL, END = b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"
 
 
 def test_a_zip_becomes_a_plain_tar_with_its_modes_and_links() -> None:
+    """S-76."""
     context = keep(
         zipped(
             put("bin/", b"", stat.S_IFDIR | 0o755),

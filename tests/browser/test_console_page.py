@@ -136,7 +136,7 @@ def test_a_hundred_kilobytes_are_pasted_whole(
 def test_what_a_program_writes_reaches_nothing_but_the_terminal(
     visit: Callable[..., Visitor], live_app: LiveApp, signed_in: Any, page_of: str
 ) -> None:
-    """Titles, the clipboard, window operations, settings asked back, links: and no word of it is typed back."""
+    """S-63. Titles, the clipboard, window operations, settings asked back, links: and no word of it is typed back."""
     page = visit(live_app, storage_state=signed_in).go(page_of)
     connect(page)
     title = page.title()

@@ -218,6 +218,7 @@ def ansi(chromium: Browser) -> Iterator[Page]:
 
 @pytest.mark.parametrize(("text", "told"), ESCAPES)
 def test_colours_stay_and_every_other_escape_goes(ansi: Page, text: str, told: str) -> None:
+    """S-61, S-62."""
     merged = ansi.evaluate(_TELL, text)
     assert re.sub(r"\{([^}]*)\}(?=[^{]*\{\1\})", "", merged) == re.sub(
         r"\{([^}]*)\}(?=[^{]*\{\1\})", "", told
@@ -226,6 +227,7 @@ def test_colours_stay_and_every_other_escape_goes(ansi: Page, text: str, told: s
 
 
 def test_hostile_escapes_take_no_time(ansi: Page) -> None:
+    """S-61."""
     took = ansi.evaluate(
         "() => { const began = performance.now(); for (const one of ['\\x1b[', '\\x1b]', '\\x1b', '\\x9b1;', '\\r'])"
         " ansi.parse(one.repeat(50000)); return performance.now() - began }"

@@ -194,6 +194,7 @@ def test_an_engine_killed_under_running_operations_leaves_the_truth(
 
 
 def test_a_build_that_takes_longer_than_it_may_is_ended_on_the_engine_too(site: Site, start: Start) -> None:
+    """S-49."""
     start("nursery", FAULTS_DEADLINE="2")
     (row,) = site.wait([site.ask("image.build", "endless", dockerfile=LONG_BUILD, builder="classic")])
     assert (row.state, row.error_code) == ("failed", "engine_timeout")

@@ -83,6 +83,7 @@ def test_a_worker_that_slept_longer_than_its_lease_changes_nothing_when_it_wakes
 def test_a_message_that_comes_a_hundred_times_to_several_workers_has_one_effect(
     site: Site, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """S-87."""
     names = ("container.run", "container.rename", "container.restart", "volume.create")
     site.prepare([(kind, kind.replace(".", "-")) for kind in names])
     asked = [site.ask(kind, kind.replace(".", "-")) for kind in names]
