@@ -93,6 +93,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "policy.read": (VIEWER, "read"),
     "policy.manage": (SITE, "admin"),
     "policy.except": (SITE, "admin"),
+    "hook.manage": (OPERATOR, "write"),
     "webhook.read": (ADMIN, "read"),
     "webhook.manage": (ADMIN, "admin"),
     "webhook.mute": (OPERATOR, "operate"),
@@ -117,6 +118,7 @@ GRANTS: dict[str, tuple[str, int]] = {
 CONFIRMED = frozenset(
     {
         "engine.manage",
+        "hook.manage",
         "policy.except",
         "policy.manage",
         "registry.manage",

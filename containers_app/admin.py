@@ -18,7 +18,9 @@ from containers_app.models import (
     CareRule,
     ConsoleSession,
     Container,
+    DeployHook,
     EngineEvent,
+    HookCall,
     Incident,
     KeptLog,
     LogBlock,
@@ -337,3 +339,27 @@ class LogGapAdmin(Facts):
     list_filter = ("cause",)
     search_fields = ("log__name",)
     list_select_related = ("log",)
+
+
+@admin.register(DeployHook)
+class DeployHookAdmin(Facts):
+    """Addresses that others call to have a container made anew; they are made and ended on its page."""
+
+    permission = "hook.manage"
+    exclude = ("sealed", "token_key")
+    list_display = ("name", "style", "team", "engine", "actor_name", "created_at")
+    list_filter = ("style", "engine", "team")
+    search_fields = ("name", "actor_name", "id")
+    list_select_related = ("team", "engine")
+
+
+@admin.register(HookCall)
+class HookCallAdmin(Facts):
+    """Calls whose signature was right."""
+
+    permission = "hook.manage"
+    owner = "hook__team"
+    exclude = ("digest",)
+    list_display = ("at", "hook", "outcome", "operation", "ip")
+    search_fields = ("hook__name", "outcome")
+    list_select_related = ("hook", "operation")

@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.models import Team
 from containers_app.backed import BackupSchedule, BackupStore, VolumeBackup
 from containers_app.cared import CareRule
+from containers_app.hooked import DeployHook, HookCall
 from containers_app.kept import KeptLog, LogBlock, LogGap, LogRule
 from containers_app.past import EngineEvent, Incident, Setup
 from containers_app.pruned import PrunePlan, PrunePolicy
@@ -22,9 +23,9 @@ from images_app.models import Image
 from operations.models import Engine
 
 __all__ = [
-    "BackupSchedule", "BackupStore", "CareRule", "Container", "EngineEvent", "Incident", "KeptLog", "LogBlock",
-    "LogGap", "LogRule", "Mount", "Network", "PrunePlan", "PrunePolicy", "Setup", "StatsBlock", "Volume",
-    "VolumeBackup",
+    "BackupSchedule", "BackupStore", "CareRule", "Container", "DeployHook", "EngineEvent", "HookCall", "Incident",
+    "KeptLog", "LogBlock", "LogGap", "LogRule", "Mount", "Network", "PrunePlan", "PrunePolicy", "Setup", "StatsBlock",
+    "Volume", "VolumeBackup",
 ]  # fmt: skip
 
 

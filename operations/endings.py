@@ -63,6 +63,8 @@ def finish(operation: Operation, held: leases.Hold, outcome: Outcome) -> None:
         events.append(operation, [("state", {key: value for key, value in story.items() if value})])
         if outcome.state == "failed":
             _tell(operation, outcome)
+        elif outcome.state == "succeeded" and operation.params.get("policy"):
+            _tell_of_policy(operation)
         audit.record(
             operation.kind,
             services.actor_of(operation) or SYSTEM,
@@ -93,3 +95,21 @@ def _tell(operation: Operation, outcome: Outcome) -> None:
         facts={"operation": str(operation.pk), "kind": operation.kind, "code": outcome.code,
                "actor": operation.actor_name},
     ))  # fmt: skip
+
+
+def _tell_of_policy(operation: Operation) -> None:
+    """A policy has had this done; ``params`` hold its name."""
+    name = str(operation.params["policy"])
+    outbox.tell(
+        outbox.Told(
+            event="policy.run", key=f"policy:{operation.pk}", type="engine", id=str(operation.engine_id), name=name,
+            engine=operation.engine, team_id=operation.team_id, kind=operation.kind,
+            title=f"The policy {name} has run on {operation.engine.name}", path=f"/operations/{operation.pk}/",
+            facts={"operation": str(operation.pk), "kind": operation.kind, "result": _sums(operation.result)},
+        )
+    )  # fmt: skip
+
+
+def _sums(result: Any) -> dict[str, Any]:
+    """The numbers of a result, without its lists: what they name may be others'."""
+    return {key: value for key, value in (result or {}).items() if isinstance(value, int | float | bool)}

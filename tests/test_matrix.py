@@ -29,7 +29,7 @@ from accounts.models import AuditEntry, Membership, Role, Team, User
 from containers_app.backed import BackupStore, VolumeBackup
 from containers_app.cared import CareRule
 from containers_app.kept import KeptLog, LogRule
-from containers_app.models import ConsoleSession
+from containers_app.models import ConsoleSession, DeployHook
 from dashboard import sockets
 from images_app.models import Registry
 from operations import channels, reads
@@ -51,7 +51,7 @@ NEEDS = {
         container.pause container.unpause container.rename container.seen care.container container.update
         container.remove container.recreate container.duplicate image.pull image.push image.build image.index
         image.tag image.export image.import network.connect network.disconnect operation.cancel audit.read
-        webhook.mute""",
+        webhook.mute hook.manage""",
     "granted": "container.console container.files container.write volume.files volume.write",
     "admin": """
         logs.keep_team care.team container.copy container.commit container.export registry.manage registry.untag
@@ -150,6 +150,7 @@ def things(team: Team, db: None) -> dict[str, Any]:
             channel=channel, event_id=uuid4(), last_id=uuid4(), event="test", title="canary", at=soon, due_at=soon,
             expires_at=soon,
         ),
+        "hooks": DeployHook.objects.create(engine=engine, team=team, name=web.name, sealed="", actor_name="canary"),
         "teams": team,
     }  # fmt: skip
 

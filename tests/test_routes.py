@@ -36,6 +36,7 @@ OPEN = {
     "/admin/login/": "goes on to ours",
     "/admin/logout/": "ours too",
     "/api/": "404 for what is no address",
+    f"/api/v1/hooks/{ANY}/": "the permission is the signature",
 }
 VALUES = {
     "<int:pk>": "1", "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<uuid:other>": ANY,
@@ -136,7 +137,7 @@ def test_changes_need_more_than_reading(routes: list[Route]) -> None:
                 continue
             declared = route.declared
             needed = declared[method] if isinstance(declared, dict) else declared
-            if PERMISSIONS[needed][1] == "read" and route.path not in meant:
+            if needed != PUBLIC and PERMISSIONS[needed][1] == "read" and route.path not in meant:
                 weak.append(f"{method} {route.path}")
     assert not weak, weak
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from collections.abc import Callable
 from typing import Any
 
 import docker
 from playwright.sync_api import Page, expect
 
+from operations import messages
 from tests import machine
 from tests.browser.test_networks_page import pictures
 from tests.browser.visitor import Visitor
@@ -79,6 +81,7 @@ def test_a_channel_is_made_tried_out_told_and_put_right(
             visitor.go("/notifications/")
             pictures(visitor, "notifications-list")
             _mute(visitor, id_of("falls"))
+            _hook(visitor, id_of("falls"))
         finally:
             _forget(visitor)
 
@@ -90,6 +93,22 @@ def _mute(visitor: Visitor, container: str) -> None:
     pictures(visitor, "notifications-muted-container")
     page.get_by_role("button", name="Unmute").click()
     expect(page.get_by_text("as the channels say")).to_be_visible()
+
+
+def _hook(visitor: Visitor, container: str) -> None:
+    """Somebody else's system is given an address, and calls it."""
+    page = visitor.go(f"/containers/{container}/")
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("link", name="Redeploy on push…").click()
+    page.get_by_role("button", name="Make").click()
+    address, secret = (page.locator(name).inner_text() for name in ("#hook-address", "#hook-secret"))
+    pictures(visitor, "hook-made")
+    signature = messages.signature(secret, int(time.time()), b"{}")
+    answer = page.request.post(address, data="{}", headers={"Slipway-Signature": signature})
+    assert answer.status == 202, answer.text()
+    page = visitor.go(f"/containers/{container}/hooks/")
+    expect(page.locator(".hook-call a")).to_be_visible()
+    pictures(visitor, "hook-called")
 
 
 def _forget(visitor: Visitor) -> None:

@@ -1,0 +1,68 @@
+"""Rows of webhooks that come in: addresses that others call to have a container made anew. `containers_app.models`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from accounts.models import Team
+from operations.models import Engine, Operation
+
+
+class DeployHook(models.Model):
+    """Who knows its secret may have this container made anew with the newest image of its tag, and nothing else.
+
+    Of a container by its engine and name, as long as that team (or nobody) owns it. ``sealed`` holds the secret. It
+    acts for whoever made it (``token_key``: by that token), with their rights of the day.
+    """
+
+    class Style(models.TextChoices):
+        SLIPWAY = "slipway", "A script, signed with the time"
+        GITHUB = "github", "GitHub, Gitea and alike"
+        GITLAB = "gitlab", "GitLab"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="deploy_hooks")
+    team = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, blank=True, related_name="deploy_hooks"
+    )
+    name = models.CharField(max_length=255, db_index=True)
+    style = models.CharField(max_length=8, choices=Style, default=Style.SLIPWAY)
+    sealed = models.TextField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    actor_name = models.CharField(max_length=150)
+    token_key = models.CharField(max_length=12, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.get_style_display()}"
+
+
+class HookCall(models.Model):
+    """A call whose signature was right, and what came of it. ``digest`` names the message once it has had an effect."""
+
+    id = models.BigAutoField(primary_key=True)
+    hook = models.ForeignKey(DeployHook, on_delete=models.CASCADE, related_name="calls")
+    digest = models.CharField(max_length=64, blank=True, db_index=True)
+    at = models.DateTimeField(default=timezone.now)
+    ip = models.GenericIPAddressField(null=True, blank=True)
+    operation = models.ForeignKey(
+        Operation, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    outcome = models.CharField(max_length=300)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [models.Index(fields=["hook", "-at"], name="hook_call_by_hook")]
+
+    def __str__(self) -> str:
+        return self.outcome

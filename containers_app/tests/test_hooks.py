@@ -1,0 +1,173 @@
+"""Webhooks that come in: who may have a container made anew, and who learns nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from rest_framework.test import APIClient
+
+from accounts.models import AuditEntry, Membership, Role, Team, User
+from containers_app import hooks
+from containers_app.models import Container, DeployHook, HookCall
+from operations import messages
+from operations.models import Operation
+from tests import rows
+
+BODY = b'{"ref": "refs/heads/main"}'
+
+
+@pytest.fixture
+def web(team: Team) -> Container:
+    """A container of team blue."""
+    return rows.make_container(
+        rows.make_engine(), team, "web", image_ref="blue/app:1", inspect={"Config": {}}
+    )
+
+
+@pytest.fixture
+def made(web: Container, bob: User, api_for: Callable[..., APIClient]) -> Callable[..., tuple[str, str]]:
+    """``made(style)``: Bob makes one by REST; its path and its secret."""
+
+    def make(style: str = "slipway") -> tuple[str, str]:
+        answer = api_for(bob).post(f"/api/v1/containers/{web.pk}/hooks/", {"style": style})
+        assert answer.status_code == 201, answer.data
+        return "/api/v1/hooks/" + answer.data["address"].rstrip("/").rpartition("/")[2] + "/", answer.data[
+            "secret"
+        ]
+
+    return make
+
+
+def call(path: str, body: bytes = BODY, **headers: str) -> Any:
+    """As another system does it; the answer with its JSON."""
+    answer = Client().post(path, body, content_type="application/json", headers=dict(headers))
+    answer.data = json.loads(answer.content)
+    return answer
+
+
+def signed(secret: str, body: bytes = BODY, *, style: str = "slipway", at: float = 0) -> dict[str, str]:
+    """The headers of a good message."""
+    if style == "gitlab":
+        return {"X-Gitlab-Token": secret, "X-Gitlab-Event": "Push Hook", "X-Gitlab-Event-UUID": "one"}
+    if style == "github":
+        digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        return {"X-Hub-Signature-256": f"sha256={digest}", "X-GitHub-Event": "push"}
+    return {"Slipway-Signature": messages.signature(secret, int(time.time() + at), body)}
+
+
+@pytest.mark.parametrize("style", ["slipway", "github", "gitlab"])
+def test_a_good_signature_has_the_container_made_anew_by_whoever_made_the_hook(
+    style: str, made: Callable[..., tuple[str, str]], web: Container
+) -> None:
+    path, secret = made(style)
+    answer = call(path, **signed(secret, style=style))
+    assert answer.status_code == 202, answer.data
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.target_id, operation.actor_name) == (
+        "container.recreate",
+        str(web.pk),
+        "bob",
+    )
+    assert answer.data == {"operation": str(operation.pk), "outcome": "Redeploying"}
+    again = call(path, **signed(secret, style=style))
+    assert again.data["operation"] == str(operation.pk)  # joined, or known already
+    assert Operation.objects.count() == 1
+
+
+@pytest.mark.parametrize("style", ["slipway", "github", "gitlab"])
+def test_whose_signature_is_not_right_learns_nothing(
+    style: str, made: Callable[..., tuple[str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, secret = made(style)
+    good = signed(secret, style=style)
+    wrong: list[tuple[str, bytes, dict[str, str]]] = [
+        (path, BODY, {}), (path, BODY, signed("", style=style)), (path, BODY, signed("nobody's", style=style)),
+        (path, BODY, dict.fromkeys(good, "ü")), (f"{path[:-13]}{'0' * 12}/", BODY, good),
+    ]  # fmt: skip
+    if style != "gitlab":
+        wrong.append((path, BODY + b" ", good))
+    if style == "slipway":
+        wrong += [(path, BODY, signed(secret, at=-310)), (path, BODY, signed(secret, at=310))]
+    with caplog.at_level(logging.DEBUG):
+        answers = [call(where, body, **headers) for where, body, headers in wrong]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.data["detail"] for answer in answers}) == 1
+    assert not Operation.objects.exists()
+    assert not HookCall.objects.exists()
+    assert secret not in caplog.text + str(list(AuditEntry.objects.values())) + str(
+        DeployHook.objects.values()
+    )
+
+
+def test_a_hook_without_a_secret_opens_to_nobody(made: Callable[..., tuple[str, str]]) -> None:
+    """CVE-2026-53988: a null secret."""
+    for style in ("slipway", "github", "gitlab"):
+        path, _ = made(style)
+        DeployHook.objects.update(sealed="")
+        for secret in ("", "nobody's", "None", "null"):
+            assert call(path, **signed(secret, style=style)).status_code == 401
+
+
+def test_a_message_that_was_taken_has_no_effect_again(made: Callable[..., tuple[str, str]]) -> None:
+    path, secret = made("github")
+    first = call(path, **signed(secret, style="github"))
+    Operation.objects.update(state="succeeded", idempotency_key="")
+    assert call(path, **signed(secret, style="github")).data == first.data
+    other = call(path, b"{}", **signed(secret, b"{}", style="github"))
+    assert other.data["operation"] not in (None, first.data["operation"])
+    assert Operation.objects.count() == 2
+
+
+def test_rights_are_those_of_today(made: Callable[..., tuple[str, str]], bob: User, web: Container) -> None:
+    """S-23."""
+    path, secret = made()
+    Membership.objects.filter(user=bob).update(role=Role.VIEWER)
+    assert call(path, **signed(secret, at=1)).status_code == 403
+    Membership.objects.filter(user=bob).delete()
+    assert call(path, **signed(secret, at=2)).status_code == 403
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    assert call(path, **signed(secret, at=3)).status_code == 403
+    bob.delete()
+    assert call(path, **signed(secret, at=4)).status_code == 403
+    Container.objects.all().delete()
+    assert call(path, **signed(secret, at=5)).status_code == 404
+    assert not Operation.objects.exists()
+
+
+def test_what_is_no_push_does_nothing_and_too_much_is_refused(
+    made: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, secret = made("github")
+    ping = call(path, **{**signed(secret, style="github"), "X-GitHub-Event": "ping"})
+    assert (ping.status_code, ping.data["operation"]) == (200, None)
+    large = b"x" * (hooks.LARGEST + 1)
+    assert call(path, large, **signed(secret, large, style="github")).status_code == 413
+    monkeypatch.setattr(hooks, "MOST_A_MINUTE", 1)
+    busy = call(path, b"{}", **signed(secret, b"{}", style="github"))
+    assert (busy.status_code, busy["Retry-After"]) == (429, "60")
+    assert not Operation.objects.exists()
+
+
+def test_the_page_shows_the_secret_once_and_closes_the_address(
+    client_for: Callable[..., Client], bob: User, vic: User, web: Container
+) -> None:
+    client, place = client_for(bob), f"/containers/{web.pk}/hooks/"
+    shown = client.post(place, {"style": "github"}).content.decode()
+    row = DeployHook.objects.get()
+    secret = hooks.secrets.unseal(row.pk, row.sealed)["secret"]
+    assert secret in shown
+    later = client.get(place).content.decode()
+    assert f"/api/v1/hooks/{row.pk}/" in later
+    assert secret not in later
+    assert client_for(vic).get(place).status_code == 403
+    assert client_for(vic).post(f"{place}{row.pk}/forget/").status_code == 403
+    assert client.post(f"{place}{row.pk}/forget/").status_code == 302
+    assert not DeployHook.objects.exists()
