@@ -96,9 +96,12 @@ def test_a_policy_shows_what_it_would_do_and_what_it_has_done(
     expect(page.locator("#runs")).to_contain_text("2 KB freed", timeout=PATIENCE)
     expect(would).to_contain_text("Nothing would go now", timeout=PATIENCE)
     assert visitor.axe() == []
+    expect(page.locator(".htmx-request")).to_have_count(0)
     assert [one.name for one in docker_client.containers.list(all=True)] == ["left-2"]
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused", exact=True)).to_be_visible()
+    expect(would).to_contain_text("Nothing would go now", timeout=PATIENCE)
     page.get_by_role("link", name="Remove…").click()
+    expect(page.locator(".htmx-request")).to_have_count(0)  # what is under way would be cut off
     page.get_by_role("button", name="Remove policy").click()
     expect(page.get_by_text("Nothing is cleaned up by itself")).to_be_visible()

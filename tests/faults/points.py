@@ -7,6 +7,7 @@ claimed         it has the lease, nothing has been asked of the engine
 before-call     just before the fence is looked at for a change
 created         ``container.run`` alone: the container is made, not started
 reading         ``volume.remove`` alone: the copy of what is in it is on its way
+sending         ``image.push`` alone: the registry has something of it
 after-call      the engine has answered a change, nothing has been verified
 after-call-2    the same of the second change, and so on, where a kind makes more than one
 before-finish   verified, the rows of the target are true
@@ -35,7 +36,7 @@ CHANGES = {
     "create", "start", "stop", "restart", "kill", "pause", "unpause", "rename", "update", "remove", "pull", "build",
     "tag", "untag", "remove_image", "create_volume", "remove_volume", "create_network", "remove_network",
     "connect_network", "disconnect_network", "create_like", "commit", "put_file", "rename_file", "remove_file",
-    "write_volume", "load",
+    "write_volume", "load", "push",
 }  # fmt: skip
 Hook = Callable[[str, Operation], None]
 
@@ -52,8 +53,9 @@ class Watched:
             return lambda volume, out, **options: found(volume, Passing(out, self._passing), **options)
         if name not in CHANGES:
             return found
+        if name == "push":
+            found = functools.partial(self._push, found)
 
-        @functools.wraps(found)
         def call(*arguments: Any, **options: Any) -> Any:
             result = found(*arguments, **options)
             if name == "create":
@@ -67,6 +69,13 @@ class Watched:
 
     def _passing(self) -> None:
         self._hook("reading", self._operation)
+
+    def _push(self, push: Any, reference: str, *, emit: Callable[[Any], None], **options: Any) -> Any:
+        def told(progress: Any) -> None:
+            emit(progress)
+            self._hook("sending", self._operation)
+
+        return push(reference, emit=told, **options)
 
 
 class Passing:

@@ -16,9 +16,9 @@ from containers_app import operations as containers
 from containers_app.models import Container, Network, Volume, VolumeBackup
 from engine.errors import NotFound
 from engine.files import Place
+from images_app import layer_verb, transfers
 from images_app import operations as images
-from images_app import transfers
-from images_app.models import Tag, TagMove
+from images_app.models import LayerIndex, Tag, TagMove
 from operations import trash
 from operations.models import Operation, TrashItem
 
@@ -36,7 +36,7 @@ FIRST = {
 KINDS = (
     "container.unpause", "container.duplicate", "container.recreate", "container.commit", "container.export",
     "container.copy", "container.put", "container.move", "container.erase", "volume.put", "volume.move",
-    "volume.erase", "volume.export", "image.export", "image.remove", *FIRST,
+    "volume.erase", "volume.export", "image.export", "image.index", "image.remove", *FIRST,
 )  # fmt: skip
 CALLS = {
     "container.unpause": r"POST \S*/{id}/unpause",
@@ -123,6 +123,8 @@ def _ask_image(site: Site, kind: str, name: str) -> Operation:
     tag = Tag.objects.select_related("image").get(engine=site.engine, name=f"faults/{name}:1")
     if kind == "image.export":
         return transfers.request_export(tag.image, [tag.name], actor=actor)
+    if kind == "image.index":
+        return layer_verb.request_index(tag.image, actor=actor)
     if kind == "image.rollback":
         was = TagMove.objects.filter(name=tag.name).exclude(from_native_id="").latest("pk")
         return rollback.request(tag, was.from_native_id, actor=actor)
@@ -196,10 +198,17 @@ def happened(site: Site, row: Operation, name: str) -> bool:
     if room == "network":
         return Network.objects.get(name=name).native_id in site.networks_of(name)
     if room == "image":
-        there = Tag.objects.filter(name=f"faults/{name}:1")
-        wanted = str(row.params["native_id"])
-        return there.filter(image__native_id=wanted).exists() == (verb in ("restore", "rollback"))
+        return _is_image(row, verb, name)
     return _is_container(site, verb, name)
+
+
+def _is_image(row: Operation, verb: str, name: str) -> bool:
+    there = Tag.objects.filter(name=f"faults/{name}:1")
+    if verb == "index":
+        stack = there.get().image.stack
+        return LayerIndex.objects.filter(digest__in=stack, problem="", entries=1).count() == len(stack) == 1
+    wanted = str(row.params["native_id"])
+    return there.filter(image__native_id=wanted).exists() == (verb in ("restore", "rollback"))
 
 
 def _is_container(site: Site, verb: str, name: str) -> bool:

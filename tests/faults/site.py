@@ -56,8 +56,7 @@ LABELLED = {"volume.create", "volume.clone", "volume.import", "network.create", 
 OTHERWISE = {
     "image.pull": "a registry is needed: its lost answers and its ends are in tests/test_cancelling.py",
     "registry.untag": "a registry is needed; no engine is asked for anything",
-    "image.index": "nothing is changed; what was read before is found by whoever goes on, see images_app/tests",
-    "image.push": "a registry is needed; who has lost one says that it was not done, and once more does no harm",
+    "image.push": "a matrix of its own, with a registry",
     "volume.backup": "a matrix of its own: it has more to leave behind than an engine shows",
     "engine.prune": "in the storm: what one worker has removed the next one finds gone",
 }

@@ -27,7 +27,8 @@ BEFORE = ("claimed", "before-call")
 WITHOUT = {
     "volume.purge": ("before-call", "after-call"), "network.purge": ("before-call", "after-call"),
     "container.export": ("before-call", "after-call"), "container.copy": ("before-call", "after-call"),
-    "image.export": ("before-call", "after-call"), "volume.export": ("after-call",), "backup.remove": ("after-call",),
+    "image.export": ("before-call", "after-call"), "image.index": ("before-call", "after-call"),
+    "volume.export": ("after-call",), "backup.remove": ("after-call",),
 }  # fmt: skip
 """Points that these do not pass: they change files and rows of ours, and nothing on the engine."""
 STEPS = {
