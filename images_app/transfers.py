@@ -6,7 +6,10 @@ where the file said.
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -32,7 +35,7 @@ from images_app import image_files, references, sync
 from images_app.image_files import Archive, Held
 from images_app.models import Image, Tag
 from images_app.verbs import after, now
-from operations import services
+from operations import registry, services
 from operations.archives import Bad
 from operations.models import Engine, Operation
 from operations.plans import Item, Plan, count
@@ -45,6 +48,8 @@ from operations.web import Download
 IMPORT, EXPORT = "image.import", "image.export"
 GONE = "There is no export of it: they are kept for a day. Ask for a new one."
 SALT = "slipway.images.import"
+_KEPT = re.compile(r"[0-9a-f]{40}-[0-9a-f]{12}\.tar")
+"""The file of an import that was asked for."""
 Result = Mapping[str, Any]
 
 
@@ -265,6 +270,21 @@ def export(ctx: Context) -> Result:
 
 
 # Import
+
+
+@registry.every(60)
+def forget_unasked(older: float = 60) -> None:
+    """Removes files of imports that ended before a worker had them: cancelled in the queue, or by lost rights.
+
+    ``older``: seconds that one has had its name; its operation is written right after it.
+    """
+    active = Operation.objects.active().filter(kind=IMPORT).values_list("params", flat=True)
+    wanted = {params["file"] for params in active}
+    for path in image_files.file_of("x").parent.iterdir():
+        if _KEPT.fullmatch(path.name) and path.name not in wanted:
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_ctime >= older:
+                    path.unlink()
 
 
 def _is_imported(ctx: Context) -> Result | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 import time
@@ -19,13 +20,17 @@ from containers_app import operations as containers
 from containers_app import sync
 from containers_app.models import Container
 from engine.base import Engine as EngineBackend
+from engine.docker_load import Sent
+from images_app import image_files, transfers
 from images_app import operations as images
 from images_app import sync as images_sync
 from images_app.models import Image
 from operations import services
+from operations.context import RunContext
 from operations.models import Engine, Operation
 from operations.tasks import run_operation
 from tests import machine
+from tests.saved import saved
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DEAF = ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
@@ -154,6 +159,52 @@ def test_a_build_that_is_cancelled_has_made_no_image(desk: Desk) -> None:
     assert said == "Cancelled. No image was made."
     assert desk.docker.images.list("shop/app") == []
     assert desk.docker.containers.list() == []
+
+
+def _spooled() -> list[str]:
+    return [path.name for path in image_files.file_of("x").parent.iterdir()]
+
+
+@pytest.mark.parametrize("when", ["queued", "amid"])
+def test_an_import_that_is_cancelled_leaves_neither_a_file_nor_half_an_image(
+    when: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {image.id for image in desk.docker.images.list(all=True)}
+    archive = image_files.spool(
+        io.BytesIO(saved({"shop/in:1": b"x" * 3_000_000, "shop/in:2": b"y" * 3_000_000}))
+    )
+    asked = transfers.request_import(archive, **desk.asks)
+    kept = [name for name in _spooled() if name == asked.params["file"]]
+    assert kept
+    if when == "queued":
+        services.cancel(asked, actor=desk.asks["actor"])
+        transfers.forget_unasked(older=0)
+    else:
+        begun, heard = threading.Event(), threading.Event()
+        read, should_stop = Sent.readinto, RunContext.should_stop
+
+        def halfway(self: Sent, buffer: Any) -> int:
+            """The engine has a part of it, and gets no more before the worker has heard that it is cancelled."""
+            if self.count > self.len / 2:
+                begun.set()
+                assert heard.wait(20)
+                raise OSError("cut off")
+            return read(self, buffer)
+
+        def asked_to_stop(self: RunContext) -> bool:
+            if stop := should_stop(self):
+                heard.set()
+            return stop
+
+        monkeypatch.setattr(Sent, "readinto", halfway)
+        monkeypatch.setattr(RunContext, "should_stop", asked_to_stop)
+        said = desk.cancels(asked, begun.is_set)
+        assert said == "Cancelled. What the engine had taken by then stays, and names may have moved."
+    assert asked.params["file"] not in _spooled()
+    images_sync.reconcile(desk.engine, desk.backend)
+    assert {image.id for image in desk.docker.images.list(all=True)} == before
+    assert {image.native_id for image in Image.everything.all()} == before
+    assert not Image.everything.filter(tags__name__startswith="shop/in").exists()
 
 
 def test_a_recreation_that_is_cancelled_says_that_the_old_one_serves_again(desk: Desk) -> None:
