@@ -40,7 +40,7 @@ THEN = {
     "volume.backup": "volume.recover",
 }  # fmt: skip
 """What is asked for once that has succeeded."""
-NOT_FIRST = {"container.recreate", "container.unpause", "image.remove", *rest.FIRST}
+NOT_FIRST = {"container.recreate", "container.unpause", "image.remove", "image.index", *rest.FIRST}
 FEW = [
     *[(kind, THEN.get(kind, "")) for kind in (*MORE, "volume.backup", *rest.KINDS) if kind not in NOT_FIRST],
     ("image.tag", "image.rollback"),
