@@ -183,7 +183,7 @@ def finish(
     ``only_asked``: and where it has been opened.
     """
     with transaction.atomic():
-        rows = ConsoleSession.objects.select_for_update().filter(pk=session_id)
+        rows = ConsoleSession.objects.select_for_update(of=("self",)).filter(pk=session_id)
         if only_asked:
             rows = rows.filter(state=ConsoleSession.State.ASKED)
         session = rows.exclude(state=ConsoleSession.State.ENDED).select_related("actor").first()

@@ -116,7 +116,7 @@ EVENTS: dict[str, tuple[Step, list[tuple[str, str, str]]]] = {
     ),
     "REST denied": (lambda w: w.script.get("/api/v1/users/"), [("user.read", "denied", "vic")]),
     "somebody else's token by REST": (
-        lambda w: w.admin.delete(f"/api/v1/tokens/{w.token.pk}/"), [("token.own", "denied", "alice")]
+        lambda w: w.admin.delete(f"/api/v1/tokens/{w.token.pk}/"), [("token.revoke", "succeeded", "alice")]
     ),
     "exported": (
         lambda w: w.admin.get("/api/v1/audit/?format=csv"), [("audit.export", "succeeded", "alice")]
