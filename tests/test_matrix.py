@@ -30,12 +30,14 @@ from containers_app.backed import BackupStore, VolumeBackup
 from containers_app.cared import CareRule
 from containers_app.kept import KeptLog, LogRule
 from containers_app.models import ConsoleSession, DeployHook
+from containers_app.pruned import PrunePolicy
 from dashboard import sockets
 from images_app.models import Registry
 from operations import channels, reads
 from operations.channel import Channel, Delivery
 from operations.models import Operation
 from operations.policy import PolicyException
+from operations.variable import Variable
 from streams import hub
 from tests import rows
 from tests.sockets import Browser
@@ -45,7 +47,7 @@ from tests.test_routes import ANY, METHODS, Route, walk
 NEEDS = {
     "viewer": """
         engine.read container.read container.logs image.read registry.read volume.read network.read operation.read
-        policy.read team.read token.own account.own""",
+        policy.read variable.read team.read token.own account.own""",
     "operator": """
         engine.sync logs.keep container.run container.start container.stop container.restart container.kill
         container.pause container.unpause container.rename container.seen care.container container.update
@@ -57,9 +59,9 @@ NEEDS = {
         logs.keep_team care.team container.copy container.commit container.export registry.manage registry.untag
         image.untag image.remove volume.create volume.remove volume.clone volume.export volume.import volume.backup
         volume.recover backup.read backup.remove backup.schedule network.create network.remove webhook.read
-        webhook.manage""",
+        webhook.manage variable.manage""",
     "site": """
-        engine.manage engine.prune care.site store.manage policy.manage policy.except team.manage user.read
+        engine.manage engine.prune prune.manage care.site store.manage policy.manage policy.except team.manage user.read
         metrics.read""",
 }  # fmt: skip
 LADDER = ("viewer", "operator", "granted", "admin", "site")
@@ -151,7 +153,8 @@ def things(team: Team, db: None) -> dict[str, Any]:
             expires_at=soon,
         ),
         "hooks": DeployHook.objects.create(engine=engine, team=team, name=web.name, sealed="", actor_name="canary"),
-        "teams": team,
+        "prune|policies": PrunePolicy.objects.create(name="canary", engine=engine, next_at=soon),
+        "variables": Variable.objects.create(team=team, name="CANARY", value="canary"), "teams": team,
     }  # fmt: skip
 
 
