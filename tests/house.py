@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("accounts", "containers_app", "dashboard", "engine", "images_app", "operations", "streams")
+ROOMS = (
+    "accounts",
+    "containers_app",
+    "dashboard",
+    "engine",
+    "images_app",
+    "operations",
+    "slipway",
+    "streams",
+)
 NOT_OURS = {".venv", "node_modules", "var", ".git"}
 
 

@@ -1,0 +1,1 @@
+"""The command line: a small client of the REST interface. It needs Python and nothing else."""
