@@ -46,6 +46,7 @@ from images_app.api import views as images
 from images_app.api.checks import TagAtRegistry
 from images_app.api.compare import ImageCompare, ImageCompareFiles
 from images_app.api.filesystems import ImageFilesystem
+from images_app.api.lineage import ImageLineage
 from operations.api import trash, webhooks
 from operations.api import views as operations
 
@@ -177,6 +178,7 @@ urlpatterns = [
     path("images/<uuid:pk>/tag/", images.ImageTag.as_view(), name="image-tag"),
     path("images/<uuid:pk>/push/", images.ImagePush.as_view(), name="image-push"),
     path("images/<uuid:pk>/history/", images.ImageHistory.as_view(), name="image-history"),
+    path("images/<uuid:pk>/lineage/", ImageLineage.as_view(), name="image-lineage"),
     path("images/<uuid:pk>/layers/", layers.ImageLayers.as_view(), name="image-layers"),
     path("images/<uuid:pk>/files/", layers.ImageFiles.as_view(), name="image-files"),
     path("images/<uuid:pk>/compare/<uuid:other>/", ImageCompare.as_view(), name="image-compare"),

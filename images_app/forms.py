@@ -145,12 +145,12 @@ class ExportForm(forms.Form):
     tags = forms.MultipleChoiceField(required=False)
     more = forms.CharField(required=False, max_length=4000, strip=True, label="And these")
 
-    def __init__(self, *args: Any, image: Image, **options: Any) -> None:
+    def __init__(self, *args: Any, image: Image, more: str = "", **options: Any) -> None:
         super().__init__(*args, **options)
         self.image, self.names = image, sorted(tag.name for tag in image.tags.all())
         field: Any = self.fields["tags"]
         field.choices = [(name, name) for name in self.names]
-        self.initial = {"tags": self.names}
+        self.initial = {"tags": self.names, "more": more}
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import actor_of, require, requires
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
-from images_app import image_files, transfers
+from images_app import image_files, queries, transfers
 from images_app.forms import ExportForm, ImportForm
 from images_app.views import image_of
 from operations import queries as operation_queries
 from operations import services
 from operations.plans import preview
 from operations.services import Refused
-from operations.web import answers
+from operations.web import answers, toast, uuids
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -29,7 +31,7 @@ def image_export(request: HttpRequest, pk: UUID) -> HttpResponse:
     actor = actor_of(request)
     image = image_of(request, pk)
     require(actor, transfers.EXPORT, image)
-    form = ExportForm(request.POST or None, image=image)
+    form = ExportForm(request.POST or None, image=image, more=request.GET.get("more", "")[:4000])
     if request.method == "POST" and form.is_valid():
         try:
             operation = transfers.request_export(image, form.wanted(), actor=actor)
@@ -37,6 +39,24 @@ def image_export(request: HttpRequest, pk: UUID) -> HttpResponse:
         except SpecError as error:
             form.add_error("more", [text for texts in error.errors.values() for text in texts])
     return _dialog(request, "images/export.html", {"form": form, "image": image})
+
+
+@require_safe
+@requires(transfers.EXPORT)
+def export_some(request: HttpRequest) -> HttpResponse:
+    """Goes to the export of those that are selected in the list, into one file."""
+    ids = uuids(request.GET.getlist("image"), image_files.MOST_IMAGES)
+    rows = queries.images(actor_of(request)).prefetch_related("tags").filter(pk__in=ids)
+    found = sorted(rows, key=lambda image: (not image.tags.all(), image.name))
+    if not found:
+        return redirect("images:list")
+    first, rest = found[0], found[1:]
+    if any(image.engine_id != first.engine_id for image in rest):
+        words = "These images are on different engines: one file holds those of one."
+        return toast(request, words, "bad", to=reverse("images:list"))
+    names = [name for image in rest for name in sorted(t.name for t in image.tags.all()) or [image.native_id]]
+    more = f"?{urlencode({'more': ' '.join(names)})}" if names else ""
+    return redirect(f"{reverse('images:export', args=[first.pk])}{more}")
 
 
 @require_safe

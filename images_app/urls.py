@@ -18,6 +18,7 @@ image_urls = [
     path("", views.image_list, name="list"),
     path("pull/", views.image_pull, name="pull"),
     path("import/", transfer_views.image_import, name="import"),
+    path("export/", transfer_views.export_some, name="export-some"),
     path("exports/<uuid:pk>/", transfer_views.download, name="download"),
     path("<uuid:pk>/export/", transfer_views.image_export, name="export"),
     path("filesystem/", views.image_filesystem, name="filesystem"),

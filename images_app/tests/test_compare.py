@@ -20,6 +20,7 @@ from images_app import compare, layer_index, layer_reads, layer_stack
 from images_app.lineage import lineage
 from images_app.models import Image, Layer, Tag
 from operations.models import Engine, Operation
+from tests.rows import make_container
 
 Make = Callable[..., Image]
 
@@ -214,7 +215,11 @@ def test_what_is_not_read_is_said_and_read_by_who_may(
 
 
 def test_lineage_goes_both_ways_and_shows_nobody_elses(
-    make: Make, tara: User, other_team: Team, client_for: Callable[..., Client]
+    make: Make,
+    tara: User,
+    other_team: Team,
+    client_for: Callable[..., Client],
+    api_for: Callable[..., APIClient],
 ) -> None:
     base = make("base:1", BASE)
     child = make("child:1", BASE, [row("/app")])
@@ -228,6 +233,18 @@ def test_lineage_goes_both_ways_and_shows_nobody_elses(
     text = client_for(tara).get(f"/images/{base.pk}/").content.decode()
     assert "grand:1" in text
     assert "foreign:1" not in text
+
+    web = make_container(base.engine, base.team, "web", image=child)
+    make_container(base.engine, other_team, "theirs", image=child)
+    told = api_for(tara).get(f"/api/v1/images/{child.pk}/lineage/").json()
+    assert [(part["name"], part["own"], part["layers"]) for part in told["parts"]] == [
+        ("base:1", False, 1), ("child:1", True, 1),
+    ]  # fmt: skip
+    assert (told["id"], told["tags"], told["used"]) == (str(child.pk), ["child:1"], 2)
+    assert [base_["tags"] for base_ in told["bases"]] == [["base:1"]]
+    assert [(one["tags"], one["used"]) for one in told["children"]] == [(["grand:1"], 0)]
+    assert told["containers"] == [{"id": str(web.pk), "name": "web", "state": web.state}]
+    assert (told["own"], told["shared"]) == (line.own, line.shared)
 
 
 def test_a_search_finds_words_that_reach_over_a_slash_and_odd_letters(make: Make) -> None:

@@ -150,6 +150,29 @@ def test_only_what_one_may_see_is_exported(bob: User, charlie: User, team: Team,
             transfers.request_export(image, [wrong], actor=actor)
 
 
+def test_what_is_selected_in_the_list_is_exported_together(
+    client_for: Callable[..., Client], bob: User, team: Team, other_team: Team
+) -> None:
+    engine, client = make_engine(), client_for(bob)
+    one, two, bare = (
+        make_image(engine, team, "a/a:1"),
+        make_image(engine, team, "b:1", "b:2"),
+        make_image(engine, team),
+    )
+    foreign, far = make_image(engine, other_team, "red:1"), make_image(make_engine("far"), team, "far:1")
+
+    def goes(*images: Image) -> Any:
+        return client.get("/images/export/", {"image": [str(image.pk) for image in images]})
+
+    answer = goes(two, one, foreign)
+    assert answer["Location"] == f"/images/{one.pk}/export/?more=b%3A1+b%3A2"
+    assert 'value="b:1 b:2"' in client.get(answer["Location"]).content.decode()
+    assert goes(one)["Location"] == f"/images/{one.pk}/export/"
+    id_ = bare.native_id.replace(":", "%3A")
+    assert goes(bare, one)["Location"] == f"/images/{one.pk}/export/?more={id_}"
+    assert goes(foreign)["Location"] == goes()["Location"] == goes(one, far)["Location"] == "/images/"
+
+
 # On a real engine
 
 
