@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,6 +17,10 @@ from images_app.models import Image, LayerIndex
 from images_app.queries import facts
 
 KINDS = ("added", "changed", "removed")
+KEPT, MOST_KEPT = 4, 20_000
+"""Comparisons that a process keeps, of at most so many paths: some megabytes each."""
+_kept: OrderedDict[tuple[Any, ...], Difference] = OrderedDict()
+_lock = threading.Lock()
 
 
 def _kind(before: object, after: object) -> str:
@@ -119,6 +125,34 @@ def _lay(tree: Tree, layers: Sequence[One]) -> None:
 
 
 # Files
+
+
+class Difference(NamedTuple):
+    """What differs between the files of two images, and between their packages."""
+
+    changes: list[Change]
+    packages: Packages
+
+
+def difference(before: Sequence[One], after: Sequence[One], *, whole: bool = True) -> Difference:
+    """Of two images whose layers are read; see `files`. Whoever turns pages and filters has it from memory.
+
+    What it is told from does not change: a layer that is read once more was read at another time.
+    """
+    known = [tuple((one.digest, one.index and one.index.read_at) for one in side) for side in (before, after)]
+    key = (*known, whole)
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+    both = trees(before, after)
+    found = Difference(files(both, whole=whole), both.packages)
+    if len(found.changes) <= MOST_KEPT:
+        with _lock:
+            _kept[key] = found
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+    return found
 
 
 def files(both: Trees, *, whole: bool = True) -> list[Change]:

@@ -135,15 +135,15 @@ def _files(request: HttpRequest, images: Sequence[Image], sides: Sequence[Sequen
         }  # fmt: skip
     q, kind = request.GET.get("q", "").strip()[:200], request.GET.get("change", "")
     kind = kind if kind in compare.KINDS else ""
-    both = compare.trees(*sides)
-    changes = compare.matching(compare.files(both, whole=not q), q)
+    found = compare.difference(*sides, whole=not q)
+    changes = compare.matching(found.changes, q)
     shown = [change for change in changes if not kind or change.kind == kind]
     if request.GET.get("by") == "size":
         shown.sort(key=lambda change: -abs(change.grown))
     text = request.GET.get("after", "")
     at = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
     return {
-        "packages": both.packages, "q": q, "change": kind, "by": request.GET.get("by", ""),
+        "packages": found.packages, "q": q, "change": kind, "by": request.GET.get("by", ""),
         "kinds": [(name, sum(change.kind == name for change in changes)) for name in compare.KINDS],
         "count": len(changes), "grown": sum(change.grown for change in changes),
         "changes": shown[at : at + PAGE], "more": at + PAGE if len(shown) > at + PAGE else 0,

@@ -45,6 +45,7 @@ ELSEWHERE = {
     "unknown_api": "what is no address",
     "containers:row": "a row asks for itself when it has changed",
     "containers:bulk": "asked for by the bar of those that are ticked", "images:two": "likewise",
+    "images:export-some": "likewise",
     "containers:ask": "the palette asks before it acts", "volumes:ask": "the palette asks before it acts",
     "operations:events": "the log asks for what is new",
     "containers:recording": "of a session that was recorded: tests/test_console.py",

@@ -113,12 +113,11 @@ class ImageCompare(View):
             "settings": SettingRow(settings, many=True).data, "secrets": secrets, "packages": None, "files": None,
         }  # fmt: skip
         if all(map(layer_reads.is_read, sides)):
-            both = compare.trees(*sides)
-            changes = compare.files(both)
+            changes, packages = compare.difference(*sides)
             found["files"] = {kind: sum(change.kind == kind for change in changes) for kind in compare.KINDS}
             found["files"]["grown"] = sum(change.grown for change in changes)
-            if both.packages.known:
-                found["packages"] = VersionRow(both.packages.found, many=True).data
+            if packages.known:
+                found["packages"] = VersionRow(packages.found, many=True).data
         return Response(found)
 
 
@@ -145,7 +144,7 @@ class ImageCompareFiles(View):
         if change and change not in compare.KINDS:
             raise ValidationError({"change": [f"One of {', '.join(_CHANGES)} is expected."]})
         limit, at = number(request, "limit", 50, least=1, most=200), cursor(request)[1]
-        found = compare.matching(compare.files(compare.trees(*sides), whole=not q), q, change)
+        found = compare.matching(compare.difference(*sides, whole=not q).changes, q, change)
         after = (0, at + limit) if len(found) > at + limit else None
         rows = ChangeRow(found[at : at + limit], many=True).data
         return Response({"next": link(request, after), "previous": None, "results": rows})

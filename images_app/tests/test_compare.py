@@ -17,8 +17,9 @@ from accounts.models import Team, User
 from engine.layers import LayerFiles, Row
 from engine.packages import Package
 from images_app import compare, layer_index, layer_reads, layer_stack
+from images_app.layer_reads import One
 from images_app.lineage import lineage
-from images_app.models import Image, Layer, Tag
+from images_app.models import Image, Layer, LayerIndex, Tag
 from operations.models import Engine, Operation
 from tests.rows import make_container
 
@@ -212,6 +213,24 @@ def test_what_is_not_read_is_said_and_read_by_who_may(
     assert client_for(tara).post(page).status_code == 302
     assert [o.target_id for o in Operation.objects.filter(kind="image.index")] == [str(other.pk)]
     assert "Reading files" in client_for(tara).get(page).content.decode()
+
+
+def test_a_comparison_is_told_once_and_anew_where_a_layer_was_read_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = [layer_reads.stack_of(make(name, [row(path)])) for name, path in (("a:1", "/a"), ("b:1", "/b"))]
+    first = compare.difference(*sides)
+    assert [change.path for change in first.changes] == ["/a", "/b"]
+    monkeypatch.setattr(layer_index, "rows", lambda index: pytest.fail("read once more"))
+    assert compare.difference(*sides) is first
+    monkeypatch.undo()
+    LayerIndex.objects.all().delete()
+    layer_index.keep(LayerFiles(sides[1][0].digest, [row("/c")]))
+    again = [One(one.n, one.digest, one.step, LayerIndex.objects.get(), None) for one in sides[1]]
+    assert [change.path for change in compare.difference(sides[0], again).changes] == ["/c"]
+    for name in range(compare.KEPT + 1):
+        compare.difference(layer_reads.stack_of(make(f"c:{name}", [row(f"/{name}")])), again)
+    assert len(compare._kept) == compare.KEPT
 
 
 def test_lineage_goes_both_ways_and_shows_nobody_elses(
