@@ -14,28 +14,41 @@ CRASH_LOOP = 5
 """So many ends that are alike are called a crash loop."""
 
 
-def ended(group: Incident, *, told: bool = False) -> None:
+def ended(group: Incident, container: Container | None, *, told: bool = False) -> None:
     """One more end that is a fault. ``told``: that it ran out of memory was said a moment ago."""
     if group.oom and not told:
-        _tell(group, "container.oom", f"{group.name} ran out of memory and ended", mask(group.error))
+        _tell(
+            group, container, "container.oom", f"{group.name} ran out of memory and ended", mask(group.error)
+        )
     elif not group.oom:
         words = f"{group.name} ended with {_code(group)}"
-        _tell(group, "container.exited", words, mask(group.error) or _meaning(group))
+        _tell(group, container, "container.exited", words, mask(group.error) or _meaning(group))
     if group.count == CRASH_LOOP:
         words = f"{group.name} is in a crash loop"
         _tell(
-            group, "container.crash_loop", words, f"{_code(group)}, {group.count} times in a row", key="loop"
+            group,
+            container,
+            "container.crash_loop",
+            words,
+            f"{_code(group)}, {group.count} times in a row",
+            key="loop",
         )
 
 
-def out_of_memory(group: Incident) -> None:
+def out_of_memory(group: Incident, container: Container) -> None:
     """The kernel has ended a process inside for want of memory; the container may go on."""
-    _tell(group, "container.oom", f"{group.name} ran out of memory", "The kernel has ended a process in it.")
+    _tell(
+        group,
+        container,
+        "container.oom",
+        f"{group.name} ran out of memory",
+        "The kernel has ended a process in it.",
+    )
 
 
-def unhealthy(group: Incident) -> None:
+def unhealthy(group: Incident, container: Container) -> None:
     """Its checks have begun to fail."""
-    _tell(group, "container.unhealthy", f"{group.name} is unhealthy", mask(group.error))
+    _tell(group, container, "container.unhealthy", f"{group.name} is unhealthy", mask(group.error))
 
 
 def cared_for(container: Container, operation: Operation, title: str, because: str) -> None:
@@ -47,13 +60,17 @@ def cared_for(container: Container, operation: Operation, title: str, because: s
     ))  # fmt: skip
 
 
-def _tell(group: Incident, event: str, title: str, text: str, *, key: str = "") -> None:
+def _tell(
+    group: Incident, container: Container | None, event: str, title: str, text: str, *, key: str = ""
+) -> None:
+    """Of whose it is today: an incident goes on to count where a container is given to another team."""
+    owner = container or group
     facts: dict[str, Any] = {"incident": str(group.pk), "times": group.count}
     if group.kind != Incident.Kind.HEALTH:
         facts |= {"exit_code": group.exit_code, "oom": group.oom}
     outbox.tell(outbox.Told(
         event=event, key=f"incident:{group.pk}:{key or group.count}", type="container",
-        id=str(group.container_id or group.native_id), name=group.name, engine=group.engine, team_id=group.team_id,
+        id=str(group.container_id or group.native_id), name=group.name, engine=group.engine, team_id=owner.team_id,
         title=title, text=text, facts=facts,
         path=f"/containers/{group.container_id}/history/" if group.container_id else "",
     ))  # fmt: skip

@@ -58,7 +58,7 @@ def write(ended: Incident, container: Container, *, good: bool, told: bool = Fal
     word = Container.Ended.FAULT if fault else _ENDED[ended.asked]
     tell(container, group, fresh=group is ended, ended=word)
     if fault and not twice:
-        alarms.ended(group, told=told)
+        alarms.ended(group, container, told=told)
 
 
 def _alike(before: Incident, now: Incident) -> bool:

@@ -85,7 +85,7 @@ def _health(event: EngineEvent, container: Container) -> bool:
     if before and event.at - before.last_at < LOOP:
         before.open, before.count, before.lines_state = True, before.count + 1, Incident.Lines.WAITING
         before.save(update_fields=["open", "count", "lines_state"])
-        alarms.unhealthy(before)
+        alarms.unhealthy(before, container)
         return True
     setup = setups.note(container, event.at)
     changed, good_at = setups.since_good(setup)
@@ -99,7 +99,7 @@ def _health(event: EngineEvent, container: Container) -> bool:
     keep_few(container)
     Container.everything.filter(pk=container.pk).update(trouble_at=timezone.now())
     ring(container)
-    alarms.unhealthy(failing)
+    alarms.unhealthy(failing, container)
     return True
 
 
@@ -129,7 +129,7 @@ def _oom(event: EngineEvent, container: Container) -> bool:
         before.save(force_insert=True)
         keep_few(container)
     tell(container, before, fresh=before.count == 1, ended=container.ended)
-    alarms.out_of_memory(before)
+    alarms.out_of_memory(before, container)
     return True
 
 

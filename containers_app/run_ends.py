@@ -70,7 +70,7 @@ def gone(event: EngineEvent) -> None:
     ended.fault = ended.asked == "itself" and bool(ended.exit_code)
     ended.save(force_insert=True)
     if ended.fault:
-        alarms.ended(ended)
+        alarms.ended(ended, None)
     if _went_well(ended):
         setups.went_well(event.container_id, event.at)
 

@@ -185,8 +185,10 @@ def _mail_addresses(row: Channel, text: str, fields: Fields) -> dict[str, Any]:
 
 
 def try_out(row: Channel, *, actor: Actor, wait: float = WAIT) -> Delivery:
-    """Sends a real message, and returns it as it is when that is over, or the time is."""
+    """Sends a real message, and returns it as it is when that is over, or the time is. Raises `Refused`."""
     may_manage(actor, row.team_id, _target(row))
+    if row.deliveries.filter(event=TEST, state=Delivery.State.WAITING).exists():
+        raise Refused("conflict", "A test is on its way already.")
     now, event_id = timezone.now(), uuid.uuid4()
     payload: dict[str, Any] = {
         "event": TEST, "at": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -112,7 +112,8 @@ class HookReceiver(View):
     @extend_schema(request=OpenApiTypes.OBJECT, responses={202: HookCalled})
     def post(self, request: Request, pk: UUID) -> Response:
         plain = request._request
-        if int(plain.headers.get("Content-Length") or 0) > hooks.LARGEST or len(plain.body) > hooks.LARGEST:
+        length = plain.headers.get("Content-Length", "")
+        if (length.isdecimal() and int(length) > hooks.LARGEST) or len(plain.body) > hooks.LARGEST:
             raise TooLarge("A message has 256 KiB at most.")
         try:
             call = hooks.receive(pk, plain.headers, plain.body, ip=address_of(plain))
