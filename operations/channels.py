@@ -184,7 +184,7 @@ def _mail_addresses(row: Channel, text: str, fields: Fields) -> dict[str, Any]:
 # Trying, and sending again
 
 
-def try_out(row: Channel, *, actor: Actor, wait: float = WAIT) -> Delivery:
+def try_out(row: Channel, *, actor: Actor) -> Delivery:
     """Sends a real message, and returns it as it is when that is over, or the time is. Raises `Refused`."""
     may_manage(actor, row.team_id, _target(row))
     if row.deliveries.filter(event=TEST, state=Delivery.State.WAITING).exists():
@@ -202,7 +202,7 @@ def try_out(row: Channel, *, actor: Actor, wait: float = WAIT) -> Delivery:
             title=payload["title"], payload=payload, at=now, due_at=now, expires_at=now + LASTS,
         )  # fmt: skip
         _noted(row, actor, {"tested": True})
-    until = time.monotonic() + wait
+    until = time.monotonic() + WAIT
     while sent.state == Delivery.State.WAITING and time.monotonic() < until:
         time.sleep(0.1)
         sent.refresh_from_db()

@@ -35,7 +35,8 @@ from containers_app.cared import CareRule
 from containers_app.kept import KeptLog, LogRule
 from engine.errors import Unreachable
 from images_app.models import Registry
-from operations import reads
+from operations import channels, reads
+from operations.models import Channel
 from operations.policy import PolicyException
 from tests import rows
 from tests.machine import ROOT
@@ -76,6 +77,7 @@ def ids(team: Team) -> dict[str, str]:
         "tags": image.tags.get(), "builds": rows.make_build(engine, team),
         "operations": rows.make_operation(engine, team), "trash": rows.in_the_trash("container", engine, team),
         "registries": Registry.objects.create(name="Blue", host="registry.example", owner=team),
+        "webhooks": Channel.objects.create(team=team, name="ops", shown="https://hooks.example/…"),
         "care": CareRule.objects.create(team=team, heal=True),
         "log-history/rules": LogRule.objects.create(team=team),
         "log-history": KeptLog.objects.create(engine=engine, native_id=web.native_id, name="web", team=team),
@@ -95,6 +97,7 @@ def _no_engine_answers(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
 
     monkeypatch.setattr(reads, "ask", away)
     monkeypatch.setattr(figures, "WAIT", 0)
+    monkeypatch.setattr(channels, "WAIT", 0)
     settings.API_RATE = 0
 
 

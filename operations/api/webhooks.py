@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -11,7 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.base import Body, Boolean, Integer, Listing, Nothing, Row, TeamSlug, Text, View, body
+from accounts.api.base import Body, Boolean, Integer, Listing, Nothing, TeamSlug, Text, View, body
+from accounts.api.links import absolute
 from accounts.api.versions import Versioned
 from operations import channels
 from operations.api.team import team_of
@@ -19,29 +19,33 @@ from operations.filters import DeliveryFilter
 from operations.models import Channel, Delivery
 
 
-class WebhookRow(Row):
+def _said() -> serializers.ListField:
+    return serializers.ListField(child=serializers.CharField())
+
+
+class WebhookRow(serializers.ModelSerializer[Channel]):
     """Where messages go. ``address`` is its host alone; neither the rest nor the secret is ever shown again.
 
     Empty ``kinds``, ``engines``, ``teams`` and ``pattern`` let everything through. ``state``: ``off``, ``muted``,
     ``failing``, ``ok``, or ``new`` before anything was sent; ``failures`` are those in a row.
     """
 
-    address = "webhooks"
+    address = serializers.CharField(source="shown")
     team = TeamSlug()
-    shown = serializers.CharField()
     state = serializers.CharField()
+    events, kinds, engines, teams = _said(), _said(), _said(), _said()
+    url = serializers.SerializerMethodField()
 
     class Meta:
         model = Channel
         fields: tuple[str, ...] = (
-            "id", "name", "kind", "team", "shown", "enabled", "state", "events", "kinds", "engines", "teams", "pattern",
-            "cooldown", "muted_until", "failures", "sent_at", "problem", "problem_at", "created_at", "url",
+            "id", "name", "kind", "team", "address", "enabled", "state", "events", "kinds", "engines", "teams",
+            "pattern", "cooldown", "muted_until", "failures", "sent_at", "problem", "problem_at", "created_at", "url",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
-    def to_representation(self, instance: Channel) -> dict[str, Any]:
-        found = super().to_representation(instance)
-        return {("address" if key == "shown" else key): value for key, value in found.items()}
+    def get_url(self, row: Channel) -> str:
+        return absolute(self.context["request"], f"/api/v1/webhooks/{row.pk}/")
 
 
 class NewWebhookRow(WebhookRow):

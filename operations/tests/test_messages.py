@@ -277,14 +277,16 @@ def test_nobody_is_led_into_a_network_of_ones_own(
 
 
 def test_address_and_secret_are_sealed_and_shown_nowhere(
-    channel: Callable[..., Channel], hook: Receiver, site: Actor, caplog: pytest.LogCaptureFixture
-) -> None:
+    channel: Callable[..., Channel], hook: Receiver, site: Actor, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """S-55, S-58."""
+    monkeypatch.setattr(channels, "WAIT", 0)
     from accounts.models import AuditEntry
 
     row = channel()
     hook.mood = 500
-    channels.try_out(row, actor=site, wait=0)
+    channels.try_out(row, actor=site)
     (tried,) = send(row)
     assert tried.state == "dead"
     told = [
@@ -295,7 +297,7 @@ def test_address_and_secret_are_sealed_and_shown_nowhere(
     assert not [text for text in (*told, caplog.text) if "canary" in text or SECRET in text]
     Channel.objects.filter(pk=row.pk).update(sealed=channel("other").sealed)
     row.refresh_from_db()
-    channels.try_out(row, actor=site, wait=0)
+    channels.try_out(row, actor=site)
     assert "another key" in send(row)[-1].problem
 
 
