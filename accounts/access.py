@@ -20,7 +20,8 @@ from django.urls import reverse
 from accounts.models import Role, Team, User
 
 VIEWER, OPERATOR, ADMIN, SITE = 1, 2, 3, 4
-_RANK = {Role.VIEWER: VIEWER, Role.OPERATOR: OPERATOR, Role.ADMIN: ADMIN}
+NAMES = {0: "", VIEWER: "viewer", OPERATOR: "operator", ADMIN: "team admin", SITE: "site administrator"}
+RANKS: dict[str, int] = {Role.VIEWER: VIEWER, Role.OPERATOR: OPERATOR, Role.ADMIN: ADMIN}
 
 # permission → (weakest role in the owning team, token scope it needs)
 PERMISSIONS: dict[str, tuple[int, str]] = {
@@ -98,8 +99,11 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "webhook.manage": (ADMIN, "admin"),
     "webhook.mute": (OPERATOR, "operate"),
     "team.read": (VIEWER, "read"),
+    "team.members": (ADMIN, "admin"),
     "team.manage": (SITE, "admin"),
+    "object.move": (SITE, "admin"),
     "user.read": (SITE, "admin"),
+    "user.disable": (SITE, "admin"),
     "token.own": (VIEWER, "read"),
     "account.own": (VIEWER, "read"),
     "variable.read": (VIEWER, "read"),
@@ -115,18 +119,10 @@ GRANTS: dict[str, tuple[str, int]] = {
     "volume.write": ("files", OPERATOR),
 }
 # What a stolen browser must not do: a session shows again who it is of first, where it last did ten minutes ago.
-CONFIRMED = frozenset(
-    {
-        "engine.manage",
-        "hook.manage",
-        "policy.except",
-        "policy.manage",
-        "registry.manage",
-        "store.manage",
-        "team.manage",
-        "webhook.manage",
-    }
-)
+CONFIRMED = frozenset((
+    "engine.manage", "hook.manage", "object.move", "policy.except", "policy.manage", "registry.manage",
+    "store.manage", "team.manage", "team.members", "user.disable", "webhook.manage",
+))  # fmt: skip
 # Each scope holds those before it: who may remove may stop, and who may stop may look.
 SCOPES = ("read", "operate", "write", "admin")
 # What a view may declare instead of a permission of the table.
@@ -174,6 +170,26 @@ SYSTEM = Actor(user=None, source="system")
 F = TypeVar("F", bound=Callable[..., HttpResponseBase])
 
 
+class Reason(str):
+    """The sentence of a refusal, and what it is made of: the permission, the role or scope that has it, one's own.
+
+    ``team_id`` is of the team whose thing it is; ``None`` where it is about no thing, or nobody's.
+    """
+
+    __slots__ = ("needed", "rule", "team_id", "yours")
+
+    rule: str
+    needed: str
+    yours: str
+    team_id: Any
+
+
+def _reason(text: str, rule: str, needed: str = "", yours: str = "", team_id: Any = None) -> Reason:
+    found = Reason(text)
+    found.rule, found.needed, found.yours, found.team_id = rule, needed, yours, team_id
+    return found
+
+
 class Denied(PermissionDenied):
     """Not allowed; the message names the role or scope that is missing. ``noted``: the trail has it already."""
 
@@ -182,6 +198,7 @@ class Denied(PermissionDenied):
 
     def __init__(self, message: str, permission: str = "", target: object = "") -> None:
         super().__init__(message)
+        self.reason = message if isinstance(message, Reason) else _reason(message, permission)
         self.permission, self.target = permission, target
 
 
@@ -209,7 +226,7 @@ def rank(actor: Actor, team_id: Any) -> int:
 
 def _ranks(actor: Actor) -> dict[Any, int]:
     assert actor.user is not None  # noqa: S101 - callers have looked
-    return {m.team_id: _RANK[Role(m.role)] for m in actor.user.memberships.all()}
+    return {m.team_id: RANKS[m.role] for m in actor.user.memberships.all()}
 
 
 def best_rank(actor: Actor) -> int:
@@ -233,8 +250,8 @@ def granted(actor: Actor, permission: str, team_id: Any = None) -> bool:
     )
 
 
-def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> str | None:
-    """``None`` where it is allowed, else one sentence that names the missing role or scope.
+def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> Reason | None:
+    """``None`` where it is allowed, else one sentence that names the missing role or scope, and one's own.
 
     ``obj`` is a row with a team, a team itself, or ``None`` for "anywhere at all".
     """
@@ -243,10 +260,11 @@ def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> s
     if permission not in PERMISSIONS:
         raise LookupError(f"undeclared permission {permission!r}")
     if actor.user is None or not actor.user.is_active:
-        return "Sign in first."
+        return _reason("Sign in first.", permission)
     need, scope = PERMISSIONS[permission]
     if actor.scopes is not None and actor.scopes.isdisjoint(SCOPES[SCOPES.index(scope) :]):
-        return f"This token lacks the scope “{scope}”."
+        scopes = ", ".join(name for name in SCOPES if name in actor.scopes)
+        return _reason(f"This token lacks the scope “{scope}”: it has {scopes}.", permission, scope, scopes)
     if obj is None:
         # Anybody signed in may ask to see: `visible_to` then answers with what is theirs, perhaps nothing.
         team_id, have = None, max(best_rank(actor), VIEWER)
@@ -255,9 +273,14 @@ def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> s
         have = rank(actor, team_id)
     if have >= need or ((obj is None or team_id is not None) and granted(actor, permission, team_id)):
         return None
-    names = {VIEWER: "viewer", OPERATOR: "operator", ADMIN: "team admin", SITE: "site administrator"}
-    grant = " or the grant for it" if permission in GRANTS else ""
-    return f"This needs the role {names[need]}" + (f" of the owning team{grant}." if need < SITE else ".")
+    where = (
+        f" of the owning team{' or the grant for it' if permission in GRANTS else ''}" if need < SITE else ""
+    )
+    yours = NAMES[best_rank(actor) if obj is None else have]
+    told = f"; yours{' there' if obj is not None and need < SITE else ''} is {yours}" if yours else ""
+    return _reason(
+        f"This needs the role {NAMES[need]}{where}{told}.", permission, NAMES[need], yours, team_id
+    )
 
 
 def can(actor: Actor, permission: str, obj: Owned | Team | None = None) -> bool:

@@ -9,14 +9,17 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Model, QuerySet
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 
-from accounts import audit, factors, sessions, tokens
+from accounts import audit, factors, members, sessions, tokens
 from accounts.access import Actor, address_of, person
-from accounts.models import ApiToken, AuditEntry, Membership, Team, User
+from accounts.models import ApiToken, AuditEntry, Membership, Role, Team, User
 
 admin.site.unregister(Group)  # rights are roles in teams, and nothing else
 for _model in (EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
@@ -82,17 +85,55 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
+class MembershipSet(BaseInlineFormSet):
+    """A team keeps an admin who can sign in, here too."""
+
+    def clean(self) -> None:
+        """Nothing is saved where one of these takes a team's last admin away."""
+        super().clean()
+        changed = [form for form in self.forms if form.instance.pk and form.has_changed()]
+        gone = [form.instance for form in self.forms if form in self.deleted_forms]
+        gone += [form.instance for form in changed if form.cleaned_data.get("role") != Role.ADMIN]
+        come = {
+            form.cleaned_data["team"] for form in self.forms
+            if form.cleaned_data.get("role") == Role.ADMIN and form.cleaned_data["user"].is_active
+            and form not in self.deleted_forms
+        }  # fmt: skip
+        for row in gone:
+            if row.pk and row.team not in come and members.leaves_none(row.team, [one.pk for one in gone]):
+                raise ValidationError(
+                    f"Nobody else administers {row.team.name}: make somebody team admin first."
+                )
+
+
 class Memberships(admin.TabularInline):
     """Roles of a person, or people of a team."""
 
     model = Membership
+    formset = MembershipSet
     extra = 0
     autocomplete_fields = ["user", "team"]
+
+
+class PersonForm(UserChangeForm):
+    """The site keeps an administrator, here too."""
+
+    def clean(self) -> dict[str, Any]:
+        """Nothing is saved where nobody would administer the site any more."""
+        found = super().clean() or self.cleaned_data
+        stays = all(found.get(name, True) for name in ("is_active", "is_superuser"))
+        try:
+            members.keep_an_administrator(User.objects.get(pk=self.instance.pk), stays=stays)
+        except members.Kept as error:
+            raise ValidationError(error.message) from error
+        return found
 
 
 @admin.register(User)
 class PersonAdmin(Audited, UserAdmin):
     """People. Only a site administrator touches another one, or makes one."""
+
+    form = PersonForm
 
     audit_name = "user"
     list_display = ("username", "email", "first_name", "last_name", "is_active", "is_superuser", "last_login")

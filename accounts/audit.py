@@ -23,7 +23,8 @@ EVENTS = (
     "auth.login", "auth.logout", "auth.locked", "auth.setup", "auth.password", "auth.second_step", "auth.confirm",
     "auth.reset", "auth.link", "auth.unlink", "factor.add", "factor.remove", "factor.codes", "session.end",
     "token.create", "token.revoke", "token.rotate",
-    "user.create", "user.change", "user.remove", "team.create", "team.change", "team.remove", "audit.export",
+    "user.create", "user.change", "user.remove", "user.enable", "team.create", "team.change", "team.remove",
+    "member.add", "member.change", "member.remove", "audit.export",
     "console.watch", "console.end", "console.replay",
 )  # fmt: skip
 """What is recorded besides operations and denials, whose verbs are kinds and permissions."""
@@ -82,12 +83,19 @@ def record(
 
 
 def about(
-    verb: str, actor: Actor, user: User, *, outcome: str = "succeeded", name: str = "", **detail: Any
+    verb: str,
+    actor: Actor,
+    user: User,
+    *,
+    outcome: str = "succeeded",
+    name: str = "",
+    team_id: UUID | None = None,
+    **detail: Any,
 ) -> None:
     """A line about somebody's account; see `record`."""
     record(
         verb, actor, outcome=outcome, name=name, target_type="user", target_id=user.pk, target_name=user.username,
-        detail=detail,
+        team_id=team_id, detail=detail,
     )  # fmt: skip
 
 

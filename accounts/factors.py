@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import qrcode
 from allauth.mfa.models import Authenticator
@@ -52,6 +53,12 @@ def of(user: User) -> Factors:
         passkeys=[row for row in rows if row.type == Type.WEBAUTHN],
         codes=len(codes.data["hashes"]) if codes else None,
     )
+
+
+def who_has() -> set[UUID]:
+    """Ids of those whose accounts a password alone does not open."""
+    rows = Authenticator.objects.filter(type__in=[Type.TOTP, Type.WEBAUTHN])
+    return set(rows.values_list("user_id", flat=True))
 
 
 def demanded(user: User) -> bool:

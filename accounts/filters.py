@@ -46,6 +46,17 @@ class TeamFilter(filters.FilterSet):
         fields: tuple[str, ...] = ()
 
 
+class OwnerFilter(filters.CharFilter):
+    """The owning team by slug; ``none`` for what nobody owns."""
+
+    def __init__(self) -> None:
+        super().__init__("team__slug", help_text="A team's slug, or `none` for what nobody owns.")
+
+    def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
+        """Of what the reader may see."""
+        return qs.filter(team=None) if value == "none" else super().filter(qs, value)
+
+
 class UserFilter(filters.FilterSet):
     """The filters of ``/users/``."""
 

@@ -77,6 +77,7 @@ class Membership(models.Model):
         default=False,
         help_text="For operators: files in the team's containers and volumes. Team admins may anyway.",
     )
+    since = models.DateTimeField(default=timezone.now, null=True, editable=False)
 
     class Meta:
         constraints: ClassVar = [

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTransform
 
-from accounts.filters import FlagFilter, Since, Until
+from accounts.filters import FlagFilter, OwnerFilter, Since, Until
 from containers_app.events import TYPES
 from containers_app.models import Container, EngineEvent, Mount, Network, PrunePolicy, Volume, VolumeBackup
 from containers_app.queries import needs_attention
@@ -57,16 +57,6 @@ class LabelsFilter(filters.Filter):
         return qs
 
 
-class TeamFilter(filters.CharFilter):
-    """By slug; ``none`` for what nobody owns."""
-
-    def __init__(self) -> None:
-        super().__init__("team__slug", help_text="A team's slug, or `none` for what nobody owns.")
-
-    def filter(self, qs: QuerySet, value: str) -> QuerySet:
-        return qs.filter(team=None) if value == "none" else super().filter(qs, value)
-
-
 class ContainerFilter(filters.FilterSet):
     """The filters of ``/containers/``."""
 
@@ -76,7 +66,7 @@ class ContainerFilter(filters.FilterSet):
     image = filters.CharFilter(
         method="by_image", help_text="An image's id, or the reference it was asked by."
     )
-    team = TeamFilter()
+    team = OwnerFilter()
     name = filters.CharFilter(help_text="The whole name.")
     label = LabelsFilter()
     stack = filters.CharFilter(help_text="The compose project's name.")
@@ -118,7 +108,7 @@ class BackupFilter(filters.FilterSet):
     """The filters of ``/backups/``."""
 
     engine = filters.UUIDFilter(field_name="engine_id")
-    team = TeamFilter()
+    team = OwnerFilter()
     volume = filters.CharFilter(field_name="volume_name", help_text="The whole name.")
     store = filters.UUIDFilter(field_name="store_id")
     scheduled = FlagFilter()
@@ -133,7 +123,7 @@ class VolumeFilter(filters.FilterSet):
     """The filters of ``/volumes/``."""
 
     engine = filters.UUIDFilter(field_name="engine_id")
-    team = TeamFilter()
+    team = OwnerFilter()
     name = filters.CharFilter(field_name="native_id", help_text="The whole name.")
     label = LabelsFilter()
     driver = filters.CharFilter()
@@ -154,7 +144,7 @@ class NetworkFilter(filters.FilterSet):
     """The filters of ``/networks/``."""
 
     engine = filters.UUIDFilter(field_name="engine_id")
-    team = TeamFilter()
+    team = OwnerFilter()
     name = filters.CharFilter(help_text="The whole name.")
     label = LabelsFilter()
     driver = filters.CharFilter()

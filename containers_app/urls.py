@@ -24,6 +24,7 @@ from containers_app import (
     limits_views,
     log_views,
     network_views,
+    owning_views,
     prune_policy_views,
     prune_views,
     rails_views,
@@ -83,6 +84,7 @@ container_urls = [
     path("<uuid:pk>/edit/check/", edit_views.edit_check, name="edit-check"),
     path("<uuid:pk>/duplicate/", edit_views.duplicate, name="duplicate"),
     path("<uuid:pk>/duplicate/check/", edit_views.duplicate_check, name="duplicate-check"),
+    path("<uuid:pk>/move/", owning_views.move, name="move"),
     path("<uuid:pk>/rename/", act_views.rename, name="rename"),
     path("<uuid:pk>/update/", limits_views.update, name="update"),
     path("<uuid:pk>/recreate/", recreate_views.recreate, name="recreate"),
@@ -164,6 +166,10 @@ stack_urls = [
     path("<uuid:engine>/<anything:name>/do/<slug:action>/", stack_views.stack_act, name="act"),
     path("<uuid:engine>/<anything:name>/", stack_views.stack_detail, name="detail"),
 ]
+unowned_urls = [
+    path("unowned/", owning_views.unowned, name="unowned"),
+]
+"""With those of the teams that things are given to."""
 tag_rollback_urls = [
     path("<uuid:pk>/rollback/", rollback_views.tag_rollback, name="rollback"),
 ]

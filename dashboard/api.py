@@ -12,6 +12,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from rest_framework.exceptions import NotAuthenticated
 
 from accounts.access import PUBLIC, SIGNED_IN
+from accounts.api import teams
 from accounts.api import views as accounts
 from containers_app import converters
 from containers_app.api import (
@@ -23,6 +24,7 @@ from containers_app.api import (
     kept,
     logs,
     networks,
+    owning,
     policies,
     prune,
     prune_policies,
@@ -225,10 +227,14 @@ urlpatterns = [
     path("prune/policies/<uuid:pk>/plan/", prune_policies.PolicyPlan.as_view(), name="prune-policy-plan"),
     path("prune/policies/<uuid:pk>/run/", prune_policies.PolicyRun.as_view(), name="prune-policy-run"),
     path("audit/", accounts.AuditList.as_view(), name="audit"),
-    path("teams/", accounts.TeamList.as_view(), name="teams"),
-    path("teams/<uuid:pk>/", accounts.TeamDetail.as_view(), name="team"),
-    path("users/", accounts.UserList.as_view(), name="users"),
-    path("users/<uuid:pk>/", accounts.UserDetail.as_view(), name="user"),
+    path("containers/<uuid:pk>/move/", owning.ContainerMove.as_view(), name="container-move"),
+    path("move/", owning.MoveList.as_view(), name="move"),
+    path("teams/", teams.TeamList.as_view(), name="teams"),
+    path("teams/<uuid:pk>/", teams.TeamDetail.as_view(), name="team"),
+    path("teams/<uuid:pk>/members/", teams.MemberList.as_view(), name="members"),
+    path("teams/<uuid:pk>/members/<uuid:member>/", teams.MemberDetail.as_view(), name="member"),
+    path("users/", teams.UserList.as_view(), name="users"),
+    path("users/<uuid:pk>/", teams.UserDetail.as_view(), name="user"),
     path("tokens/", accounts.TokenList.as_view(), name="tokens"),
     path("tokens/<uuid:pk>/", accounts.TokenDetail.as_view(), name="token"),
     path("webhooks/", webhooks.WebhookList.as_view(), name="webhooks"),

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_safe
 
-from accounts.access import PERMISSIONS, SIGNED_IN, Actor, actor_of, can, requires
+from accounts import reasons
+from accounts.access import PERMISSIONS, SIGNED_IN, Actor, Denied, actor_of, can, requires
 from accounts.querysets import visible_to
 from containers_app.models import Container, Network, Volume
 from containers_app.queries import Stack, stack_glyphs
@@ -162,7 +163,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403: signed in, and not allowed. The sentence names the missing role."""
+    """403: signed in, and not allowed. The sentence names the missing role, one's own, and who can help."""
+    if isinstance(exception, Denied):
+        return _error(request, 403, reasons.sentence(exception, actor_of(request)))
     return _error(request, 403, str(exception) or "Not allowed.")
 
 

@@ -18,8 +18,10 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 from structlog.contextvars import get_contextvars
 
-from accounts.access import Denied, note
+from accounts import reasons
+from accounts.access import Denied, actor_of, note
 from accounts.api.base import Problem
+from accounts.members import Kept
 from dashboard import home
 from engine import errors as engine
 from operations import room
@@ -100,6 +102,8 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
     members = answer(status, code, detail, errors=errors)
     if isinstance(error, Refused):
         members |= {key: value for key, value in error.details.items() if key not in members}
+    if isinstance(error, Denied) and request is not None:
+        members |= reasons.told(error, actor_of(request))
     if isinstance(error, engine.PolicyDenied):
         members |= {key: error.details[key] for key in ("rule", "field", "source") if key in error.details}
     return Response(members, status, headers=headers, content_type=MEDIA_TYPE)
@@ -154,7 +158,7 @@ def _told(error: Exception) -> tuple[int, str, str, Errors | None]:
         status = next(status for kind, status in _ENGINE if isinstance(error, kind))
         errors = error.details.get("errors") if isinstance(error, engine.Invalid) else None
         return status, _invalid_code(errors) if errors else error.code, error.message, errors
-    if isinstance(error, Refused):
+    if isinstance(error, Refused | Kept):
         return error.status, error.code, error.message, error.details.get("errors")
     if isinstance(error, ModelInvalid):
         return 400, "invalid", "Some fields are not valid.", _messages(error)

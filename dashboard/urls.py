@@ -18,10 +18,11 @@ from containers_app.urls import (
     rails_urls,
     stack_urls,
     tag_rollback_urls,
+    unowned_urls,
     variable_urls,
     volume_urls,
 )
-from dashboard import api, engine_views, health, home, metrics, palette
+from dashboard import api, engine_views, health, home, metrics, palette, team_views
 from images_app.urls import build_urls, image_urls, registry_urls, tag_urls
 from operations.urls import notification_urls, operation_urls, trash_urls
 
@@ -34,6 +35,17 @@ engine_urls = [
     path("<uuid:pk>/remove/", engine_views.engine_remove, name="remove"),
     path("<uuid:pk>/sync/", engine_views.engine_sync, name="sync"),
 ]
+team_urls = [
+    path("", team_views.team_list, name="list"),
+    path("new/", team_views.team_new, name="new"),
+    path("people/", team_views.people, name="people"),
+    *unowned_urls,
+    path("people/<uuid:pk>/active/", team_views.person_active, name="active"),
+    path("<uuid:pk>/", team_views.team_detail, name="detail"),
+    path("<uuid:pk>/rename/", team_views.team_rename, name="rename"),
+    path("<uuid:pk>/members/", team_views.member_add, name="add"),
+    path("<uuid:pk>/members/<uuid:user>/", team_views.member_change, name="member"),
+]
 urlpatterns = [
     path("", home.home, name="home"),
     path("frame/", home.frame_parts, name="frame"),
@@ -42,6 +54,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics.Metrics.as_view(), name="metrics"),
     path("", include((account_urls, "accounts"))),
+    path("teams/", include((team_urls, "teams"))),
     path("containers/", include((container_urls, "containers"))),
     path("logs/", include((log_urls, "logs"))),
     path("guard-rails/", include((rails_urls, "rails"))),

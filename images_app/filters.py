@@ -5,7 +5,7 @@ from __future__ import annotations
 import django_filters as filters
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from accounts.filters import FlagFilter
+from accounts.filters import FlagFilter, OwnerFilter
 from images_app.models import Build, Image, Tag
 from operations.filters import WordsFilter
 from operations.models import Operation
@@ -15,7 +15,7 @@ class ImageFilter(filters.FilterSet):
     """The filters of ``/images/``."""
 
     engine = filters.UUIDFilter(field_name="engine_id")
-    team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
+    team = OwnerFilter()
     dangling = FlagFilter(method="by_tags", help_text="`true`: those that no tag points at.")
     used = FlagFilter(method="by_use", help_text="Whether any container is made from it.")
     newer = FlagFilter(help_text="Whether the registry of one of its tags has another image.")

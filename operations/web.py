@@ -29,7 +29,9 @@ from django.http import (
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from accounts import reasons
 from accounts.access import Actor, Denied, actor_of, note
+from accounts.members import Kept
 from engine.errors import Invalid, PolicyDenied
 from engine.specs import SpecError
 from operations import registry, undoable
@@ -82,13 +84,14 @@ def answers(view: F) -> F:
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
-        except (Denied, Refused, PolicyDenied, Invalid) as error:
+        except (Denied, Refused, Kept, PolicyDenied, Invalid) as error:
             if request.method in ("GET", "HEAD"):
                 if isinstance(error, Invalid):
                     raise BadRequest(why(error)) from error
                 raise
             if isinstance(error, Denied):
                 note(request, error)
+                return toast(request, reasons.sentence(error, actor_of(request)), "bad")
             return toast(request, why(error), "bad")
 
     return inner  # type: ignore[return-value]

@@ -59,10 +59,10 @@ NEEDS = {
         logs.keep_team care.team container.copy container.commit container.export registry.manage registry.untag
         image.untag image.remove volume.create volume.remove volume.clone volume.export volume.import volume.backup
         volume.recover backup.read backup.remove backup.schedule network.create network.remove webhook.read
-        webhook.manage variable.manage""",
+        webhook.manage variable.manage team.members""",
     "site": """
-        engine.manage engine.prune prune.manage care.site store.manage policy.manage policy.except team.manage user.read
-        metrics.read""",
+        engine.manage engine.prune prune.manage care.site store.manage policy.manage policy.except team.manage
+        object.move user.read user.disable metrics.read""",
 }  # fmt: skip
 LADDER = ("viewer", "operator", "granted", "admin", "site")
 NEEDED = {name: LADDER.index(role) for role, names in NEEDS.items() for name in names.split()}
@@ -165,10 +165,10 @@ OWN = ("/account/", "/api/v1/tokens/")
 
 
 @pytest.fixture
-def calls(things: dict[str, Any], alice: User) -> list[Call]:
+def calls(things: dict[str, Any], alice: User, vic: User) -> list[Call]:
     """Every method of every route, with something of blue in its places."""
     filled = {word: (key, row) for key, row in things.items() for word in key.split("|")}
-    filled["users"] = ("users", alice)
+    filled |= {"users": ("users", alice), "people": ("users", alice), "members": ("members", vic)}
     found: list[Call] = []
     for route in walk(get_resolver().url_patterns):
         if route.admin or route.declared == PUBLIC:

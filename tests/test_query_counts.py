@@ -41,6 +41,7 @@ LISTS = [
     "/events/",
     "/audit/",
     "/account/",
+    "/teams/",
     "/guard-rails/",
     "/guard-rails/rules/",
     "/api/v1/containers/",

@@ -10,6 +10,8 @@ import uuid
 import pytest
 from asgiref.sync import sync_to_async
 
+from accounts.access import SYSTEM
+from containers_app import owning
 from operations import sockets
 from streams import bell, hub
 from streams.connection import aclient
@@ -506,6 +508,18 @@ async def test_who_may_no_longer_read_a_log_is_cut_off(bob, client_for, blue, lo
     browser = await watching(client, f"container={blue.pk}")
     await numbers_until(browser, 5)
     await bob.memberships.all().adelete()
+    assert await browser.closed() in (4408, 4410)
+
+
+async def test_a_container_that_goes_to_another_team_takes_its_log_along(
+    bob, client_for, blue, log, other_team
+):
+    """S-32."""
+    client = await sync_to_async(client_for)(bob)
+    await log(5)
+    browser = await watching(client, f"container={blue.pk}")
+    await numbers_until(browser, 5)
+    await sync_to_async(owning.move)(blue, other_team, actor=SYSTEM)
     assert await browser.closed() in (4408, 4410)
 
 

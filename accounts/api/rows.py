@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from accounts.access import SCOPES
 from accounts.api.base import Body, Integer, Row, TeamSlug, Text
-from accounts.models import ApiToken, AuditEntry, Role, Team, User
+from accounts.models import ApiToken, AuditEntry, Membership, Role, Team, User
 
 _member = inline_serializer(
     "Member", {"username": serializers.CharField(), "role": serializers.ChoiceField(Role.choices)}, many=True
@@ -33,6 +33,19 @@ class TeamRow(Row):
     @extend_schema_field(_member)
     def get_members(self, row: Team) -> list[dict[str, str]]:
         return [{"username": m.user.username, "role": m.role} for m in row.memberships.all()]
+
+
+class MemberRow(serializers.ModelSerializer):
+    """What somebody is in a team. ``since`` is null where nobody knows."""
+
+    id = serializers.UUIDField(source="user_id", read_only=True)
+    username = serializers.CharField(source="user.username", read_only=True)
+    name = serializers.CharField(source="user.display_name", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields: tuple[str, ...] = ("id", "username", "name", "role", "console", "files", "since")
+        read_only_fields: tuple[str, ...] = fields
 
 
 class UserRow(Row):

@@ -23,6 +23,10 @@ PROBLEM = {
         "detail": {"type": "string"},
         "code": {"type": "string"},
         "request": {"type": "string"},
+        "rule": {"type": "string", "description": "Of a refusal: the permission, or the guard rail."},
+        "needed": {"type": "string", "description": "The role or the scope that has it."},
+        "yours": {"type": "string"},
+        "who": {"type": "array", "items": {"type": "string"}, "description": "Who can do it, or give it."},
         "errors": {
             "type": "object",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},

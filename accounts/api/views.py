@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -17,61 +17,12 @@ from rest_framework.response import Response
 from accounts import audit, tokens
 from accounts.access import Actor, Denied, can, require
 from accounts.api.base import Listing, Nothing, Problem, View, body, flag
-from accounts.api.rows import EntryRow, NewToken, NewTokenRow, TeamRow, TokenRow, UserRow
+from accounts.api.rows import EntryRow, NewToken, NewTokenRow, TokenRow
 from accounts.api.tables import table
 from accounts.api.versions import Versioned
-from accounts.filters import AuditFilter, TeamFilter, UserFilter
-from accounts.models import ApiToken, AuditEntry, Membership, Team, User
+from accounts.filters import AuditFilter
+from accounts.models import ApiToken, AuditEntry, User
 from accounts.querysets import visible_entries, visible_teams
-
-
-class TeamList(Listing):
-    """One's own teams; all of them for site administrators."""
-
-    permission = "team.read"
-    serializer_class = TeamRow
-    filterset_class = TeamFilter
-    ordering_fields = {"name": "name", "created_at": "created_at"}
-    ordering = ("name",)
-
-    def get_queryset(self) -> QuerySet[Team]:
-        return _with_members(visible_teams(self.actor))
-
-
-class TeamDetail(Versioned, View):
-    """One team."""
-
-    permission = "team.read"
-
-    @extend_schema(responses=TeamRow)
-    def get(self, request: Request, pk: UUID) -> Response:
-        found = self.object(_with_members(visible_teams(self.actor)), pk)
-        return Response(TeamRow(found, context={"request": request}).data)
-
-
-class UserList(Listing):
-    """Everybody, for site administrators."""
-
-    permission = "user.read"
-    serializer_class = UserRow
-    filterset_class = UserFilter
-    ordering_fields = {"username": "username", "created_at": "date_joined", "last_login": "last_login"}
-    ordering = ("username",)
-
-    def get_queryset(self) -> QuerySet[User]:
-        return _with_teams(User.objects.all())
-
-
-class UserDetail(Versioned, View):
-    """One person."""
-
-    measured = frozenset({"last_login"})
-    permission = "user.read"
-
-    @extend_schema(responses=UserRow)
-    def get(self, request: Request, pk: UUID) -> Response:
-        found = self.object(_with_teams(User.objects.all()), pk)
-        return Response(UserRow(found, context={"request": request}).data)
 
 
 class TokenList(Listing):
@@ -208,13 +159,3 @@ def _reachable(actor: Actor) -> QuerySet[ApiToken]:
     """One's own, and everybody's for whoever may see people."""
     everyone = can(actor, "user.read")
     return ApiToken.objects.select_related("team", "user") if everyone else _own(actor.user)
-
-
-def _with_members(teams: QuerySet[Team]) -> QuerySet[Team]:
-    members = Membership.objects.select_related("user").order_by("user__username")
-    return teams.prefetch_related(Prefetch("memberships", queryset=members))
-
-
-def _with_teams(users: QuerySet[User]) -> QuerySet[User]:
-    roles = Membership.objects.select_related("team").order_by("team__name")
-    return users.prefetch_related(Prefetch("memberships", queryset=roles))

@@ -17,10 +17,10 @@ from rest_framework.response import Response
 
 from accounts.api.base import Body, Listing, Problem, TeamSlug, Text, View, body, flag, number
 from accounts.api.versions import Versioned
+from accounts.filters import OwnerFilter
 from accounts.querysets import visible_teams, visible_to
 from containers_app import keep_rules, log_search
 from containers_app.api.logs import moment
-from containers_app.filters import TeamFilter
 from containers_app.log_search import BadPattern, Hit, Wish
 from containers_app.models import Container, KeptLog, LogGap, LogRule
 
@@ -66,7 +66,7 @@ class KeptLogFilter(filters.FilterSet):
     """The filters of ``/log-history/``."""
 
     engine = filters.UUIDFilter(field_name="engine_id")
-    team = TeamFilter()
+    team = OwnerFilter()
     name = filters.CharFilter(help_text="The whole name.")
     q = filters.CharFilter(field_name="name", lookup_expr="icontains")
 

@@ -1,4 +1,4 @@
-"""Nothing but ids and names reaches an engine."""
+"""S-25: nothing but ids and names reaches an engine."""
 
 from __future__ import annotations
 

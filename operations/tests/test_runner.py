@@ -116,7 +116,7 @@ def test_one_of_many_workers_gets_it(kind: MakeKind, ask: Ask) -> None:
 
 
 def test_rights_that_ended_meanwhile_cancel_it_before_anything_happens(kind: MakeKind, ask: Ask) -> None:
-    """S-12."""
+    """S-12, S-23."""
     ran: list[int] = []
     operation = ask(kind(lambda ctx: ran.append(1)))
     Membership.objects.all().delete()
