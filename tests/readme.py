@@ -7,9 +7,9 @@ import re
 from tests.machine import ROOT
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: str = "README.md") -> list[str]:
     """The fenced blocks of that language, in order."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / page).read_text()
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 

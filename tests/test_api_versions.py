@@ -110,6 +110,15 @@ def test_what_one_may_not_know_of_stays_unknown_and_is_noted_once(
     assert AuditEntry.objects.filter(outcome="denied").count() == 1
 
 
+def test_the_version_of_a_file_is_its_own_digest(api_for: ApiFor, tara: User, container: Container) -> None:
+    """Written over is the file, whatever has become of the container since."""
+    answer = api_for(tara).put(
+        f"/api/v1/containers/{container.pk}/files/?path=/x&replace=1&dry_run=1", b"x",
+        content_type="application/octet-stream", headers={"If-Match": f'"{"0" * 64}"'},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.content
+
+
 def test_a_viewer_is_refused_before_versions_are_looked_at(
     api_for: ApiFor, vic: User, container: Container
 ) -> None:

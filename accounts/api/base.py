@@ -49,6 +49,8 @@ class View(APIView):
     writes_take: ClassVar[frozenset[str]] = frozenset()
     previews: ClassVar[bool] = False
     """Whether ``?dry_run=1`` gives a plan; see `operations.api.previews`. Else it is refused, and nothing is done."""
+    matches_object: ClassVar[bool] = True
+    """Whether ``If-Match`` is the version of the object that the address leads to or lies below."""
     http_method_names = ["get", "post", "delete", "head"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -70,7 +72,7 @@ class View(APIView):
         ]
         if zero:
             raise ValidationError({name[:64]: ["A zero byte was not expected here."] for name in zero})
-        if request.method not in SAFE:
+        if request.method not in SAFE and self.matches_object:
             self._must_match(request)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:

@@ -60,7 +60,10 @@ class Schema(AutoSchema):
         found = list(super().get_override_parameters())
         if self.method == "GET":
             return [*found, *([IF_NONE_MATCH, ETAG] if isinstance(self.view, Versioned) else [])]
-        return [*found, *([IF_MATCH] if "{" in self.path else [])]
+        return [
+            *found,
+            *([IF_MATCH] if "{" in self.path and getattr(self.view, "matches_object", False) else []),
+        ]
 
     def get_description(self) -> str:  # type: ignore[override] # drf-spectacular's own signature
         text = super().get_description()

@@ -30,18 +30,25 @@ class TokenList(Listing):
     signed-in person."""
 
     permission = "token.own"
-    takes = frozenset({"everyone"})
+    takes = frozenset({"everyone", "key"})
     confirmed = frozenset({"POST"})
     serializer_class = TokenRow
     ordering_fields = {name: name for name in ("name", "created_at", "expires_at", "last_used_at")}
 
     def get_queryset(self) -> QuerySet[ApiToken]:
-        if not flag(self.request, "everyone"):
-            return _own(self.actor.user)
-        require(self.actor, "user.read")
-        return _reachable(self.actor)
+        rows = _own(self.actor.user)
+        if flag(self.request, "everyone"):
+            require(self.actor, "user.read")
+            rows = _reachable(self.actor)
+        key = self.request.query_params.get("key", "")
+        return rows.filter(key=key) if key else rows
 
-    @extend_schema(parameters=[OpenApiParameter("everyone", OpenApiTypes.BOOL)])
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("everyone", OpenApiTypes.BOOL),
+            OpenApiParameter("key", OpenApiTypes.STR, description="The 12 characters behind `slp_`."),
+        ]
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 

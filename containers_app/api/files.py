@@ -72,6 +72,7 @@ class Files(Previews):
     """
 
     http_method_names = ["get", "head", "put", "post", "delete"]
+    matches_object = False  # it is the digest of the file that is written over
     takes = frozenset({"path", "download"})
     model: ClassVar[type[Container | Volume]]
     kind: ClassVar[str]
