@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Body, Boolean, Integer, Listing, Row, Text, View, body
+from accounts.api.versions import Versioned
 from containers_app import prune_plans, prune_policies
 from containers_app.api.prune import PruneAnswer, answer
 from containers_app.filters import PrunePolicyFilter
@@ -111,7 +112,7 @@ class PolicyList(Listing):
         return Response(PrunePolicyRow(row, context={"request": request}).data, 201)
 
 
-class PolicyDetail(View):
+class PolicyDetail(Versioned, View):
     """One policy. Who changes it is from then on the one it acts for; ``DELETE`` ends it, its runs stay."""
 
     permission = dict.fromkeys(("GET", "PATCH", "DELETE"), prune_policies.PERMISSION)

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import Body, Boolean, Listing, Row, TeamSlug, Text, View, body
+from accounts.api.versions import Versioned
 from accounts.querysets import visible_teams
 from containers_app import team_values
 from engine.docker_text import MASK
@@ -102,7 +103,7 @@ class VariableList(Listing):
         return Response(VariableRow(row, context={"request": request}).data, 201)
 
 
-class VariableDetail(View):
+class VariableDetail(Versioned, View):
     """One of them. ``PATCH`` changes it, ``DELETE`` forgets it: what was given it before keeps it."""
 
     http_method_names = ["get", "patch", "delete", "head"]
