@@ -6,6 +6,7 @@ bytes that are no text at all. Such a name can be listed, and is never a path th
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -80,6 +81,13 @@ def clean(path: object) -> str:
     if len(path.encode()) > LONGEST_PATH or len(parts) > DEEPEST:
         raise Invalid("This path is too long.")
     return "/" + "/".join(parts)
+
+
+def begins_inside(folder: str) -> bool:
+    """Whether a program may begin in this folder. What the kernel shows of open files leads out of a container where
+    its runtime has left one open (CVE-2024-21626)."""
+    at = posixpath.normpath(folder.replace("//", "/"))
+    return not (is_below(at, "/proc") or is_below(at, "/dev/fd"))
 
 
 def name(value: object) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from engine import names
 from engine.errors import Invalid
 from engine.fields import MISSING, Fields
+from engine.files import begins_inside
 from engine.specs import HealthcheckSpec, MountSpec, PortSpec, SpecError
 
 PROTOCOLS = ("tcp", "udp", "sctp")
@@ -61,7 +62,7 @@ def container_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "networks": _networks(f),
         "hostname": f.named("hostname", _hostname, None),
         "user": f.named("user", _user, None),
-        "working_dir": f.named("working_dir", clean_path, None),
+        "working_dir": f.named("working_dir", _working_dir, None),
         "tty": f.boolean("tty"),
         "init": f.boolean("init"),
         "restart_policy": policy,
@@ -296,6 +297,15 @@ def clean_path(value: object) -> str:
     if value != "/" and any(part in ("", ".", "..") for part in value[1:].split("/")):
         raise Invalid('Write the path without "..", ".", double or trailing slashes.')
     return value
+
+
+def _working_dir(value: object) -> str:
+    path = clean_path(value)
+    if not begins_inside(path):
+        raise Invalid(
+            "Nothing begins in what the kernel shows of open files: choose a folder of the container."
+        )
+    return path
 
 
 def relative_path(value: object) -> str:

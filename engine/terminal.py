@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
 
 from engine.errors import Invalid
+from engine.files import begins_inside
 
 MARK = "SLIPWAY_CONSOLE"
 """The variable whose value tells whose process it is."""
@@ -104,6 +105,10 @@ class Program:
             raise Invalid("A user is a name or a number, perhaps with a group: app, 1000 or 1000:1000.")
         if folder and (not folder.startswith("/") or len(folder) > 500 or "\0" in folder):
             raise Invalid("A folder is an absolute path inside the container, such as /app.")
+        if not begins_inside(folder):
+            raise Invalid(
+                "Nothing begins in what the kernel shows of open files: choose a folder of the container."
+            )
         return cls(words, marked(mark), user, folder, *size(columns, rows))
 
 
