@@ -66,7 +66,7 @@ def test_cve_2022_24961_nothing_of_ours_waits_for_whoever_comes_first() -> None:
 
 
 def test_cve_2024_33661_a_redirection_leads_nowhere_and_there_are_no_charts(
-    tara: User, team: Team, alice: User, api_for: ApiFor, settings: Any
+    tara: User, team: Team, alice: User, api_for: ApiFor, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Indexes of charts were fetched wherever they led to; here no redirection is followed, and no chart is known."""
     settings.WEBHOOK_HOSTS = ["127.0.0.1"]
@@ -74,7 +74,8 @@ def test_cve_2024_33661_a_redirection_leads_nowhere_and_there_are_no_charts(
         hook.mood, hook.elsewhere = "redirect", inside.url
         actor = person(tara, source="ui")
         row = channels.add({"name": "ops", "address": hook.url}, actor=actor, team=team)[0]
-        channels.try_out(row, actor=actor, wait=0)
+        monkeypatch.setattr(channels, "WAIT", 0)
+        channels.try_out(row, actor=actor)
         posting.send_due(row.pk)
         assert (len(hook.got), inside.got) == (1, [])
         assert row.deliveries.get().status == 302
