@@ -60,7 +60,8 @@ def usable(actor: Actor, team_id: UUID | None) -> QuerySet[Registry]:
     rows = Registry.objects.all()
     if team_id is not None:
         return rows.filter(_of([team_id])).distinct()
-    return rows if rank(actor, None) >= SITE or actor.source == "system" else rows.none()
+    system = actor.user is None and actor.source == "system"
+    return rows if rank(actor, None) >= SITE or system else rows.none()
 
 
 def may_manage(row: Registry, *, actor: Actor) -> None:

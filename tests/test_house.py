@@ -278,3 +278,12 @@ def test_the_layers_name_every_room() -> None:
     contracts = tomllib.loads(house.text(Path("pyproject.toml")))["tool"]["importlinter"]
     assert set(contracts["root_packages"]) == set(house.ROOMS)
     assert contracts["contracts"][0]["type"] == "layers"
+
+
+def test_what_the_sidebar_leads_to_is_reached_on_a_phone() -> None:
+    wide, narrow = (
+        set(re.findall(r'href="\{% url "(\w+:\w+)" %\}"', house.text(Path(f"templates/parts/{name}.html"))))
+        for name in ("nav", "tabbar")
+    )
+    assert len(wide) > 10
+    assert wide <= narrow, wide - narrow
