@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-import time
 from collections.abc import Iterator
-from http.client import HTTPConnection
-from typing import Any
+from itertools import chain
 
 import docker
 import pytest
 
 from tests.bench.conftest import Tell
-from tests.bench.figures import named
 from tests.bench.site import Site
-from tests.bench.test_files import BOUNDARY, PIECE, Watched
-from tests.machine import wait_for
+from tests.bench.test_files import BOUNDARY, PIECE
+from tests.bench.uploads import sent_whole
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
@@ -53,44 +50,10 @@ def _image() -> Iterator[bytes]:
 
 
 def test_an_image_of_500_mb_is_taken_in(site: Site, tell: Tell, docker_client: docker.DockerClient) -> None:
-    token = site.app.token("admin", "read", "write")
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="archive"; filename="image.tar"\r\n\r\n'.encode()
     tail = f"\r\n--{BOUNDARY}--\r\n".encode()
     length = len(head) + len(tail) + sum(map(len, _image()))
-    headers = {
-        "Authorization": f"Bearer {token}", "Content-Length": str(length),
-        "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
-    }  # fmt: skip
-    assert site.app.process is not None
-    workers = named(site.app.process.pid, "celery")
-
-    def pieces() -> Iterator[bytes]:
-        yield head
-        yield from _image()
-        yield tail
-
-    with Watched({"web": [site.web], "worker": workers}) as watched:
-        began = time.monotonic()
-        connection = HTTPConnection("127.0.0.1", site.app.port, timeout=600)
-        connection.request("POST", "/api/v1/images/import/", body=pieces(), headers=headers)
-        answer = connection.getresponse()
-        operation = json.loads(answer.read())
-        connection.close()
-        sent = time.monotonic() - began
-        assert answer.status == 202, operation
-
-        def ended() -> Any:
-            _, found = site.app.api(site.token, "GET", f"/api/v1/operations/{operation['id']}/")
-            return found if found["state"] in ("succeeded", "failed") else None
-
-        found = wait_for(ended, 300, "it did not end", every=0.5)
-        took = time.monotonic() - began
-    assert found["state"] == "succeeded", found
+    what = "an image of 500 MB from a file: accepted, and there; memory"
+    sent_whole(site, tell, what, "/api/v1/images/import/", length, chain([head], _image(), [tail]))
     assert docker_client.images.get("bench/large:1").attrs["Size"] >= SIZE
     docker_client.images.remove("bench/large:1")
-    most = max(watched.grown.values())
-    grown = ", ".join(f"{name} +{mb:.0f} MB" for name, mb in watched.grown.items())
-    tell(
-        "an image of 500 MB from a file: accepted, and there; memory", f"{sent:.0f} s, {took:.0f} s; {grown}", "",
-        "< 50 MB each", most < 50,
-    )  # fmt: skip
