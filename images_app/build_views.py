@@ -87,7 +87,8 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         present.line(one, actor, now=timezone.now()) for one in queries.following(actor, build)
     ]
     context["why_not"] = kept.why_not_again(build)
-    parts = {"build-head": "#head", "build-steps": "#steps", "hints": "#marks"}
+    context["secret_names"] = list(build.operation.params.get("secrets") or {}) if build.operation else []
+    parts = {"build-head": "#head", "build-steps": "#steps", "build-facts": "#facts", "hints": "#marks"}
     part = parts.get(request.headers.get("HX-Target", ""), "")
     if part in ("", "#marks"):
         found_hints = dockerfile.hints(
@@ -98,7 +99,6 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         log, seq = operation_queries.log(build.operation) if build.operation else ([], 0)
         failed = build.operation is not None and build.operation.state == "failed"
         context |= {"sections": step_log.sections(log, found, failed=failed), "seq": seq}
-        context["secret_names"] = list(build.operation.params.get("secrets") or {}) if build.operation else []
         whole = build.source.get("bytes") or 1
         context["source_parts"] = [
             (name, size, max(1, round(100 * size / whole))) for name, size in build.source.get("parts", [])
