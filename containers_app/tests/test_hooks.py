@@ -116,6 +116,13 @@ def test_a_hook_without_a_secret_opens_to_nobody(made: Callable[..., tuple[str, 
             assert call(path, **signed(secret, style=style)).status_code == 401
 
 
+def test_a_hook_whose_secret_no_key_opens_is_closed(made: Callable[..., tuple[str, str]]) -> None:
+    path, secret = made()
+    DeployHook.objects.update(sealed="sealed-with-a-key-that-is-gone")
+    assert call(path, **signed(secret)).status_code == 401
+    assert not Operation.objects.exists()
+
+
 def test_a_message_that_was_taken_has_no_effect_again(made: Callable[..., tuple[str, str]]) -> None:
     path, secret = made("github")
     first = call(path, **signed(secret, style="github"))
