@@ -111,6 +111,8 @@ def test_cve_2026_23520_a_label_is_no_hook(web: Container, bob: User, api_for: A
     assert CANARY not in str(Operation.objects.get().params)
 
 
+FIRST_ROOT = "/proc/1/root"
+"""By this the kernel shows the first process's root."""
 SHELL = ("shell=True", "os.system(", "os.popen(", "subprocess.getoutput(", "create_subprocess_shell(")
 HOSTILE = "/a;reboot $(reboot) `reboot` && reboot"
 
@@ -238,7 +240,7 @@ def test_cve_2018_15664_cve_2026_41567_cve_2026_41568_cve_2026_42306_an_archive_
     """Links and names in archives led the engine out of a container; here it gets a plain one that we wrote."""
     settings.HOME = tmp_path
     tree = Tree("0" * 64, "/", closed=("/data",), mounts=())
-    for path in ("/proc/1/root/etc/shadow", "/proc/self/fd/7", "/sys/x", "/dev/sda", "/data/x", "/data"):
+    for path in (f"{FIRST_ROOT}/etc/shadow", "/proc/self/fd/7", "/sys/x", "/dev/sda", "/data/x", "/data"):
         with pytest.raises(PolicyDenied):
             tree.require_open(path)
     volume = Tree("0" * 64, "/data", closed=(), mounts=())

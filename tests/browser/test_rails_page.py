@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import machine
+from tests.browser.test_networks_page import pictures
 from tests.browser.visitor import Visitor
 
 QUIET = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
-LOOKS = ((1440, "light"), (1440, "dark"), (390, "light"), (390, "dark"))
 
 
 @pytest.fixture
@@ -31,17 +31,6 @@ def free(live_app: machine.LiveApp, docker_client: docker.DockerClient) -> Itera
         found.remove(force=True)
 
 
-def looked_at(visitor: Visitor, name: str) -> None:
-    """Pictures of the page in four looks, each judged by axe."""
-    for width, scheme in LOOKS:
-        visitor.page.set_viewport_size({"width": width, "height": 900})
-        visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        assert visitor.axe() == []
-        visitor.shot(f"{name}-{scheme}-{width}")
-    visitor.page.set_viewport_size({"width": 1440, "height": 900})
-    visitor.page.emulate_media(color_scheme="light")
-
-
 @pytest.mark.usefixtures("free")
 def test_a_rule_is_made_and_what_breaks_it_is_named(
     admin: Visitor, live_app: machine.LiveApp, docker_client: docker.DockerClient, busybox: str,
@@ -52,16 +41,16 @@ def test_a_rule_is_made_and_what_breaks_it_is_named(
     page = admin.go("/guard-rails/")
     row = page.get_by_role("row").filter(has_text="given-all").first
     expect(row).to_contain_text("host")
-    looked_at(admin, "rails-findings")
+    pictures(admin, "rails-findings")
     page.get_by_role("link", name="Rules").click()
-    looked_at(admin, "rails-rules")
+    pictures(admin, "rails-rules")
     page.get_by_role("link", name="Change…").click()
     page.get_by_label("Lowest host port").fill("70000")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".err-t").first).to_be_visible()
     page.get_by_label("Lowest host port").fill("8000")
     page.get_by_text("All of this holds for site administrators too").click()
-    looked_at(admin, "rails-edit")
+    pictures(admin, "rails-edit")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".rails-dl")).to_contain_text(["8000"])
     page = admin.go("/containers/run/")
@@ -84,7 +73,7 @@ def test_a_secret_is_kept_given_changed_and_given_anew(
     page.get_by_label("Name").fill("DB_PASSWORD")
     page.get_by_label("Value", exact=True).fill("canary-page-1")
     page.get_by_label("What it is for").fill("The database of the shop")
-    looked_at(admin, "variable-new")
+    pictures(admin, "variable-new")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("link", name="DB_PASSWORD").wait_for()
 
@@ -101,13 +90,13 @@ def test_a_secret_is_kept_given_changed_and_given_anew(
     )
     admin.go("/variables/")
     page.get_by_text("1 container").wait_for()
-    looked_at(admin, "variables")
+    pictures(admin, "variables")
     page.get_by_role("link", name="DB_PASSWORD").click()
     expect(page.locator(".rails-ex")).to_contain_text("the value of now")
     page.get_by_label("Value", exact=True).fill("canary-page-2")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".rails-ex")).to_contain_text("an older value")
-    looked_at(admin, "variable")
+    pictures(admin, "variable")
     assert "canary" not in page.content()
     page.get_by_role("button", name="Make anew with the value of now").click()
 

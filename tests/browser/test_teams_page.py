@@ -8,6 +8,7 @@ from typing import Any
 import docker
 import pytest
 
+from tests.browser.test_networks_page import pictures
 from tests.browser.visitor import Visitor
 from tests.machine import LiveApp, wait_for
 
@@ -30,20 +31,6 @@ def two_people(live_app: LiveApp) -> Iterator[None]:
     live_app.manage("shell", "-v", "0", "-c", FORGET)
 
 
-def look(admin: Visitor, name: str) -> None:
-    """Wide and narrow, light and dark: a picture each, and nothing for axe."""
-    for scheme in ("light", "dark"):
-        admin.page.emulate_media(color_scheme=scheme)
-        for size, width in (("wide", 1440), ("narrow", 390)):
-            admin.page.set_viewport_size({"width": width, "height": 900})
-            admin.shot(f"teams-{name}-{scheme}-{size}")
-            assert not admin.axe(), (name, scheme, size)
-            beyond = "document.documentElement.scrollWidth - innerWidth"
-            assert admin.page.evaluate(beyond) <= 0, (name, size)
-    admin.page.emulate_media(color_scheme="light")
-    admin.page.set_viewport_size({"width": 1440, "height": 900})
-
-
 def test_a_team_from_its_making_to_an_account_that_is_disabled(
     two_people: None, live_app: LiveApp, visit: Callable[..., Visitor], signed_in: Any
 ) -> None:
@@ -59,12 +46,12 @@ def test_a_team_from_its_making_to_an_account_that_is_disabled(
     dialog.get_by_label("User name").fill("omar")
     dialog.get_by_label("Role").select_option("operator")
     dialog.get_by_label("May open consoles").check()
-    look(admin, "add")
+    pictures(admin, "teams-add")
     dialog.get_by_role("button", name="Add").click()
     member = page.get_by_role("listitem").filter(has_text="omar · since")
     member.get_by_text("consoles").wait_for()
     page.get_by_text("member.add").wait_for()
-    look(admin, "one")
+    pictures(admin, "teams-one")
 
     member.get_by_role("link", name="Change Omar").click()
     dialog.get_by_label("Role").select_option("viewer")
@@ -72,7 +59,7 @@ def test_a_team_from_its_making_to_an_account_that_is_disabled(
     member.get_by_text("Viewer").wait_for()
     look_list = admin.go("/teams/").get_by_role("row", name="Web shop")
     look_list.get_by_text("no quota").wait_for()
-    look(admin, "list")
+    pictures(admin, "teams-list")
     look_list.get_by_role("link", name="Web shop").click()
     member.get_by_role("link", name="Change Omar").click()
     dialog.get_by_role("button", name="Take out").click()
@@ -81,10 +68,10 @@ def test_a_team_from_its_making_to_an_account_that_is_disabled(
     ivy = admin.go("/teams/people/").get_by_role("row").filter(has_text="Ivy")
     ivy.get_by_role("link", name="Disable Ivy").click()
     dialog.get_by_text("0 sessions, with their open pages").wait_for()
-    look(admin, "disable")
+    pictures(admin, "teams-disable")
     dialog.get_by_role("button", name="Disable").click()
     ivy.get_by_text("disabled").wait_for()
-    look(admin, "people")
+    pictures(admin, "teams-people")
     ivy.get_by_role("link", name="Enable Ivy").click()
     dialog.get_by_role("button", name="Enable").click()
     ivy.get_by_role("link", name="Disable Ivy").wait_for()
@@ -125,16 +112,16 @@ def test_what_nobody_owns_goes_to_a_team_and_on_to_another(
     page, dialog = admin.go("/teams/unowned/"), admin.page.locator("dialog[open]")
     page.get_by_label("stray", exact=True).check()
     page.locator(".t-give select").select_option("web-shop")
-    look(admin, "unowned")
+    pictures(admin, "teams-unowned")
     page.get_by_role("button", name="Give to the team").click()
     page.get_by_role("heading", name="belong to Web shop now").wait_for()
-    look(admin, "given")
+    pictures(admin, "teams-given")
     admin.go(f"/containers/{pk}/")
     page.get_by_role("button", name="More actions").click()
     page.get_by_role("link", name="Move to another team…").click()
     dialog.get_by_label("volume stray-data").wait_for()
     dialog.get_by_label("Team").select_option("default")
-    look(admin, "move")
+    pictures(admin, "teams-move")
     dialog.get_by_role("button", name="Move").click()
     page.get_by_text("stray belongs to Default now").wait_for()
     owner = live_app.api(token, "GET", f"/api/v1/containers/{pk}/")[1]["team"]
