@@ -25,8 +25,14 @@ CHANNEL = key("want", "new")
 SYNC = key("want", "sync")
 """Where somebody asks that an engine be compared with its rows now."""
 
-_REFRESH = """
-local now = tonumber(redis.call('TIME')[1])
+_NOW = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+"""
+# With its fraction: in whole seconds a name would be wanted for up to a second less than it should.
+_REFRESH = (
+    _NOW
+    + """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 for i = 2, #ARGV do
   if redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i]) == 1 then
@@ -34,11 +40,14 @@ for i = 2, #ARGV do
   end
 end
 """
-_WANTED = """
-local now = tonumber(redis.call('TIME')[1])
+)
+_WANTED = (
+    _NOW
+    + """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 """
+)
 
 
 async def refresh(connection: redis.asyncio.Redis, names: Collection[str]) -> None:

@@ -223,6 +223,19 @@ async def test_followed_rings_and_watched_figures_are_wanted_while_somebody_look
     assert await want.wanted(connection) == set()
 
 
+async def test_a_name_is_wanted_for_its_whole_life_whatever_the_fraction_of_the_second(
+    connection, monkeypatch
+):
+    monkeypatch.setattr(want, "LIFE", 1)
+    _, micros = await connection.time()
+    await asyncio.sleep((1_900_000 - micros) % 1_000_000 / 1_000_000)
+    await want.refresh(connection, ["logs:1"])
+    await asyncio.sleep(0.3)
+    assert await want.wanted(connection) == {"logs:1"}
+    await asyncio.sleep(0.9)
+    assert await want.wanted(connection) == set()
+
+
 async def test_figures_reach_those_who_watch_them(the_hub, connection):
     listener = StatsListener(["7", "8"])
     await the_hub.watch_stats(listener)
