@@ -12,6 +12,8 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.middleware.gzip import GZipMiddleware
 from django.urls import reverse
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from structlog.contextvars import bound_contextvars
 
 from accounts import factors, sessions
@@ -108,6 +110,24 @@ class SessionClock:
             else:
                 logout(request)
         return self.get_response(request)
+
+
+class Reader:
+    """Answers in the reader's language: as a cookie says, else as the browser asks, else English.
+
+    What runs outside of a request (worker, gateway, commands, streams) has none, and speaks English.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        language = translation.get_language_from_request(request)
+        with translation.override(language):
+            response = self.get_response(request)
+        response.headers.setdefault("Content-Language", language)
+        patch_vary_headers(response, ("Accept-Language", "Cookie"))
+        return response
 
 
 class AdminConfirms:

@@ -153,6 +153,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "dashboard.middleware.SessionClock",
+    "dashboard.middleware.Reader",
     "dashboard.middleware.SecondFactorFirst",
     "dashboard.middleware.AdminConfirms",
     "allauth.account.middleware.AccountMiddleware",
@@ -177,7 +178,11 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "dashboard.home.frame",
             ],
-            "builtins": ["dashboard.templatetags.ui", "django.contrib.humanize.templatetags.humanize"],
+            "builtins": [
+                "dashboard.templatetags.ui",
+                "django.contrib.humanize.templatetags.humanize",
+                "django.templatetags.i18n",
+            ],
         },
     }
 ]
@@ -301,6 +306,9 @@ STORAGES = {
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+LANGUAGE_COOKIE_NAME = "slipway_language"
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
