@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds static/build/: one style sheet, a bundle a page, the icons in use, fonts.
+"""Builds static/build/: one style sheet, a bundle a page, the icons in use, fonts; and the languages.
 
 Needs only the standard library and esbuild. Third-party files come from node_modules and are never
 committed. Nothing is done while no input has changed since the last build.
@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from scripts import catalogues
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "static"
@@ -66,8 +68,8 @@ def listed_icons() -> Path:
 
 
 def inputs() -> list[Path]:
-    own = [ROOT / "package-lock.json", Path(__file__).resolve()]
-    return [*own, *icon_sources(), *_files("static/**/*")]
+    own = [ROOT / "package-lock.json", Path(__file__).resolve(), Path(catalogues.__file__).resolve()]
+    return [*own, *_files("locale/*/LC_MESSAGES/*.po"), *icon_sources(), *_files("static/**/*")]
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -146,6 +148,21 @@ def build_code() -> None:
         esbuild(*scripts, *where, "--format=esm", "--splitting", "--target=es2022", "--legal-comments=none")
 
 
+def build_texts() -> None:
+    """The languages: ``.mo`` files beside their sources for Django, a script each for the pages."""
+    for path in _files("locale/*/LC_MESSAGES/*.po"):
+        try:
+            found = catalogues.read(path)
+            if path.stem == "django":
+                path.with_suffix(".mo").write_bytes(catalogues.compiled(found))
+            else:
+                target = BUILD / "js" / "texts" / f"{path.parent.parent.name}.js"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(catalogues.script(found))
+        except catalogues.CatalogueError as error:
+            raise BuildError(str(error)) from error
+
+
 def build(*, quiet: bool = False) -> bool:
     """Builds what is out of date; True when something was built."""
     now = digest(inputs())
@@ -157,6 +174,7 @@ def build(*, quiet: bool = False) -> bool:
     copy_packages()
     icons = build_icons()
     build_code()
+    build_texts()
     STAMP.write_text(now)
     if not quiet:
         print(
