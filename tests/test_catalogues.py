@@ -21,7 +21,7 @@ msgstr "„%(name)s“ "
 "stoppen"
 msgctxt "of a list"
 msgid "Open"
-msgstr "Offen"
+msgstr "Geöffnet"
 
 #, fuzzy
 msgid "Maybe"
@@ -46,7 +46,7 @@ def test_a_file_reads_back_as_it_was_written_and_python_reads_what_is_compiled(t
     assert path.read_text() == catalogues.written(catalogues.read(path), "de")
     german = gettext.GNUTranslations(io.BytesIO(catalogues.compiled(found)))
     assert german.gettext("Stop “%(name)s”") == "„%(name)s“ stoppen"
-    assert german.pgettext("of a list", "Open") == "Offen"
+    assert german.pgettext("of a list", "Open") == "Geöffnet"
     assert german.gettext("Open") == "Open"
     assert german.gettext("Maybe") == "Maybe"
     assert [german.ngettext("%(n)s row", "%(n)s rows", n) for n in (1, 2)] == ["%(n)s Zeile", "%(n)s Zeilen"]
