@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, actor_of, requires
@@ -141,12 +142,16 @@ def _words(past: list[queries.Past], build: Build) -> str:
     if not before:
         return ""
     usual = before[len(before) // 2]
-    text = f"mostly {steps.seconds_text(usual)}"
-    if own and own.state == "succeeded" and usual:
-        per_cent = round(100 * (own.seconds - usual) / usual)
-        word = "more" if per_cent > 0 else "less"
-        text += f", this one {abs(per_cent)} % {word}" if abs(per_cent) >= 5 else ", this one too"
-    return text
+    per_cent = 0
+    if not (own and own.state == "succeeded" and usual):
+        text = _("mostly %(time)s")
+    elif abs(per_cent := round(100 * (own.seconds - usual) / usual)) < 5:
+        text = _("mostly %(time)s, this one too")
+    elif per_cent > 0:
+        text = _("mostly %(time)s, this one %(share)s %% more")
+    else:
+        text = _("mostly %(time)s, this one %(share)s %% less")
+    return text % {"time": steps.seconds_text(usual), "share": abs(per_cent)}
 
 
 def _beginning(request: HttpRequest, actor: Actor, offers: list[examples.Example]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from django.utils.translation import gettext_noop
+
 from engine.docker_text import MASK
 from engine.layer_tar import FILE
 from images_app import layer_index, layer_stack
@@ -279,7 +281,7 @@ def _settings(image: Image) -> dict[tuple[str, str], str]:
     found = {("", name): value for name, value in known.rows if name not in ("Ports", "Volumes")}
     if known.health:
         found["", "Health"] = known.health
-    found["", "Platform"] = f"{image.os}/{image.architecture}"
+    found["", gettext_noop("Platform")] = f"{image.os}/{image.architecture}"
     found |= {("Ports", port): port for port in sorted(config.get("ExposedPorts") or {})}
     found |= {("Volumes", path): path for path in sorted(config.get("Volumes") or {})}
     found |= {("Environment", name): value or "(empty)" for name, value in known.environment}

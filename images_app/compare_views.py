@@ -9,6 +9,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import actor_of, can, require, requires
@@ -39,7 +40,10 @@ def image_choose(request: HttpRequest, pk: UUID) -> HttpResponse:
     others = [row for group in listed.groups for row in group.rows if row.image.pk != image.pk]
     names = {row.reference for row in near}
     others = [row for row in others if q or row.reference not in names][:CHOICES]
-    groups = [("Other versions of it", [] if q else near), ("Other images" if near else "Images", others)]
+    groups = [
+        (_("Other versions of it"), [] if q else near),
+        (_("Other images") if near else _("Images"), others),
+    ]
     context = {
         **framed(request, image, "overview"), "q": q,
         "groups": [(title, [(row, _address(image, row.image)) for row in rows]) for title, rows in groups if rows],

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext
+
 from images_app import advice
 
 LEVELS = ("bad", "warn", "low")
@@ -123,7 +125,7 @@ def needs_buildkit(text: str) -> tuple[int, str] | None:
         if found := _BUILDKIT.search(step.rest):
             return step.line, found[1]
         if step.word in ("RUN", "COPY", "ADD") and _HEREDOC.search(step.rest):
-            return step.line, "text between << marks"
+            return step.line, gettext("text between << marks")
     return None
 
 
@@ -154,22 +156,23 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
 def _beginning(steps: Sequence[Instruction]) -> Iterator[Hint]:
     first = next((s for s in steps if s.word != "ARG"), steps[0])
     if first.word in WORDS and first.word != "FROM":
-        yield Hint(
-            first.line, "bad", "A Dockerfile starts with FROM: the image to build on, or scratch for none."
-        )
+        said = gettext("A Dockerfile starts with FROM: the image to build on, or scratch for none.")
+        yield Hint(first.line, "bad", said)
     for step in steps:
         if step.word not in WORDS:
             near = difflib.get_close_matches(step.word, WORDS, 1, 0.6)
-            mean = f" Did you mean {near[0]}?" if near else ""
+            said = gettext("“%(word)s” is no instruction.") % {"word": step.word[:40]}
+            if near:
+                said += " " + gettext("Did you mean %(name)s?") % {"name": near[0]}
             fix = f"{near[0]} {step.rest}" if near else ""
-            yield Hint(step.line, "bad", f"“{step.word[:40]}” is no instruction.{mean}", fix)
+            yield Hint(step.line, "bad", said, fix)
 
 
 def _base(step: Instruction, stages: set[str], local_tags: Sequence[str]) -> Iterator[Hint]:
     words = [word for word in step.rest.split() if not word.startswith("--")]
     base = words[0] if words else ""
     if not base:
-        yield Hint(step.line, "bad", "FROM needs the name of an image, or scratch.")
+        yield Hint(step.line, "bad", gettext("FROM needs the name of an image, or scratch."))
         return
     name, colon, tag = base.rpartition("/")[2].partition(":")
     if (
@@ -183,27 +186,25 @@ def _base(step: Instruction, stages: set[str], local_tags: Sequence[str]) -> Ite
     repository = base[: len(base) - len(tag) - 1] if colon else base
     here = next((t for t in local_tags if t.startswith(f"{repository}:") and not t.endswith(":latest")), "")
     fix = f"FROM {' '.join(here if word == base else word for word in step.rest.split())}" if here else ""
-    why = f"{repository} without a version" if not colon else f"{name}:latest"
-    yield Hint(
-        step.line,
-        "warn",
-        f"{why} is another image tomorrow. Name a version{f', such as {here}' if here else ''}.",
-        fix,
-    )
+    if colon:
+        why = gettext("%(image)s is another image tomorrow.") % {"image": f"{name}:latest"}
+    else:
+        why = gettext("%(image)s without a version is another image tomorrow.") % {"image": repository}
+    instead = gettext("Name a version, such as %(tag)s.") if here else gettext("Name a version.")
+    yield Hint(step.line, "warn", f"{why} {instead % {'tag': here}}", fix)
 
 
 def _step(step: Instruction, has_files: bool) -> Iterator[Hint]:
     rest, line = step.rest, step.line
     if step.word in ("ADD", "COPY") and not has_files and "--from=" not in rest and "://" not in rest:
-        yield Hint(
-            line,
-            "bad",
-            f"There are no files to {step.word.lower()}. Attach them beside it, or send an archive.",
-        )
+        if step.word == "ADD":
+            said = gettext("There are no files to add. Attach them beside it, or send an archive.")
+        else:
+            said = gettext("There are no files to copy. Attach them beside it, or send an archive.")
+        yield Hint(line, "bad", said)
     if step.word in ("ENV", "ARG") and (secret := _SECRET.search(rest)):
-        yield Hint(
-            line, "warn", f"{secret[1]} stays readable in the image. Give it to the container when it runs."
-        )
+        said = gettext("%(name)s stays readable in the image. Give it to the container when it runs.")
+        yield Hint(line, "warn", said % {"name": secret[1]})
     for text in advice.of_line(step.word, rest):
         yield Hint(line, "warn", text)
 
@@ -216,11 +217,9 @@ def _user(steps: Sequence[Instruction]) -> Iterator[Hint]:
     users = [s for s in steps[last:] if s.word == "USER"]
     runs = any(s.word in ("CMD", "ENTRYPOINT") for s in steps[last:])
     if users and users[-1].rest.partition(":")[0] in ("root", "0"):
-        yield Hint(users[-1].line, "warn", "What runs, runs as root. Switch to another user at the end.")
+        said = gettext("What runs, runs as root. Switch to another user at the end.")
+        yield Hint(users[-1].line, "warn", said)
     elif not users and runs:
         end = next(s for s in reversed(steps) if s.word in ("CMD", "ENTRYPOINT"))
-        yield Hint(
-            end.line,
-            "warn",
-            "It runs as the user of the base, mostly root. A USER line before this changes that.",
-        )
+        said = gettext("It runs as the user of the base, mostly root. A USER line before this changes that.")
+        yield Hint(end.line, "warn", said)

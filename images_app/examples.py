@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 _PYTHON = """\
 FROM {base}
 RUN mkdir /www && echo "<h1>It works</h1>" > /www/index.html
@@ -59,15 +61,19 @@ def examples(bases: Sequence[Base]) -> list[Example]:
     if base := next((b.tag for b in bases if b.python), ""):
         found.append(
             Example(
-                "web", "A web server", f"on {base}, which is here", "hello-web:1", _PYTHON.format(base=base)
+                "web",
+                _("A web server"),
+                _("on %(base)s, which is here") % {"base": base},
+                "hello-web:1",
+                _PYTHON.format(base=base),
             )
         )
     if base := next((b.tag for b in bases if b.shell), ""):
         found.append(
             Example(
                 "clock",
-                "A clock that logs",
-                f"on {base}, which is here",
+                _("A clock that logs"),
+                _("on %(base)s, which is here") % {"base": base},
                 "clock:1",
                 _SHELL.replace("{base}", base),
             )
@@ -77,11 +83,13 @@ def examples(bases: Sequence[Base]) -> list[Example]:
         found.append(
             Example(
                 "label",
-                "A copy with a label",
-                f"of {base}, which is here",
+                _("A copy with a label"),
+                _("of %(base)s, which is here") % {"base": base},
                 "first:1",
                 _LABEL.format(base=base),
             )
         )
-    found.append(Example("scratch", "From scratch", "nothing below it, your files only", "tiny:1", _SCRATCH))
+    found.append(
+        Example("scratch", _("From scratch"), _("nothing below it, your files only"), "tiny:1", _SCRATCH)
+    )
     return found

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from accounts.models import Team
 from engine.specs import SpecError
@@ -34,9 +36,9 @@ def request_import(
     Raises `SpecError` where it is no tar, and what `images_app.operations.request_build` does.
     """
     if not is_tar(archive):
-        raise SpecError({"archive": ["This is no tar, plain or compressed by gzip, bzip2 or xz."]})
+        raise SpecError({"archive": [_("This is no tar, plain or compressed by gzip, bzip2 or xz.")]})
     if len(command) > MOST_WORDS:
-        raise SpecError({"command": [f"At most {MOST_WORDS} words."]})
+        raise SpecError({"command": [_("At most %(n)s words.") % {"n": MOST_WORDS}]})
     lines = ["FROM scratch", f"ADD {NAME} /"]
     if command:
         lines.append(f"CMD {json.dumps(list(command))}")

@@ -9,6 +9,9 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import pgettext_lazy
 
 from accounts.access import Actor
 from engine import names
@@ -53,12 +56,15 @@ class PullForm(Change):
     reference = forms.CharField(
         max_length=255,
         strip=True,
-        label="Image",
-        error_messages={"required": "Name an image, such as nginx:1.27."},
+        label=_lazy("Image"),
+        error_messages={"required": _lazy("Name an image, such as nginx:1.27.")},
     )
 
     registry = forms.ModelChoiceField(
-        Registry.objects.none(), required=False, label="Registry", empty_label="as the name says"
+        Registry.objects.none(),
+        required=False,
+        label=_lazy("Registry"),
+        empty_label=_lazy("as the name says"),
     )
 
     def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
@@ -81,13 +87,16 @@ class PushForm(forms.Form):
     """Where an image is sent to, and under which name."""
 
     registry = forms.ModelChoiceField(
-        Registry.objects.none(), required=False, label="Registry", empty_label="as the name says"
+        Registry.objects.none(),
+        required=False,
+        label=_lazy("Registry"),
+        empty_label=_lazy("as the name says"),
     )
     reference = forms.CharField(
         max_length=255,
         strip=True,
-        label="Name there",
-        error_messages={"required": "Name it, such as team/app:1.2."},
+        label=_lazy("Name there"),
+        error_messages={"required": _lazy("Name it, such as team/app:1.2.")},
     )
 
     def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
@@ -116,11 +125,13 @@ class FilesystemForm(Change):
     reference = forms.CharField(
         max_length=255,
         strip=True,
-        label="Image",
-        error_messages={"required": "Name the image, such as team/web:1."},
+        label=_lazy("Image"),
+        error_messages={"required": _lazy("Name the image, such as team/web:1.")},
     )
-    command = forms.CharField(max_length=1000, required=False, label="Command")
-    archive = forms.FileField(label="Tar of a file system", error_messages={"required": "Choose a tar."})
+    command = forms.CharField(max_length=1000, required=False, label=_lazy("Command"))
+    archive = forms.FileField(
+        label=_lazy("Tar of a file system"), error_messages={"required": _lazy("Choose a tar.")}
+    )
 
     def clean_reference(self) -> str:
         return reference(self.cleaned_data["reference"], tag=True)
@@ -129,21 +140,23 @@ class FilesystemForm(Change):
         try:
             return shlex.split(self.cleaned_data["command"])
         except ValueError:
-            raise ValidationError("A quotation mark is missing.") from None
+            raise ValidationError(_("A quotation mark is missing.")) from None
 
 
 class ImportForm(Change):
     """What docker save gave."""
 
     permission = "image.import"
-    archive = forms.FileField(label="Tar of images", error_messages={"required": "Choose a tar."})
+    archive = forms.FileField(
+        label=_lazy("Tar of images"), error_messages={"required": _lazy("Choose a tar.")}
+    )
 
 
 class ExportForm(forms.Form):
     """Which names of an image go along, and what else of its engine."""
 
     tags = forms.MultipleChoiceField(required=False)
-    more = forms.CharField(required=False, max_length=4000, strip=True, label="And these")
+    more = forms.CharField(required=False, max_length=4000, strip=True, label=_lazy("And these"))
 
     def __init__(self, *args: Any, image: Image, more: str = "", **options: Any) -> None:
         super().__init__(*args, **options)
@@ -155,7 +168,7 @@ class ExportForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if self.names and not self.wanted():
-            raise ValidationError("Choose at least one name.")
+            raise ValidationError(_("Choose at least one name."))
         return data
 
     def wanted(self) -> list[str]:
@@ -170,8 +183,8 @@ class TagForm(forms.Form):
     reference = forms.CharField(
         max_length=255,
         strip=True,
-        label="New tag",
-        error_messages={"required": "Name the tag, such as web:1.2."},
+        label=_lazy("New tag"),
+        error_messages={"required": _lazy("Name the tag, such as web:1.2.")},
     )
 
     def clean_reference(self) -> str:
@@ -197,10 +210,13 @@ class BuildForm(Change):
 
     permission = "image.build"
     source = forms.ChoiceField(
-        choices=[("editor", "Dockerfile"), ("upload", "Folder or archive"), ("git", "Git")], initial="editor"
+        choices=[("editor", "Dockerfile"), ("upload", _lazy("Folder or archive")), ("git", "Git")],
+        initial="editor",
     )
     tags = forms.CharField(
-        max_length=1000, label="Tags", error_messages={"required": "Name the image, such as hello:1."}
+        max_length=1000,
+        label=_lazy("Tags"),
+        error_messages={"required": _lazy("Name the image, such as hello:1.")},
     )
     dockerfile = forms.CharField(required=False, max_length=200_000, strip=False)
     beside = Files(required=False)
@@ -215,11 +231,19 @@ class BuildForm(Change):
     dockerfile_path = forms.CharField(required=False, max_length=255, initial="Dockerfile")
     target = forms.CharField(required=False, max_length=80)
     builder = forms.ChoiceField(
-        choices=[("auto", "the engine's own"), ("buildkit", "BuildKit"), ("classic", "classic")],
+        choices=[
+            ("auto", _lazy("the engine's own")),
+            ("buildkit", "BuildKit"),
+            ("classic", pgettext_lazy("builder", "classic")),
+        ],
         required=False, initial="auto",
     )  # fmt: skip
     then = forms.ChoiceField(
-        choices=[("", "nothing"), ("run", "run a container"), ("recreate", "put it into a container")],
+        choices=[
+            ("", _lazy("nothing")),
+            ("run", _lazy("run a container")),
+            ("recreate", _lazy("put it into a container")),
+        ],
         required=False,
     )
     then_name = forms.CharField(required=False, max_length=128)
@@ -235,7 +259,7 @@ class BuildForm(Change):
     def clean_context(self) -> UploadedFile | None:
         file = self.cleaned_data.get("context")
         if file and not str(file.name).lower().endswith(ARCHIVES):
-            raise ValidationError("Send a tar or a zip, such as the output of tar -czf context.tar.gz .")
+            raise ValidationError(_("Send a tar or a zip, such as the output of tar -czf context.tar.gz ."))
         return file
 
     def clean(self) -> dict[str, Any]:
@@ -243,12 +267,12 @@ class BuildForm(Change):
         data["dockerfile"] = data.get("dockerfile", "").replace("\r\n", "\n")
         if data.get("source") == "upload":
             if not data.get("context") and "context" not in self.errors:
-                self.add_error("context", "Choose a folder or an archive to build from.")
+                self.add_error("context", _("Choose a folder or an archive to build from."))
         elif data.get("source") == "git":
             if not data.get("git"):
-                self.add_error("git", "Name a repository, such as https://git.example/team/app.git")
+                self.add_error("git", _("Name a repository, such as https://git.example/team/app.git"))
         elif not data["dockerfile"].strip():
-            self.add_error("dockerfile", "Write a Dockerfile, or start from an example.")
+            self.add_error("dockerfile", _("Write a Dockerfile, or start from an example."))
         data["build_args"] = self._args()
         names, values = self._list("secret_id"), self._list("secret_value")
         data["secrets"] = {
@@ -263,7 +287,7 @@ class BuildForm(Change):
             if match := re.fullmatch(r"(?:(\d{1,5}):)?(\d{1,5})", word):
                 found.append({"container": int(match[2]), **({"host": int(match[1])} if match[1] else {})})
             elif word:
-                raise ValidationError("Write ports as 8080:80, the host's first.")
+                raise ValidationError(_("Write ports as 8080:80, the host's first."))
         return found
 
     def follow(self) -> dict[str, Any] | None:
@@ -316,10 +340,9 @@ class BuildForm(Change):
             if not name and not value:
                 continue
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                self.add_error(
-                    None, f"Build argument “{name[:40]}”: letters, digits and underscores, not a digit first."
-                )
+                words = _("Build argument “%(name)s”: letters, digits and underscores, not a digit first.")
+                self.add_error(None, words % {"name": name[:40]})
             elif name in found:
-                self.add_error(None, f"Build argument {name} is there twice: leave one.")
+                self.add_error(None, _("Build argument %(name)s is there twice: leave one.") % {"name": name})
             found[name] = value
         return found

@@ -22,6 +22,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext
 
 from engine import outbound
 from engine.docker_errors import one_line
@@ -74,19 +75,19 @@ def source(wish: Mapping[str, Any]) -> Source:
     wrong: dict[str, list[str]] = {}
     parts = urlsplit(url) if re.fullmatch(r"[!-~]{1,500}", url) else None
     if not parts or parts.scheme in ("ssh", "git", "file") or (not parts.scheme and "@" in url):
-        wrong["git"] = ["Repositories are fetched by https, not by ssh or from a path."]
+        wrong["git"] = [gettext("Repositories are fetched by https, not by ssh or from a path.")]
     elif problem := gate().problem(url):
         wrong["git"] = [problem]
     elif len(parts.path) < 2:
-        wrong["git"] = ["The address names no repository."]
+        wrong["git"] = [gettext("The address names no repository.")]
     if ref and (not _REF.fullmatch(ref) or ".." in ref or ref.endswith((".lock", "/", "."))):
-        wrong["git_ref"] = ["A branch, a tag or a whole commit is expected."]
+        wrong["git_ref"] = [gettext("A branch, a tag or a whole commit is expected.")]
     if folder and (not _DIR.fullmatch(folder) or {"", ".", ".."} & set(folder.split("/"))):
-        wrong["git_dir"] = ["A folder of the repository is expected, such as services/api."]
+        wrong["git_dir"] = [gettext("A folder of the repository is expected, such as services/api.")]
     username, password = str(wish.get("username") or ""), str(wish.get("password") or "")
     if not (username + password).isprintable() or ":" in username:
         wrong["git_password"] = [
-            "Account and password are one line each, and there is no colon in the account."
+            gettext("Account and password are one line each, and there is no colon in the account.")
         ]
     if wrong:
         raise SpecError(wrong)

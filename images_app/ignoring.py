@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from django.utils.translation import gettext
+
 from operations.archives import Bad, shown
 
 NAME = ".dockerignore"
@@ -49,13 +51,15 @@ def patterns(text: str) -> list[Pattern]:
         keeps = line.startswith("!")
         name = line[1:].strip() if keeps else line
         if not name:
-            raise Bad(f"{NAME}: “!” alone is no pattern.")
+            raise Bad(gettext("%(file)s: “!” alone is no pattern.") % {"file": NAME})
         if len(name) > LONGEST_PATTERN:
-            raise Bad(f"{NAME}: a pattern has {LONGEST_PATTERN} letters at most.")
+            said = gettext("%(file)s: a pattern has %(n)s letters at most.")
+            raise Bad(said % {"file": NAME, "n": LONGEST_PATTERN})
         name = _clean(name)
         found.append(Pattern(name, keeps, _matcher(name)))
         if len(found) > MOST_PATTERNS:
-            raise Bad(f"{NAME} has {MOST_PATTERNS:,} patterns at most.")
+            said = gettext("%(file)s has %(n)s patterns at most.")
+            raise Bad(said % {"file": NAME, "n": f"{MOST_PATTERNS:,}"})
     return found
 
 
@@ -67,7 +71,8 @@ def left_out(names: Iterable[str], found: list[Pattern]) -> set[str]:
     def judge(name: str) -> tuple[frozenset[int], bool]:
         if name not in known:
             if time.monotonic() > ends:
-                raise Bad(f"{NAME}: its patterns take too long for so many files.")
+                said = gettext("%(file)s: its patterns take too long for so many files.")
+                raise Bad(said % {"file": NAME})
             above, _ = judge(name.rpartition("/")[0])
             known[name] = _judged(name, found, above)
         return known[name]
@@ -115,7 +120,7 @@ def _matcher(text: str) -> Match:
             return _Walk([kind for kind, _ in tokens], ones).matches
         whole = re.compile("".join(_REGEX.get(kind) or _one(one) for kind, one in tokens), re.DOTALL)
     except re.error:
-        raise Bad(f"{NAME}: {shown(text)} is no pattern.") from None
+        raise _no_pattern(text) from None
     return lambda name: whole.fullmatch(name) is not None
 
 
@@ -178,17 +183,21 @@ def _tokens(text: str) -> Iterator[_Token]:
             yield "one", "[^/]"
         elif letter == "\\":
             if at == len(text):
-                raise Bad(f"{NAME}: {shown(text)} is no pattern.")
+                raise _no_pattern(text)
             yield "one", text[at]
             at += 1
         elif letter == "[":
             end = text.find("]", at)
             if end <= at:
-                raise Bad(f"{NAME}: {shown(text)} is no pattern.")
+                raise _no_pattern(text)
             yield "one", _letters(text[at:end])
             at = end + 1
         else:
             yield "one", letter
+
+
+def _no_pattern(text: str) -> Bad:
+    return Bad(gettext("%(file)s: %(pattern)s is no pattern.") % {"file": NAME, "pattern": shown(text)})
 
 
 def _letters(inner: str) -> str:

@@ -11,6 +11,7 @@ from typing import IO, Any
 from uuid import uuid4
 
 from django.conf import settings
+from django.utils.translation import gettext, gettext_lazy
 
 from engine import names
 from engine.errors import Invalid
@@ -25,7 +26,7 @@ KEPT = 24 * 3600
 MOST_ENTRIES, MOST_IMAGES, MOST_TAGS = 20_000, 200, 200
 LISTED_MOST = 8 * 1024 * 1024
 """Bytes of the list of what is in it, and of one image's settings."""
-NO_LIST = "This holds no image: send what docker save gives. There is no manifest.json in it."
+NO_LIST = gettext_lazy("This holds no image: send what docker save gives. There is no manifest.json in it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,12 @@ def spool(upload: IO[bytes]) -> Archive:
 def read(path: Path) -> Archive:
     """What is in a file that we wrote. Raises `Bad`."""
     with tarfile.open(path, "r:") as tar:
-        listed = _json(tar, "manifest.json", NO_LIST)
+        listed = _json(tar, "manifest.json", str(NO_LIST))
         if not isinstance(listed, list) or not listed or len(listed) > MOST_IMAGES:
-            raise Bad(f"Its manifest.json is no list of 1 to {MOST_IMAGES} images.")
+            raise Bad(gettext("Its manifest.json is no list of 1 to %(n)s images.") % {"n": MOST_IMAGES})
         images = tuple(_held(tar, one) for one in listed)
     if sum(len(image.tags) for image in images) > MOST_TAGS:
-        raise Bad(f"It holds more than {MOST_TAGS} names.")
+        raise Bad(gettext("It holds more than %(n)s names.") % {"n": MOST_TAGS})
     with path.open("rb") as whole:
         digest = hashlib.file_digest(whole, "sha256").hexdigest()
     return Archive(path.name, digest, path.stat().st_size, images)
@@ -111,24 +112,31 @@ def _held(tar: tarfile.TarFile, one: Any) -> Held:
     known = one if isinstance(one, dict) else {}
     config, layers, tags = known.get("Config"), known.get("Layers"), known.get("RepoTags") or []
     if not isinstance(config, str) or not isinstance(layers, list) or not isinstance(tags, list):
-        raise Bad("An image in its manifest.json has no Config, Layers or RepoTags that make sense.")
-    text = _bytes(tar, config, f"{shown(config)} is named in its manifest.json, and not in it.")
+        raise Bad(gettext("An image in its manifest.json has no Config, Layers or RepoTags that make sense."))
+    nowhere = gettext("%(name)s is named in its manifest.json, and not in it.") % {"name": shown(config)}
+    text = _bytes(tar, config, nowhere)
     try:
         rootfs = json.loads(text).get("rootfs")
         wanted = len(rootfs["diff_ids"])
     except (ValueError, AttributeError, KeyError, TypeError):
-        raise Bad(f"{shown(config)} holds no settings of an image.") from None
+        raise Bad(gettext("%(name)s holds no settings of an image.") % {"name": shown(config)}) from None
     there = {str(name) for name in layers}
     missing = sorted(there - {member.name for member in tar.getmembers()})
-    if missing or len(layers) != wanted:
-        what = (
-            f"{shown(missing[0])} is missing" if missing else "their number is another than its settings say"
+    if missing:
+        said = gettext("The layers of an image in it are not whole: %(name)s is missing.")
+        raise Bad(said % {"name": shown(missing[0])})
+    if len(layers) != wanted:
+        raise Bad(
+            gettext(
+                "The layers of an image in it are not whole: their number is another than its settings say."
+            )
         )
-        raise Bad(f"The layers of an image in it are not whole: {what}.")
     try:
         found = tuple(str(names.tag_reference(tag)) for tag in tags)
     except Invalid as error:
-        raise Bad(f"A name in it cannot be one of an image: {error.message}") from None
+        raise Bad(
+            gettext("A name in it cannot be one of an image: %(why)s") % {"why": error.message}
+        ) from None
     return Held(f"sha256:{hashlib.sha256(text).hexdigest()}", found)
 
 
@@ -136,7 +144,7 @@ def _json(tar: tarfile.TarFile, name: str, otherwise: str) -> Any:
     try:
         return json.loads(_bytes(tar, name, otherwise))
     except (ValueError, RecursionError):
-        raise Bad(f"Its {name} is no JSON.") from None
+        raise Bad(gettext("Its %(name)s is no JSON.") % {"name": name}) from None
 
 
 def _bytes(tar: tarfile.TarFile, name: str, otherwise: str) -> bytes:
@@ -146,5 +154,5 @@ def _bytes(tar: tarfile.TarFile, name: str, otherwise: str) -> bytes:
         raise Bad(otherwise) from None
     data = tar.extractfile(member) if member.isreg() else None
     if data is None or member.size > LISTED_MOST:
-        raise Bad(f"{shown(name)} in it is no file of a size that makes sense.")
+        raise Bad(gettext("%(name)s in it is no file of a size that makes sense.") % {"name": shown(name)})
     return data.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from images_app import spool
 from images_app.models import Build
@@ -35,9 +36,9 @@ def why_not_again(build: Build) -> str:
     """Why it cannot be built again as it was; empty where it can."""
     operation = build.operation
     if operation is None:
-        return "Nobody knows how it was asked for."
+        return _("Nobody knows how it was asked for.")
     if operation.params.get("uploaded") and not build.context_path:
-        return "Its uploaded files were not kept: send the context again."
+        return _("Its uploaded files were not kept: send the context again.")
     if operation.params.get("_withheld") or operation.params.get("secrets"):
-        return "Its secret values were not kept: ask for it anew with them."
+        return _("Its secret values were not kept: ask for it anew with them.")
     return ""

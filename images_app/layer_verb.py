@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from engine.errors import Cancelled, EngineError, NotFound
 from engine.layer_tar import Broken, Reader
@@ -28,7 +30,7 @@ def request_index(image: Image, *, actor: Actor, idempotency_key: str = "") -> O
 
     def has_layers() -> None:
         if not image.stack:
-            raise Refused("conflict", "The engine tells no layers of this image.")
+            raise Refused("conflict", _("The engine tells no layers of this image."))
 
     return services.submit(
         "image.index", actor=actor, engine=image.engine, target=target, team=image.team,

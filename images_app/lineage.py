@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from images_app.models import Image, Layer
@@ -142,7 +144,7 @@ def _parts(
         start = depth
     rest = _split_unknown(shared, start, len(mine), bool(cuts))
     for begin, end, is_own in rest:
-        name = named(image) if is_own or len(rest) == 1 else "base that is not here"
+        name = named(image) if is_own or len(rest) == 1 else gettext("base that is not here")
         parts.append(Part(name, image if is_own else None, "", own=is_own))
         parts[-1].pieces = _pieces(mine, shared, begin, end)
     for i, part in enumerate(parts):

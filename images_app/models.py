@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
 from operations.models import Engine, Operation, TrashItem
@@ -232,9 +233,9 @@ class Registry(models.Model):
     """
 
     class State(models.TextChoices):
-        UNCHECKED = "unchecked", "Not checked yet"
-        OK = "ok", "Answers"
-        FAILED = "failed", "Does not work"
+        UNCHECKED = "unchecked", _("Not checked yet")
+        OK = "ok", _("Answers")
+        FAILED = "failed", _("Does not work")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=60, unique=True)

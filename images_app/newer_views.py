@@ -7,6 +7,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.access import actor_of, require, requires
@@ -30,7 +31,7 @@ def tag_check(request: HttpRequest, pk: UUID) -> HttpResponse:
     except EngineError as error:
         return toast(request, error.message, "bad", to=_page(tag))
     row = TagCheck.objects.get(engine_id=tag.engine_id, name=tag.name)
-    words = "The registry has a newer image" if row.newer else "This is the newest at its registry"
+    words = _("The registry has a newer image") if row.newer else _("This is the newest at its registry")
     return toast(request, row.problem or words, "bad" if row.problem else "ok", to=_page(tag))
 
 
@@ -42,7 +43,7 @@ def tag_say(request: HttpRequest, pk: UUID) -> HttpResponse:
     tag = _tag(request, pk)
     said = {name: request.POST[name] == "1" for name in ("skip", "never") if name in request.POST}
     newer.say(tag, actor=actor_of(request), **said)
-    return toast(request, "Saved", to=_page(tag))
+    return toast(request, _("Saved"), to=_page(tag))
 
 
 def _tag(request: HttpRequest, pk: UUID) -> Tag:

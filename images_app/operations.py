@@ -11,6 +11,7 @@ from functools import partial
 from typing import IO, Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts.access import Actor
 from accounts.models import Team
@@ -108,7 +109,8 @@ def _suits(spec: BuildSpec, kept: spool.Context) -> None:
     if spec.builder == "classic" and (needs := needs_buildkit(kept.dockerfile)):
         spool.forget(kept.path)
         line, what = needs
-        raise SpecError({"builder": [f"Line {line}: {what} needs BuildKit, not the classic builder."]})
+        said = _("Line %(line)s: %(what)s needs BuildKit, not the classic builder.")
+        raise SpecError({"builder": [said % {"line": line, "what": what}]})
 
 
 def _with_build(
@@ -136,14 +138,14 @@ def _with_build(
 def rebuild(operation: Operation, actor: Actor) -> Operation:
     """The same build again, with the files that it was given; `Refused` where something of it was not kept."""
     build = Build.objects.filter(operation=operation).first()
-    why = kept_contexts.why_not_again(build) if build else "Nobody knows how it was asked for."
+    why = kept_contexts.why_not_again(build) if build else _("Nobody knows how it was asked for.")
     if build is None or why:
         raise Refused("conflict", why)
     if operation.params.get("uploaded"):
         try:
             context = spool.opened(build.context_path)
         except FileNotFoundError:
-            raise Refused("conflict", "Its uploaded files are gone: send the context again.") from None
+            raise Refused("conflict", _("Its uploaded files are gone: send the context again.")) from None
         with context:
             return _rebuild(build, operation, actor, context=context)
     own = operation.params.get("git", {}).get("own_dockerfile")
@@ -222,7 +224,7 @@ def request_push(
 
 def _may_use(row: Registry, actor: Actor, team: Team | None) -> None:
     if not registries.usable(actor, team.pk if team else None).filter(pk=row.pk).exists():
-        raise SpecError({"registry": ["This registry is not for the team that this is for."]})
+        raise SpecError({"registry": [_("This registry is not for the team that this is for.")]})
 
 
 def request_tag(image: Image, reference: str, *, actor: Actor, idempotency_key: str = "") -> Operation:

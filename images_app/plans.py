@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
 from operations.models import Operation
-from operations.plans import Item, Plan, count, undo
+from operations.plans import Item, Plan, undo
 
 
 def removing(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``image.remove``."""
     image = Image.objects.filter(pk=operation.target_id).first()
     if image is None:
-        return Plan(lead="It is gone already.")
+        return Plan(lead=_("It is gone already."))
     plan = removal(image, actor, forever=bool(operation.params.get("forever")))
     if plan.needs_yes and not operation.params.get("force") and not plan.blocked:
-        plan.blocked = "Stopped containers use it: force it to remove it all the same."
+        plan.blocked = _("Stopped containers use it: force it to remove it all the same.")
     return plan
 
 
@@ -28,17 +31,17 @@ def untagging(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``image.untag``; with the last tag the image itself goes, which is what the engine does."""
     tag = Tag.objects.filter(engine=operation.engine, name=operation.params["reference"]).first()
     if tag is None:
-        return Plan(lead="It is gone already.")
+        return Plan(lead=_("It is gone already."))
     image, forever = tag.image, bool(operation.params.get("forever"))
     others = [other.name for other in image.tags.all() if other.pk != tag.pk]
     if not others:
         plan = removal(image, actor, forever=forever)
-        plan.button = "Remove tag and image"
+        plan.button = _("Remove tag and image")
         return plan
-    plan = Plan(lost=[Item(tag.name, more="tag", mono=True)], button="Remove tag")
+    plan = Plan(lost=[Item(tag.name, more=_("tag"), mono=True)], button=_("Remove tag"))
     undo(plan, forever=forever)
     plan.kept.append(
-        Item(f"Image {image.short_id}", more=f"still named {', '.join(others)}", size=image.size)
+        Item(_named(image), more=_("still named %(names)s") % {"names": ", ".join(others)}, size=image.size)
     )
     return plan
 
@@ -50,34 +53,49 @@ def removal(image: Image, actor: Actor, *, forever: bool = False) -> Plan:
     plan = Plan(frees=line.own)
     undo(plan, forever=forever)
     if not plan.frees:
-        plan.lead = "This frees nothing: other images share all its layers."
-    again = "can be pulled again" if image.digests else "was made here, and no registry is known to have it"
-    plan.lost.append(Item(f"Image {image.short_id}", more=again, size=line.own))
-    plan.lost += [Item(tag.name, more="tag", mono=True) for tag in tags]
+        plan.lead = _("This frees nothing: other images share all its layers.")
+    again = (
+        _("can be pulled again") if image.digests else _("was made here, and no registry is known to have it")
+    )
+    plan.lost.append(Item(_named(image), more=again, size=line.own))
+    plan.lost += [Item(tag.name, more=_("tag"), mono=True) for tag in tags]
     running, stopped = _users(image)
     if running:
-        verb, pronoun = ("runs", "it") if len(running) == 1 else ("run", "them")
-        plan.blocked = f"{_list(running, actor)} {verb} from it. Stop and remove {pronoun} first."
+        plan.blocked = ngettext(
+            "%(names)s runs from it. Stop and remove it first.",
+            "%(names)s run from it. Stop and remove them first.",
+            len(running),
+        ) % {"names": _list(running, actor)}
     if stopped:
         plan.affected.append(
-            Item(_list(stopped, actor), more="stopped, stays, and cannot be made again from here")
+            Item(_list(stopped, actor), more=_("stopped, stays, and cannot be made again from here"))
         )
-        users = count(len(stopped), "stopped container uses it", "stopped containers use it")
-        plan.needs_yes = f"Remove it although {users}"
+        plan.needs_yes = ngettext(
+            "Remove it although %(n)s stopped container uses it",
+            "Remove it although %(n)s stopped containers use it",
+            len(stopped),
+        ) % {"n": len(stopped)}
     children = _children(image)
     if children and not running:
-        plan.blocked = (
-            f"{count(children, 'image was', 'images were')} built on it step by step. Remove those first."
-        )
+        plan.blocked = ngettext(
+            "%(n)s image was built on it step by step. Remove those first.",
+            "%(n)s images were built on it step by step. Remove those first.",
+            children,
+        ) % {"n": children}
     if line.shared:
         others = max((part.shared for part in line.parts), default=0)
-        plan.kept.append(
-            Item("Layers that other images share", more=count(others, "image"), size=line.shared)
-        )
+        more = ngettext("%(n)s image", "%(n)s images", others) % {"n": others}
+        plan.kept.append(Item(_("Layers that other images share"), more=more, size=line.shared))
     if running or stopped:
-        plan.kept.append(Item("Containers and their volumes"))
-    plan.button = "Remove image" if len(tags) < 2 else f"Remove image and {len(tags)} tags"
+        plan.kept.append(Item(_("Containers and their volumes")))
+    plan.button = _("Remove image")
+    if len(tags) > 1:
+        plan.button = _("Remove image and %(n)s tags") % {"n": len(tags)}
     return plan
+
+
+def _named(image: Image) -> str:
+    return _("Image %(id)s") % {"id": image.short_id}
 
 
 def _users(image: Image) -> tuple[list[Any], list[Any]]:
@@ -101,7 +119,8 @@ def _list(containers: Iterable[Any], actor: Actor) -> str:
     rows = visible_to(actor, type(containers[0]).objects.filter(pk__in=[c.pk for c in containers]))
     names = list(rows.order_by("name").values_list("name", flat=True))
     hidden = len(containers) - len(names)
-    shown = names[:3] + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
-    return ", ".join(
-        shown + ([count(hidden, "container of another team", "containers of other teams")] if hidden else [])
-    )
+    shown = names[:3] + ([_("%(n)s more") % {"n": len(names) - 3}] if len(names) > 3 else [])
+    if hidden:
+        others = ngettext("%(n)s container of another team", "%(n)s containers of other teams", hidden)
+        shown.append(others % {"n": hidden})
+    return ", ".join(shown)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from engine import names
 from engine import registries as remote
@@ -25,11 +27,12 @@ def pushing(operation_: Operation, actor: Actor) -> Plan:
     reference = str(operation_.params["reference"])
     image = Image.objects.filter(pk=operation_.target_id).first()
     if image is None:
-        return Plan(lead="It is gone.")
-    plan = Plan(button="Push", no_undo="A registry takes nothing back.")
+        return Plan(lead=_("It is gone."))
+    plan = Plan(button=_("Push"), no_undo=_("A registry takes nothing back."))
     if not image.tags.filter(name=reference).exists():
-        plan.made.append(Item(reference, "this image gets that name first", mono=True))
-    plan.changed.append(Item(reference, "at its registry; what had the name there loses it", size=image.size))
+        plan.made.append(Item(reference, _("this image gets that name first"), mono=True))
+    said = _("at its registry; what had the name there loses it")
+    plan.changed.append(Item(reference, said, size=image.size))
     return plan
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
@@ -79,7 +81,7 @@ class Group:
     @property
     def title(self) -> str:
         """The heading."""
-        return self.repository or "Untagged"
+        return self.repository or _("Untagged")
 
     @property
     def images(self) -> int:
@@ -303,13 +305,13 @@ class Facts:
 def facts(config: dict[str, Any]) -> Facts:
     """The engine's ``Config`` object in the words of `docker inspect`."""
     rows = [
-        ("Entrypoint", _words(config.get("Entrypoint"))),
-        ("Command", _words(config.get("Cmd"))),
-        ("User", str(config.get("User") or "root")),
-        ("Working dir", str(config.get("WorkingDir") or "/")),
-        ("Ports", ", ".join(sorted(config.get("ExposedPorts") or {}))),
-        ("Volumes", ", ".join(sorted(config.get("Volumes") or {}))),
-        ("Stop signal", str(config.get("StopSignal") or "")),
+        (gettext_noop("Entrypoint"), _words(config.get("Entrypoint"))),
+        (gettext_noop("Command"), _words(config.get("Cmd"))),
+        (gettext_noop("User"), str(config.get("User") or "root")),
+        (gettext_noop("Working dir"), str(config.get("WorkingDir") or "/")),
+        (gettext_noop("Ports"), ", ".join(sorted(config.get("ExposedPorts") or {}))),
+        (gettext_noop("Volumes"), ", ".join(sorted(config.get("Volumes") or {}))),
+        (gettext_noop("Stop signal"), str(config.get("StopSignal") or "")),
     ]
     pairs = [str(item).partition("=") for item in config.get("Env") or []]
     return Facts(
@@ -323,7 +325,8 @@ def _health(config: dict[str, Any]) -> str:
     if not test or test[0] == "NONE":
         return ""
     every = (check.get("Interval") or 30_000_000_000) / 1e9
-    return f"{' '.join(map(str, test[1:]))} every {every:g} s"
+    said = _("%(command)s every %(seconds)s s")
+    return said % {"command": " ".join(map(str, test[1:])), "seconds": f"{every:g}"}
 
 
 def _words(value: Any) -> str:

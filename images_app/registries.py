@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, Q, QuerySet, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import SITE, Actor, rank, require
@@ -158,7 +159,8 @@ def within(row: Registry, reference: str) -> str:
         typed = reference.strip()
         found = names.ImageReference.parse(f"{row.host}/{typed}" if len(row.host) + len(typed) < 255 else "")
     if found.registry != row.host:
-        raise SpecError({"registry": [f"This image is at {found.registry}, not at {row.host}."]})
+        said = _("This image is at %(there)s, not at %(host)s.")
+        raise SpecError({"registry": [said % {"there": found.registry, "host": row.host}]})
     return str(found)
 
 
@@ -195,7 +197,7 @@ def _write(row: Registry, body: Mapping[str, Any], actor: Actor) -> Registry:
     password, teams = _read(row, fields, actor)
     moved = [key for key in WHERE if getattr(row, key) != was[key]]
     if password is None and row.sealed and moved:
-        fields.fail("password", "Give the password again: it was saved for another host or account.")
+        fields.fail("password", _("Give the password again: it was saved for another host or account."))
     if fields.errors:
         raise SpecError(fields.errors)
     if password is not None:
@@ -209,7 +211,7 @@ def _write(row: Registry, body: Mapping[str, Any], actor: Actor) -> Registry:
                 row.teams.set(teams)
             _noted(row, actor, {"host": row.host, "changed": sorted(set(map(str, body)))})
     except IntegrityError:
-        raise SpecError({"name": ["There is a registry of this name already."]}) from None
+        raise SpecError({"name": [_("There is a registry of this name already.")]}) from None
     return row
 
 
@@ -217,23 +219,23 @@ def _read(row: Registry, fields: Fields, actor: Actor) -> tuple[str | None, list
     """Puts what is said into the row; the password and the teams, ``None`` where nothing is said of them."""
     row.name = str(fields.string("name", row.name, longest=60)).strip()
     if not _NAME.fullmatch(row.name):
-        fields.fail("name", "A name of letters, digits, spaces, dots and dashes is expected.")
+        fields.fail("name", _("A name of letters, digits, spaces, dots and dashes is expected."))
     row.host = fields.named("host", names.registry_host, row.host) or ""
     row.tls = fields.boolean("tls", row.tls)
     row.username = str(fields.string("username", row.username, longest=255, empty=True))
     if ":" in row.username:
-        fields.fail("username", "A user name holds no colon.")
+        fields.fail("username", _("A user name holds no colon."))
     token_host = fields.string("token_host", row.token_host, longest=200, empty=True)
     row.token_host = str(token_host).strip().lower()
     if row.token_host and not names.is_host(row.token_host):
-        fields.fail("token_host", "A host such as auth.example is expected, without https:// before it.")
+        fields.fail("token_host", _("A host such as auth.example is expected, without https:// before it."))
     password = fields.string("password", None, longest=8192, empty=True)
     if password and not row.username:
-        fields.fail("username", "A password belongs to a user name.")
+        fields.fail("username", _("A password belongs to a user name."))
     teams = fields.strings("teams", None, most=MOST_TEAMS, total=20_000, longest=100)
     fields.finish()
     if not row.host and "host" not in fields.errors:
-        fields.fail("host", "A host such as registry.example:5000 is expected.")
+        fields.fail("host", _("A host such as registry.example:5000 is expected."))
     elif row.host and (problem := gate().problem(f"{'https' if row.tls else 'http'}://{row.host}")):
         fields.fail("tls" if not row.tls else "host", problem)
     return password, _teams(fields, teams, actor)
@@ -244,7 +246,7 @@ def _teams(fields: Fields, slugs: Any, actor: Actor) -> list[Team] | None:
         return None
     found = list(visible_teams(actor).filter(slug__in=slugs))
     if missing := set(slugs) - {team.slug for team in found}:
-        fields.fail("teams", f"There is no team {min(missing)}.")
+        fields.fail("teams", _("There is no team %(name)s.") % {"name": min(missing)})
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor, can
 from accounts.models import Team
@@ -16,7 +17,7 @@ from operations.forms import teams_of
 PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 
 
-def _text(label: str, hint: str, *, required: bool = True, longest: int = 200) -> forms.CharField:
+def _text(label: Any, hint: Any, *, required: bool = True, longest: int = 200) -> forms.CharField:
     widget = forms.TextInput(attrs={**PLAIN, "placeholder": hint})
     return forms.CharField(label=label, max_length=longest, required=required, widget=widget)
 
@@ -24,17 +25,17 @@ def _text(label: str, hint: str, *, required: bool = True, longest: int = 200) -
 class RegistryForm(forms.Form):
     """A new one, or one that is changed. ``owner`` is asked for only of a new one, where there is a choice."""
 
-    name = _text("Name", "Our registry", longest=60)
-    host = _text("Host", "registry.example:5000")
+    name = _text(_("Name"), _("Our registry"), longest=60)
+    host = _text(_("Host"), "registry.example:5000")
     plain = forms.BooleanField(required=False)
-    username = _text("User name", "", required=False, longest=255)
+    username = _text(_("User name"), "", required=False, longest=255)
     password = forms.CharField(
-        label="Password or token", max_length=8192, required=False, strip=False,
+        label=_("Password or token"), max_length=8192, required=False, strip=False,
         widget=forms.PasswordInput(attrs={**PLAIN, "autocomplete": "new-password"}),
     )  # fmt: skip
-    token_host = _text("Token host", "auth.example", required=False)
+    token_host = _text(_("Token host"), "auth.example", required=False)
     owner = forms.ModelChoiceField(
-        Team.objects.none(), required=False, label="Kept by", empty_label="the site"
+        Team.objects.none(), required=False, label=_("Kept by"), empty_label=_("the site")
     )
     teams = forms.ModelMultipleChoiceField(
         Team.objects.none(), required=False, widget=forms.CheckboxSelectMultiple

@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, actor_of, can, requires
@@ -25,7 +27,7 @@ from operations.services import Owner
 from operations.web import answers, submitted, toast
 
 REPOSITORIES, TAGS = 100, 25
-ORDERS = {"version": "Version", "age": "Age", "name": "Name"}
+ORDERS = {"version": _lazy("Version"), "age": _lazy("Age"), "name": _lazy("Name")}
 
 
 @require_safe
@@ -160,7 +162,8 @@ def registry_forget(request: HttpRequest, pk: UUID) -> HttpResponse:
         registries.drop(row, actor=actor_of(request))
         if "HX-Request" in request.headers:
             return HttpResponse(status=204, headers={"HX-Redirect": reverse("registries:list")})
-        return toast(request, f"{row} is forgotten; what is in it stays", to=reverse("registries:list"))
+        words = _("%(name)s is forgotten; what is in it stays") % {"name": row}
+        return toast(request, words, to=reverse("registries:list"))
     part = "#dialog" if "HX-Request" in request.headers else ""
     return render(request, f"registries/forget.html{part}", {"row": row})
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from engine import names
 from engine import registries as remote
@@ -34,16 +36,17 @@ def request_untag(
     target = Target("registry", str(row.pk), f"{row.host}/{repository}:{tag}"[:255])
     services.authorize(KIND, actor=actor, target=target, team_id=row.owner_id)
     wrong = {
-        "repository": not names.is_repository(repository), "tag": not names.is_tag(tag),
-        "digest": bool(digest) and not names.is_digest(digest),
-    }  # fmt: skip
+        "repository": "" if names.is_repository(repository) else _("This is no repository."),
+        "tag": "" if names.is_tag(tag) else _("This is no tag."),
+        "digest": "" if not digest or names.is_digest(digest) else _("This is no digest."),
+    }
     if any(wrong.values()):
-        raise SpecError({field: [f"This is no {field}."] for field, bad in wrong.items() if bad})
+        raise SpecError({field: [said] for field, said in wrong.items() if said})
     # Every operation stands at an engine; this one asks none.
     engines = Engine.objects.all()
     engine = engines.filter(status=Engine.Status.ONLINE).first() or engines.first()
     if engine is None:
-        raise Refused("engine_unreachable", "No container engine is connected to Slipway yet.", 502)
+        raise Refused("engine_unreachable", _("No container engine is connected to Slipway yet."), 502)
     lock = services.lock("registry", row.pk, repository)
     return services.submit(
         KIND, actor=actor, engine=engine, target=Target("registry", str(row.pk), target.name, lock),
@@ -75,21 +78,23 @@ def removing(operation_: Operation, actor: Actor) -> Plan:
     """The plan of ``registry.untag``: asks the registry which tags go along."""
     row = Registry.objects.filter(pk=operation_.target_id).first()
     repository, tag = operation_.params["repository"], operation_.params["tag"]
-    plan = Plan(button="Remove tag", no_undo="A registry gives nothing back; it can be pushed again.")
-    plan.lost.append(Item(f"{repository}:{tag}", "at the registry", mono=True))
+    plan = Plan(button=_("Remove tag"), no_undo=_("A registry gives nothing back; it can be pushed again."))
+    plan.lost.append(Item(f"{repository}:{tag}", _("at the registry"), mono=True))
     if row is None:
-        return Plan(lead="This registry is gone.")
+        return Plan(lead=_("This registry is gone."))
     try:
         params = {"repository": repository, "tag": tag}
         found = reads.read("registry.same", row, actor=actor, params=params, deadline=registries.LOOK)
     except EngineError as error:
-        plan.unknown.append(f"Which other tags point at the same image: {error.message}")
+        said = _("Which other tags point at the same image: %(why)s") % {"why": error.message}
+        plan.unknown.append(said)
         return plan
     others = [name for name in found["tags"] if name != tag]
-    plan.lost += [Item(f"{repository}:{name}", "points at the same image", mono=True) for name in others]
+    same_image = _("points at the same image")
+    plan.lost += [Item(f"{repository}:{name}", same_image, mono=True) for name in others]
     if not found["all"]:
-        plan.unknown.append("There are more tags than were looked at: some may point at the same image.")
-    plan.kept.append(Item("Images on engines here", "stay, with their tags"))
+        plan.unknown.append(_("There are more tags than were looked at: some may point at the same image."))
+    plan.kept.append(Item(_("Images on engines here"), _("stay, with their tags")))
     return plan
 
 
@@ -104,7 +109,14 @@ def _is_gone(ctx: Context) -> bool | None:
     return False
 
 
-@operation(KIND, label="Remove remote tag", doing="Removing", repeatable=True, verify=_is_gone, plan=removing)
+@operation(
+    KIND,
+    label="Remove remote tag",
+    doing="Removing",
+    repeatable=True,
+    verify=_is_gone,
+    plan=removing,
+)
 def untag(ctx: Context) -> Mapping[str, Any]:
     """Removes what the tag points at, and with it every tag that points there."""
     row = Registry.objects.filter(pk=ctx.operation.target_id).first()

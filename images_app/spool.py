@@ -11,6 +11,7 @@ from typing import IO, Any
 from uuid import uuid4
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from engine.specs import SpecError
 from images_app import advice, ignoring
@@ -49,7 +50,7 @@ def spool(upload: IO[bytes] | None, *, dockerfile: str, dockerfile_path: str, la
     """
     if later:
         if len(dockerfile.encode()) > DOCKERFILE_MOST:
-            raise SpecError({"dockerfile": ["A Dockerfile has 256 KiB at most."]})
+            raise SpecError({"dockerfile": [_("A Dockerfile has 256 KiB at most.")]})
         return Context("", 0, hashlib.sha256(dockerfile.encode()).hexdigest(), dockerfile, {})
     folder = Path(settings.HOME) / FOLDER
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -96,20 +97,20 @@ def _write(
     """Writes the tar; what came along, and the text of its Dockerfile."""
     text = dockerfile.encode()
     if len(text) > DOCKERFILE_MOST:
-        raise Bad("A Dockerfile has 256 KiB at most.")
+        raise Bad(_("A Dockerfile has 256 KiB at most."))
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new:
         rules = archives.Rules("context", most_bytes(), MOST_ENTRIES, plain=True)
         copy = _Copy(new, rules, dockerfile_path=dockerfile_path, keep_dockerfile=not text)
         if upload is not None:
             zips.copy_all(upload, copy) if zips.is_zip(upload) else copy.all_of(upload)
         if text and dockerfile_path in copy.folders:
-            raise Bad(f"{archives.shown(dockerfile_path)} is a folder in the context.")
+            raise Bad(_("%(name)s is a folder in the context.") % {"name": archives.shown(dockerfile_path)})
         if text:
             entry = tarfile.TarInfo(dockerfile_path)
             entry.size, entry.mode = len(text), 0o644
             new.addfile(entry, io.BytesIO(text))
         elif copy.dockerfile is None:
-            raise Bad(f'The context holds no "{dockerfile_path}".')
+            raise Bad(_('The context holds no "%(name)s".') % {"name": dockerfile_path})
     found = text or copy.dockerfile or b""
     return copy, found.decode("utf-8", "replace").replace("\x00", "�")
 
@@ -149,21 +150,24 @@ class _Copy(archives.Copy):
         if name != self.dockerfile_path:
             return True
         if self.keep_dockerfile and not member.isreg():
-            kind = "a folder" if member.isdir() else "a link"
-            raise Bad(f"{archives.shown(name)} is {kind}: a Dockerfile is a file.")
+            folder, link = (
+                _("%(name)s is a folder: a Dockerfile is a file."),
+                _("%(name)s is a link: a Dockerfile is a file."),
+            )
+            raise Bad((folder if member.isdir() else link) % {"name": archives.shown(name)})
         return self.keep_dockerfile
 
     def content(self, name: str, size: int, data: IO[bytes]) -> IO[bytes]:
         self.sizes[name] = size
         if name in self._ignore_files:
             if size > ignoring.MOST_BYTES:
-                raise Bad(f"{archives.shown(name)} has 64 KiB at most.")
+                raise Bad(_("%(name)s has 64 KiB at most.") % {"name": archives.shown(name)})
             self.ignoring[name] = data.read()
             return io.BytesIO(self.ignoring[name])
         if name != self.dockerfile_path:
             return data
         if size > DOCKERFILE_MOST:
-            raise Bad("A Dockerfile has 256 KiB at most.")
+            raise Bad(_("A Dockerfile has 256 KiB at most."))
         self.dockerfile = data.read()
         return io.BytesIO(self.dockerfile)
 

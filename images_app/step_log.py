@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext as _
+
 from images_app.steps import Step
 from operations.present import LogLine
 
@@ -42,7 +44,10 @@ def sections(lines: Sequence[LogLine], found: Sequence[Step], *, failed: bool) -
             title, rest = _HEAD.sub("", line.text), []
             if not line.first or (step and not title.startswith(step.instruction[:40])):
                 # The beginning of a long log is not here.
-                title, rest = step.instruction if step else f"Step {line.step}", [(line, tone(line.text))]
+                title, rest = (
+                    step.instruction if step else _("Step %(n)s") % {"n": line.step},
+                    [(line, tone(line.text))],
+                )
             took = step.took if step and not step.started_at else ""
             at[line.step] = Section(line.step, title, took, step.look if step else "", shown, rest)
             made.append(at[line.step])

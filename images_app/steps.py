@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 
 from images_app.dockerfile import Instruction, instructions
 from images_app.models import Build
@@ -61,8 +62,10 @@ def summary(found: Sequence[Step]) -> str:
     """``10 of 13, 4 from cache``."""
     done = sum(step.glyph == "done" for step in found)
     cached = sum(step.look == "cache" for step in found)
-    text = f"{done} of {len(found)}" if found else ""
-    return f"{text}, {cached} from cache" if cached else text
+    if not found:
+        return ""
+    text = _("%(done)s of %(all)s, %(cached)s from cache") if cached else _("%(done)s of %(all)s")
+    return text % {"done": done, "all": len(found), "cached": cached}
 
 
 def order(step: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -115,7 +118,7 @@ def _step(
         look="failed" if failed else "now" if running else "cache" if cached else "ran",
         x=round(x, 2),
         width=round(width, 2),
-        took="cached" if cached else seconds_text(seconds),
+        took=_("cached") if cached else seconds_text(seconds),
         started_at=started.isoformat() if running and started else "",
         line=int(step.get("line") or 0),
     )

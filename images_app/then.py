@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from accounts.models import Team
 from engine.specs import SpecError
@@ -47,7 +49,8 @@ def way(name: str) -> Callable[[Way], Way]:
 def ask(then: Any, place: Place) -> Operation:
     """Asks for it; the names of fields in `SpecError` begin with ``then.``."""
     if not isinstance(then, Mapping) or len(then) != 1 or next(iter(then)) not in _ways:
-        raise SpecError({"then": [f"One of {', '.join(sorted(_ways))} is expected, and what it needs."]})
+        said = _("One of %(names)s is expected, and what it needs.")
+        raise SpecError({"then": [said % {"names": ", ".join(sorted(_ways))}]})
     ((name, wish),) = then.items()
     place.batch.step = 1
     try:

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import actor_of, require, requires
@@ -52,7 +53,7 @@ def export_some(request: HttpRequest) -> HttpResponse:
         return redirect("images:list")
     first, rest = found[0], found[1:]
     if any(image.engine_id != first.engine_id for image in rest):
-        words = "These images are on different engines: one file holds those of one."
+        words = _("These images are on different engines: one file holds those of one.")
         return toast(request, words, "bad", to=reverse("images:list"))
     names = [name for image in rest for name in sorted(t.name for t in image.tags.all()) or [image.native_id]]
     more = f"?{urlencode({'more': ' '.join(names)})}" if names else ""

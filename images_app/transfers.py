@@ -16,6 +16,8 @@ from uuid import UUID
 
 from django.core import signing
 from django.http import Http404
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.access import Actor, can
 from accounts.models import Team
@@ -38,7 +40,7 @@ from images_app.verbs import after, now
 from operations import registry, services
 from operations.archives import Bad
 from operations.models import Engine, Operation
-from operations.plans import Item, Plan, count
+from operations.plans import Item, Plan
 from operations.previews import is_preview
 from operations.registry import Context, leaving, operation
 from operations.services import Refused, Target
@@ -46,7 +48,7 @@ from operations.spooled import sent, written
 from operations.web import Download
 
 IMPORT, EXPORT = "image.import", "image.export"
-GONE = "There is no export of it: they are kept for a day. Ask for a new one."
+GONE = gettext_lazy("There is no export of it: they are kept for a day. Ask for a new one.")
 SALT = "slipway.images.import"
 _KEPT = re.compile(r"[0-9a-f]{40}-[0-9a-f]{12}\.tar")
 """The file of an import that was asked for."""
@@ -67,7 +69,7 @@ def request_export(
     services.authorize(EXPORT, actor=actor, target=target, team_id=image.team_id)
     found = list(dict.fromkeys(wanted)) or sorted(tag.name for tag in image.tags.all()) or [image.native_id]
     if len(found) > image_files.MOST_TAGS:
-        raise SpecError({"references": [f"At most {image_files.MOST_TAGS} at once."]})
+        raise SpecError({"references": [_("At most %(n)s at once.") % {"n": image_files.MOST_TAGS}]})
     found = [_exportable(image.engine, one, actor) for one in found]
     return services.submit(
         EXPORT, actor=actor, engine=image.engine, target=target, team=image.team,
@@ -85,9 +87,8 @@ def _exportable(engine: Engine, reference: str, actor: Actor) -> str:
         tag = tags.select_related("image").first()
         row = tag.image if tag else None
     if row is None or not can(actor, EXPORT, row):
-        raise SpecError(
-            {"references": [f"There is no image {reference[:100]} on this engine that you may export."]}
-        )
+        said = _("There is no image %(reference)s on this engine that you may export.")
+        raise SpecError({"references": [said % {"reference": reference[:100]}]})
     return reference
 
 
@@ -154,14 +155,14 @@ def redeem(text: str, actor: Actor) -> tuple[Archive, Engine, Team | None]:
     try:
         name, user, engine, team = signing.loads(text, salt=SALT, max_age=image_files.KEPT)
     except (signing.BadSignature, ValueError):
-        raise Refused("conflict", "This is no file that was sent: send it again.") from None
+        raise Refused("conflict", _("This is no file that was sent: send it again.")) from None
     path = image_files.file_of(name)
     if not actor.user or user != str(actor.user.pk) or not path.exists():
-        raise Refused("conflict", "The file is gone: send it again.")
+        raise Refused("conflict", _("The file is gone: send it again."))
     try:
         archive = image_files.read(path)
     except (Bad, OSError):
-        raise Refused("conflict", "The file is gone: send it again.") from None
+        raise Refused("conflict", _("The file is gone: send it again.")) from None
     rows = Engine.objects.filter(pk=UUID(engine))
     return archive, rows.get(), Team.objects.filter(pk=UUID(team)).first() if team else None
 
@@ -171,20 +172,20 @@ def redeem(text: str, actor: Actor) -> tuple[Archive, Engine, Team | None]:
 
 def exporting(operation_: Operation, actor: Actor) -> Plan:
     """The plan of ``image.export``."""
-    plan = Plan(button="Export")
+    plan = Plan(button=_("Export"))
     for reference in operation_.params["references"]:
         rows = Image.objects.filter(engine=operation_.engine)
         row = rows.filter(native_id=reference).first() or rows.filter(tags__name=reference).first()
         size = row.size if row else None
-        plan.changed.append(Item(reference, "in the tar, with all its layers", size=size, mono=True))
-    plan.kept.append(Item("On the engine", "all of it stays as it is"))
-    plan.lead = "The tar is kept here for a day. Layers that several share are in it once."
+        plan.changed.append(Item(reference, _("in the tar, with all its layers"), size=size, mono=True))
+    plan.kept.append(Item(_("On the engine"), _("all of it stays as it is")))
+    plan.lead = _("The tar is kept here for a day. Layers that several share are in it once.")
     return plan
 
 
 def importing(operation_: Operation, actor: Actor) -> Plan:
     """The plan of ``image.import``."""
-    plan = Plan(button="Import")
+    plan = Plan(button=_("Import"))
     engine, wanted = operation_.engine, [Held(key, tuple(tags)) for key, tags in operation_.params["images"]]
     there = set(
         Image.everything.filter(engine=engine, native_id__in=[held.native_id for held in wanted]).values_list(
@@ -194,32 +195,36 @@ def importing(operation_: Operation, actor: Actor) -> Plan:
     rows = Tag.objects.filter(engine=engine, name__in=operation_.params["tags"]).select_related("image")
     tags = {tag.name: tag.image for tag in rows}
     for held in wanted:
-        short = held.native_id.removeprefix("sha256:")[:12]
+        image = _("Image %(id)s") % {"id": held.native_id.removeprefix("sha256:")[:12]}
         if held.native_id in there:
-            plan.kept.append(Item(f"Image {short}", "is on the engine already"))
+            plan.kept.append(Item(image, _("is on the engine already")))
         else:
-            plan.made.append(Item(f"Image {short}", "comes in" if held.tags else "comes in without a name"))
+            plan.made.append(Item(image, _("comes in") if held.tags else _("comes in without a name")))
         for name in held.tags:
             _moves(plan, name, tags.get(name), held.native_id)
-    plan.lead = (
-        f"{count(len(wanted), 'image')} with {count(len(operation_.params['tags']), 'name')} in the file."
-    )
-    plan.no_undo = (
-        "" if not plan.affected else "Names that move can be rolled back from the page of their image."
-    )
+    names_in = len(operation_.params["tags"])
+    plan.lead = _("%(images)s with %(names)s in the file.") % {
+        "images": ngettext("%(n)s image", "%(n)s images", len(wanted)) % {"n": len(wanted)},
+        "names": ngettext("%(n)s name", "%(n)s names", names_in) % {"n": names_in},
+    }
+    if plan.affected:
+        plan.no_undo = _("Names that move can be rolled back from the page of their image.")
     return plan
 
 
 def _moves(plan: Plan, name: str, now_: Image | None, native_id: str) -> None:
     if now_ is None:
-        plan.made.append(Item(name, "a new name", mono=True))
+        plan.made.append(Item(name, _("a new name"), mono=True))
     elif now_.native_id == native_id:
-        plan.kept.append(Item(name, "points at it already", mono=True))
+        plan.kept.append(Item(name, _("points at it already"), mono=True))
     else:
         short = native_id.removeprefix("sha256:")[:12]
         users = now_.containers.count()
-        more = f"{count(users, 'container')} of it go on as they are" if users else ""
-        plan.affected.append(Item(name, f"moves from {now_.short_id} to {short}", more, mono=True))
+        more = ngettext(
+            "%(n)s container of it go on as they are", "%(n)s containers of it go on as they are", users
+        ) % {"n": users}
+        moves = _("moves from %(before)s to %(after)s") % {"before": now_.short_id, "after": short}
+        plan.affected.append(Item(name, moves, more if users else "", mono=True))
 
 
 # Export
@@ -233,7 +238,7 @@ def export_of(operation_: Operation) -> Path:
 def fetched(operation_: Operation, *, actor: Actor) -> Download:
     """The tar that this operation made."""
     name = f"{operation_.target_name.replace('/', '-').replace(':', '-')}.tar"
-    return sent(operation_, export_of(operation_), name, actor=actor, gone=GONE)
+    return sent(operation_, export_of(operation_), name, actor=actor, gone=str(GONE))
 
 
 def newest(image: Image, *, actor: Actor) -> Download:
@@ -242,10 +247,17 @@ def newest(image: Image, *, actor: Actor) -> Download:
     for one in done.order_by("-finished_at")[:20]:
         if export_of(one).exists():
             return fetched(one, actor=actor)
-    raise Http404(GONE)
+    raise Http404(str(GONE))
 
 
-@operation(EXPORT, label="Export images", doing="Exporting", deadline=3600, repeatable=True, plan=exporting)
+@operation(
+    EXPORT,
+    label="Export images",
+    doing="Exporting",
+    deadline=3600,
+    repeatable=True,
+    plan=exporting,
+)
 def export(ctx: Context) -> Result:
     """Writes a tar of them, with all their layers, to be fetched for a day."""
     target, size, most = export_of(ctx.operation), 0, image_files.most_bytes()
@@ -297,7 +309,7 @@ def _is_imported(ctx: Context) -> Result | None:
 
 
 def _again(asked: Operation, actor: Actor) -> Operation:
-    raise Refused("conflict", "Its file was not kept: send it again.")
+    raise Refused("conflict", _("Its file was not kept: send it again."))
 
 
 def _file(ctx: Context) -> Path:

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import actor_of, can, require, requires
@@ -144,7 +145,7 @@ def image_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         return submitted(request, operation, to=reverse("images:list"))
     plan = preview(lambda: operations.request_remove(image, actor=actor, force=True), actor=actor)
     return _dialog(request, "images/remove.html", {
-        "title": f"Remove {image}?", "plan": plan, "action": reverse("images:remove", args=[pk]),
+        "title": _("Remove %(name)s?") % {"name": image}, "plan": plan, "action": reverse("images:remove", args=[pk]),
         "force": True, "back": reverse("images:detail", args=[pk]),
     })  # fmt: skip
 
@@ -164,7 +165,7 @@ def tag_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         return submitted(request, operations.request_untag(tag, actor=actor, forever=forever), to=back)
     plan = preview(lambda: operations.request_untag(tag, actor=actor), actor=actor)
     return _dialog(request, "images/remove.html", {
-        "title": f"Remove the tag {tag.name}?", "plan": plan,
+        "title": _("Remove the tag %(name)s?") % {"name": tag.name}, "plan": plan,
         "action": reverse("tags:remove", args=[pk]), "force": False, "back": back,
     })  # fmt: skip
 
