@@ -11,6 +11,7 @@ from engine import names
 from engine.errors import Invalid
 from engine.fields import Fields
 from engine.parsing import done, labels
+from engine.words import gettext
 
 MOST_SUBNETS = 8
 Net = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -45,12 +46,16 @@ def _subnets(f: Fields, found: dict[str, Any]) -> None:
             f.fail(f"subnets.{index}", error.message)
             continue
         if other := overlapping(net, seen):
-            f.fail(f"subnets.{index}", f"{net} overlaps with {other}: give each its own range.")
+            f.fail(
+                f"subnets.{index}",
+                gettext("%(net)s overlaps with %(other)s: give each its own range.")
+                % {"net": net, "other": other},
+            )
         if net.version == 6 and not found["ipv6"]:
-            f.fail(f"subnets.{index}", "This is an IPv6 range: switch IPv6 on, or leave it out.")
+            f.fail(f"subnets.{index}", gettext("This is an IPv6 range: switch IPv6 on, or leave it out."))
         seen.append(net)
     if len(found["gateways"]) > len(found["subnets"]):
-        f.fail("gateways", "Each gateway goes with the subnet at its place: give that subnet too.")
+        f.fail("gateways", gettext("Each gateway goes with the subnet at its place: give that subnet too."))
     elif len(seen) == len(found["subnets"]):
         for index, (net, text) in enumerate(zip(seen, found["gateways"], strict=False)):
             if text and (problem := _gateway_problem(text, net)):
@@ -62,10 +67,11 @@ def _gateway_problem(text: str, net: Net) -> str:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return "An address is expected, such as 10.20.0.1."
+        return gettext("An address is expected, such as 10.20.0.1.")
     inside = address.version == net.version and address in net
     if not inside or address in (net.network_address, net.broadcast_address):
-        return f"The gateway is an address inside {net}, and not its first or last one."
+        said = gettext("The gateway is an address inside %(net)s, and not its first or last one.")
+        return said % {"net": net}
     return ""
 
 
@@ -77,12 +83,13 @@ def subnet(text: str) -> Net:
         try:
             meant = ipaddress.ip_network(text, strict=False)
         except ValueError:
-            raise Invalid("A range of addresses is expected, such as 10.20.0.0/24.") from None
-        raise Invalid(f"This is an address in a range, not a range: {meant} is.") from None
+            raise Invalid(gettext("A range of addresses is expected, such as 10.20.0.0/24.")) from None
+        said = gettext("This is an address in a range, not a range: %(range)s is.")
+        raise Invalid(said % {"range": meant}) from None
     if net.num_addresses < 4:
-        raise Invalid("This range has no room for a gateway and a container.")
+        raise Invalid(gettext("This range has no room for a gateway and a container."))
     if net.is_multicast or net.is_loopback or net.is_unspecified or net.is_link_local:
-        raise Invalid("Containers cannot have addresses of this range.")
+        raise Invalid(gettext("Containers cannot have addresses of this range."))
     return net
 
 
@@ -121,7 +128,10 @@ def endpoint_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     aliases: list[str] = []
     for index, text in enumerate(f.strings("aliases", (), most=16, total=1024, longest=63)):
         if not _ALIAS.fullmatch(text):
-            f.fail(f"aliases.{index}", "A name of letters, digits, dashes and dots is expected, such as db.")
+            f.fail(
+                f"aliases.{index}",
+                gettext("A name of letters, digits, dashes and dots is expected, such as db."),
+            )
         elif text not in aliases:
             aliases.append(text)
     found = {"aliases": tuple(aliases), "ip": _address(f, "ip", 4), "ip6": _address(f, "ip6", 6)}

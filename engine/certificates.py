@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from engine.specs import SpecError
+from engine.words import gettext
 
 LONGEST = 64 * 1024
 """Bytes of one PEM text. A chain of four certificates takes eight thousand."""
@@ -72,9 +73,10 @@ def _problem(pem: str) -> str:
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
-        return "A certificate in PEM is expected: -----BEGIN CERTIFICATE-----."
+        return gettext("A certificate in PEM is expected: -----BEGIN CERTIFICATE-----.")
     if any(one.not_valid_after_utc < datetime.now(UTC) for one in found):
-        return f"This certificate was valid until {found[0].not_valid_after_utc:%Y-%m-%d}."
+        said = gettext("This certificate was valid until %(day)s.")
+        return said % {"day": f"{found[0].not_valid_after_utc:%Y-%m-%d}"}
     return ""
 
 

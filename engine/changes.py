@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from engine.specs import ContainerSpec, SpecError
+from engine.words import gettext
 
 FIELDS = (
     "command", "entrypoint", "environment", "secrets", "ports", "mounts", "networks", "hostname", "user", "working_dir",
@@ -34,10 +35,10 @@ class ChangeSpec:
     def parse(cls, data: object) -> Self:
         """From any part of the run body but image, name, pull, start and auto_remove; raises `SpecError`."""
         if not isinstance(data, Mapping):
-            raise SpecError({"": ["An object with parts of the run body is expected."]})
+            raise SpecError({"": [gettext("An object with parts of the run body is expected.")]})
         unknown = [str(key)[:64] for key in data if key not in FIELDS]
         if unknown:
-            raise SpecError({key: ["This cannot be changed here."] for key in unknown})
+            raise SpecError({key: [gettext("This cannot be changed here.")] for key in unknown})
         body, kept = {**data, "image": _ANY_IMAGE}, {}
         for key in KEEPING:
             if isinstance(data.get(key), Mapping):

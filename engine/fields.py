@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from engine.errors import Invalid
+from engine.words import gettext
 
 T = TypeVar("T")
 MISSING: Any = object()
@@ -30,7 +31,7 @@ class Fields:
         if isinstance(data, Mapping):
             self.data = data
         else:
-            self.fail("", f"An object is expected, not {_kind(data)}.")
+            self.fail("", gettext("An object is expected, not %(kind)s.") % {"kind": _kind(data)})
 
     def fail(self, key: str, message: str) -> None:
         self.errors.setdefault(self._path(key) or "body", []).append(message)
@@ -48,8 +49,13 @@ class Fields:
             if key in self.taken:
                 continue
             near = difflib.get_close_matches(str(key), self.taken, n=1)
-            hint = f' Did you mean "{near[0]}"?' if near else f" Known here: {', '.join(sorted(self.taken))}."
-            self.fail(_printable(str(key))[:64], f"Unknown field.{hint}")
+            if near:
+                said = gettext('Unknown field. Did you mean "%(name)s"?') % {"name": near[0]}
+            else:
+                said = gettext("Unknown field. Known here: %(names)s.") % {
+                    "names": ", ".join(sorted(self.taken))
+                }
+            self.fail(_printable(str(key))[:64], said)
 
     # One value
 
@@ -68,7 +74,7 @@ class Fields:
         value = self._take(key)
         if value is MISSING or (value is None and default is not MISSING):
             if default is MISSING:
-                self.fail(key, "This field is required.")
+                self.fail(key, gettext("This field is required."))
             return default
         try:
             return check(value)
@@ -81,7 +87,7 @@ class Fields:
         if value is MISSING:
             return default
         if not isinstance(value, bool):
-            self.fail(key, f"true or false is expected, not {_kind(value)}.")
+            self.fail(key, gettext("true or false is expected, not %(kind)s.") % {"kind": _kind(value)})
             return default
         return value
 
@@ -91,12 +97,10 @@ class Fields:
         if value is MISSING or (value is None and default is None):
             return default
         if isinstance(value, bool) or not isinstance(value, int):
-            self.fail(key, f"A whole number is expected, not {_kind(value)}.")
+            self.fail(key, gettext("A whole number is expected, not %(kind)s.") % {"kind": _kind(value)})
             return default
         if not (lowest <= value <= highest or (zero and value == 0)):
-            self.fail(
-                key, f"{'0 (no limit), or from' if zero else 'From'} {lowest} to {highest} is expected."
-            )
+            self.fail(key, _bounds(zero) % {"lowest": lowest, "highest": highest})
             return default
         return value
 
@@ -105,12 +109,10 @@ class Fields:
         if value is MISSING:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            self.fail(key, f"A number is expected, not {_kind(value)}.")
+            self.fail(key, gettext("A number is expected, not %(kind)s.") % {"kind": _kind(value)})
             return default
         if not (lowest <= value <= highest or (zero and value == 0)):
-            self.fail(
-                key, f"{'0 (no limit), or from' if zero else 'From'} {lowest:g} to {highest:g} is expected."
-            )
+            self.fail(key, _bounds(zero) % {"lowest": f"{lowest:g}", "highest": f"{highest:g}"})
             return default
         return value
 
@@ -119,7 +121,7 @@ class Fields:
         if value is MISSING:
             return default
         if not isinstance(value, str) or value not in choices:
-            self.fail(key, f"One of {', '.join(choices)} is expected.")
+            self.fail(key, gettext("One of %(names)s is expected.") % {"names": ", ".join(choices)})
             return default
         return value
 
@@ -133,10 +135,10 @@ class Fields:
         if value is MISSING or (value is None and default is None):
             return default
         if not isinstance(value, list | tuple):
-            self.fail(key, f"A list of strings is expected, not {_kind(value)}.")
+            self.fail(key, gettext("A list of strings is expected, not %(kind)s.") % {"kind": _kind(value)})
             return default
         if len(value) > most:
-            self.fail(key, f"At most {most} entries are allowed; these are {len(value)}.")
+            self.fail(key, _too_many(most, len(value)))
             return default
         bad = [(index, text_problem(item, longest, empty)) for index, item in enumerate(value)]
         for index, message in bad:
@@ -145,7 +147,7 @@ class Fields:
         if any(message for _, message in bad):
             return default
         if sum(len(item.encode()) for item in value) > total:
-            self.fail(key, f"At most {total} bytes together are allowed.")
+            self.fail(key, gettext("At most %(n)s bytes together are allowed.") % {"n": total})
             return default
         return tuple(value)
 
@@ -160,10 +162,13 @@ class Fields:
         if value is MISSING:
             return {}
         if not isinstance(value, Mapping):
-            self.fail(key, f"An object of names and texts is expected, not {_kind(value)}.")
+            self.fail(
+                key,
+                gettext("An object of names and texts is expected, not %(kind)s.") % {"kind": _kind(value)},
+            )
             return {}
         if len(value) > most:
-            self.fail(key, f"At most {most} entries are allowed; these are {len(value)}.")
+            self.fail(key, _too_many(most, len(value)))
             return {}
         found: dict[str, str] = {}
         for name, item in value.items():
@@ -173,7 +178,7 @@ class Fields:
             else:
                 found[name] = item
         if sum(len(name.encode()) + len(item.encode()) for name, item in found.items()) > total:
-            self.fail(key, f"At most {total} bytes together are allowed.")
+            self.fail(key, gettext("At most %(n)s bytes together are allowed.") % {"n": total})
             return {}
         return found
 
@@ -183,10 +188,10 @@ class Fields:
         if value is MISSING:
             return []
         if not isinstance(value, list | tuple):
-            self.fail(key, f"A list of objects is expected, not {_kind(value)}.")
+            self.fail(key, gettext("A list of objects is expected, not %(kind)s.") % {"kind": _kind(value)})
             return []
         if len(value) > most:
-            self.fail(key, f"At most {most} entries are allowed; these are {len(value)}.")
+            self.fail(key, _too_many(most, len(value)))
             return []
         return [Fields(item, self.errors, self._path(f"{key}.{index}")) for index, item in enumerate(value)]
 
@@ -201,28 +206,41 @@ class Fields:
 def text_problem(value: object, longest: int, empty: bool) -> str:
     """What is wrong with a text that goes to an engine, or an empty string. ``longest`` is in bytes of UTF-8."""
     if not isinstance(value, str):
-        return f"A text is expected, not {_kind(value)}."
+        return gettext("A text is expected, not %(kind)s.") % {"kind": _kind(value)}
     if not value and not empty:
-        return "This may not be empty."
+        return gettext("This may not be empty.")
     if "\0" in value:
-        return "A NUL character is not allowed."
+        return gettext("A NUL character is not allowed.")
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        return "This is not valid Unicode text."
-    return f"At most {longest} bytes are allowed." if size > longest else ""
+        return gettext("This is not valid Unicode text.")
+    return gettext("At most %(n)s bytes are allowed.") % {"n": longest} if size > longest else ""
+
+
+def _bounds(zero: bool) -> str:
+    if zero:
+        return gettext("0 (no limit), or from %(lowest)s to %(highest)s is expected.")
+    return gettext("From %(lowest)s to %(highest)s is expected.")
+
+
+def _too_many(most: int, found: int) -> str:
+    return gettext("At most %(most)s entries are allowed; these are %(found)s.") % {
+        "most": most,
+        "found": found,
+    }
 
 
 def _kind(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
-        return "true or false"
+        return gettext("true or false")
     if isinstance(value, int | float):
-        return "a number"
+        return gettext("a number")
     if isinstance(value, str):
-        return "a text"
-    return "a list" if isinstance(value, list | tuple) else "an object"
+        return gettext("a text")
+    return gettext("a list") if isinstance(value, list | tuple) else gettext("an object")
 
 
 def _printable(text: str) -> str:

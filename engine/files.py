@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from engine.errors import Invalid
+from engine.words import gettext
 
 LONGEST_PATH, LONGEST_NAME = 4096, 255
 """Bytes, as Linux has them."""
@@ -74,12 +75,12 @@ class Listing:
 def clean(path: object) -> str:
     """An absolute path without doubled slashes. Raises `Invalid` for anything that is not one, ``..`` included."""
     if not isinstance(path, str) or not path.startswith("/"):
-        raise Invalid("A path begins with a slash.")
+        raise Invalid(gettext("A path begins with a slash."))
     parts = [part for part in path.split("/") if part not in ("", ".")]
     for part in parts:
         name(part)
     if len(path.encode()) > LONGEST_PATH or len(parts) > DEEPEST:
-        raise Invalid("This path is too long.")
+        raise Invalid(gettext("This path is too long."))
     return "/" + "/".join(parts)
 
 
@@ -93,13 +94,13 @@ def begins_inside(folder: str) -> bool:
 def name(value: object) -> str:
     """The name of one entry. Raises `Invalid`."""
     if not isinstance(value, str) or value in ("", ".", "..") or "/" in value or "\x00" in value:
-        raise Invalid("Not a file name.")
+        raise Invalid(gettext("Not a file name."))
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise Invalid("A name that is no text cannot be asked for: download its folder.") from None
+        raise Invalid(gettext("A name that is no text cannot be asked for: download its folder.")) from None
     if size > LONGEST_NAME:
-        raise Invalid(f"A file name has {LONGEST_NAME} bytes at most.")
+        raise Invalid(gettext("A file name has %(n)s bytes at most.") % {"n": LONGEST_NAME})
     return value
 
 

@@ -13,7 +13,9 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from engine import words
 from engine.errors import Invalid
+from engine.words import gettext, gettext_noop
 
 LABEL_PREFIX = "io.slipway."
 """Labels that only Slipway sets. They find our own earlier attempt; they never say who owns what."""
@@ -49,17 +51,20 @@ _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 DEFAULT_REGISTRY = "docker.io"
+_NO_REFERENCE = gettext_noop(
+    'Not an image reference: a reference such as "nginx:1.27" or "registry.example:5000/team/app:2.1" is expected.'
+)
 
 
 def _checked(value: object, pattern: re.Pattern[str], message: str) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise Invalid(message)
+        raise Invalid(words.gettext(message))
     return value
 
 
 def container_id(value: object) -> str:
     """A container is addressed by its full id only: a name or a short id may belong to another one tomorrow."""
-    return _checked(value, _HEX_64, "Not a container id: 64 hexadecimal digits are expected.")
+    return _checked(value, _HEX_64, gettext_noop("Not a container id: 64 hexadecimal digits are expected."))
 
 
 def is_container_id(value: object) -> bool:
@@ -67,7 +72,9 @@ def is_container_id(value: object) -> bool:
 
 
 def image_id(value: object) -> str:
-    return _checked(value, _IMAGE_ID, 'Not an image id: "sha256:" and 64 hexadecimal digits are expected.')
+    return _checked(
+        value, _IMAGE_ID, gettext_noop('Not an image id: "sha256:" and 64 hexadecimal digits are expected.')
+    )
 
 
 def is_image_id(value: object) -> bool:
@@ -75,7 +82,9 @@ def is_image_id(value: object) -> bool:
 
 
 def cache_id(value: object) -> str:
-    return _checked(value, _CACHE_ID, "Not an id of a build cache: small letters and digits are expected.")
+    return _checked(
+        value, _CACHE_ID, gettext_noop("Not an id of a build cache: small letters and digits are expected.")
+    )
 
 
 def is_cache_id(value: object) -> bool:
@@ -83,16 +92,19 @@ def is_cache_id(value: object) -> bool:
 
 
 def operation_id(value: object) -> str:
-    return _checked(value, _OPERATION, "Not an operation id: a lower-case UUID is expected.")
+    return _checked(value, _OPERATION, gettext_noop("Not an operation id: a lower-case UUID is expected."))
 
 
 def signal(value: object) -> str:
-    return _checked(value, _SIGNAL, "Not a signal: a name such as KILL, TERM or HUP is expected.")
+    return _checked(
+        value, _SIGNAL, gettext_noop("Not a signal: a name such as KILL, TERM or HUP is expected.")
+    )
 
 
 def restart_policy(value: object) -> str:
     if value not in RESTART_POLICIES:
-        raise Invalid(f"Not a restart policy: one of {', '.join(RESTART_POLICIES)} is expected.")
+        said = gettext("Not a restart policy: one of %(names)s is expected.")
+        raise Invalid(said % {"names": ", ".join(RESTART_POLICIES)})
     return str(value)
 
 
@@ -101,32 +113,39 @@ def container_name(value: object) -> str:
     name = _checked(
         value,
         _CONTAINER,
-        "A container name has 2 to 63 characters: letters, digits, dots, dashes and underscores, "
-        "starting with a letter or a digit.",
+        gettext_noop(
+            "A container name has 2 to 63 characters: letters, digits, dots, dashes and underscores, "
+            "starting with a letter or a digit."
+        ),
     )
     if _LOOKS_LIKE_ID.fullmatch(name):
         raise Invalid(
-            "A container name of 12 or more hexadecimal digits looks like an id: add another character."
+            gettext(
+                "A container name of 12 or more hexadecimal digits looks like an id: add another character."
+            )
         )
     if name in RESERVED_CONTAINER_NAMES:
-        raise Invalid(f'The name "{name}" is kept for Slipway itself: choose another one.')
+        said = gettext('The name "%(name)s" is kept for Slipway itself: choose another one.')
+        raise Invalid(said % {"name": name})
     return name
 
 
 def existing_container_name(value: object) -> str:
     """A name that a container may have been given elsewhere. Compare the name of what is found: it may be an id."""
-    return _checked(value, _ANY_CONTAINER, "Not a container name.")
+    return _checked(value, _ANY_CONTAINER, gettext_noop("Not a container name."))
 
 
 def volume_name(value: object) -> str:
     name = _checked(
         value,
         _VOLUME,
-        "A volume name has 2 to 128 characters: letters, digits, dots, dashes and underscores, "
-        "starting with a letter or a digit.",
+        gettext_noop(
+            "A volume name has 2 to 128 characters: letters, digits, dots, dashes and underscores, "
+            "starting with a letter or a digit."
+        ),
     )
     if ".." in name:
-        raise Invalid("A volume name may not hold two dots in a row.")
+        raise Invalid(gettext("A volume name may not hold two dots in a row."))
     return name
 
 
@@ -140,8 +159,10 @@ def network_name(value: object) -> str:
     return _checked(
         value,
         _NETWORK,
-        "A network name has 1 to 63 characters: letters, digits, dots, dashes and underscores, "
-        "starting with a letter or a digit.",
+        gettext_noop(
+            "A network name has 1 to 63 characters: letters, digits, dots, dashes and underscores, "
+            "starting with a letter or a digit."
+        ),
     )
 
 
@@ -153,17 +174,20 @@ def new_network_name(value: object) -> str:
     """A name for a network that is to be made."""
     name = network_name(value)
     if name in OWN_NETWORKS:
-        raise Invalid(f'The name "{name}" means a network of the engine itself: choose another one.')
+        said = gettext('The name "%(name)s" means a network of the engine itself: choose another one.')
+        raise Invalid(said % {"name": name})
     if _LOOKS_LIKE_ID.fullmatch(name):
         raise Invalid(
-            "A network name of 12 or more hexadecimal digits looks like an id: add another character."
+            gettext(
+                "A network name of 12 or more hexadecimal digits looks like an id: add another character."
+            )
         )
     return name
 
 
 def network_id(value: object) -> str:
     """A network that exists is addressed by its id: engines allow several of one name."""
-    return _checked(value, _NETWORK_ID, "Not a network id: 64 hexadecimal digits are expected.")
+    return _checked(value, _NETWORK_ID, gettext_noop("Not a network id: 64 hexadecimal digits are expected."))
 
 
 def network_reference(value: object) -> str:
@@ -175,10 +199,12 @@ def network_reference(value: object) -> str:
 
 def driver_name(value: object) -> str:
     name = _checked(
-        value, _DRIVER, "Not a driver name: letters, digits, dots, dashes, slashes and colons are expected."
+        value,
+        _DRIVER,
+        gettext_noop("Not a driver name: letters, digits, dots, dashes, slashes and colons are expected."),
     )
     if ".." in name:
-        raise Invalid("A driver name may not hold two dots in a row.")
+        raise Invalid(gettext("A driver name may not hold two dots in a row."))
     return name
 
 
@@ -194,23 +220,24 @@ class ImageReference:
     @classmethod
     def parse(cls, value: object) -> Self:
         """Parses as the engines do: ``nginx`` is ``docker.io/library/nginx:latest``."""
-        expected = 'a reference such as "nginx:1.27" or "registry.example:5000/team/app:2.1" is expected.'
         if not isinstance(value, str) or not value or len(value) > 255:
-            raise Invalid(f"Not an image reference: {expected}")
+            raise Invalid(words.gettext(_NO_REFERENCE))
         rest, _, digest = value.partition("@")
         if "@" in value and not _DIGEST.fullmatch(digest):
-            raise Invalid('The digest of an image reference is "sha256:" and 64 hexadecimal digits.')
+            raise Invalid(gettext('The digest of an image reference is "sha256:" and 64 hexadecimal digits.'))
         head, slash, tail = rest.rpartition("/")
         last, colon, tag = tail.partition(":")
         if colon and not _TAG.fullmatch(tag):
-            raise Invalid("A tag has 1 to 128 characters: letters, digits, dots, dashes and underscores.")
+            raise Invalid(
+                gettext("A tag has 1 to 128 characters: letters, digits, dots, dashes and underscores.")
+            )
         registry, repository = _split_registry(head + slash + last)
         if repository.lower() != repository:
-            raise Invalid("The repository of an image reference is in lower case.")
+            raise Invalid(gettext("The repository of an image reference is in lower case."))
         if not all(_REPOSITORY_PART.fullmatch(part) for part in repository.split("/")):
-            raise Invalid(f"Not an image reference: {expected}")
+            raise Invalid(words.gettext(_NO_REFERENCE))
         if _HEX_64.fullmatch(repository.removeprefix("library/")):
-            raise Invalid('64 hexadecimal digits are an id: write "sha256:" before them.')
+            raise Invalid(gettext('64 hexadecimal digits are an id: write "sha256:" before them.'))
         return cls(registry, repository, tag or ("" if digest else "latest"), digest)
 
     @property
@@ -231,7 +258,7 @@ def _split_registry(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         if not _REGISTRY.fullmatch(first):
-            raise Invalid("The registry of an image reference is a host name, perhaps with a port.")
+            raise Invalid(gettext("The registry of an image reference is a host name, perhaps with a port."))
         registry = first.lower()
         if registry in ("index.docker.io", "docker.io"):
             registry = DEFAULT_REGISTRY
@@ -242,14 +269,14 @@ def _split_registry(name: str) -> tuple[str, str]:
 
 def registry_host(value: object) -> str:
     """A registry's host, perhaps with a port, as references name it."""
-    message = "A host such as registry.example:5000 is expected, without https:// before it."
+    message = gettext_noop("A host such as registry.example:5000 is expected, without https:// before it.")
     host = _checked(value.strip().lower() if isinstance(value, str) else value, _REGISTRY, message)
     if "." not in host and ":" not in host and host != "localhost":
         raise Invalid(
-            "A registry's name holds a dot or a port: references without are taken for Docker Hub's."
+            gettext("A registry's name holds a dot or a port: references without are taken for Docker Hub's.")
         )
     if len(host) > 200:
-        raise Invalid(message)
+        raise Invalid(words.gettext(message))
     return DEFAULT_REGISTRY if host in ("index.docker.io", "registry-1.docker.io") else host
 
 
@@ -283,5 +310,5 @@ def tag_reference(value: object) -> ImageReference:
     """A reference that a tag can be set to: without a digest."""
     reference = ImageReference.parse(value)
     if reference.digest:
-        raise Invalid("A tag cannot hold a digest: leave out the part from the @ on.")
+        raise Invalid(gettext("A tag cannot hold a digest: leave out the part from the @ on."))
     return reference

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from engine.words import gettext
+
 _TUNNELS = tuple(
     map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"))
 )
@@ -50,20 +52,24 @@ class Gate:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            return "This is no address."
+            return gettext("This is no address.")
         if parts.scheme not in ("https", "http") or not parts.hostname:
-            return f"An address such as {self.example} is expected."
+            return gettext("An address such as %(example)s is expected.") % {"example": self.example}
         if parts.username or parts.password or parts.fragment or port == 0:
-            return "The address holds a host, and perhaps a port; the keys go into their own fields."
+            return gettext("The address holds a host, and perhaps a port; the keys go into their own fields.")
         if parts.query and not self.queries:
-            return "The address holds a host, and perhaps a port; the keys go into their own fields."
+            return gettext("The address holds a host, and perhaps a port; the keys go into their own fields.")
         if parts.scheme == "http" and not self.allows(parts.hostname, port or 80):
-            return f"Without TLS only hosts are reached that {self.setting} names, such as {parts.hostname}."
+            said = gettext("Without TLS only hosts are reached that %(setting)s names, such as %(host)s.")
+            return said % {"setting": self.setting, "host": parts.hostname}
         if self.ports and (port or 443) not in self.ports and not self.allows(parts.hostname, port or 443):
-            return f"Port {port} is not one of {', '.join(map(str, self.ports))}: {self.setting} may name it."
+            said = gettext("Port %(port)s is not one of %(ports)s: %(setting)s may name it.")
+            ports = ", ".join(map(str, self.ports))
+            return said % {"port": port, "ports": ports, "setting": self.setting}
         with suppress(ValueError):
             if not self.allows(parts.hostname, port or 443) and not is_open(parts.hostname):
-                return f"This address is in a network of its own: a site's {self.setting} may name it."
+                said = gettext("This address is in a network of its own: a site's %(setting)s may name it.")
+                return said % {"setting": self.setting}
         return ""
 
     def allows(self, host: str, port: int) -> bool:

@@ -16,6 +16,7 @@ from engine.errors import Invalid
 from engine.fields import MISSING, Fields
 from engine.files import begins_inside
 from engine.specs import HealthcheckSpec, MountSpec, PortSpec, SpecError
+from engine.words import gettext
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 BUILDERS = ("auto", "buildkit", "classic")
@@ -96,11 +97,11 @@ def update_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(wanted, Mapping):
         found |= {"restart_policy": policy, "restart_max_retries": retries}
         if "name" not in wanted:
-            f.fail("restart_policy.name", "This field is required.")
+            f.fail("restart_policy.name", gettext("This field is required."))
     if isinstance(given, Mapping):
         found |= {key: value for key, value in limits.items() if key in given}
     if not found:
-        f.fail("", "Name what is to change: restart_policy, or memory, cpus or pids in resources.")
+        f.fail("", gettext("Name what is to change: restart_policy, or memory, cpus or pids in resources."))
     done(f)
     return found
 
@@ -120,7 +121,7 @@ def build_fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "secrets": f.mapping("secrets", most=32, total=32768, check_key=_secret_id_problem),
     }
     if found["secrets"] and found["builder"] == "classic":
-        f.fail("secrets", "Secrets need BuildKit: the classic builder has none.")
+        f.fail("secrets", gettext("Secrets need BuildKit: the classic builder has none."))
     done(f)
     return found
 
@@ -149,7 +150,7 @@ def _restart(f: Fields) -> tuple[str, int]:
     retries = child.integer("max_retries", 0, 0, 1000)
     child.finish()
     if retries and name != "on-failure":
-        child.fail("max_retries", 'This only goes with the policy "on-failure": use 0 here.')
+        child.fail("max_retries", gettext('This only goes with the policy "on-failure": use 0 here.'))
     return name, retries
 
 
@@ -178,10 +179,12 @@ def _ports(f: Fields) -> tuple[PortSpec, ...]:
         )
         child.finish()
         if "container" not in child.data:
-            child.fail("container", "This field is required.")
+            child.fail("container", gettext("This field is required."))
         key = (port.host or 0, port.protocol, port.host_ip)
         if port.host and key in seen:
-            child.fail("host", f"Port {port.host}/{port.protocol} is listed twice.")
+            child.fail(
+                "host", gettext("Port %(port)s is listed twice.") % {"port": f"{port.host}/{port.protocol}"}
+            )
         seen.add(key)
         found.append(port)
     return tuple(found)
@@ -200,7 +203,7 @@ def _mounts(f: Fields) -> tuple[MountSpec, ...]:
         )
         child.finish()
         if any(mount.target == other.target for other in found):
-            child.fail("target", f"Two mounts have the target {mount.target}.")
+            child.fail("target", gettext("Two mounts have the target %(path)s.") % {"path": mount.target})
         found.append(mount)
     return tuple(found)
 
@@ -214,10 +217,10 @@ def _networks(f: Fields) -> tuple[str, ...]:
             f.fail(f"networks.{index}", error.message)
             continue
         if network in found:
-            f.fail(f"networks.{index}", f"The network {network} is listed twice.")
+            f.fail(f"networks.{index}", gettext("The network %(name)s is listed twice.") % {"name": network})
         found.append(network)
     if len(found) > 1 and {"host", "none"} & set(found):
-        f.fail("networks", 'The networks "host" and "none" cannot be combined with others.')
+        f.fail("networks", gettext('The networks "host" and "none" cannot be combined with others.'))
     return tuple(found)
 
 
@@ -241,7 +244,8 @@ def _healthcheck(f: Fields) -> HealthcheckSpec | None:
         or (kind == "CMD-SHELL" and count == 1)
     ):
         child.fail(
-            "test", '["CMD", program, argument…], ["CMD-SHELL", "command line"] or ["NONE"] is expected.'
+            "test",
+            gettext('["CMD", program, argument…], ["CMD-SHELL", "command line"] or ["NONE"] is expected.'),
         )
     return check
 
@@ -255,7 +259,7 @@ def _capabilities(f: Fields, key: str) -> tuple[str, ...]:
     for index, value in enumerate(f.strings(key, (), most=64, total=4096)):
         name = value.upper().removeprefix("CAP_")
         if name not in CAPABILITIES:
-            f.fail(f"{key}.{index}", "Not a Linux capability: a name such as NET_ADMIN is expected.")
+            f.fail(f"{key}.{index}", gettext("Not a Linux capability: a name such as NET_ADMIN is expected."))
         elif name not in found:
             found.append(name)
     return tuple(found)
@@ -272,19 +276,20 @@ def _tags(f: Fields) -> tuple[str, ...]:
         if tag not in found:
             found.append(tag)
     if not found and "tags" not in f.errors and not any(key.startswith("tags.") for key in f.errors):
-        f.fail("tags", 'At least one tag such as "team/app:1.0" is needed to find the image again.')
+        f.fail("tags", gettext('At least one tag such as "team/app:1.0" is needed to find the image again.'))
     return tuple(found)
 
 
 def _contradictions(f: Fields, found: Mapping[str, Any]) -> None:
     if found["auto_remove"] and found["restart_policy"] != "no":
         f.fail(
-            "auto_remove", 'A container that removes itself cannot restart: set the restart policy to "no".'
+            "auto_remove",
+            gettext('A container that removes itself cannot restart: set the restart policy to "no".'),
         )
     if found["ports"] and {"host", "none"} & set(found["networks"]):
-        f.fail("ports", 'Ports cannot be published on the networks "host" and "none".')
+        f.fail("ports", gettext('Ports cannot be published on the networks "host" and "none".'))
     for name in sorted(set(found["environment"]) & set(found["secrets"])):
-        f.fail(f"secrets.{name}", "This name is in environment too: keep one of the two.")
+        f.fail(f"secrets.{name}", gettext("This name is in environment too: keep one of the two."))
 
 
 # One value: raise `Invalid`, or return what is wrong
@@ -293,9 +298,9 @@ def _contradictions(f: Fields, found: Mapping[str, Any]) -> None:
 def clean_path(value: object) -> str:
     """An absolute path without detours: no empty, ``.`` or ``..`` part and no trailing slash."""
     if not isinstance(value, str) or not value.startswith("/") or len(value) > 4096 or "\0" in value:
-        raise Invalid("An absolute path is expected.")
+        raise Invalid(gettext("An absolute path is expected."))
     if value != "/" and any(part in ("", ".", "..") for part in value[1:].split("/")):
-        raise Invalid('Write the path without "..", ".", double or trailing slashes.')
+        raise Invalid(gettext('Write the path without "..", ".", double or trailing slashes.'))
     return value
 
 
@@ -303,7 +308,9 @@ def _working_dir(value: object) -> str:
     path = clean_path(value)
     if not begins_inside(path):
         raise Invalid(
-            "Nothing begins in what the kernel shows of open files: choose a folder of the container."
+            gettext(
+                "Nothing begins in what the kernel shows of open files: choose a folder of the container."
+            )
         )
     return path
 
@@ -311,10 +318,12 @@ def _working_dir(value: object) -> str:
 def relative_path(value: object) -> str:
     """A path inside a folder, without detours."""
     if not isinstance(value, str) or not value or len(value) > 4096 or "\0" in value or "\\" in value:
-        raise Invalid("A relative path is expected.")
+        raise Invalid(gettext("A relative path is expected."))
     if any(part in ("", ".", "..") for part in value.split("/")):
         raise Invalid(
-            'A path inside the build context is expected, without a leading slash, "..", "." or "//".'
+            gettext(
+                'A path inside the build context is expected, without a leading slash, "..", "." or "//".'
+            )
         )
     return value
 
@@ -322,13 +331,13 @@ def relative_path(value: object) -> str:
 def _target(value: object) -> str:
     path = clean_path(value)
     if path == "/":
-        raise Invalid("Nothing can be mounted on the root of a container.")
+        raise Invalid(gettext("Nothing can be mounted on the root of a container."))
     return path
 
 
 def _nothing(value: object) -> str:
     if value != "":
-        raise Invalid("A tmpfs mount has no source: leave it out.")
+        raise Invalid(gettext("A tmpfs mount has no source: leave it out."))
     return ""
 
 
@@ -336,44 +345,45 @@ def ip_address(value: object) -> str:
     try:
         return "" if value == "" else str(ipaddress.ip_address(str(value) if isinstance(value, str) else "?"))
     except ValueError:
-        raise Invalid("An IP address of the engine's host is expected, such as 127.0.0.1.") from None
+        raise Invalid(gettext("An IP address of the engine's host is expected, such as 127.0.0.1.")) from None
 
 
 def _hostname(value: object) -> str:
     if not isinstance(value, str) or not _HOSTNAME.fullmatch(value):
-        raise Invalid("A host name of at most 64 letters, digits, dots and dashes is expected.")
+        raise Invalid(gettext("A host name of at most 64 letters, digits, dots and dashes is expected."))
     return value
 
 
 def _user(value: object) -> str:
     if not isinstance(value, str) or not _USER.fullmatch(value):
-        raise Invalid('A user is expected: a name or a number, perhaps with a group ("app", "1000:1000").')
+        raise Invalid(
+            gettext('A user is expected: a name or a number, perhaps with a group ("app", "1000:1000").')
+        )
     return value
 
 
 def _stage(value: object) -> str:
     if not isinstance(value, str) or not _STAGE.fullmatch(value):
-        raise Invalid("The name or number of a stage of the Dockerfile is expected.")
+        raise Invalid(gettext("The name or number of a stage of the Dockerfile is expected."))
     return value
 
 
 def _variable_problem(name: str) -> str:
     if _VARIABLE.fullmatch(name):
         return ""
-    return "A variable's name starts with a letter or _, and holds letters, digits, _, . and -."
+    return gettext("A variable's name starts with a letter or _, and holds letters, digits, _, . and -.")
 
 
 def _secret_id_problem(name: str) -> str:
     if _SECRET_ID.fullmatch(name):
         return ""
-    return "A secret's id has up to 64 letters, digits, _, . and -."
+    return gettext("A secret's id has up to 64 letters, digits, _, . and -.")
 
 
 def _label_problem(name: str) -> str:
     if name.casefold().startswith(names.LABEL_PREFIX):
-        return f'Labels that start with "{names.LABEL_PREFIX}" are kept for Slipway: choose another name.'
-    return (
-        ""
-        if name.isprintable() and name.strip() == name
-        else "A label's name may not hold control characters."
-    )
+        said = gettext('Labels that start with "%(prefix)s" are kept for Slipway: choose another name.')
+        return said % {"prefix": names.LABEL_PREFIX}
+    if name.isprintable() and name.strip() == name:
+        return ""
+    return gettext("A label's name may not hold control characters.")

@@ -15,6 +15,7 @@ from engine import addresses, names
 from engine.errors import Invalid
 from engine.fields import Fields
 from engine.specs import ContainerSpec, SpecError
+from engine.words import gettext
 
 CAPABILITIES = (
     "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
@@ -176,7 +177,7 @@ def _capability(value: str) -> str:
 
     name = value.upper().removeprefix("CAP_")
     if name not in parsing.CAPABILITIES:
-        raise Invalid("Not a Linux capability: a name such as NET_ADMIN is expected.")
+        raise Invalid(gettext("Not a Linux capability: a name such as NET_ADMIN is expected."))
     return name
 
 
@@ -184,12 +185,12 @@ def _address(value: str) -> str:
     try:
         return str(ipaddress.ip_network(value)) if "/" in value else str(ipaddress.ip_address(value))
     except ValueError:
-        raise Invalid("An IP address, or a range such as 10.0.0.0/8, is expected.") from None
+        raise Invalid(gettext("An IP address, or a range such as 10.0.0.0/8, is expected.")) from None
 
 
 def _word(value: str) -> str:
     if not value.isascii() or not value.replace(".", "").replace("_", "").replace("-", "").isalnum():
-        raise Invalid("A name of letters, digits, dots, - and _ is expected.")
+        raise Invalid(gettext("A name of letters, digits, dots, - and _ is expected."))
     return value
 
 

@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from engine.errors import Invalid
+from engine.words import gettext
 
 
 class SpecError(Invalid):
     """Not valid: ``errors`` is field → list of messages, as the REST contract shows them."""
 
     def __init__(self, errors: Mapping[str, list[str]]) -> None:
-        super().__init__("Some fields are not valid.", errors=dict(errors))
+        super().__init__(gettext("Some fields are not valid."), errors=dict(errors))
         self.errors = dict(errors)
 
 

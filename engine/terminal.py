@@ -13,6 +13,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from engine.errors import Invalid
 from engine.files import begins_inside
+from engine.words import gettext
 
 MARK = "SLIPWAY_CONSOLE"
 """The variable whose value tells whose process it is."""
@@ -98,16 +99,21 @@ class Program:
         """Raises `Invalid` with a sentence for people."""
         words = tuple(command)
         if not words or not words[0] or len(words) > MOST_WORDS:
-            raise Invalid(f"A command has from 1 to {MOST_WORDS} words.")
+            raise Invalid(gettext("A command has from 1 to %(n)s words.") % {"n": MOST_WORDS})
         if sum(map(len, words)) > LONGEST_COMMAND or any("\0" in word for word in words):
-            raise Invalid(f"A command has at most {LONGEST_COMMAND} characters, and no NUL.")
+            said = gettext("A command has at most %(n)s characters, and no NUL.")
+            raise Invalid(said % {"n": LONGEST_COMMAND})
         if user and not _USER.fullmatch(user):
-            raise Invalid("A user is a name or a number, perhaps with a group: app, 1000 or 1000:1000.")
+            raise Invalid(
+                gettext("A user is a name or a number, perhaps with a group: app, 1000 or 1000:1000.")
+            )
         if folder and (not folder.startswith("/") or len(folder) > 500 or "\0" in folder):
-            raise Invalid("A folder is an absolute path inside the container, such as /app.")
+            raise Invalid(gettext("A folder is an absolute path inside the container, such as /app."))
         if not begins_inside(folder):
             raise Invalid(
-                "Nothing begins in what the kernel shows of open files: choose a folder of the container."
+                gettext(
+                    "Nothing begins in what the kernel shows of open files: choose a folder of the container."
+                )
             )
         return cls(words, marked(mark), user, folder, *size(columns, rows))
 
@@ -115,7 +121,7 @@ class Program:
 def marked(mark: str) -> str:
     """The mark as it was, or `Invalid`."""
     if not _MARK.fullmatch(mark):
-        raise Invalid("A mark is a UUID.")
+        raise Invalid(gettext("A mark is a UUID."))
     return mark
 
 
