@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -142,7 +143,9 @@ class ImageCompareFiles(View):
         sides = [read_layers(image) for image in _both(self, pk, other)]
         q, change = request.query_params.get("q", "").strip(), request.query_params.get("change", "")
         if change and change not in compare.KINDS:
-            raise ValidationError({"change": [f"One of {', '.join(_CHANGES)} is expected."]})
+            raise ValidationError(
+                {"change": [gettext("One of %(names)s is expected.") % {"names": ", ".join(_CHANGES)}]}
+            )
         limit, at = number(request, "limit", 50, least=1, most=200), cursor(request)[1]
         found = compare.matching(compare.difference(*sides, whole=not q).changes, q, change)
         after = (0, at + limit) if len(found) > at + limit else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -40,7 +41,7 @@ class ImageFilesystem(Previews):
         wish = body(request, Filesystem)
         command = wish.get("command") or []
         if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
-            raise ValidationError({"command": ["A list of words is expected."]})
+            raise ValidationError({"command": [gettext("A list of words is expected.")]})
         try:
             reference = str(names.tag_reference(wish["reference"]))
         except Invalid as error:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.utils.translation import gettext, gettext_lazy
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -29,7 +30,7 @@ from operations.api.answers import accepted, idempotency_key
 from operations.api.previews import Previews
 from operations.api.schema import ACCEPTED, CHANGE
 
-NOT_READ = "The files of this image's layers are not read yet: POST to this address reads them."
+NOT_READ = gettext_lazy("The files of this image's layers are not read yet: POST to this address reads them.")
 
 
 class LayerFullRow(LayerRow):
@@ -143,7 +144,13 @@ class ImageFiles(Previews):
         layers = read_layers(self.object(visible_images(self.actor), pk))
         change, q = request.query_params.get("change", ""), request.query_params.get("q", "").strip()
         if change and change not in layer_reads.KINDS:
-            raise ValidationError({"change": [f"One of {', '.join(layer_reads.KINDS)} is expected."]})
+            raise ValidationError(
+                {
+                    "change": [
+                        gettext("One of %(names)s is expected.") % {"names": ", ".join(layer_reads.KINDS)}
+                    ]
+                }
+            )
         limit = number(request, "limit", 50, least=1, most=200)
         n = number(request, "layer", 0, least=1, most=len(layers))
         at = cursor(request)
@@ -190,7 +197,7 @@ def read_layers(image: Image) -> list[One]:
     """The layers of an image whose files are read; else 409 ``not_read``."""
     layers = layer_reads.stack_of(image)
     if not layer_reads.is_read(layers):
-        raise Problem(409, "not_read", NOT_READ)
+        raise Problem(409, "not_read", str(NOT_READ))
     return layers
 
 
@@ -229,7 +236,7 @@ def cursor(request: Request) -> tuple[int, int]:
         if not all(isinstance(part, int) and 0 <= part < 2**31 for part in (layer, n)):
             raise ValueError("no place in a list")
     except (ValueError, TypeError, binascii.Error, RecursionError):
-        raise ValidationError({"cursor": ["Not a cursor of this list."]}) from None
+        raise ValidationError({"cursor": [gettext("Not a cursor of this list.")]}) from None
     return (layer, n)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -192,10 +193,10 @@ class RemoteTags(_Remote, Previews):
     def get(self, request: Request, pk: UUID) -> Response:
         repository = request.query_params.get("repository", "")
         if not repository:
-            raise ValidationError({"repository": ["The name of a repository is expected."]})
+            raise ValidationError({"repository": [gettext("The name of a repository is expected.")]})
         order = request.query_params.get("order", "name")
         if order not in ("name", "version", "age"):
-            raise ValidationError({"order": ["name, version or age is expected."]})
+            raise ValidationError({"order": [gettext("name, version or age is expected.")]})
         found = self.ask(pk, "registry.tags", 25, repository=repository[:255], order=order)
         return Response({"results": found["tags"], "more": found["more"]})
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponseBase
+from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import MultiPartParser
@@ -302,7 +303,7 @@ class BuildAgain(Previews):
         found: Build = self.object(visible_builds(self.actor), pk)
         body(request, Nothing)
         if found.operation is None:
-            raise Problem(409, "conflict", "Nobody knows how it was asked for.")
+            raise Problem(409, "conflict", gettext("Nobody knows how it was asked for."))
         return accepted(request, operations.rebuild(found.operation, self.actor))
 
 
@@ -325,4 +326,4 @@ def _reference(wish: dict[str, str]) -> str:
         return wish["reference"]
     if "repository" in wish and "reference" not in wish:
         return f"{wish['repository']}:{wish.get('tag') or 'latest'}"
-    raise ValidationError({"reference": ['A reference such as "team/app:2.1" is expected.']})
+    raise ValidationError({"reference": [gettext('A reference such as "team/app:2.1" is expected.')]})

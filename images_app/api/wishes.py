@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
+from django.utils.translation import gettext
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
@@ -31,9 +32,11 @@ def build_wish(request: Request) -> tuple[dict[str, Any], UploadedFile | None]:
     wish = dict(parsed.validated_data)
     git = wish.pop("git", None)
     if git and context is not None:
-        raise ValidationError({"git": ["A repository or a context is expected, not both."]})
+        raise ValidationError({"git": [gettext("A repository or a context is expected, not both.")]})
     if not wish.get("dockerfile") and context is None and not git:
-        raise ValidationError({"dockerfile": ["A Dockerfile, or a context that holds one, is expected."]})
+        raise ValidationError(
+            {"dockerfile": [gettext("A Dockerfile, or a context that holds one, is expected.")]}
+        )
     if git:
         wish["git_source"] = git
     return wish, context
@@ -48,13 +51,13 @@ def _from_form(form: QueryDict) -> tuple[dict[str, Any], UploadedFile | None]:
         if name == "context":
             if not isinstance(value, UploadedFile):
                 raise ValidationError(
-                    {"context": ["A file is expected: a tar, plain or compressed, or a zip."]}
+                    {"context": [gettext("A file is expected: a tar, plain or compressed, or a zip.")]}
                 )
             context = value
         elif name == "dockerfile" and isinstance(value, UploadedFile):
             found[name] = _text(value)
         elif isinstance(value, UploadedFile):
-            raise ValidationError({name[:64]: ["A file was not expected here."]})
+            raise ValidationError({name[:64]: [gettext("A file was not expected here.")]})
         elif name == "tags":
             found[name] = _tags([str(text) for text in form.getlist(name)])
         elif name in _JSON or (name == "git" and str(value).lstrip().startswith("{")):
@@ -69,11 +72,11 @@ def _from_form(form: QueryDict) -> tuple[dict[str, Any], UploadedFile | None]:
 def _text(file: UploadedFile) -> str:
     raw = file.read(DOCKERFILE_MOST + 1)
     if len(raw) > DOCKERFILE_MOST:
-        raise ValidationError({"dockerfile": ["A Dockerfile has 256 KiB at most."]})
+        raise ValidationError({"dockerfile": [gettext("A Dockerfile has 256 KiB at most.")]})
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise ValidationError({"dockerfile": ["A Dockerfile is UTF-8 text."]}) from None
+        raise ValidationError({"dockerfile": [gettext("A Dockerfile is UTF-8 text.")]}) from None
 
 
 def _tags(texts: list[str]) -> list[str]:
@@ -86,7 +89,7 @@ def _json(name: str, text: str) -> Any:
     try:
         return json.loads(text or "null") or {}
     except (ValueError, RecursionError):
-        raise ValidationError({name: ["JSON is expected here."]}) from None
+        raise ValidationError({name: [gettext("JSON is expected here.")]}) from None
 
 
 def _flag(name: str, text: str) -> bool:
@@ -94,4 +97,4 @@ def _flag(name: str, text: str) -> bool:
         return True
     if text.lower() in _FALSE:
         return False
-    raise ValidationError({name: ["true or false is expected."]})
+    raise ValidationError({name: [gettext("true or false is expected.")]})
