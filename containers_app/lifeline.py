@@ -13,6 +13,9 @@ from itertools import groupby
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext, pgettext_lazy
 
 from accounts.access import Actor
 from containers_app import exits
@@ -38,10 +41,10 @@ _WORST = ("bad", "off", "blind", "start", "paused", "up", "none")
 _LIVE = ("bad", "start", "up", "paused")
 _NEAR = timedelta(seconds=2)
 _DEPLOYS = {
-    "container.run": "Run",
-    "container.duplicate": "Run",
-    "container.recreate": "Recreated",
-    "container.update": "Limits changed",
+    "container.run": pgettext_lazy("what was done", "Run"),
+    "container.duplicate": pgettext_lazy("what was done", "Run"),
+    "container.recreate": _lazy("Recreated"),
+    "container.update": _lazy("Limits changed"),
 }
 
 
@@ -106,10 +109,9 @@ def lifeline(container: Container, actor: Actor, now: datetime | None = None) ->
         if one.count >= LOOPS and one.kind == Incident.Kind.EXIT:
             _fill(cells, "bad", max(one.first_at, start), one.last_at, start)
     marks = _placed([*_deploys(actor, ids, start), *map(_fault, faults)], start, now)
-    summary = _summary(marks, cells)
-    return Lifeline(
-        _bands(cells), marks, summary, f"The last {HOURS} hours: {_share(cells)}{summary or 'no trouble'}."
-    )
+    ends = sum(one.kind != Incident.Kind.HEALTH for one in faults)
+    summary = _summary(marks, cells, ends)
+    return Lifeline(_bands(cells), marks, summary, _told(cells, summary or _("no trouble")))
 
 
 # --- What was when -----------------------------------------------------------------------------------
@@ -227,18 +229,23 @@ def _kind(work: Operation) -> str:
 
 
 def _deploy(work: Operation) -> str:
-    _, colon, tag = str((work.params or {}).get("image") or "").rpartition(":")
-    return f"Deploy {tag[:20]}" if colon and "/" not in tag else _DEPLOYS[work.kind]
+    _name, colon, tag = str((work.params or {}).get("image") or "").rpartition(":")
+    return _("Deploy %(tag)s") % {"tag": tag[:20]} if colon and "/" not in tag else str(_DEPLOYS[work.kind])
 
 
 def _fault(incident: Incident) -> Mark:
     if incident.kind == Incident.Kind.HEALTH:
         seconds = incident.seconds or 0
-        label = "Unhealthy" if incident.open else f"Unhealthy, {span(timedelta(seconds=seconds))}"
+        unwell = _("Unhealthy, %(span)s") % {"span": span(timedelta(seconds=seconds))}
+        label = _("Unhealthy") if incident.open else unwell
         return Mark(incident.first_at, 0, "bad", label, "")
-    word = exits.briefly(incident.exit_code, oom=incident.oom) or f"exit {incident.exit_code}"
-    times = f", {incident.count} times" if incident.count > 1 else ""
-    return Mark(incident.last_at, 0, "bad", f"{word[:1].upper()}{word[1:]}{times}", "")
+    word = exits.briefly(incident.exit_code, oom=incident.oom) or _("exit %(code)s") % {
+        "code": incident.exit_code
+    }
+    word = f"{word[:1].upper()}{word[1:]}"
+    if incident.count > 1:
+        word = _("%(word)s, %(n)s times") % {"word": word, "n": incident.count}
+    return Mark(incident.last_at, 0, "bad", word, "")
 
 
 def _placed(marks: Sequence[Mark], start: datetime, now: datetime) -> list[Mark]:
@@ -261,20 +268,24 @@ def _placed(marks: Sequence[Mark], start: datetime, now: datetime) -> list[Mark]
     ]
 
 
-def _summary(marks: Sequence[Mark], cells: Sequence[str]) -> str:
+def _summary(marks: Sequence[Mark], cells: Sequence[str], faults: int) -> str:
     """``2 deploys, 1 fault, 6 min unhealthy``."""
     deploys = sum(mark.kind == "deploy" for mark in marks)
-    faults = sum(mark.kind == "bad" and not mark.label.startswith("Unhealthy") for mark in marks)
     bad = timedelta(hours=HOURS) / CELLS * cells.count("bad")
     words = [
-        f"{deploys} deploy{'s' if deploys > 1 else ''}" if deploys else "",
-        f"{faults} fault{'s' if faults > 1 else ''}" if faults else "",
-        f"about {span(bad)} of trouble" if bad else "",
+        ngettext("%(n)s deploy", "%(n)s deploys", deploys) % {"n": deploys} if deploys else "",
+        ngettext("%(n)s fault", "%(n)s faults", faults) % {"n": faults} if faults else "",
+        _("about %(span)s of trouble") % {"span": span(bad)} if bad else "",
     ]
     return ", ".join(filter(None, words))
 
 
-def _share(cells: Sequence[str]) -> str:
+def _told(cells: Sequence[str], summary: str) -> str:
+    """All of it in a sentence."""
     known = [cell for cell in cells if cell not in ("none", "blind")]
     up = sum(cell in ("up", "bad", "start") for cell in known)
-    return f"up {up / len(known):.0%} of them, " if known else ""
+    said: dict[str, object] = {"hours": HOURS, "summary": summary}
+    if not known:
+        return _("The last %(hours)s hours: %(summary)s.") % said
+    said["share"] = f"{up / len(known):.0%}"
+    return _("The last %(hours)s hours: up %(share)s of them, %(summary)s.") % said

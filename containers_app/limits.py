@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
+
 from accounts.access import Actor
 from containers_app.models import Container
 from engine.specs import ENDS_FOR_GOOD, STAYS, SpecError, UpdateSpec
 from operations.models import Operation
-from operations.plans import Item, Plan, count
+from operations.plans import Item, Plan
 from streams import stats
 
 FIELDS = ("restart_policy", "resources")
-_WORDS = {"no": "never", "always": "always", "unless-stopped": "unless stopped", "on-failure": "on failure"}
+_WORDS = {
+    "no": _lazy("never"),
+    "always": _lazy("always"),
+    "unless-stopped": _lazy("unless stopped"),
+    "on-failure": _lazy("on failure"),
+}
+_TITLES = {
+    "memory limit": _lazy("Memory limit"),
+    "CPU limit": _lazy("CPU limit"),
+    "process limit": _lazy("Process limit"),
+    "restart policy": _lazy("Restart policy"),
+}
+"""What differs → its heading."""
 _FULL = 0.8
 """Of a new memory limit in use, from which on one should know."""
 _SAME_CPU = 0.0005
@@ -69,8 +85,12 @@ def _impossible(container: Container, spec: UpdateSpec) -> Iterator[tuple[str, l
         yield "resources.cpus", [STAYS["cpus"]]
     cores = container.engine.cpus
     if spec.cpus and cores and spec.cpus > cores:
-        has = count(cores, "core")
-        yield "resources.cpus", [f"The engine has {has}: choose from 0.01 to {cores}."]
+        words = ngettext(
+            "The engine has %(n)s core: choose from 0.01 to %(n)s.",
+            "The engine has %(n)s cores: choose from 0.01 to %(n)s.",
+            cores,
+        )
+        yield "resources.cpus", [words % {"n": cores}]
     if container.auto_remove and spec.restart_policy not in (None, "no"):
         yield "restart_policy.name", [ENDS_FOR_GOOD]
 
@@ -87,28 +107,35 @@ def _by_quota(container: Container) -> bool:
 def updating(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.update``."""
     container = Container.everything.select_related("engine").filter(pk=operation.target_id).first()
-    return updated(container, kept(operation.params)) if container else Plan(lead="It is gone.")
+    return updated(container, kept(operation.params)) if container else Plan(lead=_("It is gone."))
 
 
 def updated(container: Container, spec: UpdateSpec) -> Plan:
     """What this would change, and what may come of it by what it uses now."""
-    plan = Plan(button="Change limits")
+    plan = Plan(button=_("Change limits"))
     other = differs(container, spec)
     if not other:
-        plan.lead = "It is set so already: nothing changes."
+        plan.lead = _("It is set so already: nothing changes.")
         return plan
     plan.changed = list(_changes(container, spec, other))
     live = container.state in ("running", "paused", "restarting")
     if live:
         _against_use(plan, container, spec, other)
-        plan.kept.append(Item("It is not restarted", "", "its processes, files, ports and settings stay"))
+        plan.kept.append(
+            Item(_("It is not restarted"), "", _("its processes, files, ports and settings stay"))
+        )
     else:
-        plan.kept.append(Item("It is not started", "", "limits hold from its next start"))
+        plan.kept.append(Item(_("It is not started"), "", _("limits hold from its next start")))
     if spec.memory and 0 < container.engine.memory < spec.memory:
         has = size(container.engine.memory)
-        plan.affected.append(Item("Memory limit", f"beyond the {has} that the engine has: it limits nothing"))
+        plan.affected.append(
+            Item(
+                _("Memory limit"),
+                _("beyond the %(has)s that the engine has: it limits nothing") % {"has": has},
+            )
+        )
     if "restart policy" in other and (words := _afterwards(spec)):
-        plan.affected.append(Item("From now on", words))
+        plan.affected.append(Item(_("From now on"), words))
     return plan
 
 
@@ -124,7 +151,7 @@ def _changes(container: Container, spec: UpdateSpec, other: list[str]) -> Iterat
     }
     for name in other:
         before, after = pairs[name]
-        yield Item(name[0].upper() + name[1:], f"{before} → {after}")
+        yield Item(str(_TITLES[name]), f"{before} → {after}")
 
 
 def _against_use(plan: Plan, container: Container, spec: UpdateSpec, other: list[str]) -> None:
@@ -134,26 +161,31 @@ def _against_use(plan: Plan, container: Container, spec: UpdateSpec, other: list
     fewer = "process limit" in other and bool(spec.pids)
     if row is None:
         lower = less_memory and (not container.memory_limit or (spec.memory or 0) < container.memory_limit)
-        plan.unknown += ["how much memory it uses now"] if lower else []
+        plan.unknown += [_("how much memory it uses now")] if lower else []
         return
     uses, has = int(row[2] or 0), int(row[8] or 0)
     if less_memory and spec.memory and uses > spec.memory:
-        words = "more than the new limit: the engine refuses it, or the kernel ends a process"
-        plan.affected.append(Item(f"It uses {size(uses)} now", words))
+        words = _("more than the new limit: the engine refuses it, or the kernel ends a process")
+        plan.affected.append(Item(_("It uses %(size)s now") % {"size": size(uses)}, words))
     elif less_memory and spec.memory and uses > _FULL * spec.memory:
-        words = f"{uses / spec.memory:.0%} of the new limit".replace("%", " %")
-        plan.affected.append(Item(f"It uses {size(uses)} now", words))
+        words = _("%(n)s %% of the new limit") % {"n": f"{uses / spec.memory * 100:.0f}"}
+        plan.affected.append(Item(_("It uses %(size)s now") % {"size": size(uses)}, words))
     if fewer and spec.pids and has > spec.pids:
-        words = "more than the new limit: none can be started until some have ended"
-        plan.affected.append(Item(f"It has {count(has, 'process', 'processes')} now", words))
+        processes = ngettext("It has %(n)s process now", "It has %(n)s processes now", has)
+        words = _("more than the new limit: none can be started until some have ended")
+        plan.affected.append(Item(processes % {"n": has}, words))
 
 
 def _afterwards(spec: UpdateSpec) -> str:
-    tries = count(spec.restart_max_retries, "restart")
+    tries = ngettext(
+        "it stays down after %(n)s restart in a row that failed",
+        "it stays down after %(n)s restarts in a row that failed",
+        spec.restart_max_retries,
+    ) % {"n": spec.restart_max_retries}
     return {
-        "no": "it stays down after a crash, and after a restart of the engine",
-        "always": "it is started with the engine even where somebody had stopped it",
-        "on-failure": f"it stays down after {tries} in a row that failed" if spec.restart_max_retries else "",
+        "no": _("it stays down after a crash, and after a restart of the engine"),
+        "always": _("it is started with the engine even where somebody had stopped it"),
+        "on-failure": tries if spec.restart_max_retries else "",
     }.get(spec.restart_policy or "", "")
 
 
@@ -163,7 +195,7 @@ def _afterwards(spec: UpdateSpec) -> str:
 def size(memory: int) -> str:
     """``256 MB``, ``1.5 GB``, by 1024; ``no limit`` for 0."""
     if memory <= 0:
-        return "no limit"
+        return _("no limit")
     value, unit = memory / 1024**2, "MB"
     if value >= 1000:
         value, unit = value / 1024, "GB"
@@ -172,13 +204,20 @@ def size(memory: int) -> str:
 
 def policy(name: str, retries: int = 0) -> str:
     """``on failure, 3 times at most``."""
-    words = _WORDS.get(name or "no", name)
-    return f"{words}, {count(retries, 'time')} at most" if retries else words
+    words = str(_WORDS.get(name or "no", name))
+    return _most(words, retries) if retries else words
+
+
+def _most(words: str, retries: int) -> str:
+    most = ngettext("%(policy)s, %(n)s time at most", "%(policy)s, %(n)s times at most", retries)
+    return most % {"policy": words, "n": retries}
 
 
 def cores(cpus: float) -> str:
-    return f"{cpus:.4g} core{'' if cpus == 1 else 's'}" if cpus else "no limit"
+    if not cpus:
+        return _("no limit")
+    return ngettext("%(n)s core", "%(n)s cores", 1 if cpus == 1 else 2) % {"n": f"{cpus:.4g}"}
 
 
 def _processes(pids: int) -> str:
-    return str(pids) if pids > 0 else "no limit"
+    return str(pids) if pids > 0 else _("no limit")

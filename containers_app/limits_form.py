@@ -7,6 +7,9 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import pgettext_lazy
 
 from containers_app import limits
 from containers_app.forms import PLAIN
@@ -17,6 +20,7 @@ from engine.parsing import SMALLEST_MEMORY
 from engine.specs import SpecError
 
 LEAST = SMALLEST_MEMORY // 1024**2
+NO_LIMIT = _lazy("no limit")
 # Where a message about the body stands in the form.
 _PLACES = {
     "resources.memory": "memory",
@@ -27,33 +31,33 @@ _PLACES = {
 }
 
 
-def _figure(hint: str = "no limit", mode: str = "decimal") -> forms.TextInput:
+def _figure(hint: Any = NO_LIMIT, mode: str = "decimal") -> forms.TextInput:
     return forms.TextInput(attrs={**PLAIN, "inputmode": mode, "placeholder": hint})
 
 
 class LimitsForm(forms.Form):
     """Prefilled, and remembers with what: only what the person has changed is asked for."""
 
-    memory = forms.CharField(label="Memory", required=False, max_length=20, widget=_figure())
+    memory = forms.CharField(label=_lazy("Memory"), required=False, max_length=20, widget=_figure())
     cpus = forms.FloatField(
-        label="CPU cores",
+        label=_lazy("CPU cores"),
         required=False,
         widget=_figure(),
-        error_messages={"invalid": "A number of cores is expected, such as 0.5."},
+        error_messages={"invalid": _lazy("A number of cores is expected, such as 0.5.")},
     )
     pids = forms.IntegerField(
-        label="Processes",
+        label=_lazy("Processes"),
         required=False,
         widget=_figure(mode="numeric"),
-        error_messages={"invalid": "A whole number is expected, such as 200."},
+        error_messages={"invalid": _lazy("A whole number is expected, such as 200.")},
     )
-    restart = forms.ChoiceField(label="Restart", choices=RESTARTS)
+    restart = forms.ChoiceField(label=pgettext_lazy("label", "Restart"), choices=RESTARTS)
     retries = forms.IntegerField(
-        label="Restarts at most",
+        label=_lazy("Restarts at most"),
         required=False,
         min_value=0,
         max_value=1000,
-        widget=_figure("no limit", "numeric"),
+        widget=_figure(mode="numeric"),
     )
 
     def __init__(self, asked: QueryDict | None = None, *, container: Container) -> None:
@@ -73,7 +77,7 @@ class LimitsForm(forms.Form):
         """In bytes, 0 for no limit."""
         found = bytes_of(self.cleaned_data["memory"])
         if 0 < found < SMALLEST_MEMORY:
-            raise ValidationError(f"At least {LEAST} MB: engines refuse less.")
+            raise ValidationError(_("At least %(least)s MB: engines refuse less.") % {"least": LEAST})
         return found
 
     def clean(self) -> dict[str, Any]:

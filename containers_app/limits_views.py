@@ -7,6 +7,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import Actor, actor_of, require, requires
@@ -32,7 +33,7 @@ def update(request: HttpRequest, pk: UUID) -> HttpResponse:
         if wish:
             operation = operations.request(container, "update", actor=actor, params=wish)
             return submitted(request, operation, to=reverse("containers:detail", args=[pk]))
-        form.add_error(None, "Nothing is changed yet: this is how it is set now.")
+        form.add_error(None, _("Nothing is changed yet: this is how it is set now."))
     context = {"container": container, "form": form, "plan": _plan(container, wish, actor)}
     part = {"limits-plan": "#plan"}.get(request.headers.get("HX-Target", ""), "#dialog")
     if "HX-Request" not in request.headers:

@@ -12,6 +12,8 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, F, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor, can
 from accounts.querysets import visible_teams, visible_to
@@ -34,7 +36,7 @@ ORDERINGS = {
     "team": (F("team__name").asc(nulls_last=True), "name"),
     "engine": ("engine__name", "name"),
 }
-HIDEABLE = {"image": "Image", "cpu": "CPU", "memory": "Memory", "ports": "Ports"}
+HIDEABLE = {"image": _lazy("Image"), "cpu": "CPU", "memory": _lazy("Memory"), "ports": _lazy("Ports")}
 """Columns that a reader can do without, with their titles."""
 SIGNALS = ("KILL", "TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
 # Container states in which an action makes sense.
@@ -91,24 +93,24 @@ class Wanted:
     def chips(self) -> list[tuple[str, str, str]]:
         """Filters that are on: ``(name, title, value)``."""
         titles = {
-            "state": "State",
-            "stack": "Stack",
-            "team": "Team",
-            "label": "Label",
-            "image": "Image",
-            "drift": "Drift",
+            "state": _("State"),
+            "stack": _("Stack"),
+            "team": _("Team"),
+            "label": _("Label"),
+            "image": _("Image"),
+            "drift": _("Drift"),
         }
         found = [
             (key, title, " and ".join(map(str, self.query.getlist(key))))
             for key, title in titles.items()
             if self.query.get(key)
         ]
-        return [*found, ("engine", "Engine", self.engine)] if self.engine else found
+        return [*found, ("engine", _("Engine"), self.engine)] if self.engine else found
 
     @property
     def columns(self) -> list[tuple[str, str, bool]]:
         """``(name, title, hidden)`` of those that can be hidden."""
-        return [(name, title, name in self.hidden) for name, title in HIDEABLE.items()]
+        return [(name, str(title), name in self.hidden) for name, title in HIDEABLE.items()]
 
     @property
     def narrowed(self) -> bool:
@@ -281,8 +283,8 @@ def under_way(operation: Operation) -> Status:
         doing = registry.get(operation.kind).doing
     except LookupError:
         doing = operation.kind
-    word = f"{doing}, queued" if operation.state == "queued" else doing
-    return Status("busy", word, f"asked by {operation.actor_name}", "busy")
+    word = _("%(doing)s, queued") % {"doing": doing} if operation.state == "queued" else str(doing)
+    return Status("busy", word, _("asked by %(name)s") % {"name": operation.actor_name}, "busy")
 
 
 def choices(actor: Actor) -> dict[str, list[tuple[str, str]]]:
@@ -292,7 +294,7 @@ def choices(actor: Actor) -> dict[str, list[tuple[str, str]]]:
     return {
         "states": [(value, str(words)) for value, words in Container.State.choices],
         "stacks": [(name, name) for name in stacks.values_list("stack", flat=True).distinct()[:200]],
-        "teams": [*teams, *([("none", "Nobody")] if actor.is_site_admin else [])],
+        "teams": [*teams, *([("none", _("Nobody"))] if actor.is_site_admin else [])],
     }
 
 
@@ -324,8 +326,8 @@ def memory_pct(used: int | None, limit: int) -> float | None:
 
 def _address(host_ip: str, outside: int | None) -> str:
     if not outside:
-        return "not published"
-    return "all addresses" if host_ip in ("", "0.0.0.0", "::") else host_ip  # noqa: S104
+        return _("not published")
+    return _("all addresses") if host_ip in ("", "0.0.0.0", "::") else host_ip  # noqa: S104
 
 
 def _filtered(rows: QuerySet[Container], wanted: Wanted) -> QuerySet[Container]:

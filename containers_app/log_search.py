@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from containers_app.log_blocks import Line, literals, may_hold, places, text_of, unpack
 from containers_app.models import KeptLog, LogBlock, LogGap
@@ -137,7 +138,7 @@ def _start(wish: Wish) -> Key:
         return until, 0, 0
     found = _CURSOR.fullmatch(wish.before)
     if not found or max(int(found[1]), int(found[2])) > _END:
-        raise BadPattern("This is no place in a search.")
+        raise BadPattern(_("This is no place in a search."))
     return min((int(found[1]), int(found[2]), int(found[3])), (until, 0, 0))
 
 
@@ -183,7 +184,7 @@ def _whole(wish: Wish) -> Callable[[bytes], bool] | None:
 def _matcher(wish: Wish) -> tuple[Callable[[bytes], bool], frozenset[int]]:
     """Whether a line is meant, and the bits that a block with one has."""
     if len(wish.text) > LONGEST:
-        raise BadPattern(f"At most {LONGEST} characters can be looked for.")
+        raise BadPattern(_("At most %(longest)s characters can be looked for.") % {"longest": LONGEST})
     if not wish.text:
         return lambda text: True, frozenset()
     if not wish.regex:
@@ -201,7 +202,7 @@ def _compiled(wish: Wish) -> Any:
     try:
         return compiled(wish.text, cased=wish.case)
     except Unsearchable as error:
-        raise BadPattern(f"This is no regular expression: {error}.") from None
+        raise BadPattern(_("This is no regular expression: %(error)s.") % {"error": error}) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from accounts.access import Actor
 from containers_app.events import events, told
@@ -51,11 +52,11 @@ def _asked(subjects: Sequence[str], actor: Actor, since: datetime) -> list[Mark]
     )
     found = []
     for row in rows.order_by("-finished_at")[:MOST]:
-        failed = row.state == "failed"
+        failed, label = row.state == "failed", registry.get(row.kind).label
         found.append(
             Mark(
                 row.finished_at or row.created_at,
-                registry.get(row.kind).label + (" failed" if failed else ""),
+                _("%(what)s failed") % {"what": label} if failed else str(label),
                 "deploy" if row.kind in DEPLOYS and not failed else "change",
                 failed,
                 reverse("operations:detail", args=[row.pk]),

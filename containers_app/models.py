@@ -11,6 +11,8 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import Team
 from containers_app.backed import BackupSchedule, BackupStore, VolumeBackup
@@ -59,26 +61,26 @@ class Container(models.Model):
     """
 
     class State(models.TextChoices):
-        CREATED = "created", "Created"
-        RUNNING = "running", "Running"
-        PAUSED = "paused", "Paused"
-        RESTARTING = "restarting", "Restarting"
-        REMOVING = "removing", "Removing"
-        EXITED = "exited", "Exited"
-        DEAD = "dead", "Dead"
+        CREATED = "created", _("Created")
+        RUNNING = "running", _("Running")
+        PAUSED = "paused", _("Paused")
+        RESTARTING = "restarting", _("Restarting")
+        REMOVING = "removing", _("Removing")
+        EXITED = "exited", _("Exited")
+        DEAD = "dead", _("Dead")
 
     class Health(models.TextChoices):
-        NONE = "none", "No healthcheck"
-        STARTING = "starting", "Starting"
-        HEALTHY = "healthy", "Healthy"
-        UNHEALTHY = "unhealthy", "Unhealthy"
+        NONE = "none", _("No healthcheck")
+        STARTING = "starting", _("Starting")
+        HEALTHY = "healthy", _("Healthy")
+        UNHEALTHY = "unhealthy", _("Unhealthy")
 
     class Ended(models.TextChoices):
-        UNKNOWN = "", "Not known"
-        DONE = "done", "It was done"
-        ASKED = "asked", "An operation"
-        OUTSIDE = "outside", "Somebody outside of Slipway"
-        FAULT = "fault", "A fault"
+        UNKNOWN = "", _("Not known")
+        DONE = "done", _("It was done")
+        ASKED = "asked", _("An operation")
+        OUTSIDE = "outside", _("Somebody outside of Slipway")
+        FAULT = "fault", _("A fault")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="containers")
@@ -285,13 +287,13 @@ class ConsoleSession(models.Model):
     """
 
     class Kind(models.TextChoices):
-        EXEC = "exec", "A program of its own"
-        ATTACH = "attach", "The container's first process"
+        EXEC = "exec", _("A program of its own")
+        ATTACH = "attach", _("The container's first process")
 
     class State(models.TextChoices):
-        ASKED = "asked", "Asked for"
-        OPEN = "open", "Open"
-        ENDED = "ended", "Ended"
+        ASKED = "asked", _("Asked for")
+        OPEN = "open", pgettext_lazy("state", "Open")
+        ENDED = "ended", _("Ended")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="consoles")

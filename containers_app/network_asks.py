@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor, require
 from accounts.models import Team
 from accounts.querysets import visible_to
@@ -51,7 +53,10 @@ def _is_free(spec: NetworkSpec, engine: Engine, actor: Actor) -> Callable[[], No
     def check() -> None:
         there = Network.objects.filter(engine=engine)
         if there.filter(name=spec.name).exists():
-            raise Refused("name_in_use", f'There is a network "{spec.name}" already: choose another name.')
+            raise Refused(
+                "name_in_use",
+                _('There is a network "%(name)s" already: choose another name.') % {"name": spec.name},
+            )
         if spec.driver != "bridge":
             return  # others may share the host's own ranges
         known = set(visible_to(actor, there).values_list("pk", flat=True))
@@ -59,9 +64,11 @@ def _is_free(spec: NetworkSpec, engine: Engine, actor: Actor) -> Callable[[], No
         for row in there.filter(driver="bridge"):
             for text in row.subnets:
                 if other := addresses.overlapping(addresses.subnet_or_none(text), wanted):
-                    name = row.name if row.pk in known else "a network of another team"
+                    name = row.name if row.pk in known else _("a network of another team")
                     raise Refused(
-                        "subnet_in_use", f"{other} overlaps with {text} of {name}: choose another range."
+                        "subnet_in_use",
+                        _("%(other)s overlaps with %(text)s of %(name)s: choose another range.")
+                        % {"other": other, "text": text, "name": name},
                     )
 
     return check
@@ -75,7 +82,7 @@ def request_network_remove(
 
     def check() -> None:
         if attachments.is_own(network):
-            raise Refused("conflict", network_plans.OWN.format(name=network.name))
+            raise Refused("conflict", network_plans.OWN % {"name": network.name})
 
     return services.submit(
         "network.remove", actor=actor, engine=network.engine, target=target, team=network.team,
@@ -111,7 +118,9 @@ def request_network_disconnect(
     def check() -> None:
         if network.name in ("host", "none"):
             raise Refused(
-                "conflict", f"What uses the engine's {network.name} network uses it for as long as it exists."
+                "conflict",
+                _("What uses the engine's %(name)s network uses it for as long as it exists.")
+                % {"name": network.name},
             )
 
     return services.submit(
@@ -128,7 +137,7 @@ def _either(network: Network, container: Container, kind: str, actor: Actor) -> 
     with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
         require(actor, kind, network)
     if network.engine_id != container.engine_id:
-        raise SpecError({"container": ["This container is on another engine."]})
+        raise SpecError({"container": [_("This container is on another engine.")]})
     return target
 
 
@@ -143,20 +152,34 @@ def _may_be_on(network: Network, container: Container, spec: EndpointSpec) -> No
     """Says at once what the engine would say."""
     if attachments.of(container, network) is not None:
         raise Refused(
-            "conflict", f"{container.name} is on {network.name} already: disconnect it first to change how."
+            "conflict",
+            _("%(name)s is on %(name2)s already: disconnect it first to change how.")
+            % {"name": container.name, "name2": network.name},
         )
     if network.name in ("host", "none"):
-        raise Refused("conflict", f"The engine's {network.name} network is chosen when a container is made.")
+        raise Refused(
+            "conflict",
+            _("The engine's %(name)s network is chosen when a container is made.") % {"name": network.name},
+        )
     own = [one.get("name") for one in container.networks if one.get("name") in ("host", "none")]
     if own:
-        raise Refused("conflict", f"{container.name} was made for the {own[0]} network: that is fixed.")
+        raise Refused(
+            "conflict",
+            _("%(name)s was made for the %(own)s network: that is fixed.")
+            % {"name": container.name, "own": own[0]},
+        )
     if attachments.is_own(network) and (spec.aliases or spec.ip or spec.ip6):
-        raise Refused("conflict", f"On {network.name} containers have no other names and no fixed addresses.")
+        raise Refused(
+            "conflict",
+            _("On %(name)s containers have no other names and no fixed addresses.") % {"name": network.name},
+        )
     ranges = [found for text in network.subnets if (found := addresses.subnet_or_none(text))]
     for text in filter(None, (spec.ip, spec.ip6)):
         if not addresses.holds(ranges, text):
             raise Refused(
-                "conflict", f"{text} is not an address of {network.name} ({', '.join(network.subnets)})."
+                "conflict",
+                _("%(text)s is not an address of %(name)s (%(names)s).")
+                % {"text": text, "name": network.name, "names": ", ".join(network.subnets)},
             )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
@@ -30,24 +32,28 @@ class NetworkForm(Change):
 
     permission = "network.create"
     name = forms.CharField(
-        label="Name",
+        label=_lazy("Name"),
         max_length=255,
         widget=_text(autofocus=True),
-        error_messages={"required": "Give it a name, so that containers can be put on it."},
+        error_messages={"required": _lazy("Give it a name, so that containers can be put on it.")},
     )
-    subnet = forms.CharField(label="Subnet", required=False, max_length=64, widget=_text("10.20.0.0/24"))
-    gateway = forms.CharField(label="Gateway", required=False, max_length=64, widget=_text("10.20.0.1"))
-    internal = forms.BooleanField(label="Internal", required=False)
+    subnet = forms.CharField(
+        label=_lazy("Subnet"), required=False, max_length=64, widget=_text("10.20.0.0/24")
+    )
+    gateway = forms.CharField(
+        label=_lazy("Gateway"), required=False, max_length=64, widget=_text("10.20.0.1")
+    )
+    internal = forms.BooleanField(label=_lazy("Internal"), required=False)
     ipv6 = forms.BooleanField(label="IPv6", required=False)
     subnet6 = forms.CharField(
-        label="IPv6 subnet", required=False, max_length=64, widget=_text("fd00:20::/64")
+        label=_lazy("IPv6 subnet"), required=False, max_length=64, widget=_text("fd00:20::/64")
     )
     gateway6 = forms.CharField(
-        label="IPv6 gateway", required=False, max_length=64, widget=_text("fd00:20::1")
+        label=_lazy("IPv6 gateway"), required=False, max_length=64, widget=_text("fd00:20::1")
     )
-    driver = forms.CharField(label="Driver", required=False, max_length=128, widget=_text("bridge"))
-    options = text_area("Driver options", "com.docker.network.driver.mtu=1400")
-    labels = text_area("Labels", "tier=backend")
+    driver = forms.CharField(label=_lazy("Driver"), required=False, max_length=128, widget=_text("bridge"))
+    options = text_area(_lazy("Driver options"), "com.docker.network.driver.mtu=1400")  # type: ignore[arg-type]
+    labels = text_area(_lazy("Labels"), "tier=backend")  # type: ignore[arg-type]
 
     def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
         super().__init__(*args, actor=actor, **options)
@@ -84,7 +90,7 @@ class NetworkForm(Change):
         said = super().clean() or self.cleaned_data
         for subnet, gateway in (("subnet", "gateway"), ("subnet6", "gateway6")):
             if said.get(gateway) and not said.get(subnet):
-                self.add_error(subnet, "Give the subnet that the gateway is in.")
+                self.add_error(subnet, _("Give the subnet that the gateway is in."))
         return said
 
     @property
@@ -105,16 +111,16 @@ class ConnectForm(forms.Form):
     """Which container, and how others find it there."""
 
     container = forms.CharField(
-        label="Container",
+        label=_lazy("Container"),
         max_length=255,
         widget=_text(list="connectable", autofocus=True),
-        error_messages={"required": "Choose a container."},
+        error_messages={"required": _lazy("Choose a container.")},
     )
     aliases = forms.CharField(
-        label="Other names", required=False, max_length=1100, widget=_text("db, database")
+        label=_lazy("Other names"), required=False, max_length=1100, widget=_text("db, database")
     )
-    ip = forms.CharField(label="Fixed address", required=False, max_length=64, widget=_text())
-    ip6 = forms.CharField(label="Fixed IPv6 address", required=False, max_length=64, widget=_text())
+    ip = forms.CharField(label=_lazy("Fixed address"), required=False, max_length=64, widget=_text())
+    ip6 = forms.CharField(label=_lazy("Fixed IPv6 address"), required=False, max_length=64, widget=_text())
 
     def __init__(self, *args: Any, network: Network, actor: Actor, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -131,13 +137,15 @@ class ConnectForm(forms.Form):
             for name in ("aliases", "ip"):
                 del self.fields[name]
         elif network.subnets:
-            self.fields["ip"].widget.attrs["placeholder"] = f"one of {network.subnets[0]}"
+            self.fields["ip"].widget.attrs["placeholder"] = _("one of %(subnets)s") % {
+                "subnets": network.subnets[0]
+            }
 
     def clean_container(self) -> Container:
         name = self.cleaned_data["container"].strip()
         found = next((row for row in self.choices if name in (row.name, str(row.pk))), None)
         if found is None:
-            raise ValidationError(f'There is no "{name}" that is not on it already.')
+            raise ValidationError(_('There is no "%(name)s" that is not on it already.') % {"name": name})
         return found
 
     def clean_aliases(self) -> list[str]:

@@ -10,6 +10,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import Actor, actor_of, can, require, requires
@@ -155,7 +156,7 @@ def network_connect(request: HttpRequest, pk: UUID) -> HttpResponse:
         container = form.cleaned_data["container"]
         try:
             operation = operations.request_network_connect(network, container, form.wish(), actor=actor)
-            text = f"Connecting {container} to {network}"
+            text = _("Connecting %(container)s to %(network)s") % {"container": container, "network": network}
             return submitted(request, operation, text=text, to=_page(network))
         except SpecError as error:
             form.refuse(error.errors)
@@ -193,7 +194,12 @@ def network_disconnect(request: HttpRequest, pk: UUID, container: UUID) -> HttpR
     require(actor, "network.disconnect", row)
     if request.method == "POST":
         operation = operations.request_network_disconnect(network, row, actor=actor)
-        return submitted(request, operation, text=f"Disconnecting {row} from {network}", to=_page(network))
+        return submitted(
+            request,
+            operation,
+            text=_("Disconnecting %(name)s from %(network)s") % {"name": row, "network": network},
+            to=_page(network),
+        )
     plan = preview(lambda: operations.request_network_disconnect(network, row, actor=actor), actor=actor)
     context = {"network": network, "container": row, "plan": plan}
     return _dialog(request, "networks/disconnect.html", context)

@@ -213,7 +213,7 @@ def remove(ctx: Context) -> Result:
             trash.keep(item)
         return {**result, "changed": bool(ctx.remembered), "undoable": item is not None}
     if found.name in names.OWN_NETWORKS:
-        raise Conflict(network_plans.OWN.format(name=found.name))
+        raise Conflict(network_plans.OWN % {"name": found.name})
     connections = item.facts["connections"] if item else _connections(ctx, found)
     if item is None and keeps(found, ctx.params):
         item = trash.begin(

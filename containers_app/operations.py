@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor
 from accounts.models import Team
@@ -226,9 +227,15 @@ def request_prune(pk: UUID, *, actor: Actor, idempotency_key: str = "") -> Opera
     return plan.operation
 
 
+_TAKEN = {
+    "container": _('There is a container "%(name)s" already: choose another name.'),
+    "volume": _('There is a volume "%(name)s" already: choose another name.'),
+}
+
+
 def taken(rows: QuerySet[Any], kind: str, name: str | None) -> str:
     """Says at once what the engine would say; what the rows do not know yet the engine still refuses."""
-    return f'There is a {kind} "{name}" already: choose another name.' if name and rows.exists() else ""
+    return str(_TAKEN[kind]) % {"name": name} if name and rows.exists() else ""
 
 
 def name_taken(engine: Engine, name: str | None) -> str:

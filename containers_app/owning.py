@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import Actor, require
@@ -144,13 +145,18 @@ def _outcome(kind: str, pk: UUID, team: Team | None, actor: Actor) -> Outcome:
     with transaction.atomic():
         row = visible_to(actor, model.objects.select_for_update(of=("self",))).filter(pk=pk).first()
         if row is None or (team_id is None and row.team_id is None):
-            return Outcome(kind, pk, "", 404, "not_found", "No such object.")
+            return Outcome(kind, pk, "", 404, "not_found", _("No such object."))
         name = Thing(kind, row).name
         if _engine_s(row):
-            return Outcome(kind, pk, name, 409, "conflict", "This network is the engine's own.")
+            return Outcome(kind, pk, name, 409, "conflict", _("This network is the engine's own."))
         if Operation.objects.active().filter(target_type=kind, target_id=str(pk)).exists():
             return Outcome(
-                kind, pk, name, 409, "conflict", f"{name} is being changed: try again when that is over."
+                kind,
+                pk,
+                name,
+                409,
+                "conflict",
+                _("%(name)s is being changed: try again when that is over.") % {"name": name},
             )
         if row.team_id != team_id:
             _given(kind, row, name, team, actor)

@@ -10,6 +10,8 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import actor_of, requires
@@ -18,18 +20,23 @@ from containers_app import owning, present
 from operations.web import answers, toast
 
 NOBODY = "-"
-_TITLES = {"container": "Containers", "volume": "Volumes", "network": "Networks", "image": "Images"}
+_TITLES = {
+    "container": _lazy("Containers"),
+    "volume": _lazy("Volumes"),
+    "network": _lazy("Networks"),
+    "image": _lazy("Images"),
+}
 
 
 class TeamField(forms.Form):
     """Which team; ``own``: the one that has it now, which is no choice."""
 
-    team = forms.ChoiceField(label="Team")
+    team = forms.ChoiceField(label=_lazy("Team"))
 
     def __init__(self, data: Any = None, *, own: Team | None = None) -> None:
         super().__init__(data, auto_id="move_%s")
         teams = [(team.slug, team.name) for team in Team.objects.all() if team != own]
-        self.fields["team"].choices = teams + ([(NOBODY, "Nobody")] if own else [])  # type: ignore[attr-defined]
+        self.fields["team"].choices = teams + ([(NOBODY, _("Nobody"))] if own else [])  # type: ignore[attr-defined]
 
     def chosen(self) -> Team | None:
         """The team; ``None`` for nobody."""
@@ -52,7 +59,7 @@ def unowned(request: HttpRequest) -> HttpResponse:
             items += [(thing.kind, thing.row.pk) for thing in found]
         done = owning.assign(items, form.chosen(), actor=actor)
         if not done:
-            return toast(request, "Select something first.", "bad", to=reverse("teams:unowned"))
+            return toast(request, _("Select something first."), "bad", to=reverse("teams:unowned"))
     things = owning.unowned(actor)
     with_it = owning.along([thing.row for thing in things if thing.kind == "container"])
     groups = [
@@ -80,7 +87,8 @@ def move(request: HttpRequest, pk: UUID) -> HttpResponse:
         team = form.chosen()
         owning.move(container, team, actor=actor_of(request), with_it=picked)
         to = reverse("containers:detail", args=[pk])
-        return toast(request, f"{container.name} belongs to {team.name if team else 'nobody'} now", to=to)
+        text = _("%(name)s belongs to %(team)s now") if team else _("%(name)s belongs to nobody now")
+        return toast(request, text % {"name": container.name, "team": team}, to=to)
     context = {"container": container, "form": form, "with_it": with_it}
     part = "#dialog" if "HX-Request" in request.headers else ""
     return render(request, f"teams/move.html{part}", context)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
 from operations.models import Engine, Operation
@@ -37,10 +38,10 @@ class EngineEvent(models.Model):
     """
 
     class Origin(models.TextChoices):
-        UNKNOWN = "", "Not known"
-        OPERATION = "operation", "An operation"
-        ENGINE = "engine", "The engine"
-        OUTSIDE = "outside", "From outside"
+        UNKNOWN = "", _("Not known")
+        OPERATION = "operation", _("An operation")
+        ENGINE = "engine", _("The engine")
+        OUTSIDE = "outside", _("From outside")
 
     OWN: ClassVar = "slipway"
 
@@ -95,22 +96,22 @@ class Incident(models.Model):
     """
 
     class Kind(models.TextChoices):
-        EXIT = "exit", "Ended"
-        HEALTH = "health", "Unhealthy"
-        OOM = "oom", "Out of memory"
+        EXIT = "exit", _("Ended")
+        HEALTH = "health", _("Unhealthy")
+        OOM = "oom", _("Out of memory")
 
     class Asked(models.TextChoices):
-        OPERATION = "operation", "An operation"
-        OUTSIDE = "outside", "Somebody outside of Slipway"
-        ITSELF = "itself", "Nobody"
-        UNKNOWN = "unknown", "Not known"
+        OPERATION = "operation", _("An operation")
+        OUTSIDE = "outside", _("Somebody outside of Slipway")
+        ITSELF = "itself", _("Nobody")
+        UNKNOWN = "unknown", _("Not known")
 
     class Lines(models.TextChoices):
-        WAITING = "", "Being read"
-        KEPT = "kept", "Kept"
-        GONE = "gone", "Gone with the container"
-        UNREADABLE = "unreadable", "Not readable"
-        LEFT = "left", "Not kept any more"
+        WAITING = "", _("Being read")
+        KEPT = "kept", _("Kept")
+        GONE = "gone", _("Gone with the container")
+        UNREADABLE = "unreadable", _("Not readable")
+        LEFT = "left", _("Not kept any more")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="incidents")

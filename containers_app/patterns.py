@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import re2
+from django.utils.translation import gettext as _
 
 LONGEST = 256
 """Characters of what is searched for."""
@@ -46,7 +47,7 @@ class Search:
     def matcher(self) -> Callable[[str], bool]:
         """Whether a line is one of those. Raises `Unsearchable`."""
         if len(self.q) > LONGEST:
-            raise Unsearchable(f"At most {LONGEST} characters are searched for.")
+            raise Unsearchable(_("At most %(longest)s characters are searched for.") % {"longest": LONGEST})
         if not self.q:
             return lambda text: True
         if self.regex or self.whole:
@@ -68,7 +69,7 @@ def compiled(source: str, *, cased: bool) -> Any:
     try:
         return re2.compile(source, options)
     except re2.error as error:
-        said = error.args[0] if error.args else "not understood"
+        said = error.args[0] if error.args else _("not understood")
         said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
         raise Unsearchable(said) from None
 
@@ -77,5 +78,5 @@ def _pattern(source: str, search: Search) -> Callable[[str], bool]:
     try:
         found = compiled(rf"\b(?:{source})\b" if search.whole else source, cased=search.cased)
     except Unsearchable as error:
-        raise Unsearchable(f"This is no pattern of RE2: {error}.") from None
+        raise Unsearchable(_("This is no pattern of RE2: %(error)s.") % {"error": error}) from None
     return lambda text: found.search(text[:LONGEST_LINE]) is not None

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from accounts.access import Actor, can
 from accounts.querysets import visible_to
-from containers_app.models import Container, Mount, Volume
+from containers_app.models import Container, Mount
 from engine.errors import EngineError
-from operations import trash
 from operations.models import Operation, TrashItem
-from operations.plans import Item, Plan, count, listed, undo
+from operations.plans import Item, Plan, listed, undo
 from operations.reads import read
 
 LOOK = 1.5
@@ -28,6 +29,13 @@ FILES_SHOWN = 4
 _LIVE = ("running", "paused", "restarting")
 _KEPT_HERE = ("json-file", "local", "k8s-file", "")
 """Log drivers whose lines go with the container."""
+_STOPS = {
+    "stop": (_lazy("Stop"), _lazy("stopped")),
+    "restart": (_lazy("Restart"), _lazy("stopped and started")),
+    "pause": (_lazy("Pause"), _lazy("frozen")),
+    "kill": (_lazy("Kill"), _lazy("sent a signal")),
+}
+"""What the button says, and what is done to it."""
 
 Written = Mapping[str, Any]
 
@@ -44,12 +52,12 @@ def removing(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.remove``."""
     container = target(operation)
     if container is None:
-        return Plan(lead="It is gone already.")
+        return Plan(lead=_("It is gone already."))
     plan = removal(
         container, written_by(container, actor), actor, forever=bool(operation.params.get("forever"))
     )
     if container.state in _LIVE and not operation.params.get("force"):
-        plan.blocked = "It is running: stop it first, or force it."
+        plan.blocked = _("It is running: stop it first, or force it.")
     if operation.params.get("volumes"):
         _take_anonymous(plan)
     return plan
@@ -66,62 +74,77 @@ def written_by(container: Container, actor: Actor) -> Written | None:
 def removal(container: Container, written: Written | None, actor: Actor, *, forever: bool = False) -> Plan:
     """The plan of one removal."""
     live = container.state in _LIVE
-    plan = Plan(force=live, button="Remove container")
-    undo(plan, forever=forever, no_undo="It removes itself when it ends." if container.auto_remove else "")
+    plan = Plan(force=live, button=_("Remove container"))
+    undo(plan, forever=forever, no_undo=_("It removes itself when it ends.") if container.auto_remove else "")
     served = serving(container)
     if live:
-        serves = f" and serves {listed(served)}" if served else ""
-        end = (
-            "It is stopped first, with 10 s to finish."
-            if plan.undo_hours
-            else "It will be killed, without time to finish."
-        )
-        plan.lead = f"It is {container.get_state_display().lower()}{serves}. {end}"
+        plan.lead = " ".join([_state_of(container, served), _end_of_one(plan)])
         plan.stopped.append(Item(container.name, container.get_state_display().lower()))
     lose(plan, container, written, actor)
     if live and served:
-        plan.affected.append(
-            Item(listed(served), "stops answering" if len(served) == 1 else "stop answering")
-        )
+        plan.affected.append(Item(listed(served), stop_answering(len(served))))
     plan.affected += dependents(container, actor)
     mounts = list(container.mounts.select_related("volume"))
     plan.kept += [*things(container, mounts), *_anonymous(mounts)]
     return plan
 
 
+def _state_of(container: Container, served: list[str]) -> str:
+    said = {"state": container.get_state_display().lower(), "ports": listed(served)}
+    return _("It is %(state)s and serves %(ports)s.") % said if served else _("It is %(state)s.") % said
+
+
+def _end_of_one(plan: Plan) -> str:
+    if plan.undo_hours:
+        return _("It is stopped first, with 10 s to finish.")
+    return _("It will be killed, without time to finish.")
+
+
+def stop_answering(number: int) -> str:
+    """What becomes of so many ports."""
+    return ngettext("stops answering", "stop answering", number)
+
+
 def removal_of_many(found: Sequence[Container]) -> Plan:
     """The plan of removing several containers at once."""
     live = [one for one in found if one.state in _LIVE]
-    many = count(len(found), "container")
-    plan = Plan(force=bool(live), button=f"Remove {many}")
+    many = ngettext("Remove %(n)s container", "Remove %(n)s containers", len(found)) % {"n": len(found)}
+    plan = Plan(force=bool(live), button=many)
     undo(plan)
     if live:
-        end = "They are stopped first." if plan.undo_hours else "They will be killed, without time to finish."
-        plan.lead = f"{len(live)} of them {'runs' if len(live) == 1 else 'run'}. {end}"
-    plan.lost = [Item(one.name, one.image_ref, "running" if one in live else "stopped") for one in found[:50]]
+        run = ngettext("%(n)s of them runs.", "%(n)s of them run.", len(live)) % {"n": len(live)}
+        end = (
+            _("They are stopped first.")
+            if plan.undo_hours
+            else _("They will be killed, without time to finish.")
+        )
+        plan.lead = f"{run} {end}"
+    plan.lost = [
+        Item(one.name, one.image_ref, _("running") if one in live else _("stopped")) for one in found[:50]
+    ]
     if len(found) > len(plan.lost):
-        plan.lost.append(Item(f"and {len(found) - len(plan.lost)} more"))
-    plan.lost.append(Item("Their logs and the files they wrote", "outside of volumes"))
+        plan.lost.append(Item(_("and %(n)s more") % {"n": len(found) - len(plan.lost)}))
+    plan.lost.append(Item(_("Their logs and the files they wrote"), _("outside of volumes")))
     served = [port for one in live for port in serving(one)]
     if served:
-        plan.affected.append(
-            Item(listed(served[:12]), "stop answering" if len(served) > 1 else "stops answering")
-        )
-    plan.kept.append(Item("Images, volumes and networks"))
+        plan.affected.append(Item(listed(served[:12]), stop_answering(len(served))))
+    plan.kept.append(Item(_("Images, volumes and networks")))
     return plan
 
 
 def killing_many(found: Sequence[Container]) -> Plan:
     """The plan of a signal for several containers at once."""
     live = [one for one in found if one.state in _LIVE]
-    plan = Plan(button=f"Kill {count(len(live), 'container')}")
+    plan = Plan(
+        button=ngettext("Kill %(n)s container", "Kill %(n)s containers", len(live)) % {"n": len(live)}
+    )
     if not live:
-        plan.blocked = "None of them runs."
-    plan.changed = [Item(one.name, "gets the signal") for one in live[:50]]
+        plan.blocked = _("None of them runs.")
+    plan.changed = [Item(one.name, _("gets the signal")) for one in live[:50]]
     served = list(dict.fromkeys(port for one in live for port in serving(one)))
     if served:
-        plan.affected.append(Item(listed(served[:12]), "may not answer any more, until it runs again"))
-    plan.kept.append(Item("What they wrote", "and their volumes, networks and settings"))
+        plan.affected.append(Item(listed(served[:12]), _("may not answer any more, until it runs again")))
+    plan.kept.append(Item(_("What they wrote"), _("and their volumes, networks and settings")))
     return plan
 
 
@@ -129,26 +152,37 @@ def restoring(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.restore``."""
     container = target(operation)
     item = TrashItem.objects.filter(pk=operation.params.get("trash")).first()
-    plan = Plan(button="Take back")
+    plan = Plan(button=_("Take back"))
     if container is None or item is None:
         return plan
-    again = "and is started" if item.facts.get("running") else "and stays stopped, as it was"
-    plan.changed.append(Item(item.name, f"gets its name and restart policy again, {again}"))
+    again = (
+        _("gets its name and restart policy again, and is started")
+        if item.facts.get("running")
+        else _("gets its name and restart policy again, and stays stopped, as it was")
+    )
+    plan.changed.append(Item(item.name, again))
     other = Container.objects.filter(engine_id=item.engine_id, name=item.name).first()
     if other and other.native_id == item.facts.get("successor"):
-        plan.button = "Swap back"
-        plan.changed.append(Item(f"The {other.name} of now", "is stopped and goes into the trash in turn"))
+        plan.button = _("Swap back")
+        plan.changed.append(
+            Item(
+                _("The %(name)s of now") % {"name": other.name},
+                _("is stopped and goes into the trash in turn"),
+            )
+        )
         plan.stopped.append(Item(other.name, other.get_state_display().lower()))
         if ports := serving(other):
             plan.affected.append(
                 Item(
                     listed(ports),
-                    "does not answer meanwhile" if len(ports) == 1 else "do not answer meanwhile",
+                    ngettext("does not answer meanwhile", "do not answer meanwhile", len(ports)),
                 )
             )
         undo(plan)
     elif other:
-        plan.blocked = f'Another container is called "{item.name}" now: rename that one first.'
+        plan.blocked = _('Another container is called "%(name)s" now: rename that one first.') % {
+            "name": item.name
+        }
     return plan
 
 
@@ -156,9 +190,9 @@ def purging(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.purge``."""
     container = target(operation)
     if container is None:
-        return Plan(lead="It is gone already.")
+        return Plan(lead=_("It is gone already."))
     plan = removal(container, written_by(container, actor), actor, forever=True)
-    plan.button, plan.lead, plan.force = "Remove for good", "Nothing brings it back.", False
+    plan.button, plan.lead, plan.force = _("Remove for good"), _("Nothing brings it back."), False
     return plan
 
 
@@ -169,27 +203,31 @@ def stopping(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.stop``, ``kill``, ``pause`` and ``restart``."""
     container = target(operation)
     if container is None:
-        return Plan(lead="It is gone.")
+        return Plan(lead=_("It is gone."))
     action = operation.kind.partition(".")[2]
     back = action == "restart"
-    plan = Plan(button=action.capitalize())
-    words = {"restart": "stopped and started", "pause": "frozen", "kill": "sent a signal"}.get(
-        action, "stopped"
-    )
+    button, words = _STOPS.get(action, _STOPS["stop"])
+    plan = Plan(button=str(button))
     if container.state not in _LIVE and not back:
-        plan.lead = "It does not run."
+        plan.lead = _("It does not run.")
         return plan
-    plan.stopped.append(Item(container.name, words))
+    plan.stopped.append(Item(container.name, str(words)))
     served = serving(container)
     if served:
-        word = "does not answer" if len(served) == 1 else "do not answer"
-        plan.affected.append(Item(listed(served), f"{word} until it runs again"))
+        plan.affected.append(
+            Item(
+                listed(served),
+                ngettext(
+                    "does not answer until it runs again", "do not answer until it runs again", len(served)
+                ),
+            )
+        )
     plan.affected += dependents(container, actor)
-    plan.kept.append(Item("What it wrote", "and its volumes, networks and settings"))
+    plan.kept.append(Item(_("What it wrote"), _("and its volumes, networks and settings")))
     if action == "stop" and container.auto_remove:
         plan.kept, plan.lost = (
             [],
-            [Item(container.name, "removes itself when it ends", "with what it wrote and its logs")],
+            [Item(container.name, _("removes itself when it ends"), _("with what it wrote and its logs"))],
         )
     return plan
 
@@ -198,20 +236,22 @@ def renaming(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.rename``."""
     container = target(operation)
     return (
-        renamed(container, str(operation.params.get("name", ""))) if container else Plan(lead="It is gone.")
+        renamed(container, str(operation.params.get("name", "")))
+        if container
+        else Plan(lead=_("It is gone."))
     )
 
 
 def renamed(container: Container, name: str = "") -> Plan:
     """What another name does; its processes notice nothing."""
-    plan = Plan(button="Rename")
+    plan = Plan(button=_("Rename"))
     if name:
-        plan.changed.append(Item(container.name, f"is called {name} then"))
+        plan.changed.append(Item(container.name, _("is called %(name)s then") % {"name": name}))
     own = [str(n.get("name")) for n in container.networks if n.get("name") not in ("bridge", "host", "none")]
     if own:
-        words = f'reach it by its new name; "{container.name}" is not found any more'
-        plan.affected.append(Item(f"Others on {listed(own)}", words))
-    plan.kept.append(Item("Everything else", more="it is not restarted"))
+        words = _('reach it by its new name; "%(name)s" is not found any more') % {"name": container.name}
+        plan.affected.append(Item(_("Others on %(names)s") % {"names": listed(own)}, words))
+    plan.kept.append(Item(_("Everything else"), more=_("it is not restarted")))
     return plan
 
 
@@ -231,97 +271,58 @@ def dependents(container: Container, actor: Actor) -> list[Item]:
     others = Container.objects.filter(engine_id=container.engine_id).exclude(pk=container.pk)
     found: list[Item] = []
     for condition, words in (
-        (shares, "shares its network or processes: cut off with it"),
-        (uses, "uses its volumes or a link"),
+        (shares, _("shares its network or processes: cut off with it")),
+        (uses, _("uses its volumes or a link")),
     ):
         users = others.filter(condition)
         seen = list(visible_to(actor, users).values_list("name", flat=True)[:20])
         found += [Item(name, words) for name in seen]
         if hidden := users.count() - len(seen):
-            found.append(Item(count(hidden, "container of another team", "containers of other teams"), words))
+            found.append(Item(of_others(hidden), words))
     return found
 
 
-# Volumes
-
-
-def volume_removing(operation: Operation, actor: Actor) -> Plan:
-    """The plan of ``volume.remove``."""
-    volume = Volume.objects.filter(pk=operation.target_id).first()
-    if volume is None:
-        return Plan(lead="It is gone already.")
-    return volume_removal(volume, actor, forever=bool(operation.params.get("forever")))
-
-
-def volume_removal(volume: Volume, actor: Actor, *, forever: bool = False) -> Plan:
-    """Nothing removes a volume that a container mounts; a container in the trash goes for good with it."""
-    users = list(Container.everything.filter(mounts__volume=volume).distinct())
-    plan = Plan(button="Remove volume and its data")
-    undo(plan, forever=forever, no_undo=_volume_stays_gone(volume))
-    plan.lost.append(Item("Everything in it", "", f"{volume.driver} driver", volume.size))
-    if volume.size is None:
-        plan.unknown.append("how much is in it")
-    there = [one for one in users if one.trashed_at is None]
-    seen = {
-        one.pk for one in visible_to(actor, Container.everything.filter(pk__in=[one.pk for one in users]))
-    }
-    names = [one.name for one in there if one.pk in seen]
-    if hidden := len(there) - len(names):
-        names.append(f"{hidden} of another team")
-    if there:
-        verb = "mounts" if len(there) == 1 else "mount"
-        plan.blocked = f"{listed(names)} {verb} it. Remove {'that' if len(there) == 1 else 'those'} first."
-    plan.affected = [Item(one.name, "", one.get_state_display().lower()) for one in there if one.pk in seen]
-    for one in users:
-        if one.trashed_at is not None:
-            name = _name_in_trash(one) if one.pk in seen else "A container of another team"
-            plan.affected.append(Item(name, "in the trash, mounts it: it cannot be taken back any more"))
-    return plan
-
-
-def _volume_stays_gone(volume: Volume) -> str:
-    if volume.driver != "local" or volume.options:
-        return "Its data lies outside the engine's own folder, and is not copied."
-    if volume.size is not None and volume.size > trash.most_bytes():
-        return f"It holds more than the {settings.UNDO_MB} MB that are kept."
-    return ""
-
-
-def _name_in_trash(container: Container) -> str:
-    item = TrashItem.objects.filter(kind="container", target_id=str(container.pk)).first()
-    return item.name if item else container.name
-
-
 # Parts
+
+
+def of_others(number: int) -> str:
+    """How many there are of other teams, which nobody names."""
+    return ngettext("%(n)s container of another team", "%(n)s containers of other teams", number) % {
+        "n": number
+    }
 
 
 def lose(plan: Plan, container: Container, written: Written | None, actor: Actor) -> None:
     """What goes with the container itself."""
     plan.lost.append(_written(container, written, actor))
     if written is None:
-        plan.unknown.append("which files it wrote")
+        plan.unknown.append(_("which files it wrote"))
     elif not written["complete"]:
-        plan.unknown.append("the sizes of all its files")
+        plan.unknown.append(_("the sizes of all its files"))
     plan.lost += _logs(container)
 
 
 def _written(container: Container, written: Written | None, actor: Actor) -> Item:
     """What the writable layer holds, mounts and noise left out."""
     if written is None:
-        return Item("Files it wrote", "inside the container", "everything outside its volumes and host paths")
+        return Item(
+            _("Files it wrote"), _("inside the container"), _("everything outside its volumes and host paths")
+        )
     files: list[str] = [entry["path"] for entry in written["files"]]
     if not files:
-        return Item("No changed files", "inside the container")
+        return Item(_("No changed files"), _("inside the container"))
     folders = list(dict.fromkeys("/" + path.strip("/").split("/")[0] for path in files))
-    rest = f" and {len(folders) - FILES_SHOWN} more" if len(folders) > FILES_SHOWN else ""
+    more = len(folders) - FILES_SHOWN
+    where = _("below %(folders)s and %(n)s more") if more > 0 else _("below %(folders)s")
+    total = int(written["total"])
     page = "containers:copy" if can(actor, "container.copy", container) else "containers:files"
     here = container.trashed_at is None  # what is in the trash has no page
     return Item(
-        count(int(written["total"]), "changed file"), "inside the container",
-        "below " + ", ".join(folders[:FILES_SHOWN]) + rest,
+        ngettext("%(n)s changed file", "%(n)s changed files", total) % {"n": total}, _("inside the container"),
+        where % {"folders": ", ".join(folders[:FILES_SHOWN]), "n": more},
         size=int(written["bytes"]) if written["complete"] else None,
         link=reverse(page, args=[container.pk]) if here else "",
-        link_text="Save a copy" if page == "containers:copy" else "See files",
+        link_text=_("Save a copy") if page == "containers:copy" else _("See files"),
     )  # fmt: skip
 
 
@@ -329,13 +330,17 @@ def _logs(container: Container) -> list[Item]:
     if container.log_driver not in _KEPT_HERE:
         return []
     page = "" if container.trashed_at else reverse("containers:logs", args=[container.pk])
-    driver = f"{container.log_driver} driver" if container.log_driver else ""
-    return [Item("Its logs", "", driver, link=page, link_text="Look first")]
+    driver = _("%(log_driver)s driver") % {"log_driver": container.log_driver} if container.log_driver else ""
+    return [Item(_("Its logs"), "", driver, link=page, link_text=_("Look first"))]
 
 
 def serving(container: Container) -> list[str]:
     """The engine's ports that lead to it; one address family says all."""
-    return list(dict.fromkeys(f"port {port['host']}" for port in container.ports if port.get("host")))
+    return list(
+        dict.fromkeys(
+            _("port %(host)s") % {"host": port["host"]} for port in container.ports if port.get("host")
+        )
+    )
 
 
 def things(container: Container, mounts: Iterable[Mount]) -> list[Item]:
@@ -343,10 +348,13 @@ def things(container: Container, mounts: Iterable[Mount]) -> list[Item]:
     volumes = [m.source for m in mounts if m.type == "volume" and not (m.volume and m.volume.anonymous)]
     paths = [m.source for m in mounts if m.type == "bind"]
     networks = [str(network.get("name")) for network in container.networks]
-    found = [Item("Image", container.image_ref or container.image_native_id[:19])]
-    for word, names in (("Volume", volumes), ("Host path", paths), ("Network", networks)):
-        if names:
-            found.append(Item(word if len(names) == 1 else f"{word}s", listed(names)))
+    found = [Item(_("Image"), container.image_ref or container.image_native_id[:19])]
+    words = (
+        (_("Volume") if len(volumes) == 1 else _("Volumes"), volumes),
+        (_("Host path") if len(paths) == 1 else _("Host paths"), paths),
+        (_("Network") if len(networks) == 1 else _("Networks"), networks),
+    )
+    found += [Item(word, listed(names)) for word, names in words if names]
     return found
 
 
@@ -355,16 +363,16 @@ def _anonymous(mounts: Iterable[Mount]) -> list[Item]:
     found = [m for m in mounts if m.type == "volume" and m.volume and m.volume.anonymous]
     if not found:
         return []
-    many = len(found) > 1
+    many = len(found)
     sizes = [m.volume.size for m in found if m.volume and m.volume.size is not None]
     return [
         Item(
-            f"{len(found)} anonymous volume{'s' if many else ''}",
-            f"at {listed([m.target for m in found])}",
+            ngettext("%(n)s anonymous volume", "%(n)s anonymous volumes", many) % {"n": many},
+            _("at %(names)s") % {"names": listed([m.target for m in found])},
             size=sum(sizes) if sizes else None,
             tick="volumes",
-            tick_text="Remove too",
-            wording=f"Remove container and volume{'s' if many else ''}",
+            tick_text=_("Remove too"),
+            wording=ngettext("Remove container and volume", "Remove container and volumes", many),
         )
     ]
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from containers_app.blocks import BREAK, FIELDS, NOTHING, RESOLUTIONS, WIDTH, Block, Slot, rolled_up
 from containers_app.models import StatsBlock
 from streams import stats
@@ -25,7 +27,7 @@ class Range:
 
     name: str
     title: str
-    words: str
+    words: Any
     seconds: int
     step: int
     drawn: int
@@ -34,11 +36,11 @@ class Range:
 RANGES = {
     one.name: one
     for one in (
-        Range("5m", "5 min", "5 minutes", 300, 0, 0),
-        Range("1h", "1 h", "hour", 3600, 15, 15),
-        Range("24h", "24 h", "24 hours", 86400, 60, 300),
-        Range("7d", "7 d", "7 days", 7 * 86400, 900, 1800),
-        Range("30d", "30 d", "30 days", 30 * 86400, 3600, 7200),
+        Range("5m", "5 min", _("5 minutes"), 300, 0, 0),
+        Range("1h", "1 h", _("hour"), 3600, 15, 15),
+        Range("24h", "24 h", _("24 hours"), 86400, 60, 300),
+        Range("7d", "7 d", _("7 days"), 7 * 86400, 900, 1800),
+        Range("30d", "30 d", _("30 days"), 30 * 86400, 3600, 7200),
     )
 }
 _BY_STEP = {resolution.step: resolution for resolution in RESOLUTIONS}
@@ -89,7 +91,7 @@ def _kept(subjects: Sequence[object], step: int, since: float) -> list[Slot]:
     rows = StatsBlock.objects.filter(subject__in=list(rank), step=step, start__gt=since - resolution.length)
     found: dict[float, Slot] = {}
     read = list(rows.values_list("subject", "start", "data"))
-    for _, start, data in sorted(read, key=lambda row: -rank[str(row[0])]):
+    for _subject, start, data in sorted(read, key=lambda row: -rank[str(row[0])]):
         try:
             block = Block.unpack(start, resolution, bytes(data))
         except ValueError:

@@ -10,6 +10,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext, pgettext
 
 from accounts.access import Actor, can
 from accounts.querysets import visible_to
@@ -22,7 +25,7 @@ from operations.queries import operations
 from operations.remains import moment
 
 LABELS_SHOWN = 6
-ELSEWHERE = "a container of another team"
+ELSEWHERE = _lazy("a container of another team")
 USUAL_STOP = 10
 """Seconds that engines give where nobody says."""
 # Labels that tools write for themselves: they step behind those that people wrote.
@@ -89,23 +92,23 @@ def facts(container: Container) -> list[Fact]:
     """The configuration, in the order people look for it."""
     created = container.created_at
     found = [
-        Fact("Image", container.image_ref or container.image_native_id, "image"),
-        Fact("Created", created, "time") if created else Fact("Created", "–"),
-        Fact("Image ID", container.image_native_id.removeprefix("sha256:")[:12], "code"),
-        Fact("Restart", _restart(container)),
-        Fact("Command", shlex.join(container.command) or "–", "code"),
-        Fact("Stop", _stop(container)),
-        Fact("Entrypoint", shlex.join(container.entrypoint) or "–", "code"),
-        Fact("User", container.user or "root", "code"),
-        Fact("Working dir", container.working_dir or "/", "code"),
-        Fact("Privileges", "privileged: all of the host" if container.privileged else "none added"),
-        Fact("Host name", container.hostname or "–", "code"),
-        Fact("Log driver", container.log_driver or "–"),
+        Fact(_("Image"), container.image_ref or container.image_native_id, "image"),
+        Fact(_("Created"), created, "time") if created else Fact(_("Created"), "–"),
+        Fact(_("Image ID"), container.image_native_id.removeprefix("sha256:")[:12], "code"),
+        Fact(pgettext("label", "Restart"), _restart(container)),
+        Fact(_("Command"), shlex.join(container.command) or "–", "code"),
+        Fact(_("Stop"), _stop(container)),
+        Fact(_("Entrypoint"), shlex.join(container.entrypoint) or "–", "code"),
+        Fact(_("User"), container.user or "root", "code"),
+        Fact(_("Working dir"), container.working_dir or "/", "code"),
+        Fact(_("Privileges"), _("privileged: all of the host") if container.privileged else _("none added")),
+        Fact(_("Host name"), container.hostname or "–", "code"),
+        Fact(_("Log driver"), container.log_driver or "–"),
     ]
     if container.auto_remove:
-        found.append(Fact("When it ends", "removed by the engine"))
+        found.append(Fact(_("When it ends"), _("removed by the engine")))
     if container.tty:
-        found.append(Fact("Terminal", "has one (tty)"))
+        found.append(Fact(_("Terminal"), _("has one (tty)")))
     return found
 
 
@@ -218,7 +221,7 @@ def holders(actor: Actor, engine_id: Any) -> dict[tuple[int, str], str]:
         for port in ports:
             if port.get("host"):
                 key = (int(port["host"]), str(port.get("protocol") or "tcp"))
-                found[key] = name if pk in known else ELSEWHERE
+                found[key] = name if pk in known else str(ELSEWHERE)
     return dict(sorted(found.items()))
 
 
@@ -230,16 +233,32 @@ def _checks(container: Container) -> Iterator[Check]:
 
 
 def _restart(container: Container) -> str:
-    words = {"": "never", "no": "never", "always": "always", "unless-stopped": "unless stopped"}
+    words = {
+        "": _("never"),
+        "no": _("never"),
+        "always": _("always"),
+        "unless-stopped": _("unless stopped"),
+        "on-failure": _("on failure"),
+    }
     policy = words.get(container.restart_policy, container.restart_policy.replace("-", " "))
+    said = {"policy": policy, "most": container.restart_max_retries, "n": container.restart_count}
     if container.restart_max_retries:
-        policy += f", {container.restart_max_retries} times at most"
-    return f"{policy}, {container.restart_count} restart{'' if container.restart_count == 1 else 's'}"
+        text = ngettext(
+            "%(policy)s, %(most)s times at most, %(n)s restart",
+            "%(policy)s, %(most)s times at most, %(n)s restarts",
+            container.restart_count,
+        )
+    else:
+        text = ngettext("%(policy)s, %(n)s restart", "%(policy)s, %(n)s restarts", container.restart_count)
+    return text % said
 
 
 def _stop(container: Container) -> str:
     seconds = USUAL_STOP if container.stop_timeout is None else container.stop_timeout
-    return f"{container.stop_signal or 'SIGTERM'}, then {seconds} s"
+    return _("%(signal)s, then %(seconds)s s") % {
+        "signal": container.stop_signal or "SIGTERM",
+        "seconds": seconds,
+    }
 
 
 def _of_image(container: Container) -> dict[str, str]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from containers_app import attachments, prune_plans, sync
 from containers_app.models import Container, Network, PrunePlan
@@ -52,7 +54,7 @@ def _after(ctx: Context) -> None:
 
 
 def _again(asked: Operation, actor: Actor) -> Operation:
-    raise Refused("conflict", "A list is used once: make a new one, and look at what it holds now.")
+    raise Refused("conflict", _("A list is used once: make a new one, and look at what it holds now."))
 
 
 @operation(

@@ -6,6 +6,9 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import pgettext_lazy
 
 from containers_app.forms import PLAIN
 from containers_app.models import PrunePolicy
@@ -19,30 +22,32 @@ GB = 10**9
 class PrunePolicyForm(forms.Form):
     """What goes, what of it stays, and when. What is empty is no rule."""
 
-    engine = forms.ModelChoiceField(Engine.objects.all(), label="Engine", required=False, empty_label=None)
-    name = forms.CharField(label="Name", max_length=60, widget=forms.TextInput(attrs=PLAIN))
+    engine = forms.ModelChoiceField(
+        Engine.objects.all(), label=_lazy("Engine"), required=False, empty_label=None
+    )
+    name = forms.CharField(label=_lazy("Name"), max_length=60, widget=forms.TextInput(attrs=PLAIN))
     kinds = forms.MultipleChoiceField(choices=[(kind, kind) for kind in KINDS], required=False)
-    older_days = forms.IntegerField(label="Unused for", min_value=1, max_value=3650, required=False)
+    older_days = forms.IntegerField(label=_lazy("Unused for"), min_value=1, max_value=3650, required=False)
     keep_tags = forms.IntegerField(
-        label="Keep the newest of each repository", min_value=1, max_value=1000, required=False
+        label=_lazy("Keep the newest of each repository"), min_value=1, max_value=1000, required=False
     )
     keep = forms.CharField(
-        label="Keep these",
+        label=_lazy("Keep these"),
         max_length=8192,
         required=False,
         widget=forms.Textarea(
             attrs={**PLAIN, "rows": 3, "placeholder": "shop/*:release-*\nlabel=keep\nlabel=env=prod"}
         ),
-        help_text="A name or label a line; * stands for anything",
+        help_text=_lazy("A name or label a line; * stands for anything"),
     )
     only_over = forms.FloatField(
-        label="Only when everything takes more than", min_value=0.001, max_value=10**6, required=False
+        label=_lazy("Only when everything takes more than"), min_value=0.001, max_value=10**6, required=False
     )
-    every = forms.ChoiceField(choices=PrunePolicy.Every.choices, label="How often", initial="day")
-    hour = forms.IntegerField(label="At", min_value=0, max_value=23, initial=3)
+    every = forms.ChoiceField(choices=PrunePolicy.Every.choices, label=_lazy("How often"), initial="day")
+    hour = forms.IntegerField(label=pgettext_lazy("hour", "At"), min_value=0, max_value=23, initial=3)
 
     def __init__(self, data: QueryDict | None, *, row: PrunePolicy | None, engine: Engine) -> None:
-        known = _typed(row) if row else {"name": "Clean up", "kinds": ["containers", "images"]}
+        known = _typed(row) if row else {"name": _("Clean up"), "kinds": ["containers", "images"]}
         super().__init__(data, initial={"engine": engine, **known})
         if row:
             del self.fields["engine"]

@@ -13,6 +13,9 @@ from uuid import UUID
 
 from django.http import Http404
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from accounts.access import Actor, require
 from containers_app.models import PrunePlan, PrunePolicy
@@ -23,7 +26,7 @@ from engine.specs import SpecError
 from operations import services
 from operations.models import Engine, Operation
 from operations.plans import Item as Line
-from operations.plans import Plan, count, listed
+from operations.plans import Plan, listed
 from operations.reads import read
 from operations.services import Owner, Refused, Target
 
@@ -33,7 +36,7 @@ FORGET = timedelta(days=1)
 """How long an expired plan still says that it is one."""
 COUNT = 8.0
 """Seconds that a plan waits for the engine to count; without, sizes are unknown and the plan says so."""
-FOREVER = "What is cleaned up goes at once, not into the trash."
+FOREVER = _lazy("What is cleaned up goes at once, not into the trash.")
 
 
 def allowed(actor: Actor, engine: Engine | None = None) -> None:
@@ -48,7 +51,7 @@ def kinds_of(given: Collection[str]) -> list[str]:
     """In our own order; raises `SpecError`."""
     unknown = sorted(set(given) - set(KINDS))
     if unknown or not given:
-        raise SpecError({"kinds": [f"Some of {', '.join(KINDS)} are expected."]})
+        raise SpecError({"kinds": [_("Some of %(names)s are expected.") % {"names": ", ".join(KINDS)}]})
     return [kind for kind in KINDS if kind in given]
 
 
@@ -96,9 +99,13 @@ def waits(policy: PrunePolicy, found: Unused) -> str:
         return ""
     over = _gb(policy.only_over)
     if found.usage is None:
-        return f"It begins above {over}, and the engine did not count in time."
+        return _("It begins above %(over)s, and the engine did not count in time.") % {"over": over}
     total = found.usage.total
-    return "" if total > policy.only_over else f"It begins above {over}; {_gb(total)} are taken."
+    return (
+        ""
+        if total > policy.only_over
+        else _("It begins above %(over)s; %(gb)s are taken.") % {"over": over, "gb": _gb(total)}
+    )
 
 
 def _gb(size: int) -> str:
@@ -120,9 +127,11 @@ def own(pk: UUID, *, actor: Actor) -> PrunePlan:
 def is_good(plan: PrunePlan) -> None:
     """Raises `Refused` where it cannot be carried out: ``plan_expired``, or ``conflict`` where it lists nothing."""
     if plan.expires_at <= timezone.now():
-        raise Refused("plan_expired", "This list is older than an hour: ask for a new one, and look at it.")
+        raise Refused(
+            "plan_expired", _("This list is older than an hour: ask for a new one, and look at it.")
+        )
     if not plan.items:
-        raise Refused("conflict", "Nothing is unused: there is nothing to remove.")
+        raise Refused("conflict", _("Nothing is unused: there is nothing to remove."))
 
 
 # In words
@@ -136,18 +145,23 @@ def planned(operation: Operation, actor: Actor) -> Plan:
 def told(plan: PrunePlan) -> Plan:
     """A frozen plan as any other one."""
     words = Plan(
-        kind=KIND, button=f"Remove {count(len(plan.items), 'thing')}", frees=plan.frees, no_undo=FOREVER
+        kind=KIND,
+        button=_("Remove %(things)s") % {"things": things(len(plan.items))},
+        frees=plan.frees,
+        no_undo=str(FOREVER),
     )
     for kind, items in by_kind(plan):
         sizes = [item["size"] for item in items]
         size = None if None in sizes else sum(sizes)
-        words.lost.append(Line(counted(kind, len(items)), KINDS[kind][1], size=size))
+        words.lost.append(Line(counted(kind, len(items)), str(KINDS[kind][1]), size=size))
     words.lead = (
-        f"{listed([line.what for line in words.lost])} for good." if words.lost else "Nothing is unused."
+        _("%(names)s for good.") % {"names": listed([line.what for line in words.lost])}
+        if words.lost
+        else _("Nothing is unused.")
     )
-    words.kept = [Line("What is used", "now, or again by the time its turn comes")]
+    words.kept = [Line(_("What is used"), _("now, or again by the time its turn comes"))]
     if not plan.counted:
-        words.unknown = ["how much some of them hold"]
+        words.unknown = [_("how much some of them hold")]
     if plan.operation_id is None:
         try:
             is_good(plan)
@@ -164,9 +178,14 @@ def by_kind(plan: PrunePlan) -> list[tuple[str, list[Item]]]:
     return [(kind, items) for kind, items in groups if items]
 
 
+def things(number: int) -> str:
+    """``3 things``."""
+    return ngettext("%(n)s thing", "%(n)s things", number) % {"n": number}
+
+
 def counted(kind: str, number: int) -> str:
     """``3 stopped containers``."""
-    return count(number, KINDS[kind][0], "things in the trash" if kind == "trash" else "")
+    return str(KINDS[kind][0] % {"n": number})
 
 
 def public(item: Item) -> dict[str, Any]:

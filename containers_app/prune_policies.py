@@ -17,6 +17,7 @@ from django.db import IntegrityError, close_old_connections, transaction
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import Actor, Denied, can, require
@@ -84,11 +85,11 @@ def wished(body: Mapping[str, Any], engine: Engine, *, row: PrunePolicy | None =
     found.enabled = f.boolean("enabled", found.enabled)
     f.finish()
     if unknown := sorted(set(kinds) - set(KINDS)):
-        f.fail("kinds", f"Not a kind: {', '.join(unknown)}.")
+        f.fail("kinds", _("Not a kind: %(names)s.") % {"names": ", ".join(unknown)})
     elif not kinds:
-        f.fail("kinds", "Switch on what is to be cleaned up.")
+        f.fail("kinds", _("Switch on what is to be cleaned up."))
     if not found.name:
-        f.fail("name", "A name is expected.")
+        f.fail("name", _("A name is expected."))
     if f.errors:
         raise SpecError(f.errors)
     found.kinds = [kind for kind in KINDS if kind in kinds]
@@ -106,7 +107,9 @@ def save(row: PrunePolicy, *, actor: Actor) -> PrunePolicy:
             row.save()
             _noted(row, actor, _said(row))
     except IntegrityError:
-        raise SpecError({"name": [f"There is a policy of this name on {row.engine} already."]}) from None
+        raise SpecError(
+            {"name": [_("There is a policy of this name on %(engine)s already.") % {"engine": row.engine}]}
+        ) from None
     return row
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, actor_of, requires
@@ -155,7 +156,11 @@ def policy_switch(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = _one(request, pk)
     row.enabled = request.POST.get("on") == "1"
     prune_policies.save(row, actor=actor_of(request))
-    return toast(request, f"{row} goes on" if row.enabled else f"{row} is paused", to=_page(row))
+    return toast(
+        request,
+        _("%(name)s goes on") % {"name": row} if row.enabled else _("%(name)s is paused") % {"name": row},
+        to=_page(row),
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -167,7 +172,11 @@ def policy_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST":
         prune_policies.drop(row, actor=actor_of(request))
         to = reverse("prune:policies")
-        return toast(request, f"{row} is removed; what it has done stays among the operations", to=to)
+        return toast(
+            request,
+            _("%(name)s is removed; what it has done stays among the operations") % {"name": row},
+            to=to,
+        )
     part = (
         "prune/policy_remove.html#dialog" if "HX-Request" in request.headers else "prune/policy_remove.html"
     )

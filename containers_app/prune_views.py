@@ -10,6 +10,8 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import actor_of, requires
@@ -17,21 +19,20 @@ from containers_app import operations, prune_plans
 from containers_app.models import PrunePlan
 from containers_app.unused import KINDS, MOST_SHOWN, Unused
 from operations.models import Engine
-from operations.plans import count
 from operations.services import Refused
 from operations.web import answers, submitted, toast
 
 USUAL = ("containers", "images")
 """Kinds that are on until somebody says otherwise: those that can be made again."""
 LABELS = {
-    "containers": ("Stopped containers", "Exited, created or dead"),
-    "images": ("Untagged images", "No name points at them"),
-    "unused_images": ("All unused images", "Those with a name too"),
-    "volumes": ("Anonymous volumes", "No container mounts them"),
-    "named_volumes": ("Named volumes", "No container mounts them now"),
-    "build_cache": ("Build cache", "Steps that builders keep"),
-    "networks": ("Unused networks", "No container is on them"),
-    "trash": ("Trash", "Cannot be taken back any more"),
+    "containers": (_lazy("Stopped containers"), _lazy("Exited, created or dead")),
+    "images": (_lazy("Untagged images"), _lazy("No name points at them")),
+    "unused_images": (_lazy("All unused images"), _lazy("Those with a name too")),
+    "volumes": (_lazy("Anonymous volumes"), _lazy("No container mounts them")),
+    "named_volumes": (_lazy("Named volumes"), _lazy("No container mounts them now")),
+    "build_cache": (_lazy("Build cache"), _lazy("Steps that builders keep")),
+    "networks": (_lazy("Unused networks"), _lazy("No container is on them")),
+    "trash": (_lazy("Trash"), _lazy("Cannot be taken back any more")),
 }
 PAGES = {
     "containers": "containers:detail",
@@ -89,7 +90,7 @@ def prune(request: HttpRequest) -> HttpResponse:
         groups = groups_of(plan)
         context |= {
             "plan": plan, "words": prune_plans.told(plan), "groups": groups, "switches": _switches(found, kinds),
-            "things": count(len(plan.items), "thing"), "bar": [group for group in groups if group.width],
+            "things": prune_plans.things(len(plan.items)), "bar": [group for group in groups if group.width],
         }  # fmt: skip
     return render(
         request, "prune/_found.html" if "HX-Request" in request.headers else "prune/page.html", context
@@ -108,7 +109,7 @@ def _go(request: HttpRequest) -> HttpResponse:
         plan = prune_plans.own(pk, actor=actor)
         text = str(why)
         if why.code == "plan_expired":
-            text = "The list was older than an hour, so nothing was removed. Here is a new one."
+            text = _("The list was older than an hour, so nothing was removed. Here is a new one.")
         again = urlencode({"engine": plan.engine_id, "chosen": 1, "kinds": plan.kinds}, doseq=True)
         return toast(request, text, "bad", to=f"{reverse('prune:prune')}?{again}")
     return submitted(request, operation, to=reverse("operations:detail", args=[operation.pk]))
@@ -137,7 +138,13 @@ def _switches(found: Unused, kinds: list[str]) -> list[Switch]:
         sizes = [item["size"] for item in items]
         switches.append(
             Switch(
-                kind, label, hint, kind in kinds, len(items), sum(s or 0 for s in sizes), None not in sizes
+                kind,
+                str(label),
+                str(hint),
+                kind in kinds,
+                len(items),
+                sum(s or 0 for s in sizes),
+                None not in sizes,
             )
         )
     return switches

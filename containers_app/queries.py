@@ -12,6 +12,9 @@ from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from accounts.access import Actor, can
 from accounts.querysets import visible_to
@@ -58,32 +61,34 @@ def status_of(container: Container, now: datetime | None = None) -> Status:
     if state == "running":
         return _running(container, now)
     if state == "restarting":
-        note = (
-            container.trouble if _in_trouble(container, now) else _several(container.restart_count, "restart")
-        )
+        note = container.trouble if _in_trouble(container, now) else _restarts(container.restart_count)
         if container.exit_code and "exit" not in note:
-            note = ", ".join(filter(None, [f"exit {container.exit_code}", note]))
-        return Status("restarting", "Restarting", note, "warn")
+            code = _("exit %(code)s") % {"code": container.exit_code}
+            note = ", ".join(filter(None, [code, note]))
+        return Status("restarting", _("Restarting"), note, "warn")
     if state == "exited":
         return _exited(container, now)
     if state == "created":
         if container.error:
-            return Status("failed", "Not started", container.error, "bad", since=container.created_at)
-        note = f"not started, {_ago(container.created_at, now)}" if container.created_at else "not started"
-        return Status("created", "Created", note, since=container.created_at)
+            return Status("failed", _("Not started"), container.error, "bad", since=container.created_at)
+        note = (
+            _("not started, %(ago)s") % {"ago": _ago(container.created_at, now)}
+            if container.created_at
+            else _("not started")
+        )
+        return Status("created", _("Created"), note, since=container.created_at)
     if state == "dead":
-        return Status("dead", "Dead", container.error or "could not be removed", "bad")
+        return Status("dead", _("Dead"), container.error or _("could not be removed"), "bad")
     return Status(
         "paused" if state == "paused" else "busy", str(dict(Container.State.choices).get(state, state))
     )
 
 
 def _running(container: Container, now: datetime) -> Status:
-    text = f"Up {span(now - container.started_at)}" if container.started_at else "Up"
+    text = _("Up %(span)s") % {"span": span(now - container.started_at)} if container.started_at else _("Up")
     since = container.started_at
     if container.health == "unhealthy":
-        failed = _several(container.failing_streak, "check")
-        note = f"unhealthy, {failed} failed" if failed else "unhealthy"
+        note = _unhealthy(container.failing_streak)
         if container.heal_over:
             note = container.trouble or note
         return Status("unhealthy", text, note, "bad", "note", since)
@@ -91,30 +96,38 @@ def _running(container: Container, now: datetime) -> Status:
         glyph = "running" if container.trouble.startswith("out of memory") else "restarting"
         return Status(glyph, text, container.trouble, "warn", "note", since)
     if container.health == "starting":
-        return Status("starting", text, "health check starting", "", "note", since)
+        return Status("starting", text, _("health check starting"), "", "note", since)
     if container.health == "healthy":
-        return Status("healthy", text, "healthy", since=since)
+        return Status("healthy", text, _("healthy"), since=since)
     return Status("running", text, since=since)
 
 
 def _exited(container: Container, now: datetime) -> Status:
     code = container.exit_code
-    text = "Exited" if code is None else f"Exited {code}"
+    text = _("Exited") if code is None else _("Exited %(code)s") % {"code": code}
     ago = _ago(container.finished_at, now)
     since = container.finished_at
     if container.trouble.startswith("crash loop") and _in_trouble(container, now):
         return Status("failed", text, container.trouble, "bad", since=since)
     if container.ended in ("asked", "outside"):
-        word = "stopped from outside" if container.ended == "outside" else "stopped"
-        return Status("exited", text, f"{word} {ago}" if ago else word, since=since)
+        outside = container.ended == "outside"
+        return Status("exited", text, _from_outside(ago) if outside else _stopped(ago), since=since)
     if container.oom_killed and code:
-        return Status("failed", text, ", ".join(filter(None, ["out of memory", ago])), "bad", since=since)
+        return Status("failed", text, ", ".join(filter(None, [_("out of memory"), ago])), "bad", since=since)
     if container.error:
         return Status("failed", text, ", ".join(filter(None, [container.error, ago])), "bad", since=since)
     if container.ended != "fault" and (code in BY_STOP or code is None):
-        word = "stopped" if code else "finished"
-        return Status("exited", text, f"{word} {ago}" if ago else "", since=since)
+        note = _stopped(ago) if code else _("finished %(ago)s") % {"ago": ago}
+        return Status("exited", text, note if ago else "", since=since)
     return Status("failed", text, ", ".join(filter(None, [exits.briefly(code), ago])), "bad", since=since)
+
+
+def _stopped(ago: str) -> str:
+    return _("stopped %(ago)s") % {"ago": ago} if ago else _("stopped")
+
+
+def _from_outside(ago: str) -> str:
+    return _("stopped from outside %(ago)s") % {"ago": ago} if ago else _("stopped from outside")
 
 
 def needs_attention() -> Q:
@@ -233,7 +246,8 @@ class Stack:
     @property
     def tone(self) -> str:
         """How loud that is."""
-        return "warn" if self.trouble.endswith("restarting") and "," not in self.trouble else "bad"
+        glyphs = {status_of(row).glyph for row in self.rows} & set(_TROUBLE)
+        return "warn" if glyphs == {"restarting"} else "bad"
 
     @property
     def glyph(self) -> str:
@@ -247,7 +261,7 @@ class Stack:
 
     def _words(self, wanted: Iterable[str]) -> str:
         words = Counter(_WORDS.get(status_of(row).glyph, "up") for row in self.rows)
-        return ", ".join(f"{words[word]} {word}" for word in wanted if word in words)
+        return ", ".join(str(_COUNTED[word]) % {"n": words[word]} for word in wanted if word in words)
 
 
 _WORDS = {
@@ -256,6 +270,18 @@ _WORDS = {
 }  # fmt: skip
 
 
+_COUNTED = {
+    "up": _lazy("%(n)s up"),
+    "starting": _lazy("%(n)s starting"),
+    "unhealthy": _lazy("%(n)s unhealthy"),
+    "restarting": _lazy("%(n)s restarting"),
+    "paused": _lazy("%(n)s paused"),
+    "failed": _lazy("%(n)s failed"),
+    "dead": _lazy("%(n)s dead"),
+    "created": _lazy("%(n)s created"),
+    "finished": _lazy("%(n)s finished"),
+    "busy": _lazy("%(n)s busy"),
+}
 _TROUBLE = ("unhealthy", "failed", "dead", "restarting")
 
 
@@ -286,11 +312,18 @@ def span(length: timedelta) -> str:
 
 
 def _ago(when: datetime | None, now: datetime) -> str:
-    return f"{span(now - when)} ago" if when else ""
+    return _("%(span)s ago") % {"span": span(now - when)} if when else ""
 
 
-def _several(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count > 1 else ''}" if count else ""
+def _restarts(number: int) -> str:
+    return ngettext("%(n)s restart", "%(n)s restarts", number) % {"n": number} if number else ""
+
+
+def _unhealthy(failed: int) -> str:
+    words = ngettext("unhealthy, %(n)s check failed", "unhealthy, %(n)s checks failed", failed) % {
+        "n": failed
+    }
+    return words if failed else _("unhealthy")
 
 
 def _rank(glyph: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.models import Team
 from engine import guard, rails
@@ -17,24 +19,54 @@ from operations.policy import Policy
 PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 MB = 2**20
 LABELS = {
-    "privileged": "Privileged containers", "namespaces": "The host's network and namespaces",
-    "devices": "Devices of the host", "isolation": "Loosened isolation", "volume_options": "Options of volumes",
-    "network_options": "Options of networks", "digests_only": "Images by digest only",
-    "host_paths": "Folders of the host", "capabilities": "Capabilities to add", "lowest_port": "Lowest host port",
-    "highest_port": "Highest host port", "addresses": "Addresses to publish on", "registries": "Registries",
-    "volume_drivers": "Drivers of volumes", "network_drivers": "Drivers of networks", "pool": "Addresses of networks",
-    "log_drivers": "Log drivers", "sysctls": "Kernel parameters", "restart_policies": "Restart policies",
-    "memory": "Memory, MB", "cpus": "CPU cores", "pids": "Processes", "init": "A small init",
-    "no_new_privileges": "No new privileges",
-}  # fmt: skip
+    "privileged": _lazy("Privileged containers"),
+    "namespaces": _lazy("The host's network and namespaces"),
+    "devices": _lazy("Devices of the host"),
+    "isolation": _lazy("Loosened isolation"),
+    "volume_options": _lazy("Options of volumes"),
+    "network_options": _lazy("Options of networks"),
+    "digests_only": _lazy("Images by digest only"),
+    "host_paths": _lazy("Folders of the host"),
+    "capabilities": _lazy("Capabilities to add"),
+    "lowest_port": _lazy("Lowest host port"),
+    "highest_port": _lazy("Highest host port"),
+    "addresses": _lazy("Addresses to publish on"),
+    "registries": _lazy("Registries"),
+    "volume_drivers": _lazy("Drivers of volumes"),
+    "network_drivers": _lazy("Drivers of networks"),
+    "pool": _lazy("Addresses of networks"),
+    "log_drivers": _lazy("Log drivers"),
+    "sysctls": _lazy("Kernel parameters"),
+    "restart_policies": _lazy("Restart policies"),
+    "memory": _lazy("Memory, MB"),
+    "cpus": _lazy("CPU cores"),
+    "pids": _lazy("Processes"),
+    "init": _lazy("A small init"),
+    "no_new_privileges": _lazy("No new privileges"),
+}
 GROUPS = (
-    ("May be asked for", ("privileged", "namespaces", "devices", "isolation", "volume_options", "network_options")),
-    ("Images and the host", (
-        "registries", "digests_only", "host_paths", "capabilities", "lowest_port", "highest_port", "addresses")),
-    ("Drivers and the kernel", (
-        "volume_drivers", "network_drivers", "pool", "log_drivers", "sysctls", "restart_policies")),
-    ("What a new container gets", ("memory", "cpus", "pids", "init", "no_new_privileges")),
-)  # fmt: skip
+    (
+        _lazy("May be asked for"),
+        ("privileged", "namespaces", "devices", "isolation", "volume_options", "network_options"),
+    ),
+    (
+        _lazy("Images and the host"),
+        (
+            "registries",
+            "digests_only",
+            "host_paths",
+            "capabilities",
+            "lowest_port",
+            "highest_port",
+            "addresses",
+        ),
+    ),
+    (
+        _lazy("Drivers and the kernel"),
+        ("volume_drivers", "network_drivers", "pool", "log_drivers", "sysctls", "restart_policies"),
+    ),
+    (_lazy("What a new container gets"), ("memory", "cpus", "pids", "init", "no_new_privileges")),
+)
 WIDE = (*rails.LISTS, "host_paths")
 _NUMBERS = ("lowest_port", "highest_port", "memory", "pids")
 
@@ -44,20 +76,21 @@ class RailsForm(forms.Form):
 
     def __init__(self, data: Any = None, *, team: Team | None, row: Policy | None) -> None:
         super().__init__(data, initial=_typed(row))
-        behind = "as the site" if team else "as usual"
+        behind = _("as the site") if team else _("as usual")
         for name, label in LABELS.items():
-            self.fields[name] = _field(name, label, behind)
+            self.fields[name] = _field(name, str(label), behind)
         if team is None:
             self.fields["binds_site"] = forms.BooleanField(
-                label="All of this holds for site administrators too", required=False
+                label=_("All of this holds for site administrators too"), required=False
             )
-        for name, label in quotas.KINDS.items():
-            words = {"memory": "Memory limits, MB", "cpus": "CPU limits, cores"}.get(name, label)
+        with_units = {"memory": _("Memory limits, MB"), "cpus": _("CPU limits, cores")}
+        for name, what in quotas.KINDS.items():
+            words = with_units.get(name) or str(what)
             self.fields[f"quota_{name}"] = forms.FloatField(label=words, required=False, min_value=0)
 
     def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
         """The rules under their headings."""
-        return [(title, [self[name] for name in names]) for title, names in GROUPS]
+        return [(str(title), [self[name] for name in names]) for title, names in GROUPS]
 
     def quota(self) -> list[forms.BoundField]:
         """The fields of the quotas."""
@@ -95,18 +128,18 @@ class RailsForm(forms.Form):
 class ExceptionForm(forms.Form):
     """Something may break a rule, for a reason and a while."""
 
-    rule = forms.ChoiceField(label="Rule", choices=list(guard.RULES.items()))
-    name = forms.CharField(label="Name", max_length=255, widget=forms.TextInput(attrs=PLAIN))
-    reason = forms.CharField(label="Reason", max_length=500, widget=forms.TextInput(attrs=PLAIN))
-    until = forms.DateField(label="Until", widget=forms.DateInput(attrs={"type": "date"}))
+    rule = forms.ChoiceField(label=_lazy("Rule"), choices=list(guard.RULES.items()))
+    name = forms.CharField(label=_lazy("Name"), max_length=255, widget=forms.TextInput(attrs=PLAIN))
+    reason = forms.CharField(label=_lazy("Reason"), max_length=500, widget=forms.TextInput(attrs=PLAIN))
+    until = forms.DateField(label=_lazy("Until"), widget=forms.DateInput(attrs={"type": "date"}))
 
     def __init__(
         self, data: Any = None, *, teams: list[Team], initial: Mapping[str, Any] | None = None
     ) -> None:
         month = timezone.localdate() + timedelta(days=30)
         super().__init__(data, initial={"until": month.isoformat(), **(initial or {})})
-        choices = [("", "nobody's"), *((team.slug, team.name) for team in teams)]
-        self.fields["team"] = forms.ChoiceField(label="Team", choices=choices, required=False)
+        choices = [("", _("nobody's")), *((team.slug, team.name) for team in teams)]
+        self.fields["team"] = forms.ChoiceField(label=_("Team"), choices=choices, required=False)
 
     def said(self) -> dict[str, Any]:
         """The arguments of `operations.policies.allow`, without the team."""
@@ -123,7 +156,7 @@ class ExceptionForm(forms.Form):
 
 def _field(name: str, label: str, behind: str) -> forms.Field:
     if name in (*rails.SWITCHES, *rails.STRICT):
-        words = ("allowed", "forbidden") if name in rails.SWITCHES else ("on", "off")
+        words = (_("allowed"), _("forbidden")) if name in rails.SWITCHES else (_("on"), _("off"))
         choices = [("", behind), ("1", words[0]), ("0", words[1])]
         return forms.ChoiceField(label=label, choices=choices, required=False)
     if name == "cpus":

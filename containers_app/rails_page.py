@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.models import Team
 from containers_app.rails_form import GROUPS, LABELS, WIDE
 from engine import rails
@@ -34,26 +36,26 @@ class Bar:
 
 def lines(told: policies.Said) -> list[tuple[str, list[Line]]]:
     """All rules that hold, under their headings."""
-    return [(title, [_line(told, name) for name in names]) for title, names in GROUPS]
+    return [(str(title), [_line(told, name) for name in names]) for title, names in GROUPS]
 
 
 def _line(told: policies.Said, name: str) -> Line:
     site, team = (row.rules if row else {} for row in (told.site, told.team))
     by = "team" if name in team else "site" if name in site else ""
     value = getattr(told.rails, name)
-    return Line(LABELS[name], _words(name, value), by, name in rails.SWITCHES and bool(value))
+    return Line(str(LABELS[name]), _words(name, value), by, name in rails.SWITCHES and bool(value))
 
 
 def _words(name: str, value: Any) -> str:
     if name in WIDE:
         return "any" if value is None else ", ".join(value) or "none"
     if name in rails.SWITCHES:
-        return "allowed" if value else "forbidden"
+        return _("allowed") if value else _("forbidden")
     if name in rails.STRICT:
-        return "on" if value else "off"
+        return _("on") if value else _("off")
     if name == "memory":
-        return quotas.amount("memory", value) if value else "no limit"
-    return str(value) if value else "no limit"
+        return quotas.amount("memory", value) if value else _("no limit")
+    return str(value) if value else _("no limit")
 
 
 def bars(team: Team) -> list[Bar]:

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, actor_of, can, requires
@@ -86,7 +87,7 @@ def recommend(request: HttpRequest) -> HttpResponse:
     policies.change(
         None, actor=actor_of(request), rules={**(told.site.rules if told.site else {}), **rails.RECOMMENDED}
     )
-    return toast(request, "New containers get the recommended limits", to=reverse("rails:rules"))
+    return toast(request, _("New containers get the recommended limits"), to=reverse("rails:rules"))
 
 
 @require_safe
@@ -131,7 +132,7 @@ def end(request: HttpRequest, pk: UUID) -> HttpResponse:
     """An exception ends now."""
     actor = actor_of(request)
     policies.end(get_object_or_404(policies.visible_exceptions(actor), pk=pk), actor=actor)
-    return toast(request, "The exception has ended", to=reverse("rails:exceptions"))
+    return toast(request, _("The exception has ended"), to=reverse("rails:exceptions"))
 
 
 def _team(actor: Actor, slug: str) -> Team | None:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from accounts.querysets import visible_to
 from containers_app import drift, gate, recreate_plan, removal, run, sync, team_values, vanished
@@ -52,9 +54,9 @@ _BROKE = "Slipway made a mistake, its log has the details"
 def refusal(name: str, state: str, *, auto_remove: bool) -> str:
     """Why it cannot be made anew as it is; empty where it can."""
     if state in (ContainerState.PAUSED, ContainerState.REMOVING, ContainerState.DEAD):
-        return f"It is {state}: only what runs or has ended can be made anew."
+        return _("It is %(state)s: only what runs or has ended can be made anew.") % {"state": state}
     if auto_remove:
-        return "It removes itself when it ends, so nothing could be put back if the new one failed."
+        return _("It removes itself when it ends, so nothing could be put back if the new one failed.")
     try:
         names.container_name(name)
     except Invalid as error:

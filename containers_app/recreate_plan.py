@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
+
 from accounts.access import Actor
 from containers_app import bodies, interop, plans, vanished
 from containers_app.models import Container
@@ -20,8 +24,8 @@ def recreating(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.recreate``."""
     container = plans.target(operation)
     if container is None:
-        return Plan(lead="It is gone.")
-    plan = Plan(button="Recreate container", lead=_gate(container, operation))
+        return Plan(lead=_("It is gone."))
+    plan = Plan(button=_("Recreate container"), lead=_gate(container, operation))
     undo(plan)
     vanished.tell(plan, container)
     plans.lose(plan, container, plans.written_by(container, actor), actor)
@@ -31,19 +35,21 @@ def recreating(operation: Operation, actor: Actor) -> Plan:
     if container.state in _LIVE:
         plan.stopped.append(Item(container.name, container.get_state_display().lower()))
         if ports := plans.serving(container):
-            word = "does not answer" if len(ports) == 1 else "do not answer"
-            plan.affected.append(Item(listed(ports), f"{word} until the new one runs"))
+            words = ngettext(
+                "does not answer until the new one runs", "do not answer until the new one runs", len(ports)
+            )
+            plan.affected.append(Item(listed(ports), words))
     plan.affected += plans.dependents(container, actor)
     plan.kept.append(
-        Item("Name and all other settings", "", "values of variables too")
+        Item(_("Name and all other settings"), "", _("values of variables too"))
         if changes
-        else Item("Name and settings", "", "environment, ports, limits, labels")
+        else Item(_("Name and settings"), "", _("environment, ports, limits, labels"))
     )
     mounts = list(container.mounts.select_related("volume"))
-    plan.kept += [item for item in plans.things(container, mounts) if item.what != "Image"]
+    plan.kept += plans.things(container, mounts)[1:]
     nameless = [mount.target for mount in mounts if mount.volume and mount.volume.anonymous]
     if nameless:
-        plan.kept.append(Item("Volumes without a name", f"at {listed(nameless)}"))
+        plan.kept.append(Item(_("Volumes without a name"), _("at %(names)s") % {"names": listed(nameless)}))
     return plan
 
 
@@ -59,12 +65,27 @@ def image_in(container: Container, reference: str, actor: Actor) -> Image | None
 
 
 _WORDS = {
-    "command": "Command", "entrypoint": "Entrypoint", "environment": "Variables", "secrets": "Secrets",
-    "ports": "Ports", "mounts": "Mounts", "networks": "Networks", "hostname": "Host name", "user": "User",
-    "working_dir": "Working directory", "tty": "Terminal", "init": "Small init", "restart_policy": "Restart policy",
-    "resources": "Limits", "healthcheck": "Health check", "labels": "Labels", "cap_add": "Added capabilities",
-    "cap_drop": "Dropped capabilities", "read_only": "Read-only root", "privileged": "Privileged",
-}  # fmt: skip
+    "command": _lazy("Command"),
+    "entrypoint": _lazy("Entrypoint"),
+    "environment": _lazy("Variables"),
+    "secrets": _lazy("Secrets"),
+    "ports": _lazy("Ports"),
+    "mounts": _lazy("Mounts"),
+    "networks": _lazy("Networks"),
+    "hostname": _lazy("Host name"),
+    "user": _lazy("User"),
+    "working_dir": _lazy("Working directory"),
+    "tty": _lazy("Terminal"),
+    "init": _lazy("Small init"),
+    "restart_policy": _lazy("Restart policy"),
+    "resources": _lazy("Limits"),
+    "healthcheck": _lazy("Health check"),
+    "labels": _lazy("Labels"),
+    "cap_add": _lazy("Added capabilities"),
+    "cap_drop": _lazy("Dropped capabilities"),
+    "read_only": _lazy("Read-only root"),
+    "privileged": _lazy("Privileged"),
+}
 
 
 def settings(container: Container, changes: Mapping[str, Any]) -> list[Item]:
@@ -78,7 +99,7 @@ def settings(container: Container, changes: Mapping[str, Any]) -> list[Item]:
             text = _names({**known["secrets"], **known[key]} if key == "environment" else known[key], value)
         else:
             text = interop.in_words(key, value)
-        found.append(Item(_WORDS.get(key, key), text))
+        found.append(Item(str(_WORDS.get(key, key)), text))
     return found
 
 
@@ -91,12 +112,9 @@ def _names(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         if name in before and value is not None and value != before[name]
     ]
     gone = [name for name in before if name not in after and before[name] is not None]
-    parts = [
-        f"{listed(names)} {word}"
-        for names, word in ((made, "new"), (other, "changed"), (gone, "removed"))
-        if names
-    ]
-    return ", ".join(parts) or "in another order"
+    words = ((made, _("%(names)s new")), (other, _("%(names)s changed")), (gone, _("%(names)s removed")))
+    parts = [text % {"names": listed(names)} for names, text in words if names]
+    return ", ".join(parts) or _("in another order")
 
 
 def _image(container: Container, operation: Operation, actor: Actor) -> Item:
@@ -104,26 +122,21 @@ def _image(container: Container, operation: Operation, actor: Actor) -> Item:
     found = image_in(container, wanted, actor)
     pulls = operation.params["pull"] == "always" and not wanted.startswith("sha256:")
     before = container.image_native_id.removeprefix("sha256:")[:12]
-    if pulls or found is None:
-        after = "pulled first, the newest of its name"
-    elif found.native_id == container.image_native_id:
-        after = "the same as now"
-    else:
-        after = found.short_id
+    same_image = not pulls and found is not None and found.native_id == container.image_native_id
+    after = _("pulled first, the newest of its name") if pulls or found is None else found.short_id
     same = wanted == container.image_ref
     change = wanted if same else f"{container.image_ref or before} → {wanted}"
-    return Item("Image", change, after if after == "the same as now" else f"{before} → {after}")
+    return Item(_("Image"), change, _("the same as now") if same_image else f"{before} → {after}")
 
 
 def _gate(container: Container, operation: Operation) -> str:
     if container.state not in _LIVE:
-        return "It does not run, so the new one is not started either."
+        return _("It does not run, so the new one is not started either.")
     if container.healthcheck:
-        return (
-            f"The new one has {operation.params['timeout']} s to get healthy. "
-            "If it does not, the old one comes back by itself."
-        )
-    return (
-        f"It has no health check: the new one has to run {operation.params['steady']} s without a restart. "
-        "If it does not, the old one comes back by itself."
-    )
+        return _(
+            "The new one has %(timeout)s s to get healthy. If it does not, the old one comes back by itself."
+        ) % {"timeout": operation.params["timeout"]}
+    return _(
+        "It has no health check: the new one has to run %(steady)s s without a restart. If "
+        "it does not, the old one comes back by itself."
+    ) % {"steady": operation.params["steady"]}

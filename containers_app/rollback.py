@@ -12,6 +12,8 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.access import Actor, can
 from accounts.querysets import visible_to
@@ -26,7 +28,7 @@ from images_app.tag_history import FOREIGN, GONE, REGISTRY, TRASH, Earlier, earl
 from images_app.verbs import after, now
 from operations import services, trash
 from operations.models import Operation
-from operations.plans import Item, Plan, count, undo
+from operations.plans import Item, Plan, undo
 from operations.registry import Context, leaving, operation
 from operations.services import Refused, Target
 
@@ -53,13 +55,13 @@ def request(
     services.authorize(KIND, actor=actor, target=target, team_id=image.team_id)
     found = earlier(tag, native_id, actor)
     if found is None or found.fate == FOREIGN:
-        raise SpecError({"to": [f"{tag.name} never pointed at such an image."]})
+        raise SpecError({"to": [_("%(name)s never pointed at such an image.") % {"name": tag.name}]})
 
     def possible() -> None:
         if image.native_id == native_id:
-            raise Refused("conflict", f"{tag.name} points at that image already.")
+            raise Refused("conflict", _("%(name)s points at that image already.") % {"name": tag.name})
         if found.fate == GONE:
-            raise Refused("conflict", "That image is gone, and no registry is known to have it.")
+            raise Refused("conflict", _("That image is gone, and no registry is known to have it."))
 
     return services.submit(
         KIND, actor=actor, engine=tag.engine, target=target, team=image.team,
@@ -87,27 +89,33 @@ def planned(operation_: Operation, actor: Actor) -> Plan:
     tag = tags.first()
     found = earlier(tag, wish["native_id"], actor) if tag else None
     if tag is None or found is None:
-        return Plan(lead="The tag is gone.")
-    plan = Plan(button="Roll back")
+        return Plan(lead=_("The tag is gone."))
+    plan = Plan(button=_("Roll back"))
     old, new = tag.image.short_id, _short(found.native_id)
-    plan.changed.append(
-        Item(tag.name, f"points at {new} again{_made(found.row)}", f"instead of {old}", mono=True)
-    )
+    said = {"image": new, "date": _made(found.row)}
+    points = _("points at %(image)s again, made %(date)s") if said["date"] else _("points at %(image)s again")
+    plan.changed.append(Item(tag.name, points % said, _("instead of %(old)s") % {"old": old}, mono=True))
     _comes_from(plan, tag, found)
     _containers(plan, tag, found, actor, recreate=bool(wish["recreate"]))
     others = [other.name for other in tag.image.tags.all() if other.pk != tag.pk]
-    stays = f"still named {', '.join(others)}" if others else "stays without a name"
-    plan.kept.append(Item(f"Image {old}", stays, size=tag.image.size))
+    stays = _("still named %(names)s") % {"names": ", ".join(others)} if others else _("stays without a name")
+    plan.kept.append(Item(_("Image %(old)s") % {"old": old}, stays, size=tag.image.size))
     undo(plan)
     return plan
 
 
 def _comes_from(plan: Plan, tag: Tag, found: Earlier) -> None:
     if found.fate == TRASH:
-        plan.changed.append(Item(f"Image {_short(found.native_id)}", "comes out of the trash", mono=True))
+        plan.changed.append(
+            Item(
+                _("Image %(old)s") % {"old": _short(found.native_id)},
+                _("comes out of the trash"),
+                mono=True,
+            )
+        )
     elif found.fate == REGISTRY:
         by_digest = f"{tag.repository}@{found.digest[:19]}…"
-        plan.made.append(Item(by_digest, "is gone from the engine, and pulled again first", mono=True))
+        plan.made.append(Item(by_digest, _("is gone from the engine, and pulled again first"), mono=True))
 
 
 def _containers(plan: Plan, tag: Tag, found: Earlier, actor: Actor, *, recreate: bool) -> None:
@@ -119,15 +127,19 @@ def _containers(plan: Plan, tag: Tag, found: Earlier, actor: Actor, *, recreate:
     for row in rows:
         if row.pk not in mine:
             continue
-        runs = f"made from {_short(row.image_native_id)}"
+        image = {"image": _short(row.image_native_id)}
+        runs = _("made from %(image)s")
         if row.image_native_id == found.native_id:
-            plan.kept.append(Item(row.name, f"{runs}, which is what it is now"))
+            plan.kept.append(Item(row.name, _("made from %(image)s, which is what it is now") % image))
         elif recreate and row.state in UP and can(actor, "container.recreate", row):
-            plan.changed.append(Item(row.name, "is made anew from it, behind a gate", runs))
+            plan.changed.append(Item(row.name, _("is made anew from it, behind a gate"), runs % image))
         else:
-            plan.affected.append(Item(row.name, "goes on as it is, with another image than its tag", runs))
+            plan.affected.append(
+                Item(row.name, _("goes on as it is, with another image than its tag"), runs % image)
+            )
     if hidden := len(rows) - len(mine):
-        plan.affected.append(Item(count(hidden, "container of other teams", "containers of other teams")))
+        words = ngettext("%(n)s container of other teams", "%(n)s containers of other teams", hidden)
+        plan.affected.append(Item(words % {"n": hidden}))
 
 
 def _short(native_id: str) -> str:
@@ -135,7 +147,7 @@ def _short(native_id: str) -> str:
 
 
 def _made(row: Image | None) -> str:
-    return f", made {row.created_at:%Y-%m-%d}" if row and row.created_at else ""
+    return f"{row.created_at:%Y-%m-%d}" if row and row.created_at else ""
 
 
 # The verb

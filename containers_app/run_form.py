@@ -14,6 +14,9 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import pgettext_lazy
 
 from accounts.access import Actor
 from containers_app import run_typed
@@ -24,12 +27,12 @@ from operations.forms import Change
 
 MOST_ROWS = 128
 RESTARTS = (
-    ("no", "never"),
-    ("unless-stopped", "unless stopped"),
-    ("always", "always"),
-    ("on-failure", "on failure"),
+    ("no", _lazy("never")),
+    ("unless-stopped", _lazy("unless stopped")),
+    ("always", _lazy("always")),
+    ("on-failure", _lazy("on failure")),
 )
-PULLS = (("missing", "if it is not here"), ("always", "always"), ("never", "never"))
+PULLS = (("missing", _lazy("if it is not here")), ("always", _lazy("always")), ("never", _lazy("never")))
 # Where a message about the body stands in the form.
 _FIELDS = {
     "image": "image",
@@ -70,7 +73,7 @@ _ROWS = {
 _BY_PLACE = ("ports", "mounts", "networks")
 
 
-def _text(label: str, *, most: int = 4096, arg: str = "", hint: str = "") -> forms.CharField:
+def _text(label: Any, *, most: int = 4096, arg: str = "", hint: Any = "") -> forms.CharField:
     """A line of text; ``arg`` is what ``docker run`` calls it."""
     attrs = {**PLAIN, **({"data-arg": arg} if arg else {}), **({"placeholder": hint} if hint else {})}
     return forms.CharField(label=label, required=False, max_length=most, widget=forms.TextInput(attrs=attrs))
@@ -81,39 +84,39 @@ class RunForm(Change):
 
     permission = "container.run"
     image = forms.CharField(
-        label="Image",
+        label=_lazy("Image"),
         max_length=512,
         widget=forms.TextInput(
             attrs={**PLAIN, "list": "images", "data-arg": "image", "placeholder": "nginx:1.27"}
         ),
-        error_messages={"required": "Name an image, such as nginx:1.27."},
+        error_messages={"required": _lazy("Name an image, such as nginx:1.27.")},
     )
-    name = _text("Name", most=255, arg="--name", hint="the engine makes one up")
-    command = _text("Command", arg="command", hint="that of the image")
-    entrypoint = _text("Entrypoint", arg="--entrypoint", hint="that of the image")
-    restart = forms.ChoiceField(label="Restart", choices=RESTARTS, initial="no")
-    retries = forms.IntegerField(label="Times at most", required=False, min_value=0, max_value=1000)
-    cpus = forms.FloatField(label="CPU cores", required=False, min_value=0)
-    memory = _text("Memory", most=20)
-    pids = forms.IntegerField(label="Processes", required=False, min_value=0)
-    pull = forms.ChoiceField(label="Pull", choices=PULLS, initial="missing")
-    hostname = _text("Host name", most=64, arg="--hostname")
-    user = _text("User", most=130, arg="--user", hint="that of the image")
-    working_dir = _text("Working directory", arg="--workdir", hint="that of the image")
-    health_command = _text("Health check", arg="--health-cmd", hint="that of the image")
-    health_interval = forms.FloatField(label="Every", required=False)
-    health_timeout = forms.FloatField(label="Fails after", required=False)
-    health_retries = forms.IntegerField(label="Retries", required=False)
-    health_start = forms.FloatField(label="Start period", required=False)
-    health_none = forms.BooleanField(label="No health check", required=False)
-    cap_add = _text("Add capabilities", hint="NET_ADMIN")
-    cap_drop = _text("Drop capabilities", hint="ALL")
-    tty = forms.BooleanField(label="Terminal (tty)", required=False)
-    init = forms.BooleanField(label="Small init as process 1", required=False)
-    read_only = forms.BooleanField(label="Read-only root", required=False)
-    auto_remove = forms.BooleanField(label="Remove when it ends", required=False)
-    privileged = forms.BooleanField(label="Privileged", required=False)
-    start = forms.BooleanField(label="Start now", required=False, initial=True)
+    name = _text(_lazy("Name"), most=255, arg="--name", hint=_lazy("the engine makes one up"))
+    command = _text(_lazy("Command"), arg="command", hint=_lazy("that of the image"))
+    entrypoint = _text(_lazy("Entrypoint"), arg="--entrypoint", hint=_lazy("that of the image"))
+    restart = forms.ChoiceField(label=pgettext_lazy("label", "Restart"), choices=RESTARTS, initial="no")
+    retries = forms.IntegerField(label=_lazy("Times at most"), required=False, min_value=0, max_value=1000)
+    cpus = forms.FloatField(label=_lazy("CPU cores"), required=False, min_value=0)
+    memory = _text(_lazy("Memory"), most=20)
+    pids = forms.IntegerField(label=_lazy("Processes"), required=False, min_value=0)
+    pull = forms.ChoiceField(label=_lazy("Pull"), choices=PULLS, initial="missing")
+    hostname = _text(_lazy("Host name"), most=64, arg="--hostname")
+    user = _text(_lazy("User"), most=130, arg="--user", hint=_lazy("that of the image"))
+    working_dir = _text(_lazy("Working directory"), arg="--workdir", hint=_lazy("that of the image"))
+    health_command = _text(_lazy("Health check"), arg="--health-cmd", hint=_lazy("that of the image"))
+    health_interval = forms.FloatField(label=pgettext_lazy("seconds", "Every"), required=False)
+    health_timeout = forms.FloatField(label=_lazy("Fails after"), required=False)
+    health_retries = forms.IntegerField(label=_lazy("Retries"), required=False)
+    health_start = forms.FloatField(label=_lazy("Start period"), required=False)
+    health_none = forms.BooleanField(label=_lazy("No health check"), required=False)
+    cap_add = _text(_lazy("Add capabilities"), hint="NET_ADMIN")
+    cap_drop = _text(_lazy("Drop capabilities"), hint="ALL")
+    tty = forms.BooleanField(label=_lazy("Terminal (tty)"), required=False)
+    init = forms.BooleanField(label=_lazy("Small init as process 1"), required=False)
+    read_only = forms.BooleanField(label=_lazy("Read-only root"), required=False)
+    auto_remove = forms.BooleanField(label=_lazy("Remove when it ends"), required=False)
+    privileged = forms.BooleanField(label=_lazy("Privileged"), required=False)
+    start = forms.BooleanField(label=_lazy("Start now"), required=False, initial=True)
 
     def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
         super().__init__(*args, actor=actor, **options)
@@ -157,7 +160,7 @@ class RunForm(Change):
         try:
             return shlex.split(typed) or None
         except ValueError:
-            raise ValidationError("A quotation mark is open: close it.") from None
+            raise ValidationError(_("A quotation mark is open: close it.")) from None
 
     # As the run body
 
@@ -204,20 +207,22 @@ class RunForm(Change):
         for line in lines:
             name = str(line.name).strip()
             if not name:
-                self._row_error(line, "name", "It needs a name.")
+                self._row_error(line, "name", _("It needs a name."))
             elif name in seen:
-                self._row_error(line, "name", f"{name} is there twice.")
+                self._row_error(line, "name", _("%(name)s is there twice.") % {"name": name})
             seen.add(name)
 
     def check_ports(self, holders: Mapping[tuple[int, str], str]) -> bool:
         """Says which host ports others hold, with one that is free; true where none is held."""
         for line in self.ports:
-            address, _, host = str(line.host).strip().rpartition(":")
+            address, _sep, host = str(line.host).strip().rpartition(":")
             if not (host.isascii() and host.isdecimal()):
                 continue
             port, protocol = int(host), str(line.protocol or "tcp")
             if holder := holders.get((port, protocol)):
-                self._row_error(line, "host", f"{host} is taken by {holder}.")
+                self._row_error(
+                    line, "host", _("%(host)s is taken by %(holder)s.") % {"host": host, "holder": holder}
+                )
                 free = self._free(port, protocol, holders)
                 line.fix = f"{address}:{free}" if address and free else free
         return not self.errors
@@ -299,9 +304,9 @@ _MORE = (
 )  # fmt: skip
 _UNSAID = (None, "", False)
 _NUMBERS = {
-    "cpus": ("--cpus", "no limit"),
-    "memory": ("--memory", "no limit"),
-    "pids": ("--pids-limit", "no limit"),
+    "cpus": ("--cpus", _lazy("no limit")),
+    "memory": ("--memory", _lazy("no limit")),
+    "pids": ("--pids-limit", _lazy("no limit")),
     "retries": ("retries", ""),
     "health_interval": ("--health-interval", "30"),
     "health_timeout": ("--health-timeout", "5"),

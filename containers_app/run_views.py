@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse, reverse_lazy
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import Actor, actor_of, requires
@@ -29,9 +30,12 @@ from operations.web import answers, submitted
 
 MOST_NAMES = 500
 START = {
-    "mode": "run", "title": "Run a container", "button": "Run container", "action": reverse_lazy("containers:run"),
+    "mode": "run",
+    "title": _("Run a container"),
+    "button": _("Run container"),
+    "action": reverse_lazy("containers:run"),
     "check": reverse_lazy("containers:run-check"),
-}  # fmt: skip
+}
 _OWN_NETWORKS = ("bridge", "host", "none")
 
 

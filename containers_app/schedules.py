@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 AGAIN = timedelta(minutes=10)
 """When what could not be asked for now is asked for again."""
@@ -13,9 +14,9 @@ AGAIN = timedelta(minutes=10)
 class Every(models.TextChoices):
     """How often."""
 
-    HOUR = "hour", "Every hour"
-    DAY = "day", "Every day"
-    WEEK = "week", "Every week, on Sunday"
+    HOUR = "hour", _("Every hour")
+    DAY = "day", _("Every day")
+    WEEK = "week", _("Every week, on Sunday")
 
 
 def next_after(now: datetime, every: str, hour: int) -> datetime:

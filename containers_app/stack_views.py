@@ -8,6 +8,9 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import Actor, actor_of, can, requires
@@ -15,11 +18,35 @@ from containers_app import listing, many, stacks
 from containers_app.act_views import removal_ticks
 from containers_app.queries import Stack, containers
 from containers_app.views import host_of
-from operations.plans import count
 from operations.queries import engine_asked
 from operations.web import answers, came_from, leaves_when_gone, toast, why
 
-PAST = {"start": "Starting", "stop": "Stopping", "restart": "Restarting", "remove": "Removing"}
+TITLES = {
+    "start": _lazy("Start all of %(stack)s?"),
+    "stop": _lazy("Stop all of %(stack)s?"),
+    "restart": _lazy("Restart all of %(stack)s?"),
+    "remove": _lazy("Remove all of %(stack)s?"),
+}
+NOTHING = {
+    "start": _lazy("There is nothing to start in %(stack)s now."),
+    "stop": _lazy("There is nothing to stop in %(stack)s now."),
+    "restart": _lazy("There is nothing to restart in %(stack)s now."),
+    "remove": _lazy("There is nothing to remove in %(stack)s now."),
+}
+UNDER_WAY = {
+    "start": ngettext_lazy(
+        "Starting %(n)s container of %(stack)s", "Starting %(n)s containers of %(stack)s", "n"
+    ),
+    "stop": ngettext_lazy(
+        "Stopping %(n)s container of %(stack)s", "Stopping %(n)s containers of %(stack)s", "n"
+    ),
+    "restart": ngettext_lazy(
+        "Restarting %(n)s container of %(stack)s", "Restarting %(n)s containers of %(stack)s", "n"
+    ),
+    "remove": ngettext_lazy(
+        "Removing %(n)s container of %(stack)s", "Removing %(n)s containers of %(stack)s", "n"
+    ),
+}
 
 
 @require_safe
@@ -67,9 +94,8 @@ def stack_act(request: HttpRequest, engine: UUID, name: str, action: str) -> Htt
     actor, stack = actor_of(request), stacks.one(actor_of(request), engine, name)
     if request.method == "POST":
         return _do(request, stack, action)
-    verb = action.capitalize()
     context = {
-        "stack": stack, "plan": stacks.plan(stack, action, actor), "title": f"{verb} all of {stack.name}?",
+        "stack": stack, "plan": stacks.plan(stack, action, actor), "title": TITLES[action] % {"stack": stack.name},
         "action": reverse("stacks:act", args=[engine, name, action]), "removal": action == "remove",
     }  # fmt: skip
     part = "#dialog" if "HX-Request" in request.headers else ""
@@ -79,16 +105,16 @@ def stack_act(request: HttpRequest, engine: UUID, name: str, action: str) -> Htt
 def _do(request: HttpRequest, stack: Stack, action: str) -> HttpResponse:
     actor, order = actor_of(request), stacks.wanted(stack, action)
     if not order:
-        return toast(request, f"There is nothing to {action} in {stack.name} now.", "bad", to=stack.url)
+        return toast(request, NOTHING[action] % {"stack": stack.name}, "bad", to=stack.url)
     params = {"force": True, **removal_ticks(request.POST)} if action == "remove" else None
     found = many.ask_in_steps(
         order, action, actor=actor, params=params, needs=stacks.conditions(stack, action)
     )
     refusals = [f"{one.container.name}: {why(one.refused)}" for one in found if one.refused]
     done = len(found) - len(refusals)
-    text = f"{PAST[action]} {count(done, 'container')} of {stack.name}" if done else ""
+    text = UNDER_WAY[action] % {"n": done, "stack": stack.name} if done else ""
     if refusals:
-        rest = [f"And {len(refusals) - 3} more."] if len(refusals) > 3 else []
+        rest = [_("And %(n)s more.") % {"n": len(refusals) - 3}] if len(refusals) > 3 else []
         text = " ".join([*([f"{text}."] if text else []), *refusals[:3], *rest])
     there = containers(actor).filter(engine_id=stack.engine_id, stack=stack.name).exists()
     to = came_from(request, default=stack.url) if there else reverse("stacks:list")

@@ -6,7 +6,7 @@ never who owns it, nor who may: that is asked of each container.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,9 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KeyTransform
 from django.http import Http404
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext, ngettext_lazy
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
@@ -22,7 +25,7 @@ from containers_app.facts import STACK_LABEL
 from containers_app.models import Container, Network, Volume
 from containers_app.queries import LIVE, Stack
 from images_app.models import Image
-from operations.plans import Item, Plan, count, listed
+from operations.plans import Item, Plan, listed
 
 SERVICE = "com.docker.compose.service"
 ONE_OFF = "com.docker.compose.oneoff"
@@ -37,6 +40,13 @@ _FITS: dict[str, tuple[str, ...]] = {
     "restart": LIVE,
     "remove": (*LIVE, "created", "exited", "dead"),
 }
+_BUTTONS = {
+    "start": ngettext_lazy("Start %(n)s container", "Start %(n)s containers", "n"),
+    "stop": ngettext_lazy("Stop %(n)s container", "Stop %(n)s containers", "n"),
+    "restart": ngettext_lazy("Restart %(n)s container", "Restart %(n)s containers", "n"),
+    "remove": ngettext_lazy("Remove %(n)s container", "Remove %(n)s containers", "n"),
+}
+_ONCE = {needs.HEALTHY: _lazy("%(name)s is healthy"), needs.DONE: _lazy("%(name)s has ended well")}
 _BACKWARDS = ("stop", "remove")
 """Those that need others end before these do."""
 
@@ -169,36 +179,47 @@ def plan(stack: Stack, action: str, actor: Actor) -> Plan:
     rows = [row for step in order for row in step]
     if action == "remove":
         found = plans.removal_of_many(rows)
-        found.button = f"Remove {count(len(rows), 'container')}"
+        found.button = str(_BUTTONS[action] % {"n": len(rows)})
+        held, on = volumes(stack, actor), networks(stack, actor)
         found.kept = [
-            *_kept("Volume", [volume.name for volume in volumes(stack, actor)]),
-            *_kept("Network", [network.name for network in networks(stack, actor)]),
-            Item("Images", "", "and the compose file"),
+            *_kept(_("Volume") if len(held) == 1 else _("Volumes"), [volume.name for volume in held]),
+            *_kept(_("Network") if len(on) == 1 else _("Networks"), [network.name for network in on]),
+            Item(_("Images"), "", _("and the compose file")),
         ]
         return found
-    found = Plan(button=f"{action.capitalize()} {count(len(rows), 'container')}")
-    word = {"start": "is started", "stop": "is stopped", "restart": "is stopped and started"}[action]
+    found = Plan(button=str(_BUTTONS[action] % {"n": len(rows)}))
+    word = {"start": _("is started"), "stop": _("is stopped"), "restart": _("is stopped and started")}[action]
     waits = conditions(stack, action)
     for number, step in enumerate(order, 1):
-        place = f"step {number} of {len(order)}" if len(order) > 1 else ""
+        at = {"step": number, "steps": len(order)}
         for row in step:
-            once = [f"{need['name']} {needs.WORDS[need['condition']]}" for need in waits.get(row.pk, ())]
-            place_ = ", once ".join(filter(None, (place, listed(once[:6])))) if once else place
-            found.changed.append(Item(row.name, word, place_))
+            once = [str(_ONCE[need["condition"]]) % need for need in waits.get(row.pk, ())]
+            found.changed.append(Item(row.name, word, _place(at, listed(once[:6]))))
     found.stopped = [Item(row.name, word) for row in rows if action != "start"]
     served = list(dict.fromkeys(port for row in rows for port in plans.serving(row)))
     if served and action != "start":
-        word = "does not answer until it runs" if len(served) == 1 else "do not answer until they run"
-        found.affected.append(Item(listed(served[:12]), f"{word} again"))
+        word = ngettext(
+            "does not answer until it runs again", "do not answer until they run again", len(served)
+        )
+        found.affected.append(Item(listed(served[:12]), word))
     if action != "start":
-        found.kept.append(Item("What they wrote", "and their volumes, networks and settings"))
+        found.kept.append(Item(_("What they wrote"), _("and their volumes, networks and settings")))
     return found
 
 
+def _place(at: Mapping[str, int], once: str) -> str:
+    """In which step, and after what."""
+    if at["steps"] == 1:
+        return once
+    text = _("step %(step)s of %(steps)s, once %(once)s") if once else _("step %(step)s of %(steps)s")
+    return text % {**at, "once": once}
+
+
 def _kept(word: str, names: Sequence[str]) -> list[Item]:
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    shown = ", ".join(names[:8]) + more if more else listed(list(names))
-    return [Item(word if len(names) == 1 else f"{word}s", shown)] if names else []
+    shown = listed(list(names))
+    if len(names) > 8:
+        shown = _("%(names)s and %(n)s more") % {"names": ", ".join(names[:8]), "n": len(names) - 8}
+    return [Item(word, shown)] if names else []
 
 
 def _labelled(rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -125,7 +125,7 @@ def _data(container: Container, wanted: Range, found: Sequence[Point]) -> dict[s
     return {
         "container": str(container.pk),
         "seconds": wanted.seconds,
-        "words": wanted.words,
+        "words": str(wanted.words),
         "step": wanted.drawn,
         "cpuLimit": container.cpu_limit,
         "memoryLimit": container.memory_limit,

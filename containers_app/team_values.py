@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor, can
 from accounts.querysets import visible_to
 from containers_app.models import Container
@@ -106,7 +108,7 @@ def _user(variable: Variable, row: Container, actor: Actor) -> User | None:
     older = any(use["names"][variable.name] != variable.version for use in uses.values())
     why = ""
     if any(not use["value"] for use in uses.values()):
-        why = "what stood around the name was not kept: edit the container"
+        why = _("what stood around the name was not kept: edit the container")
     elif not can(actor, "container.recreate", row):
-        why = "you may not make it anew"
+        why = _("you may not make it anew")
     return User(row, tuple(sorted(uses)), older, older and not why, why)

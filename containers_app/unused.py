@@ -14,6 +14,8 @@ from typing import Any
 
 from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from containers_app.attachments import by_network, is_own
 from containers_app.models import Container, Mount, Network, Volume
@@ -24,15 +26,39 @@ from images_app.models import Image, Tag, TagMove
 from operations.models import Engine, TrashItem
 
 STOPPED = ("exited", "created", "dead")
-KINDS: Mapping[str, tuple[str, str]] = {
-    "containers": ("stopped container", "what they wrote outside of volumes, and their logs"),
-    "images": ("untagged image", "no name points at them, and no container uses them"),
-    "unused_images": ("unused image", "with their names; no container uses them"),
-    "volumes": ("anonymous volume", "no container mounts them"),
-    "named_volumes": ("named volume", "no container mounts them now; their data goes with them"),
-    "build_cache": ("step in the build cache", "no build runs on them; the next one takes longer"),
-    "networks": ("unused network", "no container is on them; the engine's own stay"),
-    "trash": ("thing in the trash", "they cannot be taken back any more"),
+KINDS: Mapping[str, tuple[Any, Any]] = {
+    "containers": (
+        ngettext_lazy("%(n)s stopped container", "%(n)s stopped containers", "n"),
+        _("what they wrote outside of volumes, and their logs"),
+    ),
+    "images": (
+        ngettext_lazy("%(n)s untagged image", "%(n)s untagged images", "n"),
+        _("no name points at them, and no container uses them"),
+    ),
+    "unused_images": (
+        ngettext_lazy("%(n)s unused image", "%(n)s unused images", "n"),
+        _("with their names; no container uses them"),
+    ),
+    "volumes": (
+        ngettext_lazy("%(n)s anonymous volume", "%(n)s anonymous volumes", "n"),
+        _("no container mounts them"),
+    ),
+    "named_volumes": (
+        ngettext_lazy("%(n)s named volume", "%(n)s named volumes", "n"),
+        _("no container mounts them now; their data goes with them"),
+    ),
+    "build_cache": (
+        ngettext_lazy("%(n)s step in the build cache", "%(n)s steps in the build cache", "n"),
+        _("no build runs on them; the next one takes longer"),
+    ),
+    "networks": (
+        ngettext_lazy("%(n)s unused network", "%(n)s unused networks", "n"),
+        _("no container is on them; the engine's own stay"),
+    ),
+    "trash": (
+        ngettext_lazy("%(n)s thing in the trash", "%(n)s things in the trash", "n"),
+        _("they cannot be taken back any more"),
+    ),
 }
 """Kind → what one of them is called, and what there is to say about them."""
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -216,7 +242,7 @@ def _newest(engine: Engine) -> dict[str, int]:
     )
     places: Counter[str] = Counter()
     found: dict[str, int] = {}
-    for repository, name, *_ in sorted(rows, key=lambda row: (_moment(row[2]), row[3]), reverse=True):
+    for repository, name, *_rest in sorted(rows, key=lambda row: (_moment(row[2]), row[3]), reverse=True):
         found[name] = places[repository]
         places[repository] += 1
     return found

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+
 from accounts.access import Actor
 from containers_app import plans, sync
 from containers_app.models import Container, Volume
@@ -43,11 +46,33 @@ def _has_a_name(name: str) -> bool:
 def words(gone: Iterable[str], verb: str = "starting") -> str:
     """The sentence."""
     found = list(gone)
-    many = len(found) > 1
-    return (
-        f"The data of {listed(found)} is gone: {verb} would create {'empty ones' if many else 'an empty one'}. "
-        f"Take it back from the trash or a backup first, or ask for empty volumes."
-    )
+    one, more = _GONE.get(verb, _GONE["starting"])
+    text = one if len(found) == 1 else more
+    return str(text) % {"names": listed(found)}
+
+
+_GONE = {
+    "starting": (
+        _lazy(
+            "The data of %(names)s is gone: starting would create an empty one. "
+            "Take it back from the trash or a backup first, or ask for empty volumes."
+        ),
+        _lazy(
+            "The data of %(names)s is gone: starting would create empty ones. "
+            "Take it back from the trash or a backup first, or ask for empty volumes."
+        ),
+    ),
+    "restarting": (
+        _lazy(
+            "The data of %(names)s is gone: restarting would create an empty one. "
+            "Take it back from the trash or a backup first, or ask for empty volumes."
+        ),
+        _lazy(
+            "The data of %(names)s is gone: restarting would create empty ones. "
+            "Take it back from the trash or a backup first, or ask for empty volumes."
+        ),
+    ),
+}
 
 
 def check(container: Container, params: Params) -> Callable[[], None]:
@@ -89,16 +114,21 @@ def look(ctx: Context, info: ContainerInfo) -> list[str]:
 def tell(plan: Plan, container: Container) -> None:
     """What a plan says of them."""
     for name in of(container):
-        plan.lost.append(Item(f"Volume {name}", "volume data is gone: starting would create an empty one"))
+        plan.lost.append(
+            Item(
+                _("Volume %(name)s") % {"name": name},
+                _("volume data is gone: starting would create an empty one"),
+            )
+        )
 
 
 def starting(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.start``."""
-    plan = Plan(button="Start")
+    plan = Plan(button=_("Start"))
     container = plans.target(operation)
     if container is None:
-        return Plan(lead="It is gone.")
-    plan.changed.append(Item(container.name, "is started"))
+        return Plan(lead=_("It is gone."))
+    plan.changed.append(Item(container.name, _("is started")))
     tell(plan, container)
     return plan
 

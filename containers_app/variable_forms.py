@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
 from operations.variable import Variable
@@ -16,21 +17,21 @@ PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 class VariableForm(forms.Form):
     """A new one, or another value. What a secret is stays empty: nobody is shown it, and empty leaves it."""
 
-    team = forms.ChoiceField(label="Team")
+    team = forms.ChoiceField(label=_("Team"))
     name = forms.CharField(
-        label="Name",
+        label=_("Name"),
         max_length=64,
         widget=forms.TextInput(attrs={**PLAIN, "placeholder": "DATABASE_PASSWORD"}),
     )
     value = forms.CharField(
-        label="Value", required=False, strip=False, widget=forms.Textarea(attrs={**PLAIN, "rows": 3})
+        label=_("Value"), required=False, strip=False, widget=forms.Textarea(attrs={**PLAIN, "rows": 3})
     )
     secret = forms.BooleanField(
-        label="Secret: nobody is shown the value again",
+        label=_("Secret: nobody is shown the value again"),
         required=False,
         widget=forms.CheckboxInput(attrs={"class": "check"}),
     )
-    note = forms.CharField(label="What it is for", required=False, max_length=200)
+    note = forms.CharField(label=_("What it is for"), required=False, max_length=200)
 
     def __init__(self, data: Any = None, *, teams: Sequence[Team], row: Variable | None = None) -> None:
         first = (

@@ -7,6 +7,8 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import actor_of, can, require, requires
@@ -73,7 +75,9 @@ def one(request: HttpRequest, pk: UUID) -> HttpResponse:
         require(actor, "variable.manage", row)
     form = VariableForm(request.POST or None, teams=[row.team], row=row) if may else None
     if form and request.method == "POST" and form.is_valid() and _put(form, row.team, request):
-        return toast(request, f"{row.name} is changed", to=reverse("variables:one", args=[pk]))
+        return toast(
+            request, _("%(name)s is changed") % {"name": row.name}, to=reverse("variables:one", args=[pk])
+        )
     users = team_values.users(row, actor)
     context = {
         "row": row, "form": form, "may": may, "users": users, "older": [one for one in users if one.renews],
@@ -109,7 +113,7 @@ def renew(request: HttpRequest, pk: UUID) -> HttpResponse:
     chosen = set(uuids(request.POST.getlist("ids"), MOST_AT_ONCE))
     found = [user for user in team_values.users(row, actor) if user.renews and user.container.pk in chosen]
     if not found:
-        return toast(request, "Choose containers first.", "bad", to=reverse("variables:one", args=[pk]))
+        return toast(request, _("Choose containers first."), "bad", to=reverse("variables:one", args=[pk]))
     told = [
         ask_one(user.container, "recreate", actor=actor,
                 params={"pull": False, "changes": team_values.changes(user.container, row)})
@@ -117,8 +121,8 @@ def renew(request: HttpRequest, pk: UUID) -> HttpResponse:
     ]  # fmt: skip
     refused = [f"{answer.container.name}: {why(answer.refused)}" for answer in told if answer.refused]
     done = len(told) - len(refused)
-    words = f"Making {done} container{'' if done == 1 else 's'} anew. " if done else ""
-    text = (words + " ".join(refused[:3])).strip().rstrip(".") if refused else words.strip().rstrip(".")
+    words = ngettext("Making %(n)s container anew.", "Making %(n)s containers anew.", done) % {"n": done}
+    text = " ".join([*([words] if done else []), *refused[:3]]).rstrip(".")
     return toast(
         request, text, "bad" if refused else "ok", to=reverse("operations:list" if done else "variables:list")
     )

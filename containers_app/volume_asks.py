@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from accounts.models import Team
 from containers_app import volume_copies, volume_files
@@ -23,7 +25,10 @@ def is_free(engine: Engine, name: str) -> Callable[[], None]:
 
     def check() -> None:
         if Volume.objects.filter(engine=engine, native_id=name).exists():
-            raise Refused("name_in_use", f'There is a volume "{name}" already: choose another name.')
+            raise Refused(
+                "name_in_use",
+                _('There is a volume "%(name)s" already: choose another name.') % {"name": name},
+            )
 
     return check
 

@@ -10,6 +10,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import actor_of, require, requires
@@ -67,7 +68,11 @@ def volume_count(request: HttpRequest) -> HttpResponse:
             read("volume.sizes", engine, actor=actor, deadline=COUNT)
         except EngineError:
             late.append(engine.name)
-    text = f"{listed(late)} still counts: sizes come when that is done" if late else "Sizes are counted"
+    text = (
+        _("%(names)s still counts: sizes come when that is done") % {"names": listed(late)}
+        if late
+        else _("Sizes are counted")
+    )
     return toast(request, text, "busy" if late else "ok", to=reverse("volumes:list"))
 
 
@@ -128,7 +133,7 @@ def volume_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         operation = operations.request_volume_remove(volume, actor=actor, forever=forever)
         return submitted(request, operation, to=reverse("volumes:list"))
     plan = preview(lambda: operations.request_volume_remove(volume, actor=actor), actor=actor)
-    context = {"volume": volume, "plan": plan, "title": f"Remove {volume}?"}
+    context = {"volume": volume, "plan": plan, "title": _("Remove %(volume)s?") % {"volume": volume}}
     template = "volumes/remove.html#dialog" if "HX-Request" in request.headers else "volumes/remove.html"
     return render(request, template, context)
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from containers_app import plans, sync, volume_files
+from containers_app import sync, volume_files, volume_plans
 from containers_app.models import Container, Volume
 from engine import errors, names
 from engine.errors import Conflict, NameInUse, NotFound, PolicyDenied
@@ -108,7 +108,7 @@ def _made(ctx: Context) -> Mapping[str, Any]:
 
 @operation(
     "volume.remove", label="Remove volume", doing="Removing volume", deadline=720, repeatable=True, verify=_is_gone,
-    after=_after, plan=plans.volume_removing,
+    after=_after, plan=volume_plans.removing,
 )  # fmt: skip
 def remove(ctx: Context) -> Mapping[str, Any]:
     """Keeps a copy of what is in it where it can be taken back, then removes it."""

@@ -262,7 +262,7 @@ def test_the_engines_own_networks_are_not_removed(
     bridge = Network.objects.get(name="bridge")
     with pytest.raises(Refused) as refused:
         remove(bench, bridge, alice)
-    assert refused.value.message == network_plans.OWN.format(name="bridge")
+    assert refused.value.message == network_plans.OWN % {"name": "bridge"}
 
 
 def test_a_plan_says_who_loses_what_connection(team: Team, other_team: Team, tara: User) -> None:
