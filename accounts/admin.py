@@ -146,6 +146,7 @@ class PersonAdmin(Audited, UserAdmin):
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Language and time", {"fields": ("language", "zone")}),
         ("Power", {"fields": ("is_active", "is_staff", "is_superuser")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )

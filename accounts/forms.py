@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth import password_validation
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.utils.translation import gettext_lazy as _
 
-from accounts import tokens
+from accounts import reading, tokens
 from accounts.access import SCOPES, Actor
 from accounts.models import Team, User
 from accounts.querysets import visible_teams
@@ -152,6 +154,26 @@ class PasswordForm(NewPasswordForm):
         if "old" in found and not self.user.check_password(found["old"]):
             self.add_error("old", "This is not your password.")
         return found
+
+
+class ReadingForm(forms.ModelForm):
+    """Language and time zone of one's pages."""
+
+    language = forms.ChoiceField(label=_("Language"), required=False)
+    zone = forms.CharField(
+        label=_("Time zone"), max_length=64, required=False, validators=[reading.check_zone],
+        help_text=_("Begin to type a place. Empty for the clock of the browser."),
+        widget=forms.TextInput(attrs={"list": "zones", "autocomplete": "off", "spellcheck": "false"}),
+    )  # fmt: skip
+
+    class Meta:
+        model = User
+        fields = ("language", "zone")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["language"].choices = [("", _("As the browser says")), *settings.LANGUAGES]  # type: ignore[attr-defined]
+        self.fields["zone"].widget.attrs["placeholder"] = _("As the browser says")
 
 
 class ForgotForm(forms.Form):

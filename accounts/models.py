@@ -15,6 +15,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from accounts import reading
 from accounts.chain import START
 
 
@@ -22,6 +23,14 @@ class User(AbstractUser):
     """A person. ``is_superuser`` is the site administrator of the permission matrix."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    language = models.CharField(
+        max_length=12, blank=True, default="", validators=[reading.check_language],
+        help_text="Such as de; empty for what the browser asks for.",
+    )  # fmt: skip
+    zone = models.CharField(
+        "time zone", max_length=64, blank=True, default="", validators=[reading.check_zone],
+        help_text="Such as Europe/Berlin; empty for the browser's own.",
+    )  # fmt: skip
 
     @property
     def display_name(self) -> str:

@@ -17,6 +17,7 @@ account_urls = [
     path("login/sso/callback/", sso_views.callback, name="sso_callback"),
     path("logout/", views.sign_out, name="logout"),
     path("account/", views.profile, name="profile"),
+    path("account/language/", views.reading_page, name="reading"),
     path("account/security/", security_views.security, name="security"),
     path("account/confirm/", door_views.confirm, name="confirm"),
     path("account/password/", security_views.change_password, name="password"),

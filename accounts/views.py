@@ -2,7 +2,8 @@
 
 What the templates get: ``accounts/setup.html`` form (``None`` where the link is wrong), token; ``login.html``
 form, next, locked (seconds, or ``None``), sso (what it is called, or ``None``); ``profile.html`` tokens, token_form,
-fresh (whether one may be made without confirming first), secret (a new token's text, shown this once), roles.
+fresh (whether one may be made without confirming first), secret (a new token's text, shown this once), roles;
+``reading.html`` form, zones, now.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import audit, door, limits, sessions, setup, tokens
+from accounts import audit, door, limits, reading, sessions, setup, tokens
 from accounts.access import PUBLIC, Actor, Denied, actor_of, address_of, requires
-from accounts.forms import SetUpForm, SignInForm, TokenForm
+from accounts.forms import ReadingForm, SetUpForm, SignInForm, TokenForm
 from accounts.models import ApiToken, User
 from accounts.pages import locked_page, safe_next, user_of
 
@@ -113,6 +115,24 @@ def admin_password(request: HttpRequest) -> HttpResponse:
 def profile(request: HttpRequest) -> HttpResponse:
     """One's own account: roles and tokens."""
     return _profile_page(request)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@requires("account.own")
+def reading_page(request: HttpRequest) -> HttpResponse:
+    """Language and time zone of one's pages; it counts from the next page on."""
+    user = user_of(request)
+    form = ReadingForm(request.POST if request.method == "POST" else None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        user.save(update_fields=["language", "zone"])
+        with translation.override(reading.language_of(request, user)):
+            messages.success(request, _("Saved"), extra_tags="ok")
+        answer = HttpResponseRedirect(reverse("accounts:reading"))
+        reading.remember(answer, user.language)
+        return answer
+    context = {"form": form, "zones": reading.zones(), "now": timezone.now()}
+    return render(request, "accounts/reading.html", context)
 
 
 @require_POST

@@ -12,11 +12,11 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.middleware.gzip import GZipMiddleware
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 from structlog.contextvars import bound_contextvars
 
-from accounts import factors, sessions
+from accounts import factors, reading, sessions
 from accounts.access import Denied, confirm_first
 from accounts.pages import user_of
 from accounts.setup import setup_needed
@@ -113,17 +113,21 @@ class SessionClock:
 
 
 class Reader:
-    """Answers in the reader's language: as a cookie says, else as the browser asks, else English.
+    """Answers in the reader's language, and pages by the reader's clock: see `accounts.reading`.
 
-    What runs outside of a request (worker, gateway, commands, streams) has none, and speaks English.
+    REST gives all times in UTC. What runs outside of a request (worker, gateway, commands, streams) has no reader,
+    and speaks English.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        language = translation.get_language_from_request(request)
-        with translation.override(language):
+        signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated
+        user = user_of(request) if signed_in and "Authorization" not in request.headers else None
+        language = reading.language_of(request, user)
+        zone = None if request.path.startswith("/api/") else reading.zone_of(user)
+        with translation.override(language), timezone.override(zone):
             response = self.get_response(request)
         response.headers.setdefault("Content-Language", language)
         patch_vary_headers(response, ("Accept-Language", "Cookie"))

@@ -28,7 +28,7 @@ _UNUSED = [
     "*/redoc/*",
     ".stamp",
     "admin/*/gis/*",
-    "admin/js/vendor/select2/i18n/[!e]*",  # the admin speaks English here
+    "admin/js/vendor/select2/i18n/[!de]*",  # the admin speaks the languages of settings.LANGUAGES
     "css/*",
     "django_htmx/*",
     "icons.txt",

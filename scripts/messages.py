@@ -40,7 +40,7 @@ _STRING = r"""(u?"(?:[^"\\\n]|\\.)*"|u?'(?:[^'\\\n]|\\.)*')"""
 _IN_TEMPLATE = re.compile(rf"\b(n?p?gettext|_)\(\s*{_STRING}(?:\s*,\s*{_STRING})?(?:\s*,\s*{_STRING})?")
 _SCRIPT_STRING = r"""('(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\$]|\\.)*`)"""
 _IN_SCRIPT = re.compile(
-    rf"(?<![\w.$])(?:text\(\s*{_SCRIPT_STRING}|plural\([^'\"`\n]*?,\s*{_SCRIPT_STRING}\s*,\s*{_SCRIPT_STRING})"
+    rf"(?<![\w.$])(?:tr\(\s*{_SCRIPT_STRING}|plural\([^'\"`\n]*?,\s*{_SCRIPT_STRING}\s*,\s*{_SCRIPT_STRING})"
 )
 
 
@@ -157,7 +157,13 @@ def in_python(source: str, name: str = "") -> Iterator[Text]:
         and node.module in ("django.utils.translation", "engine.words") for alias in node.names
     }  # fmt: skip
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        if not isinstance(node, ast.Call):
+            continue
+        if getattr(node.func, "id", getattr(node.func, "attr", "")) == "operation":
+            # Labels of kinds of operations are kept in English, and translated where they are shown.
+            said = (one.value for one in node.keywords if one.arg in ("label", "doing"))
+            yield from (Text(one.value) for one in said if isinstance(one, ast.Constant))
+        if not isinstance(node.func, ast.Name):
             continue
         if (call := names.get(node.func.id)) in _CALLS:
             values = [_constant(node.args[at], name) if at >= 0 else "" for at in _CALLS[call]]
@@ -186,7 +192,7 @@ def in_template(source: str, name: str = "") -> Iterator[Text]:
 
 
 def in_script(source: str, name: str = "") -> Iterator[Text]:
-    """Texts in calls of `text` and `plural` of texts.js."""
+    """Texts in calls of `tr` and `plural` of texts.js."""
     bare = re.sub(r"^\s*(//|/?\*).*$", "", source, flags=re.MULTILINE)
     for text, one, many in _IN_SCRIPT.findall(bare):
         yield Text(_unquoted(text or one), plural=_unquoted(many) if many else "")

@@ -86,16 +86,19 @@ def test_texts_are_gathered_from_templates_python_and_scripts() -> None:
     ]
     python = """from django.utils.translation import gettext as _, ngettext, pgettext_lazy as _c
 def f(n):
+    registry.operation("container.stop", label="Stop", doing="Stopping")
     return _("Stop " "it") % {}, ngettext("%(n)s row", "%(n)s rows", n), _c("of a list", "Open"), other("no")
 """
     assert {(t.context, t.id, t.plural) for t in messages.in_python(python)} == {
+        ("", "Stop", ""),
+        ("", "Stopping", ""),
         ("", "Stop it", ""),
         ("", "%(n)s row", "%(n)s rows"),
         ("of a list", "Open", ""),
     }
-    script = """// text('not this')
-    say(text('It\\'s gone')); text("So", { a }); plural(rows.length, '{n} row', '{n} rows'); answer.text('no')
-    el.textContent = text(`Long`)"""
+    script = """// tr('not this')
+    say(tr('It\\'s gone')); tr("So", { a }); plural(rows.length, '{n} row', '{n} rows'); answer.tr('no')
+    el.textContent = tr(`Long`)"""
     assert [(t.id, t.plural) for t in messages.in_script(script)] == [
         ("It's gone", ""),
         ("So", ""),

@@ -18,6 +18,7 @@ from django.templatetags.static import do_static, static
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from containers_app.queries import span
 from engine import files
@@ -208,8 +209,9 @@ def ago(when: datetime | None) -> SafeString:
     if not when:
         return _NOTHING
     past = timezone.now() - when
-    text = f"in {span(NOW - past)}" if past < -NOW else "just now" if past < NOW else f"{span(past)} ago"
-    return _time(when, text, "ago")
+    if past < -NOW:
+        return _time(when, _("in %(time)s") % {"time": span(NOW - past)}, "ago")
+    return _time(when, _("just now") if past < NOW else age(when), "ago")
 
 
 @register.filter
@@ -220,28 +222,28 @@ def since(when: datetime | None) -> SafeString:
 
 @register.filter
 def at(when: datetime | None) -> SafeString:
-    """Date and time; the page turns it into the reader's own zone."""
-    return _time(when, f"{when:%Y-%m-%d %H:%M} UTC", "at") if when else _NOTHING
+    """Date and time by the reader's clock; where they have named none, the page turns it into the browser's own."""
+    return _time(when, f"{timezone.localtime(when):%Y-%m-%d %H:%M %Z}", "at") if when else _NOTHING
 
 
 @register.filter
 def line_at(when: datetime | None) -> SafeString:
     """Date and time to the millisecond, as lines of a log bear it; the page turns it into the reader's own zone."""
-    return (
-        _time(when, f"{when:%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03}", "line") if when else _NOTHING
-    )
+    if not when:
+        return _NOTHING
+    return _time(when, f"{timezone.localtime(when):%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03}", "line")
 
 
 @register.filter
 def clock(when: datetime | None) -> SafeString:
     """The time of day alone, for lists under a date; the page turns it into the reader's own zone."""
-    return _time(when, f"{when:%H:%M}", "clock") if when else _NOTHING
+    return _time(when, f"{timezone.localtime(when):%H:%M}", "clock") if when else _NOTHING
 
 
 @register.filter
 def age(when: datetime | None) -> str:
     """``14 min ago`` as bare text, for drawings, where no ``<time>`` can stand."""
-    return f"{span(timezone.now() - when)} ago" if when else ""
+    return _("%(time)s ago") % {"time": span(timezone.now() - when)} if when else ""
 
 
 @register.filter
@@ -308,8 +310,8 @@ def without(context: template.Context, key: str) -> str:
 def _time(when: datetime, text: str, kind: str) -> SafeString:
     exact = "milliseconds" if kind == "line" else "seconds"
     return format_html(
-        '<time datetime="{}" data-time="{}" title="{} UTC">{}</time>',
-        when.isoformat(timespec=exact), kind, f"{when:%Y-%m-%d %H:%M:%S}", text,
+        '<time datetime="{}" data-time="{}" title="{}">{}</time>',
+        when.isoformat(timespec=exact), kind, f"{timezone.localtime(when):%Y-%m-%d %H:%M:%S %Z}", text,
     )  # fmt: skip
 
 

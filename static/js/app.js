@@ -9,6 +9,7 @@ import { keepRows } from './rows.js'
 import { keepTimes } from './times.js'
 import { keepToasts, toast } from './toasts.js'
 import { keepTray } from './tray.js'
+import { tr } from './texts.js'
 
 const root = document.documentElement
 onClick('[data-theme-toggle]', () => {
@@ -20,7 +21,7 @@ onClick('[data-copy], [data-copy-from]', async button => {
   const text = button.dataset.copy || document.getElementById(button.dataset.copyFrom)?.innerText || ''
   // Pages at the door have no room for toasts: there the button says it.
   const say = (words, tone) => document.getElementById('toast') ? toast(words, tone) : button.lastChild.textContent = words
-  try { await navigator.clipboard.writeText(text); say('Copied') } catch { say('The browser does not let this page copy', 'bad') }
+  try { await navigator.clipboard.writeText(text); say(tr('Copied')) } catch { say(tr('The browser does not let this page copy'), 'bad') }
 })
 // A session that has ended answers with the sign-in page: it must not land inside this one.
 document.addEventListener('htmx:beforeSwap', event => {

@@ -1,6 +1,7 @@
 // Replays an asciicast v2: plays, pauses, jumps, faster or slower. Long pauses are shortened to two seconds.
 import { $, onClick } from './dom.js'
 import { makeTerminal } from './terminal.js'
+import { tr } from './texts.js'
 
 const IDLE = 2
 
@@ -22,7 +23,7 @@ export function parse(text) {
 export async function replay(box) {
   const bar = $('[data-player]'), play = $('[data-play]'), seek = $('[data-seek]'), shown = $('[data-at]'), note = $('[data-note]')
   const answer = await fetch(box.dataset.cast).catch(() => null)
-  if (!answer?.ok) { note.hidden = false; note.textContent = 'The recording cannot be read: it may have been removed.'; note.classList.add('bad'); return }
+  if (!answer?.ok) { note.hidden = false; note.textContent = tr('The recording cannot be read: it may have been removed.'); note.classList.add('bad'); return }
   const { head, events } = parse(await answer.text()), length = events.at(-1)?.[0] ?? 0
   box.hidden = false
   box.classList.add('watched')
@@ -33,9 +34,9 @@ export async function replay(box) {
   const time = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`
   const draw = () => {
     seek.value = length ? Math.round(at / length * 1000) : 1000
-    seek.setAttribute('aria-valuetext', `${time(at)} of ${time(length)}`)
+    seek.setAttribute('aria-valuetext', tr('{part} of {all}', { part: time(at), all: time(length) }))
     shown.textContent = `${time(at)} / ${time(length)}`
-    $('span', play).textContent = playing ? 'Pause' : at >= length ? 'Play again' : 'Play'
+    $('span', play).textContent = playing ? tr('Pause') : at >= length ? tr('Play again') : tr('Play')
     $('use', play)?.setAttribute('href', $('use', play).getAttribute('href').replace(/#.*/, playing ? '#pause' : '#play'))
   }
   const give = () => {

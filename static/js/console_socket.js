@@ -1,6 +1,7 @@
 // The socket of one console: what comes, in order; what is typed, in pieces; and coming back after a cut.
+import { tr } from './texts.js'
 const WAITS = [300, 600, 1200, 2500], PIECE = 16384, RESIZE = 150
-export const FATAL = { 4400: 'This was not understood.', 4401: 'Your session has ended: sign in again.', 4403: 'You may not open a console here.', 4404: 'There is no such console.', 4408: 'You may not have a console here any more.', 4410: 'It cannot be opened.', 4429: 'Too much was sent at once.' }
+export const FATAL = { 4400: tr('This was not understood.'), 4401: tr('Your session has ended: sign in again.'), 4403: tr('You may not open a console here.'), 4404: tr('There is no such console.'), 4408: tr('You may not have a console here any more.'), 4410: tr('It cannot be opened.'), 4429: tr('Too much was sent at once.') }
 
 export class ConsoleSocket {
   /** `hear` gets `bytes(data)`, `frame(object)`, `cut()` before it tries again, and `over(code, words)`. */
@@ -38,7 +39,7 @@ export class ConsoleSocket {
     this.socket = null
     if (this.done) return
     // Never opened, or refused for good: there is nothing to come back to.
-    if (FATAL[code] || !this.session || this.failures > 12) { this.done = true; this.hear.over(code, FATAL[code] ? this.words || FATAL[code] : 'Slipway does not answer.'); return }
+    if (FATAL[code] || !this.session || this.failures > 12) { this.done = true; this.hear.over(code, FATAL[code] ? this.words || FATAL[code] : tr('Slipway does not answer.')); return }
     this.hear.cut()
     setTimeout(() => { if (!this.done) this.connect() }, WAITS[Math.min(this.failures++, WAITS.length - 1)])
   }

@@ -1,6 +1,7 @@
 // What goes into a build: a folder that is chosen or dropped, or an archive. A folder becomes a tar here, piece by piece
 // as it is sent, without what its .dockerignore plainly leaves out; the server goes through all of it again.
 import { $ } from './dom.js'
+import { plural, tr } from './texts.js'
 
 const enc = new TextEncoder(), BLOCK = 512, ARCHIVE = /\.(tar|tgz|txz|tbz2|zip|tar\.(gz|xz|bz2))$/i, SHOWS_AFTER = 500
 
@@ -91,15 +92,15 @@ export function keepContext(form) {
   const take = one => {
     chosen = null
     const bytes = one.files.reduce((sum, { file }) => sum + (file?.size ?? 0), 0), { files, name, out } = one
-    if (files.length > mostFiles) return wrong(`${name} holds more than ${mostFiles.toLocaleString('en')} files: a .dockerignore leaves out what the build does not need.`)
-    if (bytes > most) return wrong(`${name} holds ${size(bytes)}, and ${size(most)} are taken: a .dockerignore leaves out what the build does not need.`)
+    if (files.length > mostFiles) return wrong(tr('{name} holds more than {n} files: a .dockerignore leaves out what the build does not need.', { name, n: mostFiles.toLocaleString('en') }))
+    if (bytes > most) return wrong(tr('{name} holds {size}, and {most} are taken: a .dockerignore leaves out what the build does not need.', { name, size: size(bytes), most: size(most) }))
     wrong('')
     chosen = one
     archive.value = ''
     $('#source-upload', form).checked = true
     show(note, one, bytes, out, () => { chosen = null; note.hidden = true })
   }
-  const failed = () => wrong('The folder could not be read.')
+  const failed = () => wrong(tr('The folder could not be read.'))
   archive.addEventListener('change', () => { chosen = null; note.hidden = true; wrong('') })
   const folder = $('[data-folder]', box)
   folder.closest('[hidden]').hidden = false
@@ -119,7 +120,7 @@ export function keepContext(form) {
     event.preventDefault()
     const body = new FormData(form)
     if (chosen) { body.set('context', tar(chosen.files), `${chosen.name}.tar`); body.set('folder', chosen.name) }
-    if (!chosen && archive.files[0].size > most) return wrong(`${archive.files[0].name} is larger than ${size(most)}.`)
+    if (!chosen && archive.files[0].size > most) return wrong(tr('{name} is larger than {size}.', { name: archive.files[0].name, size: size(most) }))
     send(form, body)
   })
 }
@@ -148,7 +149,7 @@ function show(note, { name, files }, bytes, out, forget) {
   const parts = new Map()
   for (const { path, file } of files) { const [top, below] = path.split('/'), at = below === undefined ? top : `${top}/`; parts.set(at, (parts.get(at) ?? 0) + (file?.size ?? 0)) }
   $('[data-name]', note).textContent = name
-  $('[data-sum]', note).textContent = `${files.length.toLocaleString('en')} file${files.length === 1 ? '' : 's'}, ${size(bytes)}${out ? `; ${out.toLocaleString('en')} left out by .dockerignore` : ''}`
+  $('[data-sum]', note).textContent = [plural(files.length, '{n} file, {size}', '{n} files, {size}', { n: files.length.toLocaleString('en'), size: size(bytes) }), out && tr('{n} left out by .dockerignore', { n: out.toLocaleString('en') })].filter(Boolean).join('; ')
   const list = $('[data-parts]', note), largest = [...parts].filter(part => part[1]).sort((a, b) => b[1] - a[1]).slice(0, 5)
   list.replaceChildren(...largest.map(([part, length]) => {
     const row = $('template', note).content.firstElementChild.cloneNode(true)
@@ -177,17 +178,17 @@ function send(form, body) {
   request.upload.addEventListener('progress', event => {
     $('progress', row).max = event.total
     $('progress', row).value = event.loaded
-    $('[data-sent]', row).textContent = event.loaded < event.total ? `${size(event.loaded)} of ${size(event.total)}` : 'Checking'
+    $('[data-sent]', row).textContent = event.loaded < event.total ? tr('{part} of {all}', { part: size(event.loaded), all: size(event.total) }) : tr('Checking')
   })
   request.addEventListener('abort', over)
-  request.addEventListener('error', () => { over(); tell(form, 'It could not be sent: the connection broke, or a file has changed meanwhile.') })
+  request.addEventListener('error', () => { over(); tell(form, tr('It could not be sent: the connection broke, or a file has changed meanwhile.')) })
   request.addEventListener('load', () => {
     if (request.status === 413) { over(); tell(form, request.responseText); return }
     const at = new URL(request.responseURL)
     if (request.status < 400 && at.pathname !== location.pathname) { location.assign(at); return }
     over()
     const page = new DOMParser().parseFromString(request.responseText, 'text/html'), told = [...page.querySelectorAll('[data-form-errs] li')].map(li => { li.querySelector('b')?.remove(); return li.textContent.trim().replace(/\s+/g, ' ') })
-    tell(form, told.join(' ') || page.querySelector('.toast b, h1 + p')?.textContent || 'It was not taken.')
+    tell(form, told.join(' ') || page.querySelector('.toast b, h1 + p')?.textContent || tr('It was not taken.'))
   })
   request.open('POST', form.action)
   request.send(body)

@@ -1,6 +1,7 @@
 // Dialogs: those in the page, and those that a link would open as a page of their own.
 import { $, onClick } from './dom.js'
 import { toast } from './toasts.js'
+import { tr } from './texts.js'
 
 /** Opens what the address answers (its part for a dialog) over this page; the address itself if that fails.
  *  Where the answer takes its time, the dialog stands there already. */
@@ -12,7 +13,7 @@ export async function openFrom(url) {
     if (answer.redirected) return location.assign(answer.url)
     const text = await answer.text()
     clearTimeout(slow)
-    if (!answer.ok) { dialog.close(); return toast(sentence(text) || `That did not work (${answer.status}).`, 'bad') }
+    if (!answer.ok) { dialog.close(); return toast(sentence(text) || tr('That did not work ({status}).', { status: answer.status }), 'bad') }
     const made = new DOMParser().parseFromString(text, 'text/html').body
     dialog.className = `dialog ${made.firstElementChild?.dataset.dialogClass ?? 'confirm'}`
     dialog.replaceChildren(...made.childNodes)

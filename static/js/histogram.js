@@ -1,6 +1,7 @@
 // Lines over time, in bars: how much was said, and how much of it was trouble. A click goes there, a drag picks a range.
+import { tr } from './texts.js'
+import { shown } from './zone.js'
 const BARS = 90, HEIGHT = 34, WIDTH = 900, SPACE = 'http://www.w3.org/2000/svg'
-const pad = n => String(n).padStart(2, '0')
 
 function bar(name, x, y, height, width = 8) {
   const rect = document.createElementNS(SPACE, 'rect')
@@ -10,8 +11,8 @@ function bar(name, x, y, height, width = 8) {
 
 /** A time of day, with seconds where they tell something. */
 export function short(ms, seconds = true) {
-  const at = new Date(ms)
-  return `${pad(at.getHours())}:${pad(at.getMinutes())}${seconds ? `:${pad(at.getSeconds())}` : ''}`
+  const { minute, second } = shown(ms)
+  return seconds ? `${minute}:${second}` : minute
 }
 
 export class Histogram {
@@ -73,7 +74,7 @@ export class Histogram {
     const seconds = this.span < 600000, text = part => short(this.from + this.span * part, seconds)
     figure.querySelectorAll('figcaption span').forEach((el, i, all) => { el.textContent = text(i / (all.length - 1)) })
     const errors = bars.reduce((sum, one) => sum + one.err, 0)
-    figure.setAttribute('aria-label', `${n} lines from ${text(0)} to ${text(1)}, ${errors} of them errors`)
+    figure.setAttribute('aria-label', tr('{n} lines from {from} to {to}, {errors} of them errors', { n, from: text(0), to: text(1), errors }))
   }
 
   paint(bars) {

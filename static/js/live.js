@@ -9,6 +9,7 @@
 // <body data-made="seconds">             when the server made the page: what changed since then is told at once
 import { $, $$ } from './dom.js'
 import { begin, patch } from './figures.js'
+import { tr } from './texts.js'
 
 const GATHER = 150, APART = 600, AT_ONCE = 10, TOGETHER = 50, FEW = 5, BURST = 4, QUIET = 25000, ANSWER = 10000, WAITS = [300, 600, 1200, 2500, 5000, 10000]
 const SLACK = 2000 // the page's rows were read a little before its time was written into it
@@ -166,7 +167,7 @@ function tell() {
   const away = !open && (!lostAt || Date.now() - lostAt > 1500)
   if (!open && !away) return
   const known = open || lostAt, state = open ? 'live' : known ? 'reconnecting' : 'static'
-  const text = open ? 'Live' : `Reconnecting, last seen ${ago(Date.now() - lastWord)} ago`
+  const text = open ? tr('Live') : tr('Reconnecting, last seen {time} ago', { time: ago(Date.now() - lastWord) })
   if (state === 'static') return
   document.documentElement.toggleAttribute('data-stale', !open)
   $$('[data-live-state]').forEach(el => {

@@ -1,4 +1,5 @@
 // What is asked of the engine beside the lines that come by themselves: lines around a time, one line whole, a search.
+import { tr } from './texts.js'
 const address = (id, part, query) => `/api/v1/containers/${id}/logs/${part}?${new URLSearchParams(query)}`
 const seconds = ns => `${ns.slice(0, -9) || '0'}.${ns.slice(-9).padStart(9, '0')}`
 
@@ -12,7 +13,7 @@ async function asked(url, signal) {
   const answer = await fetch(url, { headers: { Accept: 'application/x-ndjson' }, signal })
   if (answer.ok) return answer
   const problem = await answer.json().catch(() => ({}))
-  throw new Error(problem.detail || `The answer was ${answer.status}`)
+  throw new Error(problem.detail || tr('The answer was {status}', { status: answer.status }))
 }
 
 /** Objects of an answer of one a line, as they come. */

@@ -1,6 +1,8 @@
 // What came over the socket or was asked for, as lines: numbered, without repetition, with a level and a place in time.
 import { isSpecial, parse } from './ansi.js'
 import { Trace } from './traces.js'
+import { plural, tr } from './texts.js'
+import { shown } from './zone.js'
 
 const LEVEL = /\b(?:(FATAL|PANIC|CRITICAL|CRIT|EMERG|ALERT|ERROR|ERR|SEVERE)|(WARNING|WARN|WRN)|(INFO|INF|NOTICE)|(DEBUG|DBG|TRACE|TRC))\b/
 const NAMED = /(?:"?(?:level|lvl|severity|log\.level|levelname)"?\s*[=:]\s*"?|\[)(?:(fatal|panic|critical|crit|emerg|alert|error|err)|(warning|warn)|(info|information|notice)|(debug|trace|verbose))\b/i
@@ -93,7 +95,7 @@ export class Source {
     return rows.map(([stream, ns, text]) => {
       const was = streams[stream] ??= { style: undefined, at: 0, trace: new Trace() }, seen = counted[stream]
       counted[stream] = { ns, n: seen?.ns === ns ? seen.n + 1 : 1 }
-      return lineOf(this, ns, stream, text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length - LONGEST} more characters)` : text, counted[stream].n, was)
+      return lineOf(this, ns, stream, text.length > LONGEST ? `${text.slice(0, LONGEST)}… ${tr('({n} more characters)', { n: text.length - LONGEST })}` : text, counted[stream].n, was)
     })
   }
 }
@@ -134,28 +136,28 @@ export function anchored(hash) {
   return found && { id: found[1], ns: found[2], n: Number(found[3]) }
 }
 
-const grouped = n => n.toLocaleString('en').replaceAll(',', '\u202f')
-export const many = (n, one, more = `${one}s`) => `${grouped(n)} ${n === 1 ? one : more}`
-const CAUSES = { load: 'faster than they could be sent', rotation: 'the log file was rotated before they were read', behind: 'faster than the engine hands them out' }
+export const grouped = n => n.toLocaleString('en').replaceAll(',', '\u202f')
+const CAUSES = { load: tr('faster than they could be sent'), rotation: tr('the log file was rotated before they were read'), behind: tr('faster than the engine hands them out') }
 
 const mark = (text, source, at, more) => ({ gap: true, quiet: false, text, source, at, ms: NaN, h: 0, era: 0, gone: false, head: null, ...more })
 
 /** A row that says what is missing, and why; at its place in time where that is known. */
 export function gap({ lines, cause, from }, source) {
   const at = from ? moment(from) : source.last
-  if (cause === 'restart') return mark('Lines may be missing here: the log was read anew', source, at)
-  const who = source.alone ? '' : ` of ${source.name}`, how = typeof lines === 'number' ? many(lines, 'line') : 'Lines'
-  return mark(`${how} skipped${who}: ${CAUSES[cause] ?? cause ?? 'not known why'}`, source, at)
+  if (cause === 'restart') return mark(tr('Lines may be missing here: the log was read anew'), source, at)
+  const why = CAUSES[cause] ?? cause ?? tr('not known why'), { name } = source
+  if (typeof lines !== 'number') return mark(source.alone ? tr('Lines skipped: {why}', { why }) : tr('Lines skipped of {name}: {why}', { why, name }), source, at)
+  const values = { n: grouped(lines), why, name }
+  return mark(source.alone ? plural(lines, '{n} line skipped: {why}', '{n} lines skipped: {why}', values) : plural(lines, '{n} line skipped of {name}: {why}', '{n} lines skipped of {name}: {why}', values), source, at)
 }
 
 /** A row that says what happened to the container or the connection. */
 export const note = (text, source = null) => mark(text, source, source?.last ?? Infinity, { quiet: true })
 
 /** A row between lines that were asked for and those that follow much later; a click asks for more. */
-export const hole = (source, last) => mark(`What ${source.alone ? 'it' : source.name} wrote after this is not in the page`, source, last.at, { quiet: true, hole: last })
+export const hole = (source, last) => mark(source.alone ? tr('What it wrote after this is not in the page') : tr('What {name} wrote after this is not in the page', { name: source.name }), source, last.at, { quiet: true, hole: last })
 
-const pad = (n, width = 2) => String(n).padStart(width, '0')
 export function clock(ms) {
-  const at = new Date(ms)
-  return `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}.${pad(at.getMilliseconds(), 3)}`
+  const { minute, second, milli } = shown(ms)
+  return `${minute}:${second}.${milli}`
 }

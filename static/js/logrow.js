@@ -1,6 +1,7 @@
 // One item as a row of the page. Text nodes only: what a program writes is never markup.
 import { nodes } from './ansi.js'
-import { WORDS, clock, many } from './loglines.js'
+import { WORDS, clock, grouped } from './loglines.js'
+import { plural, tr } from './texts.js'
 
 const KEYS = /[A-Za-z_][\w.-]{0,40}=(?=\S)|"[\w.-]{1,40}":/g
 const MOST_KEYS = 40
@@ -54,14 +55,14 @@ function text(item) {
 
 /** What a line too long to be shown offers. */
 function more(item) {
-  if (item.whole !== null) return item.whole.length > MOST ? element('span', 'ln-note', `… ${many(item.whole.length - MOST, 'character')} more: download the log for them`) : ''
-  if (item.text.length > FOLD && !item.open) return button('open', `Show ${many(item.text.length - FOLD, 'more character', 'more characters')}`)
-  return item.cut ? button('whole', 'Show the whole line') : ''
+  if (item.whole !== null) return item.whole.length > MOST ? element('span', 'ln-note', plural(item.whole.length - MOST, '… {n} character more: download the log for them', '… {n} characters more: download the log for them', { n: grouped(item.whole.length - MOST) })) : ''
+  if (item.text.length > FOLD && !item.open) return button('open', plural(item.text.length - FOLD, 'Show {n} more character', 'Show {n} more characters', { n: grouped(item.text.length - FOLD) }))
+  return item.cut ? button('whole', tr('Show the whole line')) : ''
 }
 
 function gapRow(item) {
   const row = element('div', `ln gap${item.quiet ? ' quiet' : ''}`, element('span', 'msg', item.text))
-  if (item.hole) row.firstChild.append(' ', button('more', 'Load more'))
+  if (item.hole) row.firstChild.append(' ', button('more', tr('Load more')))
   return row
 }
 
@@ -92,11 +93,11 @@ export function row(item, old = null) {
 function finish(el, item, word, inside) {
   const opens = looksJson(item.text)
   if (item.parts || opens) {
-    const fold = button(item.parts ? 'fold' : 'open', '', item.parts ? `Lines of this trace: ${item.parts}` : 'Formatted')
+    const fold = button(item.parts ? 'fold' : 'open', '', item.parts ? tr('Lines of this trace: {n}', { n: item.parts }) : tr('Formatted'))
     fold.classList.add('ln-turn')
     fold.setAttribute('aria-expanded', item.parts ? !item.folded : item.open)
     word.append(fold)
-    if (item.folded) inside.append(element('span', 'ln-note', ` + ${many(item.parts, 'line')}`))
+    if (item.folded) inside.append(element('span', 'ln-note', ` + ${plural(item.parts, '{n} line', '{n} lines', { n: grouped(item.parts) })}`))
   }
   if (item.open && opens) { const below = opened(item); if (below) el.append(below) }
 }

@@ -2,10 +2,11 @@
 //
 // It holds at most `MOST` lines, and no step of it takes longer than a frame: what looks at all of them goes in slices.
 import { LogList } from './loglist.js'
-import { Source, gap, hole, many, note } from './loglines.js'
+import { Source, gap, hole, grouped, note } from './loglines.js'
 import { keysOf, row } from './logrow.js'
 import { LogSocket } from './logsocket.js'
 import { PatternError, pieces, searching } from './pattern.js'
+import { plural, tr } from './texts.js'
 
 export const MOST = 100000
 const SPARE = 2000, HELD = 50000, SLICE = 10, NAME = 20
@@ -74,15 +75,15 @@ export class LogView {
       this.add([gap(frame, source)])
     }
     else if (frame.type === 'state') this.state(source, frame)
-    else if (frame.type === 'error') { source.state = 'gone'; this.add([note(`${source.name}: ${frame.detail ?? 'it can be read no longer'}`, source)]) }
+    else if (frame.type === 'error') { source.state = 'gone'; this.add([note(`${source.name}: ${frame.detail ?? tr('it can be read no longer')}`, source)]) }
   }
 
   state(source, { state, detail }) {
     const before = source.state
     source.state = state
     source.detail = detail ?? ''
-    if (state === 'ended' && before && before !== 'ended') this.add([note(detail || `${source.name} has ended`, source)])
-    if (state === 'following' && before === 'ended') this.add([note(`${source.name} was started again`, source)])
+    if (state === 'ended' && before && before !== 'ended') this.add([note(detail || tr('{name} has ended', { name: source.name }), source)])
+    if (state === 'following' && before === 'ended') this.add([note(tr('{name} was started again', { name: source.name }), source)])
     this.tell()
   }
 
@@ -227,7 +228,7 @@ export class LogView {
       const { held, lost } = this
       this.held = []
       this.lost = 0
-      if (lost) this.put([{ ...note(`${many(lost, 'line')} skipped: more came while paused than the page keeps`), at: held[0].at, quiet: false }], false)
+      if (lost) this.put([{ ...note(plural(lost, '{n} line skipped: more came while paused than the page keeps', '{n} lines skipped: more came while paused than the page keeps', { n: grouped(lost) })), at: held[0].at, quiet: false }], false)
       if (held.length) this.put(held, true)
       this.list.toEnd()
     }

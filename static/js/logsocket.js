@@ -1,6 +1,7 @@
 // The socket of a view of logs: it comes back by itself, and goes on behind the last line that was had.
+import { tr } from './texts.js'
 const WAITS = [300, 600, 1200, 2500, 5000, 10000], TAIL = 5000, MOST = 100000
-const OVER = { 4403: 'You may not read these logs.', 4404: 'The container was removed: this is what it said.', 4410: 'The container was removed: this is what it said.' }
+const OVER = { 4403: tr('You may not read these logs.'), 4404: tr('The container was removed: this is what it said.'), 4410: tr('The container was removed: this is what it said.') }
 
 /** `?tail=` in the address of the page: lines of the past to begin with. */
 function wanted() {

@@ -1,5 +1,6 @@
 // Follows one operation: appends its log lines as text, keeps the reader's place, never more lines than it can bear.
 // Events are {seq, kind: "state" | "progress" | "step" | "log", at, data}, in order and without gaps.
+import { plural, tr } from './texts.js'
 
 const MOST = 2000
 const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])/g
@@ -9,12 +10,12 @@ const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f]/g
 /** A line of output without colour codes, as the end of its last overwriting. */
 export const plain = text => text.replace(ESCAPES, '').replace(/[\r\n]+$/, '').split('\r').pop().replace(CONTROLS, '')
 
-const STORY = { queued: 'Accepted', running: 'Started', unknown: 'No answer, looking at the engine', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled' }
+const STORY = { queued: tr('Accepted'), running: tr('Started'), unknown: tr('No answer, looking at the engine'), succeeded: tr('Done'), failed: tr('Failed'), cancelled: tr('Cancelled') }
 
 /** A change of state in words, as operations/present.py says it. */
 function story({ state, cancel, message, attempt = 1 }) {
-  if (cancel) return `${cancel} asked to cancel`
-  const words = (STORY[state] ?? state) + (state === 'running' && attempt > 1 ? `, attempt ${attempt}` : '')
+  if (cancel) return tr('{who} asked to cancel', { who: cancel })
+  const words = (STORY[state] ?? state) + (state === 'running' && attempt > 1 ? `, ${tr('attempt {n}', { n: attempt })}` : '')
   return message ? `${words}: ${message}` : words
 }
 
@@ -54,7 +55,7 @@ export function follow(log, parts = null) {
   const toEnd = () => { ownScroll = true; log.scrollTop = log.scrollHeight }
   const show = () => {
     button?.setAttribute('aria-pressed', following)
-    if (jump) { jump.hidden = following || !fresh; jump.querySelector('span').textContent = `${fresh} new line${fresh === 1 ? '' : 's'}` }
+    if (jump) { jump.hidden = following || !fresh; jump.querySelector('span').textContent = plural(fresh, '{n} new line', '{n} new lines') }
   }
   const resume = () => { following = true; fresh = 0; toEnd(); show() }
   log.addEventListener('scroll', () => {

@@ -1,5 +1,6 @@
 // Command palette: what can be done with what is in view, what the server finds, places to go. Combobox and listbox.
 import { $, $$, onClick } from './dom.js'
+import { plural, tr } from './texts.js'
 
 export function keepPalette() {
   const palette = $('#palette')
@@ -37,19 +38,19 @@ export function keepPalette() {
    *  data-command="words" anywhere, and those with words of their own at the page's head. */
   const gather = () => {
     const chosen = $$('tr .check:checked').length, bulk = chosen > 0 && $('.bulk')
-    const title = bulk ? `${chosen} selected` : ($('[data-command-of]')?.dataset.commandOf ?? $('main h1')?.textContent.trim() ?? '')
+    const title = bulk ? plural(chosen, '{n} selected', '{n} selected') : ($('[data-command-of]')?.dataset.commandOf ?? $('main h1')?.textContent.trim() ?? '')
     const heads = 'main .bar-top .btn, main .head-acts .btn', wordless = target => !target.dataset.command && !target.innerText.trim()
     const targets = bulk ? $$('[data-command]', bulk) : $$(`[data-command], ${heads}`).filter(target =>
       !target.disabled && !wordless(target) && (target.dataset.command || target.checkVisibility()))
     const made = targets.map((target, i) => {
       const option = document.createElement('div'), icon = $('svg', target)?.cloneNode(true), text = document.createElement('span')
       option.className = 'opt'; option.id = `po-here-${i}`; option.setAttribute('role', 'option')
-      text.className = 'grow'; text.textContent = target.dataset.command ? `${target.dataset.command} ${title}` : target.innerText.trim()
+      text.className = 'grow'; text.textContent = target.dataset.command ? tr('{command} {name}', { command: target.dataset.command, name: title }) : target.innerText.trim()
       option.append(...[icon, text].filter(Boolean))
       option.onclick = () => { palette.close(); target.click() }
       return option
     })
-    here.setAttribute('aria-label', title || 'Here')
+    here.setAttribute('aria-label', title || tr('Here'))
     $('.menu-title', here).textContent = title
     here.replaceChildren($('.menu-title', here), ...made)
   }

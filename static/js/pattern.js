@@ -4,6 +4,7 @@
 //
 // Understood: what RE2 and a log need: . [] [[:alpha:]] \d \w \s \pL \b ^ $ groups | * + ? {n,m} and (?i).
 // Refused with a reason: references back and looking around, which cannot be had in that time.
+import { tr } from './texts.js'
 const MOST = 400, LONGEST = 256
 const CHAR = 0, SPLIT = 1, JUMP = 2, LOOK = 3, MATCH = 4
 const POSIX = {
@@ -42,7 +43,7 @@ class Parser {
 
   all() {
     const tree = this.choice()
-    if (this.here === ')') this.fail('A ) without its (')
+    if (this.here === ')') this.fail(tr('A ) without its ('))
     return tree
   }
 
@@ -65,7 +66,7 @@ class Parser {
     for (let twice = 0; ; twice++) {
       const [least, most] = this.count()
       if (least < 0) return one
-      if (!one || twice) this.fail('Nothing to repeat here')
+      if (!one || twice) this.fail(tr('Nothing to repeat here'))
       one = { one, least, most, lazy: this.eat('?') }
     }
   }
@@ -78,7 +79,7 @@ class Parser {
     if (!found) return [-1, 0]
     this.at += found[0].length
     const least = Number(found[1]), most = !found[2] ? least : found[3] ? Number(found[3]) : Infinity
-    if (least > 1000 || (most > 1000 && most !== Infinity) || most < least) this.fail('A repetition is of 0 to 1000 times')
+    if (least > 1000 || (most > 1000 && most !== Infinity) || most < least) this.fail(tr('A repetition is of 0 to 1000 times'))
     return [least, most]
   }
 
@@ -90,7 +91,7 @@ class Parser {
     if (c === '^') return { look: 'begin' }
     if (c === '$') return { look: 'end' }
     if (c === '\\') return this.escape()
-    if (c === '*' || c === '+' || c === '?') this.fail('Nothing to repeat here')
+    if (c === '*' || c === '+' || c === '?') this.fail(tr('Nothing to repeat here'))
     return this.literal(c.codePointAt(0))
   }
 
@@ -99,14 +100,14 @@ class Parser {
 
   group() {
     const fold = this.fold
-    if (++this.depth > 100) this.fail('Too many groups in one another')
+    if (++this.depth > 100) this.fail(tr('Too many groups in one another'))
     if (this.eat('?')) {
-      if (/[=!]/.test(this.here ?? '') || (this.here === '<' && /[=!]/.test(this.text[this.at + 1] ?? ''))) this.fail('Looking ahead or behind is not part of RE2')
+      if (/[=!]/.test(this.here ?? '') || (this.here === '<' && /[=!]/.test(this.text[this.at + 1] ?? ''))) this.fail(tr('Looking ahead or behind is not part of RE2'))
       const named = /^P?<\w+>/.exec(this.text.slice(this.at, this.at + 60).join(''))
       if (named) this.at += named[0].length
       else {
         const flags = /^([a-zA-Z]*)(?:-([a-zA-Z]*))?([:)])/.exec(this.text.slice(this.at, this.at + 12).join(''))
-        if (!flags || /[^imsU]/.test(flags[1] + (flags[2] ?? ''))) this.fail('This kind of group is not known')
+        if (!flags || /[^imsU]/.test(flags[1] + (flags[2] ?? ''))) this.fail(tr('This kind of group is not known'))
         this.at += flags[0].length
         if (flags[1].includes('i')) this.fold = true
         if (flags[2]?.includes('i')) this.fold = false
@@ -114,7 +115,7 @@ class Parser {
       }
     }
     const tree = this.choice()
-    if (!this.eat(')')) this.fail('A ( without its )')
+    if (!this.eat(')')) this.fail(tr('A ( without its )'))
     this.fold = fold
     this.depth--
     return tree
@@ -122,8 +123,8 @@ class Parser {
 
   escape() {
     const c = this.text[this.at]
-    if (c === undefined) this.fail('A \\ at the end')
-    if (/[1-9]/.test(c)) this.fail('References back such as \\1 are not part of RE2')
+    if (c === undefined) this.fail(tr('A \\ at the end'))
+    if (/[1-9]/.test(c)) this.fail(tr('References back such as \\1 are not part of RE2'))
     const look = { b: 'word', B: 'inside', A: 'begin', z: 'end' }[c]
     if (look) { this.at++; return { look } }
     return this.chars(this.escaped())
@@ -137,24 +138,24 @@ class Parser {
     if (c === 'p' || c === 'P') return this.property(c === 'P')
     if (c === 'x') {
       const found = /^(?:\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{2}))/.exec(this.text.slice(this.at, this.at + 8).join(''))
-      if (!found) this.fail('\\x is followed by two digits')
+      if (!found) this.fail(tr('\\x is followed by two digits'))
       this.at += found[0].length
       const wanted = parseInt(found[1] ?? found[2], 16)
       return Object.assign(x => x === wanted, { code: wanted })
     }
-    if (/[a-zA-Z0-9]/.test(c) && !(c in ESCAPES)) this.fail(`\\${c} is not known`)
+    if (/[a-zA-Z0-9]/.test(c) && !(c in ESCAPES)) this.fail(tr('{what} is not known', { what: `\\${c}` }))
     const wanted = ESCAPES[c] ?? code
     return Object.assign(x => x === wanted, { code: wanted })
   }
 
   property(not) {
     const found = /^(?:\{\^?([A-Za-z_]{1,30})\}|([A-Z]))/.exec(this.text.slice(this.at, this.at + 34).join(''))
-    if (!found) this.fail('\\p is followed by a class such as L or {Greek}')
+    if (!found) this.fail(tr('\\p is followed by a class such as L or {Greek}'))
     this.at += found[0].length
     const name = found[1] ?? found[2]
     let test
     try { test = new RegExp(`^\\p{${name}}$`, 'u') } catch {
-      try { test = new RegExp(`^\\p{Script=${name}}$`, 'u') } catch { this.fail(`The class ${name} is not known`) }
+      try { test = new RegExp(`^\\p{Script=${name}}$`, 'u') } catch { this.fail(tr('The class {name} is not known', { name })) }
     }
     const turned = not !== found[0].startsWith('{^')
     return x => test.test(String.fromCodePoint(x)) !== turned
@@ -163,11 +164,11 @@ class Parser {
   bracket() {
     const not = this.eat('^'), tests = []
     for (let first = true; first || this.here !== ']'; first = false) {
-      if (this.at >= this.text.length) this.fail('A [ without its ]')
+      if (this.at >= this.text.length) this.fail(tr('A [ without its ]'))
       const posix = /^\[:(\^?)(\w+):\]/.exec(this.text.slice(this.at, this.at + 14).join(''))
       if (posix) {
         const inside = POSIX[posix[2]]
-        if (!inside) this.fail(`The class ${posix[2]} is not known`)
+        if (!inside) this.fail(tr('The class {name} is not known', { name: posix[2] }))
         this.at += posix[0].length
         const test = listed(inside)
         tests.push(posix[1] ? x => !test(x) : test)
@@ -177,7 +178,7 @@ class Parser {
       if (from >= 0 && this.here === '-' && this.text[this.at + 1] !== ']' && this.text[this.at + 1] !== undefined) {
         this.at++
         const [to] = this.inBracket()
-        if (to < from) this.fail('A range runs backwards')
+        if (to < from) this.fail(tr('A range runs backwards'))
         tests.push(x => x >= from && x <= to)
       } else tests.push(test)
     }
@@ -189,7 +190,7 @@ class Parser {
 
   inBracket() {
     if (this.eat('\\')) {
-      if (this.at >= this.text.length) this.fail('A \\ at the end')
+      if (this.at >= this.text.length) this.fail(tr('A \\ at the end'))
       const test = this.escaped()
       return [test.code ?? -1, test]
     }
@@ -213,7 +214,7 @@ function listed(text) {
 function compile(tree) {
   const ops = [], x = [], y = []
   const put = (op, a = 0, b = 0) => {
-    if (ops.length >= MOST) throw new PatternError('The pattern is too large: repeat fewer times')
+    if (ops.length >= MOST) throw new PatternError(tr('The pattern is too large: repeat fewer times'))
     x[ops.length] = a
     y[ops.length] = b
     return ops.push(op) - 1
@@ -262,7 +263,7 @@ function looks(kind, text, at) {
 /** A pattern, ready. Raises `PatternError`. */
 export class Pattern {
   constructor(source, { cased = false, whole = false } = {}) {
-    if (source.length > LONGEST) throw new PatternError(`A pattern has at most ${LONGEST} characters`)
+    if (source.length > LONGEST) throw new PatternError(tr('A pattern has at most {n} characters', { n: LONGEST }))
     const parser = new Parser(source)
     parser.fold = !cased
     const tree = parser.all()

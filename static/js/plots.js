@@ -1,9 +1,10 @@
 // Lines over time with uPlot: one cursor over all of them, limits and moments as dashed lines, both themes.
 import { size } from './figures.js'
+import { shown } from './zone.js'
 
 const SPACE = { 300: 70, 3600: 64 }, NEAR = 6
-const pad = n => String(n).padStart(2, '0')
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+const MONTHS = new Intl.DateTimeFormat(document.documentElement.lang || 'en', { month: 'short', timeZone: 'UTC' })
+const date = then => `${then.getUTCDate()} ${MONTHS.format(then)}`
 
 /** Bytes a second, by thousands, in the words of the server. */
 export function rate(bytes) {
@@ -23,15 +24,15 @@ const exact = bytes => {
 
 /** The time of a point, as long as it has to be for this range. */
 export function moment(seconds, range) {
-  const at = new Date(seconds * 1000), time = `${pad(at.getHours())}:${pad(at.getMinutes())}`
-  if (range <= 3600) return `${time}:${pad(at.getSeconds())}`
-  return range <= 86400 ? time : `${at.getDate()} ${MONTHS[at.getMonth()]} ${time}`
+  const { then, minute, second } = shown(seconds * 1000)
+  if (range <= 3600) return `${minute}:${second}`
+  return range <= 86400 ? minute : `${date(then)} ${minute}`
 }
 
 function tick(seconds, range) {
-  const at = new Date(seconds * 1000), midnight = !at.getHours() && !at.getMinutes() && !at.getSeconds()
-  if (range > 86400) return midnight || range > 864000 ? `${at.getDate()} ${MONTHS[at.getMonth()]}` : `${pad(at.getHours())}:00`
-  return range <= 300 ? `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}` : `${pad(at.getHours())}:${pad(at.getMinutes())}`
+  const { then, hour, minute, second } = shown(seconds * 1000)
+  if (range > 86400) return (minute === '00:00' && second === '00') || range > 864000 ? date(then) : `${hour}:00`
+  return range <= 300 ? `${minute}:${second}` : minute
 }
 
 // Memory is counted by 1024, so its lines stand on whole kilobytes and megabytes.

@@ -1,6 +1,7 @@
 // What the server says of the form so far, at the fields that it is about: only at those that were touched, and never at
 // one that is empty because it is being typed.
 import { $, $$ } from './dom.js'
+import { tr } from './texts.js'
 
 const KINDS = { ports: 'port', networks: 'network', env: 'env', mounts: 'mount', labels: 'label' }
 const rowOf = (form, kind, at) => $$(`[data-rows=${kind}] > [data-row]`, form)[at]
@@ -30,8 +31,8 @@ function offer(tell, fix) {
   const button = (text, port) => { const made = document.createElement('button'); made.type = 'button'; made.className = 'link'; made.dataset.usePort = port; made.textContent = text; return made }
   const or = document.createElement('span')
   or.className = 'alt'
-  or.textContent = 'or'
-  tell.append(button(`Use ${fix}`, fix), or, button('let Docker choose', ''))
+  or.textContent = tr('or')
+  tell.append(button(tr('Use {port}', { port: fix }), fix), or, button(tr('let Docker choose'), ''))
 }
 
 function atField(form, said) {

@@ -1,8 +1,9 @@
 // Keeps <time data-time> true: "14 min ago" grows, dates stand in the reader's own zone.
 import { $$ } from './dom.js'
+import { tr } from './texts.js'
+import { shown } from './zone.js'
 
 const UNITS = [[86400, 'd'], [3600, 'h'], [60, 'min']]
-const pad = n => String(n).padStart(2, '0')
 
 /** A length of time in its largest unit. */
 export function span(seconds) {
@@ -10,20 +11,19 @@ export function span(seconds) {
   return `${Math.max(0, Math.floor(seconds))} s`
 }
 
-const day = at => `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`
-const minute = at => `${pad(at.getHours())}:${pad(at.getMinutes())}`
+const full = at => { const { day, minute, second } = shown(at); return `${day} ${minute}:${second}` }
 const WORDS = {
-  ago: (at, age) => age < -5 ? `in ${span(5 - age)}` : age < 5 ? 'just now' : `${span(age)} ago`,
+  ago: (at, age) => age < -5 ? tr('in {time}', { time: span(5 - age) }) : age < 5 ? tr('just now') : tr('{time} ago', { time: span(age) }),
   for: (at, age) => span(age),
-  line: at => `${day(at)} ${minute(at)}:${pad(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, '0')}`,
-  at: at => `${day(at)} ${minute(at)}`,
-  clock: at => day(at) === day(new Date()) ? minute(at) : `${day(at)} ${minute(at)}`,
+  line: at => `${full(at)}.${shown(at).milli}`,
+  at: at => `${shown(at).day} ${shown(at).minute}`,
+  clock: at => shown(at).day === shown(Date.now()).day ? shown(at).minute : `${shown(at).day} ${shown(at).minute}`,
 }
 
 function tell(el) {
   const at = new Date(el.dateTime), text = WORDS[el.dataset.time]?.(at, (Date.now() - at) / 1000)
   if (text && el.textContent !== text) el.textContent = text
-  el.title = `${day(at)} ${minute(at)}:${pad(at.getSeconds())}`
+  el.title = full(at)
 }
 const all = root => $$('time[data-time]', root).forEach(tell)
 

@@ -2,24 +2,27 @@
 // tray takes over (tray.js), which also keeps what has failed.
 import { $, $$, onClick } from './dom.js'
 import { ending } from './operation.js'
+import { tr } from './texts.js'
 
 const STAYS = 4000, UNDO_STAYS = 12000, NO_ID = '00000000-0000-0000-0000-000000000000'
 const DONE = [
-  ['Restarting', 'Restarted'], ['Starting', 'Started'], ['Stopping', 'Stopped'], ['Killing', 'Killed'],
-  ['Unpausing', 'Resumed'], ['Resuming', 'Resumed'], ['Pausing', 'Paused'], ['Renaming', 'Renamed'],
-  ['Removing', 'Removed'], ['Running', 'Runs:'], ['Creating', 'Created'], ['Pulling', 'Pulled'],
-  ['Building', 'Built'], ['Tagging', 'Tagged'], ['Untagging', 'Untagged'], ['Taking back', 'Took back'],
-  ['Saving', 'Saved'], ['Recreating', 'Recreated'], ['Uploading', 'Uploaded'], ['Writing', 'Wrote'],
-  ['Deleting', 'Deleted'],
-  ['Saving', 'Saved'], ['Recreating', 'Recreated'], ['Connecting', 'Connected'], ['Disconnecting', 'Disconnected'],
-  ['Forgetting', 'Forgot'], ['Cloning', 'Cloned'], ['Exporting', 'Exported'], ['Importing', 'Imported'],
-  ['Backing up', 'Backed up'],
-]
+  [tr('Restarting'), tr('Restarted')], [tr('Starting'), tr('Started')], [tr('Stopping'), tr('Stopped')],
+  [tr('Killing'), tr('Killed')], [tr('Unpausing'), tr('Resumed')], [tr('Resuming'), tr('Resumed')],
+  [tr('Pausing'), tr('Paused')], [tr('Renaming'), tr('Renamed')], [tr('Removing'), tr('Removed')],
+  [tr('Running'), tr('Runs:')], [tr('Creating'), tr('Created')], [tr('Pulling'), tr('Pulled')],
+  [tr('Building'), tr('Built')], [tr('Tagging'), tr('Tagged')], [tr('Untagging'), tr('Untagged')],
+  [tr('Taking back'), tr('Took back')], [tr('Saving'), tr('Saved')], [tr('Recreating'), tr('Recreated')],
+  [tr('Uploading'), tr('Uploaded')], [tr('Writing'), tr('Wrote')], [tr('Deleting'), tr('Deleted')],
+  [tr('Connecting'), tr('Connected')], [tr('Disconnecting'), tr('Disconnected')],
+  [tr('Forgetting'), tr('Forgot')], [tr('Cloning'), tr('Cloned')], [tr('Exporting'), tr('Exported')],
+  [tr('Importing'), tr('Imported')], [tr('Backing up'), tr('Backed up')],
+].sort(([one], [other]) => other.length - one.length)
 
-/** "Stopping web" when it has ended well: "Stopped web". */
+/** "Stopping web" when it has ended well: "Stopped web". The word stands first or last, as the language has it. */
 function past(text) {
   for (const [doing, done] of DONE) if (text.startsWith(doing)) return done + text.slice(doing.length)
-  return `${text}: done`
+  for (const [doing, done] of DONE) if (text.endsWith(doing)) return text.slice(0, -doing.length) + done
+  return tr('{what}: done', { what: text })
 }
 
 function tell(toast, tone, text, more = '') {
@@ -87,8 +90,8 @@ function follow(made, text, id) {
     ended = true
     if (end.result?.undoable) offerUndo(made, id)
     if (end.state === 'succeeded') tell(made, 'ok', past(text))
-    else if (end.state === 'failed') tell(made, 'bad', `${text} failed`, end.message ?? '')
-    else tell(made, 'ok', `${text} was cancelled`)
+    else if (end.state === 'failed') tell(made, 'bad', tr('{what} failed', { what: text }), end.message ?? '')
+    else tell(made, 'ok', tr('{what} was cancelled', { what: text }))
     if (made.isConnected && end.state !== 'failed') document.dispatchEvent(new CustomEvent('slipway:told', { detail: { id } }))
     else document.dispatchEvent(new CustomEvent('slipway:late'))
     document.dispatchEvent(new CustomEvent('slipway:ended', { detail: { id, ...end } }))
@@ -128,12 +131,12 @@ export function keepToasts() {
     sessionStorage.removeItem('said')
     if (undo) { offerUndo(made, undo); tell(made, 'ok', text) }
   }
-  document.addEventListener('htmx:sendError', () => toast('Slipway does not answer. Nothing was changed.', 'bad'))
+  document.addEventListener('htmx:sendError', () => toast(tr('Slipway does not answer. Nothing was changed.'), 'bad'))
   document.addEventListener('htmx:responseError', event => {
     const { xhr, requestConfig } = event.detail
     if (requestConfig.verb === 'get' && xhr.status === 404) return
     let why = ''
     try { why = JSON.parse(xhr.responseText).detail } catch { /* a page, not a sentence */ }
-    toast(why || `That did not work (${xhr.status}).`, 'bad')
+    toast(why || tr('That did not work ({status}).', { status: xhr.status }), 'bad')
   })
 }

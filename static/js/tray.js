@@ -4,12 +4,13 @@
 // A toast acknowledges and turns into the result of what is quick. What takes longer, or fails, it hands over.
 import { $, $$ } from './dom.js'
 import { clocks } from './operation.js'
+import { tr } from './texts.js'
 
 const STAYS = 6000
 const over = new Set(JSON.parse(sessionStorage.getItem('told') ?? '[]')) // ids that have been told, here or by a toast, on this page or the one before
 const leaving = new Set() // ids whose time is running
 const phases = new Map() // id → running, queued, failed, done: as it was at the last look
-const WORDS = [['failed', 'failed'], ['running', 'running'], ['queued', 'waiting'], ['done', 'done']]
+const WORDS = [['failed', tr('failed')], ['running', tr('running')], ['queued', tr('waiting')], ['done', tr('done')]]
 
 /** Nothing is to be said of it any more. */
 function tellNoMore(id) {
@@ -81,7 +82,7 @@ function advance(row, { current, total, unit, message }) {
   if (small && message) small.textContent = message
   if (!prog || !total || current === undefined || current === null) return
   const pct = Math.max(0, Math.min(100, Math.floor(100 * current / total)))
-  const label = ['steps', 'layers'].includes(unit) ? `${current} of ${total}` : `${pct} %`, num = $('.num', prog)
+  const label = ['steps', 'layers'].includes(unit) ? tr('{part} of {all}', { part: current, all: total }) : `${pct} %`, num = $('.num', prog)
   $('.bar', prog).classList.remove('moving')
   $('.v', prog).setAttribute('width', `${pct}%`)
   delete num.dataset.since

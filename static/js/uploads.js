@@ -3,6 +3,7 @@
 // tree; what of it cannot be sent is told.
 import { $, $$ } from './dom.js'
 import { toast } from './toasts.js'
+import { plural, tr } from './texts.js'
 
 const waiting = []
 let sending = false
@@ -61,18 +62,18 @@ async function walked(form, top) {
         any += some.length
         for (const one of some) if (found.parts.length <= most) await go(one, at)
       }
-      if (!any) found.out.push(`${at} is empty.`)
-    } catch { found.out.push(`${at} could not be read.`) }
+      if (!any) found.out.push(tr('{name} is empty.', { name: at }))
+    } catch { found.out.push(tr('{name} could not be read.', { name: at })) }
   }
   await go(top, '')
   return found
 }
 
 function add(form, { name, folder, parts, out }) {
-  if (parts.length > Number(form.dataset.mostFiles)) { toast(`${name} holds more than ${form.dataset.mostFiles} files: send its folders one after the other.`, 'bad'); return }
+  if (parts.length > Number(form.dataset.mostFiles)) { toast(tr('{name} holds more than {n} files: send its folders one after the other.', { name, n: form.dataset.mostFiles }), 'bad'); return }
   const fits = parts.filter(({ file }) => file.size <= Number(form.dataset.most))
-  for (const { file } of parts) if (!fits.some(one => one.file === file)) out.push(`${file.name} is larger than ${form.dataset.mostText}.`)
-  if (out.length) toast(`Left out: ${out[0]}${out.length > 1 ? ` And ${out.length - 1} more.` : ''}`, 'bad')
+  for (const { file } of parts) if (!fits.some(one => one.file === file)) out.push(tr('{name} is larger than {size}.', { name: file.name, size: form.dataset.mostText }))
+  if (out.length) toast(out.length > 1 ? tr('Left out: {first} And {n} more.', { first: out[0], n: out.length - 1 }) : tr('Left out: {first}', { first: out[0] }), 'bad')
   if (!fits.length) return
   const one = { form, name, folder, parts: fits, row: rowOf(name), replace: false }
   if ($$('[data-entry][data-name]').some(entry => entry.dataset.name === name)) ask(one)
@@ -83,14 +84,14 @@ function add(form, { name, folder, parts, out }) {
 /** Something of this name is in the list: it waits for a yes. Of a folder, files of the same names are written over. */
 function ask(one) {
   const yes = $('[data-replace]', one.row), text = $('.up-text', one.row)
-  text.textContent = 'Is there'
-  if (one.folder) { yes.textContent = 'Merge'; yes.title = 'Files of the same names are written over' }
+  text.textContent = tr('Is there')
+  if (one.folder) { yes.textContent = tr('Merge'); yes.title = tr('Files of the same names are written over') }
   yes.hidden = false
   $('progress', one.row).hidden = true
   yes.addEventListener('click', () => {
     yes.hidden = true
     $('progress', one.row).hidden = false
-    text.textContent = 'Waits'
+    text.textContent = tr('Waits')
     one.replace = true
     waiting.push(one)
     next()
@@ -100,7 +101,7 @@ function ask(one) {
 function rowOf(name) {
   const list = $('#uploads'), row = $('#upload-row').content.firstElementChild.cloneNode(true)
   $('.up-name', row).textContent = name
-  $('.up-text', row).textContent = 'Waits'
+  $('.up-text', row).textContent = tr('Waits')
   $('[data-stop]', row).addEventListener('click', () => { row.request?.abort(); row.gone = true; leave(row) })
   list.append(row)
   list.hidden = false
@@ -129,20 +130,20 @@ async function send(one) {
     const answer = await sent(one, file, below, bytes => {
       const part = Math.min(100, Math.round(100 * (before + bytes) / all))
       $('progress', row).value = part
-      $('.up-text', row).textContent = folder ? `${done} of ${parts.length}` : part < 100 ? `${part} %` : 'Checking'
+      $('.up-text', row).textContent = folder ? tr('{part} of {all}', { part: done, all: parts.length }) : part < 100 ? `${part} %` : tr('Checking')
     })
     if (row.gone) break
     before += file.size
     done++
-    last = told(answer) ?? { text: `${file.name} was not taken (${answer.status}).`, tone: 'bad' }
+    last = told(answer) ?? { text: tr('{name} was not taken ({status}).', { name: file.name, status: answer.status }), tone: 'bad' }
     if (last.tone === 'bad') refused.push(last.text)
   }
   sending = false
   leave(row)
   if (!folder && last) toast(last.text, last.tone, last.operation)
-  else if (refused.length) toast(`${refused.length} of ${parts.length} files of ${name} were not taken: ${refused[0]}`, 'bad')
-  else if (row.gone) toast(`${done} of ${parts.length} files of ${name} were sent.`, 'bad')
-  else toast(`Uploading ${parts.length} file${parts.length > 1 ? 's' : ''} of ${name}`, 'ok')
+  else if (refused.length) toast(tr('{n} of {all} files of {name} were not taken: {why}', { n: refused.length, all: parts.length, name, why: refused[0] }), 'bad')
+  else if (row.gone) toast(tr('{n} of {all} files of {name} were sent.', { n: done, all: parts.length, name }), 'bad')
+  else toast(plural(parts.length, 'Uploading {n} file of {name}', 'Uploading {n} files of {name}', { name }), 'ok')
   next()
 }
 

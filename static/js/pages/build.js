@@ -3,6 +3,7 @@ import { keepContext } from '../context.js'
 import { editor } from '../editor.js'
 import { follow } from '../operation.js'
 import { sections } from '../steplog.js'
+import { plural } from '../texts.js'
 
 const $ = (s, r = document) => r.querySelector(s)
 const root = $('[data-editor]'), form = $('.build-form')
@@ -47,7 +48,7 @@ if (log) {
   follow(log, parts)
   find?.addEventListener('input', () => {
     const hits = parts.find(find.value)
-    count.textContent = find.value.trim() ? `${hits} line${hits === 1 ? '' : 's'}` : ''
+    count.textContent = find.value.trim() ? plural(hits, '{n} line', '{n} lines') : ''
   })
   // A step leads to what it said
   document.addEventListener('click', e => {

@@ -3,6 +3,7 @@ import { $, $$, onClick } from '../dom.js'
 import { ConsoleSocket } from '../console_socket.js'
 import { replay } from '../cast.js'
 import { fontSize, makeTerminal } from '../terminal.js'
+import { tr } from '../texts.js'
 
 const box = $('#terminal')
 if (box?.dataset.cast) replay(box)
@@ -17,7 +18,7 @@ function start() {
   const socket = new ConsoleSocket(box.dataset.container, {
     bytes: data => made.term.write(data),
     frame: take,
-    cut: () => say('reconnecting', 'Reconnecting'),
+    cut: () => say('reconnecting', tr('Reconnecting')),
     over: (code, text) => { over('failed', text) },
   })
 
@@ -51,7 +52,7 @@ function start() {
     last = query
     about = null
     replaying = true
-    say('connecting', 'Connecting')
+    say('connecting', tr('Connecting'))
     await show()
     const { cols, rows } = made.term
     socket.open(query.session ? query : { ...query, cols, rows })
@@ -62,7 +63,7 @@ function start() {
     if (frame.type === 'session') join(frame)
     else if (frame.type === 'size') { if (!about.owner) made.term.resize(...frame.size) }
     else if (frame.type === 'replayed') made.term.write('', () => { replaying = false })
-    else if (frame.type === 'gap') made.term.write('\x1b[0m\r\n\x1b[33m[Output is missing here: it came faster than it can be shown]\x1b[0m\r\n')
+    else if (frame.type === 'gap') made.term.write(`\x1b[0m\r\n\x1b[33m[${tr('Output is missing here: it came faster than it can be shown')}]\x1b[0m\r\n`)
     else if (frame.type === 'error' && frame.code !== 'invalid') tell(frame.detail, 'warn')
     else if (frame.type === 'state') stands(frame)
   }
@@ -75,9 +76,9 @@ function start() {
     made.term.options.disableStdin = !frame.writable
     began = Date.now() - frame.seconds * 1000
     last = likeThis(frame)
-    $('[data-what]').textContent = [frame.kind === 'attach' ? 'attached to' : '', frame.command.join(' '), frame.user && `as ${frame.user}`, frame.folder && `in ${frame.folder}`].filter(Boolean).join(' ')
+    $('[data-what]').textContent = [frame.kind === 'attach' ? tr('attached to {command}', { command: frame.command.join(' ') }) : frame.command.join(' '), frame.user && tr('as {user}', { user: frame.user }), frame.folder && tr('in {folder}', { folder: frame.folder })].filter(Boolean).join(' ')
     $('[data-recorded]').hidden = !frame.recorded
-    end.textContent = frame.owner ? (frame.kind === 'attach' ? 'Detach' : 'End') : 'Leave'
+    end.textContent = frame.owner ? (frame.kind === 'attach' ? tr('Detach') : tr('End')) : tr('Leave')
     history.replaceState(null, '', `${box.dataset.page}?session=${frame.id}`)
     share.dataset.copy = location.href
     if (frame.owner) { fit(); socket.resize(made.term.cols, made.term.rows) }
@@ -95,12 +96,12 @@ function start() {
 
   function stands(frame) {
     if (frame.state === 'open') {
-      say(about.owner ? 'open' : 'watching', about.owner ? (about.writable ? 'Connected' : 'Attached, it takes no input') : `Watching ${about.by}`)
+      say(about.owner ? 'open' : 'watching', about.owner ? (about.writable ? tr('Connected') : tr('Attached, it takes no input')) : tr('Watching {who}', { who: about.by }))
       tell(frame.detail, frame.detail ? 'warn' : '')
-    } else if (frame.state === 'opening') say('connecting', 'Connecting')
+    } else if (frame.state === 'opening') say('connecting', tr('Connecting'))
     else if (frame.state === 'away') say('reconnecting', frame.detail)
     else if (frame.state === 'ended') {
-      const code = Number.isInteger(frame.exit_code) ? ` Exit ${frame.exit_code}.` : ''
+      const code = Number.isInteger(frame.exit_code) ? ` ${tr('Exit {code}.', { code: frame.exit_code })}` : ''
       over(frame.hint ? 'failed' : 'ended', `${frame.detail}${code}`)
       if (frame.hint) tell(frame.hint, 'warn')
     }
@@ -110,7 +111,7 @@ function start() {
     say(name, text)
     if (name === 'failed') tell(text, 'bad')
     end.hidden = true
-    $('span', again).textContent = last.cmd || last.attach ? 'Reconnect' : 'Back'
+    $('span', again).textContent = last.cmd || last.attach ? tr('Reconnect') : tr('Back')
     again.hidden = false
     again.focus({ preventScroll: true })
     history.replaceState(null, '', box.dataset.page)
@@ -138,7 +139,7 @@ function start() {
     else connect(last)
   })
   onClick('[data-end]', () => {
-    if (about?.owner && socket.isOpen) { say('connecting', about.kind === 'attach' ? 'Detaching' : 'Ending its processes'); return socket.end() }
+    if (about?.owner && socket.isOpen) { say('connecting', about.kind === 'attach' ? tr('Detaching') : tr('Ending its processes')); return socket.end() }
     socket.leave()
     location.assign(box.dataset.page)
   })

@@ -3,6 +3,7 @@ import { $, $$, isCommand, onClick } from '../dom.js'
 import { openFrom } from '../dialogs.js'
 import { percent, size } from '../figures.js'
 import { rowAtHand } from '../rows.js'
+import { tr } from '../texts.js'
 
 const area = $('#containers')
 const token = () => $('input[name=csrfmiddlewaretoken]').value
@@ -72,7 +73,7 @@ function list() {
   const openMenu = (row, button) => {
     fit(menu, row)
     menu.dataset.for = row.id
-    menu.setAttribute('aria-label', `More for ${row.dataset.name}`)
+    menu.setAttribute('aria-label', tr('More for {name}', { name: row.dataset.name }))
     menu.showPopover({ source: button })
     $('a, button', menu).focus({ preventScroll: true })
   }

@@ -1,4 +1,5 @@
 // Images: taking the repaired name that an error offers.
+import { tr } from '../texts.js'
 document.addEventListener('click', e => {
   const fix = e.target.closest('[data-fix-for]')
   if (!fix) return
@@ -16,7 +17,7 @@ document.addEventListener('htmx:xhr:progress', e => {
   const part = Math.min(100, Math.round(100 * e.detail.loaded / e.detail.total)), row = form.querySelector('.sends')
   row.hidden = false
   row.querySelector('progress').value = part
-  row.querySelector('span').textContent = part < 100 ? `${part} %` : 'Looking into it'
+  row.querySelector('span').textContent = part < 100 ? `${part} %` : tr('Looking into it')
 })
 // "Tag…" leads to the field; the typed name is gone once it was accepted.
 document.addEventListener('click', e => {

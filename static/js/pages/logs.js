@@ -3,9 +3,11 @@ import { $, $$, onClick } from '../dom.js'
 import { Histogram, short } from '../histogram.js'
 import { around, before, whole } from '../logengine.js'
 import { Found } from '../logfound.js'
-import { anchor, anchored, clock, many } from '../loglines.js'
+import { anchor, anchored, clock, grouped } from '../loglines.js'
 import { LogView, MOST } from '../logs.js'
 import { toast } from '../toasts.js'
+import { plural, tr } from '../texts.js'
+import { instant, local } from '../zone.js'
 
 const box = $('#log'), EARLIER = 1000, CONTEXT = 300
 
@@ -27,13 +29,13 @@ function start() {
 
   function state() {
     const all = [...view.sources.values()], away = all.find(s => s.state === 'unreachable')
-    if (view.gone) return ['ended', 'Removed']
-    if (!view.connected) { const last = view.line.lastWord; return Date.now() - last > 1500 ? ['reconnecting', `Reconnecting, last seen ${Math.round((Date.now() - last) / 1000)} s ago`] : null }
-    if (away) return ['unreachable', away.detail || 'Unreachable']
-    if (busy) return ['reading', 'Reading the log']
-    if (view.paused) return ['paused', 'Paused']
-    if (all.every(s => s.state === 'ended' || s.state === 'gone')) return ['ended', 'Ended']
-    return all.some(s => s.state) ? ['live', view.list.following ? 'Following' : 'Not following'] : ['connecting', 'Connecting']
+    if (view.gone) return ['ended', tr('Removed')]
+    if (!view.connected) { const last = view.line.lastWord; return Date.now() - last > 1500 ? ['reconnecting', tr('Reconnecting, last seen {time} ago', { time: `${Math.round((Date.now() - last) / 1000)} s` })] : null }
+    if (away) return ['unreachable', away.detail || tr('Unreachable')]
+    if (busy) return ['reading', tr('Reading the log')]
+    if (view.paused) return ['paused', tr('Paused')]
+    if (all.every(s => s.state === 'ended' || s.state === 'gone')) return ['ended', tr('Ended')]
+    return all.some(s => s.state) ? ['live', view.list.following ? tr('Following') : tr('Not following')] : ['connecting', tr('Connecting')]
   }
 
   function show() {
@@ -45,12 +47,12 @@ function start() {
     }
     const fresh = view.paused ? view.held.length + view.lost : view.fresh
     jump.hidden = !fresh || (view.list.following && !view.paused)
-    $('span', jump).textContent = many(fresh, 'new line')
-    if (!jump.hidden && Date.now() - told > 5000) { told = Date.now(); spoken.textContent = many(fresh, 'new line') }
-    $$('[data-count]').forEach(el => { el.textContent = many(view.counts[el.dataset.count], '', '').trim() })
+    $('span', jump).textContent = plural(fresh, '{n} new line', '{n} new lines', { n: grouped(fresh) })
+    if (!jump.hidden && Date.now() - told > 5000) { told = Date.now(); spoken.textContent = plural(fresh, '{n} new line', '{n} new lines', { n: grouped(fresh) }) }
+    $$('[data-count]').forEach(el => { el.textContent = grouped(view.counts[el.dataset.count]) })
     const pause = $('[data-pause]')
     pause.setAttribute('aria-pressed', view.paused)
-    $('span', pause).textContent = view.paused ? 'Resume' : 'Pause'
+    $('span', pause).textContent = view.paused ? tr('Resume') : tr('Pause')
     found()
     empty.hidden = view.all.length > 0 || !now || now[0] === 'connecting'
     nothing.hidden = !view.all.length || view.list.items.length > 0 || view.progress < 1
@@ -60,7 +62,7 @@ function start() {
   function found() {
     const { wanted, job } = view, at = view.hit ? view.hits.indexOf(view.hit) + 1 : 0
     hits.textContent = job && wanted && view.progress < 1 ? `${Math.floor(view.progress * 100)} %` : !wanted ? ''
-      : view.mode === 'not' ? '' : view.hits.length ? view.mode === 'mark' ? `${at || '–'} of ${many(view.hits.length, '', '').trim()}` : many(view.hits.length, '', '').trim() : 'None'
+      : view.mode === 'not' ? '' : view.hits.length ? view.mode === 'mark' ? tr('{part} of {all}', { part: at || '–', all: grouped(view.hits.length) }) : grouped(view.hits.length) : tr('None')
     steps.hidden = !view.hits.length || !wanted
     modes.hidden = !wanted
     wrong.hidden = !view.wrong
@@ -140,8 +142,8 @@ function start() {
   onClick('[data-jump]', () => view.toEnd())
   onClick('[data-step]', button => view.step(Number(button.dataset.step)))
   const closeMenu = () => $('#log-do').hidePopover()
-  const copy = async (text, said) => { try { await navigator.clipboard.writeText(text); toast(said) } catch { toast('The browser does not let this page copy', 'bad') } }
-  onClick('[data-copy-log]', () => { closeMenu(); copy(view.text(), `Copied ${many(view.list.items.length, 'line')}`) })
+  const copy = async (text, said) => { try { await navigator.clipboard.writeText(text); toast(said) } catch { toast(tr('The browser does not let this page copy'), 'bad') } }
+  onClick('[data-copy-log]', () => { closeMenu(); copy(view.text(), plural(view.list.items.length, 'Copied {n} line', 'Copied {n} lines', { n: grouped(view.list.items.length) })) })
   onClick('[data-download-shown]', () => {
     closeMenu()
     const link = document.createElement('a')
@@ -171,7 +173,7 @@ function start() {
     else if (what?.dataset.line === 'more') { view.remove(item); await context(item.source, item.hole.ns, null) }
     else if (what?.dataset.line === 'whole') {
       try { item.whole = await whole(item) ?? item.text; view.turn(item, true); view.list.again(item) } catch (error) { toast(error.message, 'bad') }
-    } else if (event.target.closest('time') && !item.gap) { view.at = item; history.replaceState(history.state, '', anchor(item)); view.list.draw(); copy(location.href, 'Copied a link to this line') }
+    } else if (event.target.closest('time') && !item.gap) { view.at = item; history.replaceState(history.state, '', anchor(item)); view.list.draw(); copy(location.href, tr('Copied a link to this line')) }
   })
   // What is copied is lines: without gutters, and as long as they are.
   box.addEventListener('copy', event => {
@@ -191,7 +193,7 @@ function start() {
       if (is) { view.list.following = false; if (!view.paused) view.pause(true) }
       const item = is ? items.find(is) ?? items.find(one => one.ns >= ns) ?? items.at(-1) : null
       if (item && !view.goTo(item)) { view.off.clear(); view.range = null; rangeBox.hidden = true; view.mode = 'mark'; pressed(); view.apply(() => view.goTo(item)) }
-      if (!items.length) toast(`The engine holds nothing of ${source.name} there`)
+      if (!items.length) toast(tr('The engine holds nothing of {name} there', { name: source.name }))
       return item
     } catch (error) { toast(error.message, 'bad') } finally { busy = false; show() }
     return null
@@ -203,13 +205,13 @@ function start() {
     const is = item => !item.gap && item.source === source && item.ns === wanted.ns && item.n === wanted.n, here = view.all.find(is)
     if (here && view.goTo(here)) return
     const item = await context(source, wanted.ns, is)
-    if (item && item.ns !== wanted.ns) toast('The engine holds this line no longer: this is what stood next to it')
+    if (item && item.ns !== wanted.ns) toast(tr('The engine holds this line no longer: this is what stood next to it'))
   }
   addEventListener('hashchange', link)
 
   $('[data-goto]').addEventListener('submit', async event => {
     event.preventDefault()
-    const ms = new Date($('#log-at').value).getTime(), first = view.all.find(item => !item.gap)
+    const ms = instant($('#log-at').value), first = view.all.find(item => !item.gap)
     closeMenu()
     if (!Number.isFinite(ms)) return
     const index = view.list.items.findIndex(item => !item.gap && item.at >= ms)
@@ -219,13 +221,13 @@ function start() {
   })
   $('#log-do').addEventListener('toggle', event => {
     const at = view.list.items.find(item => !item.gap && item.at >= (histogram.from || 0))
-    if (event.newState === 'open' && !$('#log-at').value && at) { const day = new Date(at.ms); $('#log-at').value = new Date(day - day.getTimezoneOffset() * 60000).toISOString().slice(0, 19) }
+    if (event.newState === 'open' && !$('#log-at').value && at) $('#log-at').value = local(at.ms).toISOString().slice(0, 19)
   })
 
   // Earlier lines come when the reader arrives at the beginning
   box.addEventListener('scroll', async () => {
     if (box.scrollTop > 200 || busy || ended || view.list.following || !view.all.length) return
-    if (view.all.length + EARLIER * sources.length > MOST) { ended = true; toast(`The page holds ${many(MOST, 'line')}: go to a time for earlier ones`); return }
+    if (view.all.length + EARLIER * sources.length > MOST) { ended = true; toast(tr('The page holds {n} lines: go to a time for earlier ones', { n: grouped(MOST) })); return }
     busy = true
     show()
     let came = 0
@@ -262,7 +264,7 @@ function start() {
     else if (key === '/') { event.preventDefault(); q.focus(); q.select() }
     else if (key === 'end') view.toEnd()
     else if (event.shiftKey && (key === 'arrowdown' || key === 'arrowup')) { event.preventDefault(); walk(key === 'arrowup' ? -1 : 1) }
-    else if (key === 'y' && marked) { history.replaceState(history.state, '', anchor(marked)); copy(location.href, 'Copied a link to this line') }
+    else if (key === 'y' && marked) { history.replaceState(history.state, '', anchor(marked)); copy(location.href, tr('Copied a link to this line')) }
     else if (key === 'enter' && marked && !onButton) { event.preventDefault(); if (marked.parts) view.fold(marked); else view.turn(marked) }
   })
   /** The line that the keyboard is at. */

@@ -1,10 +1,11 @@
 // Passkeys: asks the browser to make or show one, and sends on what it says. Also keeps recovery codes as a file.
 import { onClick } from '../dom.js'
+import { tr } from '../texts.js'
 
 const able = window.PublicKeyCredential?.parseRequestOptionsFromJSON && navigator.credentials
 // Addresses in numbers have no passkeys, whatever the browser can.
 const named = !/^[\d.]+$|^\[/.test(location.hostname)
-const WORDS = { NotAllowedError: 'No passkey was used.', InvalidStateError: 'This passkey is already yours here.' }
+const WORDS = { NotAllowedError: tr('No passkey was used.'), InvalidStateError: tr('This passkey is already yours here.') }
 
 async function ask(form) {
   const answer = await fetch(`${form.getAttribute('action')}?options`, { headers: { Accept: 'application/json' } })
@@ -27,7 +28,7 @@ function keep(form) {
       form.elements.credential.value = JSON.stringify(credential.toJSON())
       form.submit()
     } catch (error) {
-      said.textContent = WORDS[error.name] ?? `The browser refuses: ${error.message}`
+      said.textContent = WORDS[error.name] ?? tr('The browser refuses: {why}', { why: error.message })
       said.hidden = false
     } finally { button.disabled = false }
   })

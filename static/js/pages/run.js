@@ -1,6 +1,7 @@
 // The form that runs a container: its rows, the same wish as a docker run command, what will happen, and its end.
 import { $, $$, onClick } from '../dom.js'
 import { place } from '../run_judge.js'
+import { plural, tr } from '../texts.js'
 
 const quote = text => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 const part = (kind, text) => { const el = document.createElement('span'); el.className = kind; el.textContent = text; return el }
@@ -81,16 +82,16 @@ function image(form) {
   const note = $('[data-image-note]', form), found = here(form), asked = value(form, 'image')
   note.className = `in-note ${found ? 'ok' : 'dim'}`
   $('.glyph', note).classList.toggle('vh', !found)
-  $('span', note).textContent = found ? `here, ${found.dataset.size}` : asked ? 'to be pulled' : ''
+  $('span', note).textContent = found ? tr('here, {size}', { size: found.dataset.size }) : asked ? tr('to be pulled') : ''
 }
 function plan(form) {
   const name = value(form, 'name'), pull = value(form, 'pull'), there = here(form)
   const networks = lines(form, 'networks').map(row => $('input', row).value.trim()).filter(Boolean), network = networks.join(', ')
   const say = (where, text) => { const line = $(`[data-plan-${where}]`, form); line.hidden = !text; $('span', line).textContent = text }
-  say('image', !value(form, 'image') ? '' : there && pull !== 'always' ? 'Image is here, nothing to pull' : pull === 'never' ? 'Image is not here, and is not pulled' : `Pull ${value(form, 'image')}`)
-  say('create', network ? `Create it, join ${networks.length > 1 ? 'networks' : 'network'} ${network}` : 'Create it')
-  say('start', start(form) ? 'Start it' : '')
-  $('[data-plan-note]', form).textContent = name && network ? `Others on ${network} reach it as ${name}.` : ''
+  say('image', !value(form, 'image') ? '' : there && pull !== 'always' ? tr('Image is here, nothing to pull') : pull === 'never' ? tr('Image is not here, and is not pulled') : tr('Pull {image}', { image: value(form, 'image') }))
+  say('create', network ? plural(networks.length, 'Create it, join network {names}', 'Create it, join networks {names}', { names: network }) : tr('Create it'))
+  say('start', start(form) ? tr('Start it') : '')
+  $('[data-plan-note]', form).textContent = name && network ? tr('Others on {network} reach it as {name}.', { network, name }) : ''
 }
 
 /** What the server has said, at its fields; `ask` has it look again. */
@@ -98,7 +99,7 @@ function judged(form) {
   if (following) return
   const wrong = place(form), now = $('#run-judged [data-plan-now]', form)
   if (now) { $('[data-fate]', form).replaceChildren(...now.childNodes); $('[data-plan]', form).hidden = true }
-  tell(form, wrong ? `${wrong} thing${wrong === 1 ? '' : 's'} to fix` : '')
+  tell(form, wrong ? plural(wrong, '{n} thing to fix', '{n} things to fix') : '')
   render(form)
 }
 const ask = form => htmx.trigger($('#run-judged', form), 'judge')
@@ -128,7 +129,7 @@ function begin() {
   if ('judgeAll' in form.dataset) ask(form)
 }
 
-function busy(form, on, text = 'Running') {
+function busy(form, on, text = tr('Running')) {
   const button = $('[data-run]', form)
   button.disabled = on
   button.classList.toggle('is-busy', on)
@@ -138,7 +139,7 @@ function busy(form, on, text = 'Running') {
 const tell = (form, text) => { $('.err-sum', form).textContent = text }
 
 // Pasting a .env file fills its rows
-async function clipboard() { try { return await navigator.clipboard.readText() } catch { return prompt('Paste it here') ?? '' } }
+async function clipboard() { try { return await navigator.clipboard.readText() } catch { return prompt(tr('Paste it here')) ?? '' } }
 function variables(text) {
   const pairs = text.split('\n').map(line => line.trim()).filter(line => line && !line.startsWith('#') && line.includes('='))
   return pairs.map(line => [line.slice(0, line.indexOf('=')).replace(/^export\s+/, ''), line.slice(line.indexOf('=') + 1).replace(/^(["'])(.*)\1$/, '$2')])
@@ -212,7 +213,7 @@ document.addEventListener('slipway:ended', event => {
   if (!form) return
   if (event.detail.state === 'succeeded' && container) { location.assign(new URL(`../${container}/`, form.action)); return }
   busy(form, false)
-  tell(form, event.detail.message ?? 'It did not work.')
+  tell(form, event.detail.message ?? tr('It did not work.'))
 })
 // htmx listens from then on: a form that is filled in already is judged at once.
 document.addEventListener('htmx:load', event => { if (event.target === document.body && 'judgeAll' in (theForm()?.dataset ?? {})) ask(theForm()) })

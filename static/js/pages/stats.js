@@ -2,6 +2,7 @@
 import { $, $$ } from '../dom.js'
 import { percent, size } from '../figures.js'
 import { moment, plot, rate } from '../plots.js'
+import { tr } from '../texts.js'
 
 const FIELDS = ['cpu', 'memory', 'net_rx', 'net_tx', 'blk_read', 'blk_write', 'pids']
 const WAITS = [300, 1000, 2500, 5000, 10000], JOINED = 75
@@ -50,11 +51,11 @@ function heads() {
   const none = (value, words) => value === null || value === undefined ? '–' : words(value)
   const cpu = of('cpu'), memory = of('memory'), rx = of('net_rx'), tx = of('net_tx'), written = of('blk_write'), had = of('blk_read')
   const { cpuLimit, memoryLimit } = data
-  say('cpu', none(cpu, v => `${percent(v)} %`), `of one core, ${cpuLimit ? `limit ${percent(cpuLimit)} %` : 'no limit'}${known && !when ? `, peak ${percent(most('cpu'))}` : ''}`)
-  const part = memoryLimit ? `${memory === null ? '' : `${Math.round(100 * memory / memoryLimit)} % `}of ${size(memoryLimit)}` : 'no limit'
-  say('memory', none(memory, size), `${part}${known && !when ? `, peak ${size(most('memory'))}` : ''}`)
-  say('net', none(rx, v => rate(v + (tx ?? 0))), `in ${none(rx, rate)}, out ${none(tx, rate)}`)
-  say('disk', none(written, v => rate(v + (had ?? 0))), `write ${none(written, rate)}, read ${none(had, rate)}`)
+  say('cpu', none(cpu, v => `${percent(v)} %`), [tr('of one core'), cpuLimit ? tr('limit {size}', { size: `${percent(cpuLimit)} %` }) : tr('no limit'), known && !when && tr('peak {size}', { size: percent(most('cpu')) })].filter(Boolean).join(', '))
+  const part = !memoryLimit ? tr('no limit') : memory === null ? tr('of {size}', { size: size(memoryLimit) }) : tr('{part} % of {size}', { part: Math.round(100 * memory / memoryLimit), size: size(memoryLimit) })
+  say('memory', none(memory, size), [part, known && !when && tr('peak {size}', { size: size(most('memory')) })].filter(Boolean).join(', '))
+  say('net', none(rx, v => rate(v + (tx ?? 0))), tr('in {rx}, out {tx}', { rx: none(rx, rate), tx: none(tx, rate) }))
+  say('disk', none(written, v => rate(v + (had ?? 0))), tr('write {written}, read {read}', { written: none(written, rate), read: none(had, rate) }))
 }
 
 function last(field) {
@@ -121,13 +122,13 @@ function heard(frame) {
     ended = true
     newest = gathering = null
     if (data.t.length) push(frame.time_ms / 1000, null, null)
-    tell('still', 'Does not run')
+    tell('still', tr('Does not run'))
   } else if (frame.type === 'stats') {
     ended = false
     newest = frame
     skew = frame.time_ms / 1000 - Date.now() / 1000
     take(frame.time_ms / 1000, FIELDS.map(field => frame[field]))
-    tell('live', 'Every 2 s')
+    tell('live', tr('Every 2 s'))
   } else return
   redraw()
 }
@@ -135,14 +136,14 @@ function heard(frame) {
 function connect() {
   if (socket || document.hidden) return
   const it = socket = new WebSocket(`${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/ws/stats/?container=${data.container}`)
-  it.onopen = () => { failures = 0; tell('still', ended ? 'Does not run' : 'Waiting for the next reading') }
+  it.onopen = () => { failures = 0; tell('still', ended ? tr('Does not run') : tr('Waiting for the next reading')) }
   it.onmessage = event => heard(JSON.parse(event.data))
   it.onclose = event => {
     socket = null
     if (event.code === 4401 || event.code === 4408) { location.reload(); return }
-    if (event.code >= 4403 && event.code <= 4410) { tell('still', 'Removed'); return }
+    if (event.code >= 4403 && event.code <= 4410) { tell('still', tr('Removed')); return }
     if (document.hidden) return
-    tell('away', 'Reconnecting')
+    tell('away', tr('Reconnecting'))
     setTimeout(connect, WAITS[Math.min(failures++, WAITS.length - 1)] * (0.7 + Math.random() * 0.6))
   }
 }
