@@ -16,11 +16,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
+from accounts import lacking
 from accounts.models import Role, Team, User
 
 VIEWER, OPERATOR, ADMIN, SITE = 1, 2, 3, 4
-NAMES = {0: "", VIEWER: "viewer", OPERATOR: "operator", ADMIN: "team admin", SITE: "site administrator"}
+NAMES = {0: "", VIEWER: lacking.VIEWER, OPERATOR: lacking.OPERATOR, ADMIN: lacking.ADMIN, SITE: lacking.SITE}
 RANKS: dict[str, int] = {Role.VIEWER: VIEWER, Role.OPERATOR: OPERATOR, Role.ADMIN: ADMIN}
 
 # permission → (weakest role in the owning team, token scope it needs)
@@ -176,7 +178,9 @@ class Reason(str):
     ``team_id`` is of the team whose thing it is; ``None`` where it is about no thing, or nobody's.
     """
 
-    __slots__ = ("needed", "rule", "team_id", "yours")
+    __slots__ = ("english", "needed", "rule", "team_id", "yours")
+
+    english: str  # for the audit trail, which is read by several
 
     rule: str
     needed: str
@@ -184,10 +188,16 @@ class Reason(str):
     team_id: Any
 
 
-def _reason(text: str, rule: str, needed: str = "", yours: str = "", team_id: Any = None) -> Reason:
+def _reason(text: str, rule: str, lack: lacking.Lack = lacking.NOTHING, team_id: Any = None) -> Reason:
     found = Reason(text)
-    found.rule, found.needed, found.yours, found.team_id = rule, needed, yours, team_id
+    found.rule, found.needed, found.yours, found.team_id = rule, lack.needed, lack.yours, team_id
+    found.english = lack.english() if lack is not lacking.NOTHING else str(text)
     return found
+
+
+def english(error: Exception) -> str:
+    """What a refusal says, as it is kept."""
+    return error.reason.english if isinstance(error, Denied) else str(error)
 
 
 class Denied(PermissionDenied):
@@ -255,37 +265,37 @@ def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> R
 
     ``obj`` is a row with a team, a team itself, or ``None`` for "anywhere at all".
     """
+    if lack := _lack(actor, permission, obj):
+        return _reason(lack.told(), permission, lack, None if lack.scopes else _team(obj))
+    return None
+
+
+def _lack(actor: Actor, permission: str, obj: Owned | Team | None) -> lacking.Lack | None:
     if actor.source == "system" and actor.user is None:
         return None
     if permission not in PERMISSIONS:
         raise LookupError(f"undeclared permission {permission!r}")
     if actor.user is None or not actor.user.is_active:
-        return _reason("Sign in first.", permission)
+        return lacking.Lack(sign_in=True)
     need, scope = PERMISSIONS[permission]
     if actor.scopes is not None and actor.scopes.isdisjoint(SCOPES[SCOPES.index(scope) :]):
-        scopes = ", ".join(name for name in SCOPES if name in actor.scopes)
-        return _reason(f"This token lacks the scope “{scope}”: it has {scopes}.", permission, scope, scopes)
-    if obj is None:
-        # Anybody signed in may ask to see: `visible_to` then answers with what is theirs, perhaps nothing.
-        team_id, have = None, max(best_rank(actor), VIEWER)
-    else:
-        team_id = obj.pk if isinstance(obj, Team) else obj.team_id
-        have = rank(actor, team_id)
+        return lacking.Lack(scope, ", ".join(name for name in SCOPES if name in actor.scopes), scopes=True)
+    team_id = _team(obj)
+    # Anybody signed in may ask to see: `visible_to` then answers with what is theirs, perhaps nothing.
+    have = max(best_rank(actor), VIEWER) if obj is None else rank(actor, team_id)
     if have >= need or ((obj is None or team_id is not None) and granted(actor, permission, team_id)):
         return None
-    where = (
-        f" of the owning team{' or the grant for it' if permission in GRANTS else ''}" if need < SITE else ""
-    )
     yours = NAMES[best_rank(actor) if obj is None else have]
-    told = f"; yours{' there' if obj is not None and need < SITE else ''} is {yours}" if yours else ""
-    return _reason(
-        f"This needs the role {NAMES[need]}{where}{told}.", permission, NAMES[need], yours, team_id
-    )
+    return lacking.Lack(NAMES[need], yours, there=obj is not None, grant=permission in GRANTS)
+
+
+def _team(obj: Owned | Team | None) -> Any:
+    return obj.pk if isinstance(obj, Team) else obj.team_id if obj is not None else None
 
 
 def can(actor: Actor, permission: str, obj: Owned | Team | None = None) -> bool:
     """Whether the actor may; see `why_not`."""
-    return why_not(actor, permission, obj) is None
+    return _lack(actor, permission, obj) is None
 
 
 def require(actor: Actor, permission: str, obj: Owned | Team | None = None) -> None:
@@ -294,7 +304,7 @@ def require(actor: Actor, permission: str, obj: Owned | Team | None = None) -> N
     if reason is None:
         return
     if obj is not None and rank(actor, obj.pk if isinstance(obj, Team) else obj.team_id) == 0:
-        raise Http404("No such object.")
+        raise Http404(_("No such object."))
     raise Denied(reason, permission)
 
 

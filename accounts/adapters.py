@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import address_of, person
@@ -51,7 +52,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """Nor its mails."""
 
     def respond_user_inactive(self, request: HttpRequest, user: Any) -> HttpResponse:
-        messages.error(request, "This account cannot sign in.", extra_tags="bad")
+        messages.error(request, _("This account cannot sign in."), extra_tags="bad")
         return HttpResponseRedirect(reverse("accounts:login"))
 
     def login(self, request: HttpRequest, user: User) -> None:  # type: ignore[override, unused-ignore]

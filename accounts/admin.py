@@ -16,6 +16,8 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts import audit, factors, members, sessions, tokens
 from accounts.access import Actor, address_of, person
@@ -25,7 +27,7 @@ admin.site.unregister(Group)  # rights are roles in teams, and nothing else
 for _model in (EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
     admin.site.unregister(_model)  # what somebody signs in with is theirs; settings name the provider
 admin.site.site_header = admin.site.site_title = "Slipway"
-admin.site.index_title = "Administration"
+admin.site.index_title = _lazy("Administration")
 
 
 def admin_actor(request: HttpRequest) -> Actor:
@@ -102,7 +104,8 @@ class MembershipSet(BaseInlineFormSet):
         for row in gone:
             if row.pk and row.team not in come and members.leaves_none(row.team, [one.pk for one in gone]):
                 raise ValidationError(
-                    f"Nobody else administers {row.team.name}: make somebody team admin first."
+                    _("Nobody else administers %(name)s: make somebody team admin first.")
+                    % {"name": row.team.name}
                 )
 
 
@@ -145,10 +148,10 @@ class PersonAdmin(Audited, UserAdmin):
     readonly_fields = ("last_login", "date_joined")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
-        ("Person", {"fields": ("first_name", "last_name", "email")}),
-        ("Language and time", {"fields": ("language", "zone")}),
-        ("Power", {"fields": ("is_active", "is_staff", "is_superuser")}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
+        (_lazy("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (_lazy("Language and time"), {"fields": ("language", "zone")}),
+        (_lazy("Power"), {"fields": ("is_active", "is_staff", "is_superuser")}),
+        (_lazy("Dates"), {"fields": ("last_login", "date_joined")}),
     )
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -165,13 +168,15 @@ class PersonAdmin(Audited, UserAdmin):
         own = ("is_active", "is_staff", "is_superuser") if obj == request.user else ()
         return (*super().get_readonly_fields(request, obj), *own)
 
-    @admin.action(description="End all sessions of the selected people", permissions=["change"])
+    @admin.action(description=_lazy("End all sessions of the selected people"), permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Signs them out everywhere, at once."""
         self._ended(request, queryset)
-        self.message_user(request, "They are signed out everywhere.")
+        self.message_user(request, _("They are signed out everywhere."))
 
-    @admin.action(description="Remove the second factors of the selected people", permissions=["change"])
+    @admin.action(
+        description=_lazy("Remove the second factors of the selected people"), permissions=["change"]
+    )
     def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """After a lost phone: from then on their password alone opens the account."""
         for user in queryset:
@@ -179,7 +184,7 @@ class PersonAdmin(Audited, UserAdmin):
                 factors.remove_all(user)
                 audit.about("factor.remove", admin_actor(request), user)
         self._ended(request, queryset)
-        self.message_user(request, "Their second factors and sessions are gone.")
+        self.message_user(request, _("Their second factors and sessions are gone."))
 
     def _ended(self, request: HttpRequest, people: QuerySet[User]) -> None:
         for user in people:
@@ -228,11 +233,11 @@ class TokenAdmin(ReadOnly):
     exclude = ("digest",)
     actions = ("revoke",)
 
-    @admin.action(description="Revoke the selected tokens", permissions=["view"])
+    @admin.action(description=_lazy("Revoke the selected tokens"), permissions=["view"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
         """Ends them at once."""
         if not _is_site_admin(request):
-            self.message_user(request, "This needs a site administrator.", messages.ERROR)
+            self.message_user(request, _("This needs a site administrator."), messages.ERROR)
             return
         for token in queryset:
             if tokens.revoke(token):
@@ -240,7 +245,7 @@ class TokenAdmin(ReadOnly):
                 audit.record(
                     "token.revoke", by, target_type="token", target_id=token.pk, target_name=token.name
                 )
-        self.message_user(request, "The tokens are revoked.")
+        self.message_user(request, _("The tokens are revoked."))
 
 
 @admin.register(AuditEntry)
@@ -254,9 +259,9 @@ class EntryAdmin(ReadOnly):
     date_hierarchy = "at"
     fieldsets = (
         (None, {"fields": ("at", "actor_name", "actor", "verb", "outcome", "team_slug", "team")}),
-        ("On what", {"fields": ("target_type", "target_id", "target_name", "operation_id", "detail")}),
-        ("From where", {"fields": ("source", "ip")}),
-        ("Chain", {"fields": ("seq", "prev_hash", "hash", "key_id")}),
+        (_lazy("On what"), {"fields": ("target_type", "target_id", "target_name", "operation_id", "detail")}),
+        (_lazy("From where"), {"fields": ("source", "ip")}),
+        (_lazy("Chain"), {"fields": ("seq", "prev_hash", "hash", "key_id")}),
     )
 
 

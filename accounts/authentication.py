@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import SAFE_METHODS, BasePermission
@@ -39,7 +40,7 @@ class TokenAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[User, Actor] | None:
         if any(name in request.query_params for name in _NEVER_IN_QUERY):
             raise AuthenticationFailed(
-                "Credentials in the address are not accepted: use the Authorization header."
+                _("Credentials in the address are not accepted: use the Authorization header.")
             )
         header = request.headers.get("Authorization")
         if header is None:
@@ -48,7 +49,7 @@ class TokenAuthentication(BaseAuthentication):
         actor = actor_from_bearer(header, ip=ip)
         if actor is None or actor.user is None:
             self._failed(ip)
-            raise AuthenticationFailed("This token is not valid.")
+            raise AuthenticationFailed(_("This token is not valid."))
         _set_actor(request, actor)
         return actor.user, actor
 
@@ -102,7 +103,7 @@ class Declared(BasePermission):
         if confirmed and method not in SAFE_METHODS and not actor_of(request).token_key:
             plain: HttpRequest = request._request
             if not sessions.fresh(plain.session):
-                raise Unconfirmed("Confirm first that it is you: /account/confirm/")
+                raise Unconfirmed(_("Confirm first that it is you: /account/confirm/"))
         return True
 
 

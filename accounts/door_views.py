@@ -12,6 +12,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
@@ -22,8 +24,8 @@ from accounts.forms import CodeForm, ConfirmForm
 from accounts.models import User
 from accounts.pages import locked_page, safe_next, user_of
 
-WRONG_CODE = "This code is not right, or it has been used."
-WRONG_KEY = "This passkey opens nothing here."
+WRONG_CODE = _lazy("This code is not right, or it has been used.")
+WRONG_KEY = _lazy("This passkey opens nothing here.")
 
 
 @sensitive_post_parameters()
@@ -69,7 +71,7 @@ def passkey_sign_in(request: HttpRequest) -> HttpResponse:
     try:
         attempt = limits.begin("", ip)
     except limits.TooMany:
-        messages.error(request, "Too many tries from this address. Try again later.", extra_tags="bad")
+        messages.error(request, _("Too many tries from this address. Try again later."), extra_tags="bad")
         return HttpResponseRedirect(login)
     key = passkeys.shown(None, request.POST.get("credential", ""))
     if key is None:
@@ -121,7 +123,7 @@ def _password_is_right(user: User, form: ConfirmForm) -> bool:
     if form.is_valid() and user.check_password(form.cleaned_data["password"]):
         return True
     if not form.errors:
-        form.add_error("password", "This is not your password.")
+        form.add_error("password", _("This is not your password."))
     return False
 
 

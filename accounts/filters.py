@@ -10,6 +10,7 @@ import django_filters as filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 from django_filters.fields import IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
@@ -25,7 +26,7 @@ class FlagField(forms.CharField):
     def clean(self, value: object) -> bool | None:
         word = super().clean(value).lower()
         if word not in ("", "1", "true", "0", "false"):
-            raise ValidationError("1, true, 0 or false is expected.")
+            raise ValidationError(_("1, true, 0 or false is expected."))
         return word in ("1", "true") if word else None
 
 

@@ -16,21 +16,21 @@ from accounts.access import SCOPES, Actor
 from accounts.models import Team, User
 from accounts.querysets import visible_teams
 
-PASSWORD_HELP = "15 characters or more. A few unrelated words are easy to remember and hard to guess."  # noqa: S105
-_LASTS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
+PASSWORD_HELP = _("15 characters or more. A few unrelated words are easy to remember and hard to guess.")
+_LASTS = (("7", _("7 days")), ("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")))
 
 
 class SignInForm(AuthenticationForm):
     """User name and password. One sentence for whatever is wrong with them."""
 
     error_messages = {
-        "invalid_login": "User name and password do not go together.",
-        "inactive": "User name and password do not go together.",
+        "invalid_login": _("User name and password do not go together."),
+        "inactive": _("User name and password do not go together."),
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["username"].label = "User name"
+        self.fields["username"].label = _("User name")
         self.fields["username"].widget.attrs |= {"autocomplete": "username", "autofocus": True}
 
 
@@ -38,7 +38,7 @@ class CodeForm(forms.Form):
     """A code of an authenticator app, or a recovery code."""
 
     code = forms.CharField(
-        label="Code",
+        label=_("Code"),
         max_length=32,
         widget=forms.TextInput(
             attrs={
@@ -55,7 +55,7 @@ class ConfirmForm(forms.Form):
     """The password, once more."""
 
     password = forms.CharField(
-        label="Password",
+        label=_("Password"),
         max_length=1024,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
@@ -66,7 +66,7 @@ class KeyNameForm(forms.Form):
     """What a passkey is called in its owner's list."""
 
     name = forms.CharField(
-        label="Name",
+        label=_("Name"),
         max_length=60,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
@@ -76,7 +76,7 @@ class SetUpForm(forms.Form):
     """The first administrator."""
 
     username = forms.CharField(
-        label="User name",
+        label=_("User name"),
         max_length=150,
         validators=[UnicodeUsernameValidator()],
         widget=forms.TextInput(
@@ -84,14 +84,14 @@ class SetUpForm(forms.Form):
         ),
     )
     password = forms.CharField(
-        label="Password",
+        label=_("Password"),
         max_length=1024,
         strip=False,
         help_text=PASSWORD_HELP,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
     password_again = forms.CharField(
-        label="Password again",
+        label=_("Password again"),
         max_length=1024,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
@@ -101,7 +101,7 @@ class SetUpForm(forms.Form):
         found = super().clean() or {}
         password, again = found.get("password"), found.get("password_again")
         if password and again and again != password:
-            self.add_error("password_again", "The two passwords differ.")
+            self.add_error("password_again", _("The two passwords differ."))
         if password:
             _check(self, "password", password, User(username=found.get("username", "")))
         return found
@@ -111,14 +111,14 @@ class NewPasswordForm(forms.Form):
     """A new password, twice."""
 
     new = forms.CharField(
-        label="New password",
+        label=_("New password"),
         max_length=1024,
         strip=False,
         help_text=PASSWORD_HELP,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
     new_again = forms.CharField(
-        label="New password again",
+        label=_("New password again"),
         max_length=1024,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
@@ -132,7 +132,7 @@ class NewPasswordForm(forms.Form):
         found = super().clean() or {}
         password, again = found.get("new"), found.get("new_again")
         if password and again and again != password:
-            self.add_error("new_again", "The two passwords differ.")
+            self.add_error("new_again", _("The two passwords differ."))
         if password:
             _check(self, "new", password, self.user)
         return found
@@ -142,7 +142,7 @@ class PasswordForm(NewPasswordForm):
     """A new password for the one who is signed in, and knows the old one."""
 
     old = forms.CharField(
-        label="Password now",
+        label=_("Password now"),
         max_length=1024,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
@@ -152,7 +152,7 @@ class PasswordForm(NewPasswordForm):
     def clean(self) -> dict[str, Any]:
         found = super().clean()
         if "old" in found and not self.user.check_password(found["old"]):
-            self.add_error("old", "This is not your password.")
+            self.add_error("old", _("This is not your password."))
         return found
 
 
@@ -180,7 +180,7 @@ class ForgotForm(forms.Form):
     """Who has forgotten their password."""
 
     name = forms.CharField(
-        label="User name or e-mail address",
+        label=_("User name or e-mail address"),
         max_length=254,
         widget=forms.TextInput(
             attrs={"autocomplete": "username", "autofocus": True, "autocapitalize": "none"}
@@ -191,29 +191,37 @@ class ForgotForm(forms.Form):
 class TokenForm(forms.Form):
     """A new token of one's own. ``scope``: each holds those before it."""
 
-    name = forms.CharField(label="Name", max_length=80, help_text="What it is for, such as “nightly build”.")
+    name = forms.CharField(
+        label=_("Name"), max_length=80, help_text=_("What it is for, such as “nightly build”.")
+    )
     scope = forms.ChoiceField(
-        label="It may",
+        label=_("It may"),
         choices=(
-            ("read", "Read"),
-            ("operate", "Read, start and stop"),
-            ("write", "Read, start, stop, create and remove"),
-            ("admin", "Everything you may"),
+            ("read", _("Read")),
+            ("operate", _("Read, start and stop")),
+            ("write", _("Read, start, stop, create and remove")),
+            ("admin", _("Everything you may")),
         ),
         initial="read",
     )
-    lasts = forms.ChoiceField(label="Expires in", choices=_LASTS, initial="30")
+    lasts = forms.ChoiceField(label=_("Expires in"), choices=_LASTS, initial="30")
     team = forms.ModelChoiceField(
-        Team.objects.none(), label="Team", required=False, empty_label="All of mine", to_field_name="slug"
+        Team.objects.none(),
+        label=_("Team"),
+        required=False,
+        empty_label=_("All of mine"),
+        to_field_name="slug",
     )
 
     networks = forms.CharField(
-        label="From these networks alone", required=False, max_length=1000,
-        help_text="Addresses or networks such as 192.0.2.0/24, with spaces between them; from everywhere without any.",
+        label=_("From these networks alone"), required=False, max_length=1000,
+        help_text=_(
+            "Addresses or networks such as 192.0.2.0/24, with spaces between them; from everywhere without any."
+        ),
     )  # fmt: skip
     rate = forms.IntegerField(
-        label="Requests a minute", required=False, min_value=1, max_value=100_000,
-        help_text="Fewer than others have; empty for the usual number.",
+        label=_("Requests a minute"), required=False, min_value=1, max_value=100_000,
+        help_text=_("Fewer than others have; empty for the usual number."),
     )  # fmt: skip
 
     def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:

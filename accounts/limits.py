@@ -14,6 +14,7 @@ from datetime import timedelta
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
 
 from accounts.models import SignInAttempt
 
@@ -26,7 +27,7 @@ class TooMany(Exception):
     """Closed for now; ``retry_after`` in seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__("Too many attempts. Try again later.")
+        super().__init__(_("Too many attempts. Try again later."))
         self.retry_after = retry_after
 
 

@@ -6,22 +6,24 @@ from typing import Any
 
 from django import forms
 from django.core.validators import RegexValidator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import RANKS, Actor, rank
 from accounts.models import Membership, Role, Team, User
 
-SLUG = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,39}\Z", "Small letters, digits and hyphens.")
+SLUG = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,39}\Z", _lazy("Small letters, digits and hyphens."))
 
 
 class MemberForm(forms.Form):
     """A role, up to one's own, and the grants beyond it."""
 
     username = forms.CharField(
-        label="User name", max_length=150, widget=forms.TextInput(attrs={"autofocus": True})
+        label=_lazy("User name"), max_length=150, widget=forms.TextInput(attrs={"autofocus": True})
     )
-    role = forms.ChoiceField(label="Role")
-    console = forms.BooleanField(label="May open consoles", required=False)
-    files = forms.BooleanField(label="May see and change files", required=False)  # type: ignore[assignment] # a name
+    role = forms.ChoiceField(label=_lazy("Role"))
+    console = forms.BooleanField(label=_lazy("May open consoles"), required=False)
+    files = forms.BooleanField(label=_lazy("May see and change files"), required=False)  # type: ignore[assignment] # a name
 
     def __init__(
         self, data: Any = None, *, actor: Actor, team: Team, member: Membership | None = None
@@ -43,7 +45,7 @@ class MemberForm(forms.Form):
         """Somebody who may sign in, by their exact name: nobody is shown who there is."""
         user = User.objects.filter(username=self.cleaned_data["username"], is_active=True).first()
         if user is None:
-            raise forms.ValidationError("Nobody who may sign in is called so.")
+            raise forms.ValidationError(_("Nobody who may sign in is called so."))
         return user
 
     def said(self) -> dict[str, Any]:
@@ -55,7 +57,7 @@ class MemberForm(forms.Form):
 class TeamForm(forms.ModelForm):
     """A team by its name; the short name is what REST and filters call it."""
 
-    slug = forms.CharField(label="Short name", max_length=40, validators=[SLUG])
+    slug = forms.CharField(label=_lazy("Short name"), max_length=40, validators=[SLUG])
 
     class Meta:
         model = Team

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts import audit, sessions
 from accounts.access import RANKS, Actor, Denied, rank, require
@@ -94,7 +95,7 @@ def set_active(user: User, active: bool, *, actor: Actor) -> dict[str, Any]:
     """
     require(actor, "user.disable")
     if not active and actor.user == user:
-        raise Kept("own_account", "Nobody disables themselves: ask another site administrator.")
+        raise Kept("own_account", _("Nobody disables themselves: ask another site administrator."))
     with transaction.atomic():
         keep_an_administrator(user, stays=active or not user.is_superuser)
         ends = what_ends(user)
@@ -120,7 +121,7 @@ def keep_an_administrator(user: User, *, stays: bool) -> None:
     others = User.objects.select_for_update().filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
     if not stays and user.is_superuser and user.is_active and not others.exists():
         raise Kept(
-            "last_administrator", "Nobody else administers the site: make somebody an administrator first."
+            "last_administrator", _("Nobody else administers the site: make somebody an administrator first.")
         )
 
 
@@ -139,7 +140,10 @@ def leaves_none(team: Team, rows: Iterable[int]) -> bool:
 
 def _keep_an_admin(team: Team, user: User) -> None:
     if is_last_admin(team, user):
-        raise Kept("last_admin", f"Nobody else administers {team.name}: make somebody team admin first.")
+        raise Kept(
+            "last_admin",
+            _("Nobody else administers %(name)s: make somebody team admin first.") % {"name": team.name},
+        )
 
 
 def _judge(team: Team, user: User, actor: Actor, new: Role, was: dict[str, Any]) -> None:
@@ -147,11 +151,11 @@ def _judge(team: Team, user: User, actor: Actor, new: Role, was: dict[str, Any])
     require(actor, PERMISSION, team)
     have = rank(actor, team.pk)
     if max(RANKS[new], RANKS.get(was.get("role", ""), 0)) > have:
-        raise Denied("Nobody gives, or takes away, a role above their own.", PERMISSION, user.pk)
+        raise Denied(_("Nobody gives, or takes away, a role above their own."), PERMISSION, user.pk)
     if user.is_superuser and not actor.is_site_admin:
-        raise Denied("Only a site administrator changes another one's roles.", PERMISSION, user.pk)
+        raise Denied(_("Only a site administrator changes another one's roles."), PERMISSION, user.pk)
     if actor.token_key and Role.ADMIN in (new, was.get("role")):
-        raise Denied("A token neither makes team admins nor unmakes them: sign in.", PERMISSION, user.pk)
+        raise Denied(_("A token neither makes team admins nor unmakes them: sign in."), PERMISSION, user.pk)
 
 
 def _locked(team: Team) -> None:

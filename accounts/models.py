@@ -14,6 +14,7 @@ from django.contrib.sessions.models import Session
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts import reading
 from accounts.chain import START
@@ -25,11 +26,11 @@ class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     language = models.CharField(
         max_length=12, blank=True, default="", validators=[reading.check_language],
-        help_text="Such as de; empty for what the browser asks for.",
+        help_text=_lazy("Such as de; empty for what the browser asks for."),
     )  # fmt: skip
     zone = models.CharField(
-        "time zone", max_length=64, blank=True, default="", validators=[reading.check_zone],
-        help_text="Such as Europe/Berlin; empty for the browser's own.",
+        _lazy("time zone"), max_length=64, blank=True, default="", validators=[reading.check_zone],
+        help_text=_lazy("Such as Europe/Berlin; empty for the browser's own."),
     )  # fmt: skip
 
     @property
@@ -65,9 +66,9 @@ class Team(models.Model):
 class Role(models.TextChoices):
     """Bundles of permissions, weakest first; what each may do stands in `accounts.access`."""
 
-    VIEWER = "viewer", "Viewer"
-    OPERATOR = "operator", "Operator"
-    ADMIN = "admin", "Team admin"
+    VIEWER = "viewer", _lazy("Viewer")
+    OPERATOR = "operator", _lazy("Operator")
+    ADMIN = "admin", _lazy("Team admin")
 
 
 class Membership(models.Model):
@@ -77,14 +78,14 @@ class Membership(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role, default=Role.VIEWER)
     console = models.BooleanField(
-        "may open consoles",
+        _lazy("may open consoles"),
         default=False,
-        help_text="For operators: a shell in the team's containers. Team admins may anyway.",
+        help_text=_lazy("For operators: a shell in the team's containers. Team admins may anyway."),
     )
     files = models.BooleanField(
-        "may see and change files",
+        _lazy("may see and change files"),
         default=False,
-        help_text="For operators: files in the team's containers and volumes. Team admins may anyway.",
+        help_text=_lazy("For operators: files in the team's containers and volumes. Team admins may anyway."),
     )
     since = models.DateTimeField(default=timezone.now, null=True, editable=False)
 

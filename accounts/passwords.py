@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 
@@ -14,8 +15,8 @@ class NotOurName:
         """Raises `ValidationError` where fewer than ten characters are left without it."""
         rest = password.casefold().replace("slipway", "")
         if rest != password.casefold() and len(rest) < 10:
-            raise ValidationError("This password is little more than the name of this product.")
+            raise ValidationError(_("This password is little more than the name of this product."))
 
     def get_help_text(self) -> str:
         """For forms that list their rules."""
-        return "Your password cannot be the name of this product."
+        return _("Your password cannot be the name of this product.")

@@ -37,7 +37,9 @@ def check_language(value: str) -> None:
 def check_zone(value: str) -> None:
     """Raises `ValidationError` where that is no zone."""
     if value and value not in zones():
-        raise ValidationError(_("There is no such time zone. It is named after a place, such as Europe/Berlin."))
+        raise ValidationError(
+            _("There is no such time zone. It is named after a place, such as Europe/Berlin.")
+        )
 
 
 def language_of(request: HttpRequest, user: User | None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import GRANTS, NAMES, PERMISSIONS, SITE, Actor, Denied, can, granted, rank
 from accounts.models import Role, Team, User
 
@@ -35,9 +37,12 @@ def sentence(error: Denied, actor: Actor) -> str:
     """The reason, and who can help."""
     text = str(error)
     if names := who(error, actor):
-        return f"{text} {' or '.join(names)} can do it, or give it to you."
+        return _("%(why)s %(names)s can do it, or give it to you.") % {
+            "why": text,
+            "names": _(" or ").join(names),
+        }
     if _a_role(error.reason.needed):
-        return f"{text} Somebody with that role can do it, or give it to you."
+        return _("%(why)s Somebody with that role can do it, or give it to you.") % {"why": text}
     return text
 
 
@@ -51,8 +56,8 @@ def effective(actor: Actor, team: Team) -> list[dict[str, Any]]:
     ``by`` is the role that has it, ``a grant``, or ``site administrator``.
     """
     found: dict[str, dict[str, Any]] = {}
-    for permission, (need, _) in PERMISSIONS.items():
-        noun, _, verb = permission.partition(".")
+    for permission, (need, _scope) in PERMISSIONS.items():
+        noun, _dot, verb = permission.partition(".")
         row = found.setdefault(noun, {"noun": noun, "may": [], "not": []})
         words = verb.replace("_", " ")
         if not can(actor, permission, team):

@@ -17,8 +17,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.crypto import get_random_string, salted_hmac
+from django.utils.translation import gettext as _
 
 from accounts import audit, sessions
 from accounts.access import Actor
@@ -48,12 +49,18 @@ def send(name: str, by: Actor) -> None:
     for user in found[:3]:
         if not user.has_usable_password():
             continue
-        context = {"user": user, "link": link(user), "minutes": MINUTES, "site": settings.PUBLIC_URL}
-        text = render_to_string("accounts/mail/reset.txt", context)
+        with translation.override(user.language or translation.get_language()):
+            text, subject = _mail(user)
         audit.record("auth.reset", by, outcome="accepted", name=user.username)
-        mail = EmailMessage("A new password for Slipway", text, settings.DEFAULT_FROM_EMAIL, [user.email])
+        mail = EmailMessage(subject, text, settings.DEFAULT_FROM_EMAIL, [user.email])
         # Beside the request: how long it takes would tell that there is somebody.
         threading.Thread(target=_post, args=(mail,), name="mail", daemon=True).start()
+
+
+def _mail(user: User) -> tuple[str, str]:
+    """The text of a mail, and its subject, in the language of now."""
+    context = {"user": user, "link": link(user), "minutes": MINUTES, "site": settings.PUBLIC_URL}
+    return render_to_string("accounts/mail/reset.txt", context), _("A new password for Slipway")
 
 
 def owner(secret: str) -> User | None:

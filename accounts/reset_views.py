@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
@@ -50,7 +51,7 @@ def choose(request: HttpRequest) -> HttpResponse:
     form = NewPasswordForm(user, request.POST or None) if user else None
     if form and request.method == "POST" and form.is_valid():
         if reset.use(secret, form.cleaned_data["new"], address_of(request)):
-            messages.success(request, "Your password is changed. Sign in with it.", extra_tags="ok")
+            messages.success(request, _("Your password is changed. Sign in with it."), extra_tags="ok")
             return HttpResponseRedirect(reverse("accounts:login"))
         form = None
     answer = render(

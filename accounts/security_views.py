@@ -19,6 +19,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -73,7 +74,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
     try:
         attempt = limits.begin(f"password:{user.pk}", address_of(request))
     except limits.TooMany as error:
-        form.add_error(None, "Too many tries. Try again later.")
+        form.add_error(None, _("Too many tries. Try again later."))
         answer = security_page(request, password_form=form, status=429)
         answer["Retry-After"] = str(error.retry_after)
         return answer
@@ -85,7 +86,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
         user.save(update_fields=["password"])
         _line(request, "auth.password")
         sessions.password_changed(request, user)
-    messages.success(request, "Your password is changed. Other browsers are signed out.", extra_tags="ok")
+    messages.success(request, _("Your password is changed. Other browsers are signed out."), extra_tags="ok")
     return _back()
 
 
@@ -103,17 +104,17 @@ def add_app(request: HttpRequest) -> HttpResponse:
             seals.unseal("enrol", user.pk, sealed, within=ENROL_WITHIN) if sealed else factors.new_secret()
         )
     except (seals.Unreadable, KeyError):
-        messages.error(request, "This took too long: here is a new secret.", extra_tags="bad")
+        messages.error(request, _("This took too long: here is a new secret."), extra_tags="bad")
         return HttpResponseRedirect(reverse("accounts:add_app"))
     if request.method == "POST" and form.is_valid():
         try:
             attempt = limits.begin(f"code:{user.pk}", address_of(request), most=limits.CODES)
         except limits.TooMany:
-            messages.error(request, "Too many wrong codes. Try again in ten minutes.", extra_tags="bad")
+            messages.error(request, _("Too many wrong codes. Try again in ten minutes."), extra_tags="bad")
             return _back()
         if factors.add_app(user, secret, "".join(form.cleaned_data["code"].split())):
             limits.succeeded(attempt)
-            return _added(request, "totp", "The authenticator app is set up.")
+            return _added(request, "totp", _("The authenticator app is set up."))
         door.failed(request, "factor.add", user, attempt, limits.CODES)
         form.add_error("code", WRONG_CODE)
     query = urlencode({"secret": secret, "issuer": "Slipway"}, quote_via=quote)
@@ -141,8 +142,8 @@ def add_passkey(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         name = form.cleaned_data["name"]
         if passkeys.add(user, name, request.POST.get("credential", "")):
-            return _added(request, "webauthn", f"The passkey {name} is added.", name)
-        form.add_error(None, "The browser has made no passkey that Slipway can use. Try again.")
+            return _added(request, "webauthn", _("The passkey %(name)s is added.") % {"name": name}, name)
+        form.add_error(None, _("The browser has made no passkey that Slipway can use. Try again."))
     return render(request, "accounts/passkey.html", {"form": form, "key": None})
 
 
@@ -168,12 +169,14 @@ def remove_factor(request: HttpRequest, pk: int) -> HttpResponse:
     factor = get_object_or_404(Authenticator, pk=pk, user=user, type__in=kinds)
     have = factors.of(user)
     if len(have.passkeys) + (have.app is not None) == 1 and factors.demanded(user):
-        messages.error(request, "A second factor is demanded here: add another one first.", extra_tags="bad")
+        messages.error(
+            request, _("A second factor is demanded here: add another one first."), extra_tags="bad"
+        )
         return _back()
     with transaction.atomic():
         factors.remove(user, factor)
         _line(request, "factor.remove", kind=factor.type)
-    messages.success(request, "Removed", extra_tags="ok")
+    messages.success(request, _("Removed"), extra_tags="ok")
     return _back()
 
 
@@ -202,7 +205,7 @@ def end_sessions(request: HttpRequest) -> HttpResponse:
         count = sessions.end(rows, but=here)
         if count:
             _line(request, "session.end", count=count)
-    said = "Signed out there" if count == 1 else f"{count} sessions are ended"
+    said = _("Signed out there") if count == 1 else _("%(count)s sessions are ended") % {"count": count}
     messages.success(request, said, extra_tags="ok")
     return _back()
 
@@ -211,7 +214,9 @@ def device(agent: str) -> str:
     """What a browser says of itself, in two words."""
     browser = next((name for mark, name in _BROWSERS if mark in agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in agent), "")
-    return " on ".join(filter(None, (browser, system))) or agent[:40] or "Unknown device"
+    if browser and system:
+        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or system or agent[:40] or _("Unknown device")
 
 
 def security_page(request: HttpRequest, *, status: int = 200, **context: Any) -> HttpResponse:

@@ -27,6 +27,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare, get_random_string
+from django.utils.translation import gettext as _
 
 from accounts import audit, door
 from accounts.access import Actor, actor_of, address_of
@@ -91,7 +92,9 @@ class SocialAdapter(DefaultSocialAccountAdapter):
         extra_context: Any = None,
     ) -> None:
         why = f"{type(exception).__name__}: {exception}" if exception else str(error or "unknown")
-        raise ImmediateHttpResponse(_failed(request, f"{settings.OIDC['name']} did not let you in.", why))
+        raise ImmediateHttpResponse(
+            _failed(request, _("%(name)s did not let you in.") % {"name": settings.OIDC["name"]}, why)
+        )
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> None:
         """Never."""
@@ -148,15 +151,17 @@ def _arrived(request: HttpRequest, login: SocialLogin) -> HttpResponse:
     """The provider vouches for somebody: lets them in, links them, or not."""
     state, claims = login.state, login.account.extra_data.get("id_token", {})
     if not constant_time_compare(claims.get("nonce", ""), state.get("nonce", "-")):
-        return _failed(request, "That answer was for another try. Try again.", "nonce")
+        return _failed(request, _("That answer was for another try. Try again."), "nonce")
     known = SocialAccount.objects.filter(provider=ID, uid=login.account.uid).select_related("user").first()
     if state.get("process") == "connect":
         return _link(request, login.account.uid, known)
     user = known.user if known else _made(request, login)
     if user is None:
-        said = f"Nobody here is linked with this account of {settings.OIDC['name']}."
+        said = _("Nobody here is linked with this account of %(name)s.") % {"name": settings.OIDC["name"]}
         return _failed(
-            request, f"{said} Sign in otherwise and link it, or ask a site administrator.", "unknown"
+            request,
+            _("%(said)s Sign in otherwise and link it, or ask a site administrator.") % {"said": said},
+            "unknown",
         )
     return door.enter(request, user, "socialaccount", safe(request, state.get("next", "")), provider=ID)
 
@@ -167,13 +172,15 @@ def _link(request: HttpRequest, uid: str, known: SocialAccount | None) -> HttpRe
         return HttpResponseRedirect(reverse("accounts:login"))
     if (known and known.user != user) or (not known and linked(user)):
         messages.error(
-            request, "That account is linked with somebody else, or you with another.", extra_tags="bad"
+            request, _("That account is linked with somebody else, or you with another."), extra_tags="bad"
         )
     elif not known:
         with transaction.atomic():
             SocialAccount.objects.create(user=user, provider=ID, uid=uid, extra_data={})
             audit.about("auth.link", actor_of(request), user)
-        messages.success(request, f"Linked with {settings.OIDC['name']}", extra_tags="ok")
+        messages.success(
+            request, _("Linked with %(name)s") % {"name": settings.OIDC["name"]}, extra_tags="ok"
+        )
     return HttpResponseRedirect(reverse("accounts:security"))
 
 

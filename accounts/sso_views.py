@@ -10,6 +10,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -44,9 +45,9 @@ def unlink(request: HttpRequest) -> HttpResponse:
     with transaction.atomic():
         if sso.unlink(user):
             audit.about("auth.unlink", actor_of(request), user)
-            messages.success(request, "Unlinked", extra_tags="ok")
+            messages.success(request, _("Unlinked"), extra_tags="ok")
         else:
-            messages.error(request, "You have no password to sign in with instead.", extra_tags="bad")
+            messages.error(request, _("You have no password to sign in with instead."), extra_tags="bad")
     return HttpResponseRedirect(reverse("accounts:security"))
 
 
@@ -68,7 +69,9 @@ def _go(request: HttpRequest, process: str, to: str) -> HttpResponse:
     except OSError:
         log.exception("The provider of single sign-on does not answer")
         messages.error(
-            request, f"{settings.OIDC['name']} does not answer. Try again later.", extra_tags="bad"
+            request,
+            _("%(name)s does not answer. Try again later.") % {"name": settings.OIDC["name"]},
+            extra_tags="bad",
         )
         return HttpResponseRedirect(
             reverse("accounts:security" if request.user.is_authenticated else "accounts:login")

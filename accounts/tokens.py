@@ -17,6 +17,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, get_random_string
+from django.utils.translation import gettext as _
 
 from accounts import kept_keys
 from accounts.access import SCOPES, Actor
@@ -48,17 +49,17 @@ def make(
     wanted = sorted(set(scopes), key=lambda scope: SCOPES.index(scope) if scope in SCOPES else -1)
     wrong: dict[str, list[str]] = {}
     if not name.strip() or len(name) > 80:
-        wrong["name"] = ["A name of 1 to 80 characters is expected."]
+        wrong["name"] = [_("A name of 1 to 80 characters is expected.")]
     if not wanted or set(wanted) - set(SCOPES):
-        wrong["scopes"] = [f"One or more of {', '.join(SCOPES)} are expected."]
+        wrong["scopes"] = [_("One or more of %(scopes)s are expected.") % {"scopes": ", ".join(SCOPES)}]
     if not timedelta(0) < lasts <= LONGEST:
-        wrong["expires_at"] = ["A token lasts 365 days at most."]
+        wrong["expires_at"] = [_("A token lasts 365 days at most.")]
     try:
         known = cidrs(networks)
     except ValueError as error:
         wrong["networks"] = [str(error)]
     if rate is not None and not 1 <= rate <= 100_000:
-        wrong["rate"] = ["1 to 100000 requests a minute are expected."]
+        wrong["rate"] = [_("1 to 100000 requests a minute are expected.")]
     if wrong:
         raise ValidationError(wrong)
     key, secret = get_random_string(12), get_random_string(40)
@@ -83,9 +84,12 @@ def cidrs(texts: Iterable[str]) -> list[str]:
         try:
             found.append(str(ip_network(text.strip())))
         except ValueError:
-            raise ValueError(f"{text[:60]!r} is no network such as 192.0.2.0/24 or 2001:db8::/32.") from None
+            raise ValueError(
+                _("%(value)s is no network such as 192.0.2.0/24 or 2001:db8::/32.")
+                % {"value": repr(text[:60])}
+            ) from None
     if len(found) > MOST_NETWORKS:
-        raise ValueError(f"{MOST_NETWORKS} networks at most.")
+        raise ValueError(_("%(most_networks)s networks at most.") % {"most_networks": MOST_NETWORKS})
     return list(dict.fromkeys(found))
 
 
@@ -110,7 +114,9 @@ def lasting(text: str) -> timedelta:
     """``30d``, ``12h``, ``90m`` as a length of time; raises `ValueError` for anything else."""
     found = _LENGTH.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is not a length of time such as 30d, 12h or 90m.")
+        raise ValueError(
+            _("%(text)s is not a length of time such as 30d, 12h or 90m.") % {"text": repr(text)}
+        )
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 

@@ -99,7 +99,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
     """The admin's sign-in is ours; who has signed in and may not enter is told so."""
     if request.user.is_authenticated:
-        raise Denied("The admin is for staff.")
+        raise Denied(_("The admin is for staff."))
     return redirect_to_login(request.GET.get("next", "/admin/"))
 
 
@@ -189,7 +189,7 @@ def revoke_token(request: HttpRequest, pk: UUID) -> HttpResponse:
                 target_id=token.pk,
                 target_name=token.name,
             )
-    messages.success(request, f"Revoked {token.name}", extra_tags="ok")
+    messages.success(request, _("Revoked %(name)s") % {"name": token.name}, extra_tags="ok")
     return HttpResponseRedirect(reverse("accounts:profile"))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import Resolver404, path, re_path, resolve
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.exceptions import NotAuthenticated
@@ -86,7 +87,7 @@ def unknown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase
         else:
             if found.func is not unknown:
                 return found.func(request, *found.args, **found.kwargs)
-    return plain(request, 404, "not_found", "No such address.")
+    return plain(request, 404, "not_found", _("No such address."))
 
 
 unknown.permission = PUBLIC  # type: ignore[attr-defined]

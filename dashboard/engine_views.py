@@ -12,6 +12,8 @@ from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, actor_of, can, requires
@@ -45,13 +47,13 @@ class EngineForm(forms.Form):
     """A name, and the certificates; the address stays as it is."""
 
     name = forms.CharField(
-        label="Name",
+        label=_lazy("Name"),
         max_length=engine_asks.LONGEST_NAME,
         widget=forms.TextInput(attrs={**PLAIN, "placeholder": "build-2"}),
     )
     ca = forms.CharField(label="CA", required=False, strip=False)
-    cert = forms.CharField(label="Certificate", required=False, strip=False)
-    key = forms.CharField(label="Key of the certificate", required=False, strip=False)
+    cert = forms.CharField(label=_lazy("Certificate"), required=False, strip=False)
+    key = forms.CharField(label=_lazy("Key of the certificate"), required=False, strip=False)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -78,17 +80,17 @@ class NewEngineForm(EngineForm):
     """The same with an address."""
 
     endpoint = forms.CharField(
-        label="Address",
+        label=_lazy("Address"),
         max_length=255,
         widget=forms.TextInput(attrs={**PLAIN, "placeholder": "tcp://10.0.0.7:2376"}),
     )
 
 
 TITLES = {
-    "images": ("Images", "each layer once"),
-    "containers": ("Containers", "what they have written"),
-    "volumes": ("Volumes", "those that the engine counts"),
-    "build_cache": ("Build cache", "what no image holds"),
+    "images": (_lazy("Images"), _lazy("each layer once")),
+    "containers": (_lazy("Containers"), _lazy("what they have written")),
+    "volumes": (_lazy("Volumes"), _lazy("those that the engine counts")),
+    "build_cache": (_lazy("Build cache"), _lazy("what no image holds")),
 }
 
 
@@ -176,7 +178,9 @@ def engine_add(request: HttpRequest) -> HttpResponse:
         try:
             row = engine_asks.add_engine(form.wish(), actor=actor)
             return toast(
-                request, f"{row} answers, and is being listed", to=reverse("engines:detail", args=[row.pk])
+                request,
+                _("%(row)s answers, and is being listed") % {"row": row},
+                to=reverse("engines:detail", args=[row.pk]),
             )
         except SpecError as error:
             form.refuse(error.errors)
@@ -197,7 +201,9 @@ def engine_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             row = engine_asks.change_engine(_engine(actor, pk), form.wish(), actor=actor)
-            return toast(request, f"{row} is changed", to=reverse("engines:detail", args=[row.pk]))
+            return toast(
+                request, _("%(row)s is changed") % {"row": row}, to=reverse("engines:detail", args=[row.pk])
+            )
         except SpecError as error:
             form.refuse(error.errors)
         except Refused as error:
@@ -215,7 +221,11 @@ def engine_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     engine = _engine(actor, pk)
     if request.method == "POST":
         engine_asks.forget_engine(engine, actor=actor)
-        return toast(request, f"{engine} is forgotten; what is on it stays", to=reverse("engines:list"))
+        return toast(
+            request,
+            _("%(engine)s is forgotten; what is on it stays") % {"engine": engine},
+            to=reverse("engines:list"),
+        )
     context = {"engine": engine, "plan": engine_asks.plan_of(engine)}
     part = "engines/remove.html#dialog" if "HX-Request" in request.headers else "engines/remove.html"
     return render(request, part, context)
@@ -230,9 +240,9 @@ def engine_sync(request: HttpRequest, pk: UUID) -> HttpResponse:
     back = reverse("engines:detail", args=[engine.pk])
     if not want.request_sync(engine.pk):
         return toast(
-            request, "The gateway cannot be reached just now; it compares by itself soon", "bad", to=back
+            request, _("The gateway cannot be reached just now; it compares by itself soon"), "bad", to=back
         )
-    return toast(request, f"Comparing everything with {engine}", to=back)
+    return toast(request, _("Comparing everything with %(engine)s") % {"engine": engine}, to=back)
 
 
 def _engine(actor: Actor, pk: UUID) -> Engine:
@@ -261,6 +271,6 @@ def _parts(found: Sequence[Taken], total: int) -> list[Part]:
         width, free = max(0.0, one.size * share - 0.3), one.unused * share
         title, note = TITLES[one.kind]
         shape = [round(number, 2) for number in (x, width, min(width, free))]
-        parts.append(Part(one.kind, title, note, one.count, one.size, one.unused, *shape))
+        parts.append(Part(one.kind, str(title), str(note), one.count, one.size, one.unused, *shape))
         x += one.size * share
     return parts

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts import reasons
@@ -159,24 +160,26 @@ def frame_parts(request: HttpRequest) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """400: the request makes no sense."""
-    return _error(request, 400, "The request makes no sense.")
+    return _error(request, 400, _("The request makes no sense."))
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403: signed in, and not allowed. The sentence names the missing role, one's own, and who can help."""
     if isinstance(exception, Denied):
         return _error(request, 403, reasons.sentence(exception, actor_of(request)))
-    return _error(request, 403, str(exception) or "Not allowed.")
+    return _error(request, 403, str(exception) or _("Not allowed."))
 
 
 def form_is_stale(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403: the form's secret is missing or not this browser's. Django's own page breaks the security policy."""
-    return _error(request, 403, "This form is out of date, or came from another site. Load its page again.")
+    return _error(
+        request, 403, _("This form is out of date, or came from another site. Load its page again.")
+    )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404: no such page or object, or one that this person may not know of."""
-    return _error(request, 404, "No such object.")
+    return _error(request, 404, _("No such object."))
 
 
 def server_error(request: HttpRequest, status: int, detail: str) -> HttpResponse:

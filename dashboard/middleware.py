@@ -14,6 +14,7 @@ from django.middleware.gzip import GZipMiddleware
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
 from structlog.contextvars import bound_contextvars
 
 from accounts import factors, reading, sessions
@@ -165,10 +166,10 @@ class SecondFactorFirst:
             if "Authorization" in request.headers:  # a token, which counts alone
                 return self.get_response(request)
             return problems.plain(
-                request, 403, "second_factor_required", "Add a second factor first: /account/security/"
+                request, 403, "second_factor_required", _("Add a second factor first: /account/security/")
             )
         if path.startswith("/admin/"):
-            raise Denied("Add a second factor first: see your account.")
+            raise Denied(_("Add a second factor first: see your account."))
         there = reverse("accounts:security")
         if "HX-Request" in request.headers:
             return HttpResponse(status=403, headers={"HX-Redirect": there})

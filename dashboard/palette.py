@@ -11,6 +11,8 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_safe
 
 from accounts.access import SIGNED_IN, Actor, actor_of, requires
@@ -26,22 +28,22 @@ FOUND = 6
 DONE = 8
 _CONTAINERS = SORTS[0]
 # verb → (words, icon). What is asked before it is done has a dialog of its own.
-VERBS = {
-    "start": ("Start", "play"),
-    "stop": ("Stop", "square"),
-    "restart": ("Restart", "rotate-cw"),
-    "pause": ("Pause", "pause"),
-    "unpause": ("Resume", "step-forward"),
-    "kill": ("Kill…", "zap"),
-    "rename": ("Rename…", "pencil"),
-    "update": ("Change limits…", "sliders-horizontal"),
-    "recreate": ("Recreate…", "replace"),
-    "remove": ("Remove…", "trash-2"),
-    "console": ("Console", "square-terminal"),
-    "logs": ("Logs", "scroll-text"),
-    "stats": ("Stats", "chart-line"),
-    "history": ("History", "history"),
-    "inspect": ("Inspect", "braces"),
+VERBS: dict[str, tuple[Any, str]] = {
+    "start": (_lazy("Start"), "play"),
+    "stop": (_lazy("Stop"), "square"),
+    "restart": (_lazy("Restart"), "rotate-cw"),
+    "pause": (_lazy("Pause"), "pause"),
+    "unpause": (_lazy("Resume"), "step-forward"),
+    "kill": (_lazy("Kill…"), "zap"),
+    "rename": (_lazy("Rename…"), "pencil"),
+    "update": (_lazy("Change limits…"), "sliders-horizontal"),
+    "recreate": (_lazy("Recreate…"), "replace"),
+    "remove": (_lazy("Remove…"), "trash-2"),
+    "console": (_lazy("Console"), "square-terminal"),
+    "logs": (_lazy("Logs"), "scroll-text"),
+    "stats": (_lazy("Stats"), "chart-line"),
+    "history": (_lazy("History"), "history"),
+    "inspect": (_lazy("Inspect"), "braces"),
 }
 _PAGES = ("console", "logs", "stats", "history", "inspect")
 _ASKED = ("kill", "rename", "update", "recreate", "remove")
@@ -66,13 +68,13 @@ def _page(name: str) -> Callable[[Any], str]:
 
 
 # type → (group, icon, its page)
-_PLACES: dict[str, tuple[str, str, Callable[[Any], str]]] = {
-    "container": ("Containers", "", _page("containers:detail")),
-    "image": ("Images", "layers", _page("images:detail")),
-    "tag": ("Tags", "tag", lambda row: reverse("images:detail", args=[row.image_id])),
-    "volume": ("Volumes", "hard-drive", _page("volumes:detail")),
-    "network": ("Networks", "network", _page("networks:detail")),
-    "operation": ("Operations", "activity", _page("operations:detail")),
+_PLACES: dict[str, tuple[Any, str, Callable[[Any], str]]] = {
+    "container": (_lazy("Containers"), "", _page("containers:detail")),
+    "image": (_lazy("Images"), "layers", _page("images:detail")),
+    "tag": (_lazy("Tags"), "tag", lambda row: reverse("images:detail", args=[row.image_id])),
+    "volume": (_lazy("Volumes"), "hard-drive", _page("volumes:detail")),
+    "network": (_lazy("Networks"), "network", _page("networks:detail")),
+    "operation": (_lazy("Operations"), "activity", _page("operations:detail")),
 }
 
 
@@ -141,7 +143,7 @@ def _stacks(actor: Actor, text: str, places: Mapping[UUID, str]) -> Iterator[Opt
         if all(word in stack.name.lower() for word in words):
             yield Option(
                 f"s-{stack.engine_id}-{stack.name}",
-                "Stacks",
+                _("Stacks"),
                 stack.name,
                 stack.url,
                 hint=_on(stack.summary, stack.engine_id, places),
@@ -183,5 +185,6 @@ def _option(name: str, container: Container, where: str) -> Option:
         else reverse(f"containers:{name}", args=[container.pk])
     )
     return Option(
-        f"d-{name}-{container.pk}", "Do", f"{words} {container.name}", url, hint=where, icon=icon, how=how,
+        f"d-{name}-{container.pk}", _("Do"),
+        _("%(command)s %(name)s") % {"command": words, "name": container.name}, url, hint=where, icon=icon, how=how,
     )  # fmt: skip

@@ -12,6 +12,8 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyF
 from django.core.exceptions import ValidationError as ModelInvalid
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -43,14 +45,14 @@ _ENGINE: tuple[tuple[type[engine.EngineError], int], ...] = (
 )
 _OURS = (503, 507)
 """What passes, and is no mistake of anybody's code."""
-BROKEN = "Something broke on our side. It is in the server's log."
-_PLAIN: tuple[tuple[tuple[type[Exception], ...], int, str, str], ...] = (
-    ((OperationalError, InterfaceError), 503, "unavailable", "The database does not answer just now."),
+BROKEN: Any = _lazy("Something broke on our side. It is in the server's log.")
+_PLAIN: tuple[tuple[tuple[type[Exception], ...], int, str, Any], ...] = (
+    ((OperationalError, InterfaceError), 503, "unavailable", _lazy("The database does not answer just now.")),
     (
         (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent),
         413,
         "too_large",
-        "The request is larger than allowed.",
+        _lazy("The request is larger than allowed."),
     ),
 )
 _CODES = {
@@ -72,7 +74,7 @@ def answer(status: int, code: str, detail: str, *, errors: Errors | None = None)
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": str(detail),
         "code": code,
     }
     if errors:
@@ -121,21 +123,21 @@ def _below_api(request: HttpRequest) -> bool:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler of 400: of what breaks before any view is reached."""
     if _below_api(request):
-        return plain(request, 400, "invalid", "The request is malformed.")
+        return plain(request, 400, "invalid", _("The request is malformed."))
     return home.bad_request(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler of 403."""
     if _below_api(request):
-        return plain(request, 403, "permission_denied", "Not allowed.")
+        return plain(request, 403, "permission_denied", _("Not allowed."))
     return home.forbidden(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler of 404."""
     if _below_api(request):
-        return plain(request, 404, "not_found", "No such address.")
+        return plain(request, 404, "not_found", _("No such address."))
     return home.not_found(request, exception)
 
 
@@ -161,11 +163,11 @@ def _told(error: Exception) -> tuple[int, str, str, Errors | None]:
     if isinstance(error, Refused | Kept):
         return error.status, error.code, error.message, error.details.get("errors")
     if isinstance(error, ModelInvalid):
-        return 400, "invalid", "Some fields are not valid.", _messages(error)
+        return 400, "invalid", _("Some fields are not valid."), _messages(error)
     if isinstance(error, Http404):
-        return 404, "not_found", "No such object.", None
+        return 404, "not_found", _("No such object."), None
     if isinstance(error, PermissionDenied):
-        return 403, getattr(error, "code", "permission_denied"), str(error) or "Not allowed.", None
+        return 403, getattr(error, "code", "permission_denied"), str(error) or _("Not allowed."), None
     return *_told_plainly(error), None
 
 
@@ -183,7 +185,7 @@ def _told_by_drf(error: exceptions.APIException) -> tuple[int, str, str, Errors 
         return error.status_code, error.code, str(error.detail), error.errors
     if isinstance(error, exceptions.ValidationError):
         found = _fields(error.detail)
-        return 400, _invalid_code(found), "Some fields are not valid.", found
+        return 400, _invalid_code(found), _("Some fields are not valid."), found
     return error.status_code, _CODES.get(error.status_code, "error"), str(error.detail), None
 
 
@@ -214,4 +216,8 @@ def _messages(error: ModelInvalid) -> dict[str, list[str]]:
 def _invalid_code(errors: Errors) -> str:
     """``unknown_field`` where that is all that is wrong, else ``invalid``."""
     messages = [message for found in errors.values() for message in found]
-    return "unknown_field" if messages and all(m.startswith("Unknown field") for m in messages) else "invalid"
+    return (
+        "unknown_field"
+        if messages and all(m.startswith(_("Unknown field.")[:-1]) for m in messages)
+        else "invalid"
+    )

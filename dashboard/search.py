@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -52,7 +53,7 @@ class Search(View):
     def get(self, request: Request) -> Response:
         text = request.query_params.get("q", "").strip()
         if not 1 <= len(text) <= 200:
-            raise ValidationError({"q": ["1 to 200 characters are expected."]})
+            raise ValidationError({"q": [_("1 to 200 characters are expected.")]})
         results = [
             {
                 "type": kind,

@@ -10,6 +10,7 @@ from django.db.models import Count, Max, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import factors, members, reasons, sessions
@@ -110,7 +111,7 @@ def team_rename(request: HttpRequest, pk: UUID) -> HttpResponse:
     if not form.is_valid():
         return _dialog(request, "teams/name.html", {"form": form, "team": team})
     members.save_team(form.instance, actor=actor)
-    return toast(request, "Renamed", to=reverse("teams:detail", args=[pk]))
+    return toast(request, _("Renamed"), to=reverse("teams:detail", args=[pk]))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -126,7 +127,11 @@ def member_add(request: HttpRequest, pk: UUID) -> HttpResponse:
         return _dialog(request, "teams/member.html", {"form": form, "team": team})
     user = form.cleaned_data["username"]
     members.put(team, user, actor=actor, **form.said())
-    return toast(request, f"{user.display_name} is in {team.name}", to=reverse("teams:detail", args=[pk]))
+    return toast(
+        request,
+        _("%(display_name)s is in %(name)s") % {"display_name": user.display_name, "name": team.name},
+        to=reverse("teams:detail", args=[pk]),
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -141,7 +146,12 @@ def member_change(request: HttpRequest, pk: UUID, user: UUID) -> HttpResponse:
     form = MemberForm(request.POST or None, actor=actor, team=team, member=member)
     if request.POST.get("out"):
         members.take_out(member, actor=actor)
-        return toast(request, f"{member.user.display_name} is no longer in {team.name}", to=back)
+        return toast(
+            request,
+            _("%(display_name)s is no longer in %(name)s")
+            % {"display_name": member.user.display_name, "name": team.name},
+            to=back,
+        )
     if not form.is_valid():
         last = member.role == "admin" and members.is_last_admin(team, member.user)
         return _dialog(
@@ -177,7 +187,7 @@ def person_active(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method != "POST":
         return _dialog(request, "teams/active.html", {"person": user, "ends": members.what_ends(user)})
     members.set_active(user, not user.is_active, actor=actor)
-    done = "may sign in again" if user.is_active else "is disabled, and signed out everywhere"
+    done = _("may sign in again") if user.is_active else _("is disabled, and signed out everywhere")
     return toast(request, f"{user.display_name} {done}", to=reverse("teams:people"))
 
 

@@ -15,6 +15,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts import audit
 from accounts.access import Actor, can
@@ -100,7 +102,7 @@ def ask(
         else:
             accepted += 1
     if accepted:
-        text = f"Asked for {accepted}: see the operations for how each goes."
+        text = _("Asked for %(accepted)s: see the operations for how each goes.") % {"accepted": accepted}
         modeladmin.message_user(request, text, messages.SUCCESS)
 
 
@@ -128,15 +130,21 @@ class EngineAdmin(Facts):
     search_fields = ("name", "version", "os", "native_id")
     actions = ("sync",)
 
-    @admin.action(description="Sync: compare the selected engines with their rows now", permissions=["sync"])
+    @admin.action(
+        description=_lazy("Sync: compare the selected engines with their rows now"), permissions=["sync"]
+    )
     def sync(self, request: HttpRequest, queryset: QuerySet[Engine]) -> None:
         """Asks the gateway."""
         for engine in queryset:
             if want.request_sync(engine.pk):
-                self.message_user(request, f"{engine} is being compared.", messages.SUCCESS)
+                self.message_user(
+                    request, _("%(engine)s is being compared.") % {"engine": engine}, messages.SUCCESS
+                )
             else:
                 self.message_user(
-                    request, f"{engine}: no gateway listens; it compares by itself.", messages.ERROR
+                    request,
+                    _("%(engine)s: no gateway listens; it compares by itself.") % {"engine": engine},
+                    messages.ERROR,
                 )
 
     def has_sync_permission(self, request: HttpRequest) -> bool:
@@ -161,12 +169,12 @@ class OperationAdmin(Facts):
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return can(admin_actor(request), "operation.cancel")
 
-    @admin.action(description="Cancel the selected operations", permissions=["cancel"])
+    @admin.action(description=_lazy("Cancel the selected operations"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
         """Asks them to stop."""
         ask(self, request, queryset, lambda row, actor: services.cancel(row, actor=actor))
 
-    @admin.action(description="Retry the selected operations", permissions=["cancel"])
+    @admin.action(description=_lazy("Retry the selected operations"), permissions=["cancel"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
         """Asks for the same again."""
         ask(self, request, queryset, lambda row, actor: services.retry(row, actor=actor))
@@ -212,12 +220,12 @@ class TrashAdmin(Facts):
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return can(admin_actor(request), "container.remove")
 
-    @admin.action(description="Take the selected things back", permissions=["restore"])
+    @admin.action(description=_lazy("Take the selected things back"), permissions=["restore"])
     def restore(self, request: HttpRequest, queryset: QuerySet[TrashItem]) -> None:
         """Asks for each to be taken back."""
         ask(self, request, queryset, lambda row, actor: trash.restore(row, actor=actor))
 
-    @admin.action(description="Remove the selected things for good", permissions=["restore"])
+    @admin.action(description=_lazy("Remove the selected things for good"), permissions=["restore"])
     def purge(self, request: HttpRequest, queryset: QuerySet[TrashItem]) -> HttpResponse | None:
         """Asks for each to be removed for good."""
         page = confirmed(self, request, queryset, "remove what is in the trash for good")
@@ -291,7 +299,7 @@ class DeliveryAdmin(Facts):
     def has_again_permission(self, request: HttpRequest) -> bool:
         return can(admin_actor(request), "webhook.manage")
 
-    @admin.action(description="Send the selected messages again", permissions=["again"])
+    @admin.action(description=_lazy("Send the selected messages again"), permissions=["again"])
     def again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
         """With the same ids."""
         ask(self, request, queryset, lambda row, actor: channels.send_again(row, actor=actor))

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, Any
 
+from django.utils.translation import gettext as _
+
 RATIO, RATIO_FREE = 100, 10 * 1024 * 1024
 """A compressed archive may grow a hundredfold, and by 10 MB in any case: more is a bomb."""
 LONGEST_PATH, LONGEST_NAME = 4096, 255
@@ -49,7 +51,10 @@ class Rules:
     @property
     def too_large(self) -> str:
         """The sentence for it."""
-        return f"A {self.what} holds {self.most_bytes // 1024 // 1024} MB at most."
+        return _("A %(what)s holds %(most)s MB at most.") % {
+            "what": self.what,
+            "most": self.most_bytes // 1024 // 1024,
+        }
 
 
 class _Bounded(io.RawIOBase):
@@ -65,7 +70,10 @@ class _Bounded(io.RawIOBase):
         if self.out > self.rules.most_bytes + self.rules.most_entries * 2048:
             raise Bad(self.rules.too_large)
         if self.out > max(RATIO_FREE, self.raw.count * RATIO):
-            raise Bad(f"The {self.rules.what} grows more than a hundredfold when it is unpacked.")
+            raise Bad(
+                _("The %(what)s grows more than a hundredfold when it is unpacked.")
+                % {"what": self.rules.what}
+            )
         return data
 
 
@@ -97,7 +105,10 @@ def _stream(upload: IO[bytes], rules: Rules) -> _Bounded:
     elif magic.startswith(b"\xfd7zXZ\x00"):
         inner = lzma.LZMAFile(raw)  # noqa: SIM115 - closing the upload is its owner's business
     elif magic.startswith(b"PK"):
-        raise Bad(f"This is a zip: send a tar, such as the output of tar -czf {rules.what}.tar.gz .")
+        raise Bad(
+            _("This is a zip: send a tar, such as the output of tar -czf %(what)s.tar.gz .")
+            % {"what": rules.what}
+        )
     return _Bounded(inner, counted, rules)
 
 
@@ -110,7 +121,7 @@ class _Member(tarfile.TarInfo):
             tarfile.GNUTYPE_LONGLINK,
         )  # fmt: skip
         if extended and self.size > LONGEST_HEADER:
-            raise Bad("It has a header that is too long.")
+            raise Bad(_("It has a header that is too long."))
         return super()._proc_member(tar)  # type: ignore[misc]
 
 
@@ -134,9 +145,9 @@ class Copy:
         except BROKEN as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # our own disk
-            raise Bad("This is not a whole tar archive, plain or compressed.") from None
+            raise Bad(_("This is not a whole tar archive, plain or compressed.")) from None
         if not self.entries:
-            raise Bad(f"The {self.rules.what} is empty.")
+            raise Bad(_("The %(what)s is empty.") % {"what": self.rules.what})
 
     def wants(self, name: str, member: tarfile.TarInfo) -> bool:
         """Whether this entry is taken over."""
@@ -151,13 +162,16 @@ class Copy:
         self.entries += 1
         self.size += member.size
         if self.entries > self.rules.most_entries:
-            raise Bad(f"A {self.rules.what} has {self.rules.most_entries:,} entries at most.")
+            raise Bad(
+                _("A %(what)s has %(most_entries)s entries at most.")
+                % {"what": self.rules.what, "most_entries": f"{self.rules.most_entries:,}"}
+            )
         if self.size > self.rules.most_bytes:
             raise Bad(self.rules.too_large)
         parts = _parts(member.name, self.rules.deepest)
         name = "/".join(parts)
         if self.rules.plain and not _is_plain(name):
-            raise Bad(f"{shown(name)} is no name in UTF-8 on one line.")
+            raise Bad(_("%(name)s is no name in UTF-8 on one line.") % {"name": shown(name)})
         if not name:  # the top folder itself
             return
         self._place(name, member)
@@ -175,7 +189,7 @@ class Copy:
             entry.type, entry.size = tarfile.REGTYPE, member.size
             data = data_of()
             if data is None:
-                raise Bad(f"{shown(name)} cannot be read.")
+                raise Bad(_("%(name)s cannot be read.") % {"name": shown(name)})
             self.new.addfile(entry, self.content(name, member.size, data))
 
     def _same(self, name: str, member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -189,16 +203,16 @@ class Copy:
     def _place(self, name: str, member: tarfile.TarInfo) -> None:
         """Each name once, folders being folders: what comes later must not replace or lead through what was before."""
         if not (member.isreg() or member.isdir() or member.issym() or member.islnk()) or member.issparse():
-            raise Bad(f"{shown(name)} is neither a file, a folder nor a link.")
+            raise Bad(_("%(name)s is neither a file, a folder nor a link.") % {"name": shown(name)})
         parents = [name[:i] for i, letter in enumerate(name) if letter == "/"]
         if any(parent in self.files for parent in parents):
-            raise Bad(f"{shown(name)} lies in what is no folder.")
+            raise Bad(_("%(name)s lies in what is no folder.") % {"name": shown(name)})
         if member.isdir():
             if name in self.files:
-                raise Bad(f"{shown(name)} is there twice.")
+                raise Bad(_("%(name)s is there twice.") % {"name": shown(name)})
             self.folders.add(name)
         elif name in self.files or name in self.folders:
-            raise Bad(f"{shown(name)} is there twice.")
+            raise Bad(_("%(name)s is there twice.") % {"name": shown(name)})
         else:
             self.files.add(name)
         self.folders.update(parents)
@@ -209,10 +223,16 @@ class Copy:
         if member.islnk():
             path = "/".join(_parts(target, self.rules.deepest))
             if path not in self.files:
-                raise Bad(f"{shown(member.name)} is a hard link to what is not in the {self.rules.what}.")
+                raise Bad(
+                    _("%(name)s is a hard link to what is not in the %(what)s.")
+                    % {"name": shown(member.name), "what": self.rules.what}
+                )
             return f"{self.rules.below}{path}"
         depth = len(parts) - 1
-        out = f"{shown(member.name)} is a link that leaves the {self.rules.what}."
+        out = _("%(name)s is a link that leaves the %(what)s.") % {
+            "name": shown(member.name),
+            "what": self.rules.what,
+        }
         if not target or "\x00" in target or len(target) > LONGEST_PATH:
             raise Bad(out)
         if self.rules.leaving:
@@ -229,12 +249,14 @@ class Copy:
 def _parts(name: str, deepest: int) -> list[str]:
     """The parts of a clean relative path; raises `Bad`."""
     if name.startswith("/") or "\x00" in name or len(name) > LONGEST_PATH:
-        raise Bad(f"{shown(name)} is not a path inside the archive.")
+        raise Bad(_("%(name)s is not a path inside the archive.") % {"name": shown(name)})
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts or any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in parts):
-        raise Bad(f"{shown(name)} is not a path inside the archive.")
+        raise Bad(_("%(name)s is not a path inside the archive.") % {"name": shown(name)})
     if len(parts) > deepest:
-        raise Bad(f"{shown(name)} lies more than {deepest} folders deep.")
+        raise Bad(
+            _("%(name)s lies more than %(deepest)s folders deep.") % {"name": shown(name), "deepest": deepest}
+        )
     return parts
 
 

@@ -8,20 +8,21 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.models import Team
 
 EVENTS = {
-    "container.exited": "A container ended with an error",
-    "container.oom": "A container ran out of memory",
-    "container.unhealthy": "A container is unhealthy",
-    "container.crash_loop": "A container is in a crash loop",
-    "image.update": "A registry has a newer image",
-    "operation.failed": "An operation failed",
-    "backup.failed": "A backup failed",
-    "engine.away": "An engine does not answer",
-    "engine.back": "An engine answers again",
-    "policy.run": "Slipway did something by itself",
+    "container.exited": _lazy("A container ended with an error"),
+    "container.oom": _lazy("A container ran out of memory"),
+    "container.unhealthy": _lazy("A container is unhealthy"),
+    "container.crash_loop": _lazy("A container is in a crash loop"),
+    "image.update": _lazy("A registry has a newer image"),
+    "operation.failed": _lazy("An operation failed"),
+    "backup.failed": _lazy("A backup failed"),
+    "engine.away": _lazy("An engine does not answer"),
+    "engine.back": _lazy("An engine answers again"),
+    "policy.run": _lazy("Slipway did something by itself"),
 }
 """What messages tell of, in words."""
 TEST = "test"
@@ -40,8 +41,8 @@ class Channel(models.Model):
 
     class Kind(models.TextChoices):
         WEBHOOK = "webhook", "Webhook"
-        SLACK = "slack", "Slack or alike"
-        MAIL = "mail", "Mail"
+        SLACK = "slack", _lazy("Slack or alike")
+        MAIL = "mail", _lazy("Mail")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="channels")
@@ -99,9 +100,9 @@ class Delivery(models.Model):
     """
 
     class State(models.TextChoices):
-        WAITING = "waiting", "On its way"
-        SENT = "sent", "Delivered"
-        DEAD = "dead", "Given up"
+        WAITING = "waiting", _lazy("On its way")
+        SENT = "sent", _lazy("Delivered")
+        DEAD = "dead", _lazy("Given up")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor, can
 from accounts.models import Team
@@ -18,18 +19,26 @@ from operations.models import Channel, Engine
 
 PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 COOLDOWNS = (
-    (0, "each one"),
-    (5, "5 minutes"),
-    (15, "15 minutes"),
-    (60, "an hour"),
-    (360, "6 hours"),
-    (1440, "a day"),
+    (0, _lazy("each one")),
+    (5, _lazy("5 minutes")),
+    (15, _lazy("15 minutes")),
+    (60, _lazy("an hour")),
+    (360, _lazy("6 hours")),
+    (1440, _lazy("a day")),
 )
-MUTES = ((1, "for an hour"), (4, "for 4 hours"), (24, "for a day"), (168, "for a week"))
+MUTES = (
+    (1, _lazy("for an hour")),
+    (4, _lazy("for 4 hours")),
+    (24, _lazy("for a day")),
+    (168, _lazy("for a week")),
+)
 GROUPS = (
-    ("Containers", ("container.exited", "container.oom", "container.unhealthy", "container.crash_loop")),
-    ("Operations", ("operation.failed", "backup.failed", "policy.run")),
-    ("Images and engines", ("image.update", "engine.away", "engine.back")),
+    (
+        _lazy("Containers"),
+        ("container.exited", "container.oom", "container.unhealthy", "container.crash_loop"),
+    ),
+    (_lazy("Operations"), ("operation.failed", "backup.failed", "policy.run")),
+    (_lazy("Images and engines"), ("image.update", "engine.away", "engine.back")),
 )
 
 
@@ -40,29 +49,31 @@ def _ticks(choices: Any) -> forms.MultipleChoiceField:
 class ChannelForm(forms.Form):
     """A new one, or one that is changed. What is sealed is never shown: an empty address stays as it was."""
 
-    kind = forms.ChoiceField(label="What it is", choices=Channel.Kind.choices)
+    kind = forms.ChoiceField(label=_lazy("What it is"), choices=Channel.Kind.choices)
     name = forms.CharField(
-        label="Name", max_length=60, widget=forms.TextInput(attrs={**PLAIN, "placeholder": "On call"})
+        label=_lazy("Name"),
+        max_length=60,
+        widget=forms.TextInput(attrs={**PLAIN, "placeholder": _lazy("On call")}),
     )
     address = forms.CharField(
-        label="Address", max_length=2000, required=False,
+        label=_lazy("Address"), max_length=2000, required=False,
         widget=forms.TextInput(attrs={**PLAIN, "placeholder": "https://hooks.example/…"}),
     )  # fmt: skip
     team = forms.ModelChoiceField(
-        Team.objects.none(), required=False, label="Tells of", empty_label="everything"
+        Team.objects.none(), required=False, label=_lazy("Tells of"), empty_label=_lazy("everything")
     )
     events = _ticks(list(EVENTS.items()))
     pattern = forms.CharField(
-        label="Names", max_length=200, required=False,
-        widget=forms.TextInput(attrs={**PLAIN, "placeholder": "all, or web*"}),
+        label=_lazy("Names"), max_length=200, required=False,
+        widget=forms.TextInput(attrs={**PLAIN, "placeholder": _lazy("all, or web*")}),
     )  # fmt: skip
     cooldown = forms.TypedChoiceField(
-        label="About the same thing, one message in", coerce=int, choices=COOLDOWNS
+        label=_lazy("About the same thing, one message in"), coerce=int, choices=COOLDOWNS
     )
     engines = _ticks(())
     teams = _ticks(())
     kinds = forms.MultipleChoiceField(
-        choices=(), required=False, label="Operations", widget=forms.SelectMultiple
+        choices=(), required=False, label=_lazy("Operations"), widget=forms.SelectMultiple
     )
     enabled = forms.BooleanField(required=False)
 
@@ -109,7 +120,10 @@ class ChannelForm(forms.Form):
     def groups(self) -> list[tuple[str, list[tuple[str, str, bool]]]]:
         """Events under headings: ``(name, words, ticked)``."""
         ticked = set(self["events"].value() or ())
-        return [(title, [(name, EVENTS[name], name in ticked) for name in names]) for title, names in GROUPS]
+        return [
+            (str(title), [(name, str(EVENTS[name]), name in ticked) for name in names])
+            for title, names in GROUPS
+        ]
 
     @property
     def narrowed(self) -> bool:

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import Count
 from django.db.models.functions import TruncDate
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from operations.channel import EVENTS
 from operations.models import Channel, Delivery, Engine
@@ -62,20 +63,29 @@ def words(row: Channel) -> str:
     """How it is, in one line."""
     state = row.state
     if state == "failing":
-        return f"{row.problem} {row.failures} in a row" if row.failures > 1 else row.problem
-    return {"off": "Switched off", "muted": "Muted", "new": "Nothing sent yet", "ok": "Delivered"}[state]
+        return (
+            _("%(problem)s %(failures)s in a row") % {"problem": row.problem, "failures": row.failures}
+            if row.failures > 1
+            else row.problem
+        )
+    return {
+        "off": _("Switched off"),
+        "muted": _("Muted"),
+        "new": _("Nothing sent yet"),
+        "ok": _("Delivered"),
+    }[state]
 
 
 def tells(row: Channel) -> str:
     """Which events, in few words."""
     if len(row.events) == len(EVENTS):
-        what = "Everything"
+        what = _("Everything")
     elif not row.events:
-        what = "Nothing"
+        what = _("Nothing")
     elif len(row.events) == 1:
         what = EVENTS.get(row.events[0], row.events[0])
     else:
-        what = f"{len(row.events)} kinds of events"
+        what = _("%(events)s kinds of events") % {"events": len(row.events)}
     return f"{what}, of {row.pattern}" if row.pattern else what
 
 
@@ -83,11 +93,11 @@ def facts(row: Channel) -> list[tuple[str, str]]:
     """What it says, for its page."""
     engines = Engine.objects.filter(pk__in=row.engines).values_list("name", flat=True) if row.engines else ()
     found = [
-        ("Kind", row.get_kind_display()), ("To", row.shown),
-        ("Of", row.team.name if row.team else ", ".join(row.teams) or "everything"),
-        ("Names", row.pattern), ("Engines", ", ".join(engines)), ("Operations", ", ".join(row.kinds)),
-        ("One message in", f"{row.cooldown} min about the same thing" if row.cooldown else "each is sent"),
-        ("Made by", row.actor_name),
+        (_("Kind"), row.get_kind_display()), (_("To"), row.shown),
+        (_("Of"), row.team.name if row.team else ", ".join(row.teams) or _("everything")),
+        (_("Names"), row.pattern), (_("Engines"), ", ".join(engines)), (_("Operations"), ", ".join(row.kinds)),
+        (_("One message in"), _per(row.cooldown)),
+        (_("Made by"), row.actor_name),
     ]  # fmt: skip
     return [(name, value) for name, value in found if value]
 
@@ -119,3 +129,9 @@ def _days(id_: UUID, first: date, found: dict[tuple[Any, date, str], int]) -> li
 
 def _high(count: int, most: int) -> int:
     return max(2, round(count * (HIGH - 2) / most)) if count else 0
+
+
+def _per(cooldown: int) -> str:
+    if not cooldown:
+        return _("each is sent")
+    return _("%(cooldown)s min about the same thing") % {"cooldown": cooldown}

@@ -9,6 +9,8 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import actor_of, can, requires
@@ -20,7 +22,7 @@ from operations.models import Channel, Delivery
 from operations.web import answers, leaves_when_gone, toast
 
 PAGE = 50
-VIEWS = (("", "All"), ("waiting", "On their way"), ("dead", "Given up"))
+VIEWS = (("", _lazy("All")), ("waiting", _lazy("On their way")), ("dead", _lazy("Given up")))
 
 
 @require_safe
@@ -113,10 +115,13 @@ def channel_test(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = _one(request, pk)
     sent = channels.try_out(row, actor=actor_of(request))
     if sent.state == Delivery.State.SENT:
-        return toast(request, f"{row} took it{_status(sent)}", to=_page(row))
+        took = _("%(row)s took it and answered %(status)s") % {"row": row, "status": sent.status}
+        if sent.channel.kind == Channel.Kind.MAIL:
+            took = _("%(row)s took it") % {"row": row}
+        return toast(request, took, to=_page(row))
     if sent.state == Delivery.State.DEAD:
         return toast(request, f"{row}: {sent.problem}", "bad", to=_page(row))
-    return toast(request, f"{row} has not answered yet", "busy", to=_page(row))
+    return toast(request, _("%(row)s has not answered yet") % {"row": row}, "busy", to=_page(row))
 
 
 @require_POST
@@ -126,7 +131,13 @@ def channel_mute(request: HttpRequest, pk: UUID) -> HttpResponse:
     """``hours``: quiet for so long; 0 ends it."""
     row, hours = _one(request, pk), request.POST.get("hours", "")
     channels.change(row, {"mute_hours": int(hours) if hours.isdecimal() else -1}, actor=actor_of(request))
-    return toast(request, f"{row} is quiet" if row.state == "muted" else f"{row} tells again", to=_page(row))
+    return toast(
+        request,
+        _("%(row)s is quiet") % {"row": row}
+        if row.state == "muted"
+        else _("%(row)s tells again") % {"row": row},
+        to=_page(row),
+    )
 
 
 @require_POST
@@ -137,11 +148,7 @@ def send_again(request: HttpRequest, pk: UUID, delivery: UUID) -> HttpResponse:
     row = _one(request, pk)
     found = get_object_or_404(row.deliveries.select_related("channel"), pk=delivery)
     channels.send_again(found, actor=actor_of(request))
-    return toast(request, "It is on its way again", to=_page(row))
-
-
-def _status(sent: Delivery) -> str:
-    return f" and answered {sent.status}" if sent.channel.kind != Channel.Kind.MAIL else ""
+    return toast(request, _("It is on its way again"), to=_page(row))
 
 
 def _one(request: HttpRequest, pk: UUID) -> Channel:

@@ -17,6 +17,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import ADMIN, SITE, Actor, rank, require
@@ -91,7 +92,7 @@ def _write(row: Channel, body: Mapping[str, Any], actor: Actor) -> str:
         row.kind = fields.choice("kind", row.kind, Channel.Kind.values)
     row.name = str(fields.string("name", row.name, longest=60)).strip()
     if not _NAME.fullmatch(row.name):
-        fields.fail("name", "A name of letters, digits, spaces, dots and dashes is expected.")
+        fields.fail("name", _("A name of letters, digits, spaces, dots and dashes is expected."))
     address = fields.string("address", None, longest=2000)
     secret = fields.string("secret", None, longest=200)
     _read_filters(row, fields, actor)
@@ -101,11 +102,14 @@ def _write(row: Channel, body: Mapping[str, Any], actor: Actor) -> str:
     if address is not None:
         sealed |= _address(row, str(address).strip(), fields)
     elif fresh:
-        fields.fail("address", "Where do the messages go?")
+        fields.fail("address", _("Where do the messages go?"))
     if secret is not None and row.kind != Channel.Kind.WEBHOOK:
-        fields.fail("secret", "Only a webhook is signed.")
+        fields.fail("secret", _("Only a webhook is signed."))
     elif secret is not None and len(secret) < SHORTEST_SECRET:
-        fields.fail("secret", f"At least {SHORTEST_SECRET} characters are expected.")
+        fields.fail(
+            "secret",
+            _("At least %(shortest_secret)s characters are expected.") % {"shortest_secret": SHORTEST_SECRET},
+        )
     if fields.errors:
         raise SpecError(fields.errors)
     if row.kind == Channel.Kind.WEBHOOK and (secret or fresh):
@@ -118,7 +122,7 @@ def _write(row: Channel, body: Mapping[str, Any], actor: Actor) -> str:
             row.save(force_insert=fresh)
             _noted(row, actor, {"kind": row.kind, "to": row.shown, "changed": sorted(set(map(str, body)))})
     except IntegrityError:
-        raise SpecError({"name": ["There is a channel of this name already."]}) from None
+        raise SpecError({"name": [_("There is a channel of this name already.")]}) from None
     return str(sealed.get("secret", "")) if fresh else ""
 
 
@@ -131,7 +135,7 @@ def _read_filters(row: Channel, fields: Fields, actor: Actor) -> None:
     slugs = set(visible_teams(actor).values_list("slug", flat=True)) if "teams" in fields.data else ()
     row.teams = _some(fields, "teams", row.teams, slugs, "team")
     if row.team_id and row.teams:
-        fields.fail("teams", "A team's channel tells of that team alone.")
+        fields.fail("teams", _("A team's channel tells of that team alone."))
     row.pattern = str(fields.string("pattern", row.pattern, longest=200, empty=True)).strip()
     row.cooldown = fields.integer("cooldown", row.cooldown, 0, 1440)
 
@@ -141,7 +145,7 @@ def _some(fields: Fields, key: str, was: list[str], known: Any, what: str) -> li
     if found is None:
         return was
     for unknown in sorted(set(found) - set(known))[:1]:
-        fields.fail(key, f"There is no {what} {unknown[:60]}.")
+        fields.fail(key, _("There is no %(what)s %(value)s.") % {"what": what, "value": unknown[:60]})
     return sorted(set(found))
 
 
@@ -159,7 +163,7 @@ def _address(row: Channel, text: str, fields: Fields) -> dict[str, Any]:
         return _mail_addresses(row, text, fields)
     problem = posting.gate().problem(text)
     if problem or not text.isascii() or any(ord(char) <= 32 for char in text):
-        fields.fail("address", problem or "An address such as https://hooks.example/… is expected.")
+        fields.fail("address", problem or _("An address such as https://hooks.example/… is expected."))
         return {}
     parts = urlsplit(text)
     row.shown = f"{parts.scheme}://{parts.netloc}/…"[:255]
@@ -174,9 +178,12 @@ def _mail_addresses(row: Channel, text: str, fields: Fields) -> dict[str, Any]:
     except ValidationError:
         found = []
     if not settings.EMAIL_HOST:
-        fields.fail("address", "This server sends no mail: set SLIPWAY_EMAIL_URL.")
+        fields.fail("address", _("This server sends no mail: set SLIPWAY_EMAIL_URL."))
     elif not 0 < len(found) <= MOST_ADDRESSES:
-        fields.fail("address", f"Up to {MOST_ADDRESSES} mail addresses are expected.")
+        fields.fail(
+            "address",
+            _("Up to %(most_addresses)s mail addresses are expected.") % {"most_addresses": MOST_ADDRESSES},
+        )
     row.shown = ", ".join(f"{one[0]}…@{one.rpartition('@')[2]}" for one in found)[:255]
     return {"addresses": found}
 
@@ -188,7 +195,7 @@ def try_out(row: Channel, *, actor: Actor) -> Delivery:
     """Sends a real message, and returns it as it is when that is over, or the time is. Raises `Refused`."""
     may_manage(actor, row.team_id, _target(row))
     if row.deliveries.filter(event=TEST, state=Delivery.State.WAITING).exists():
-        raise Refused("conflict", "A test is on its way already.")
+        raise Refused("conflict", _("A test is on its way already."))
     now, event_id = timezone.now(), uuid.uuid4()
     payload: dict[str, Any] = {
         "event": TEST, "at": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -216,7 +223,7 @@ def send_again(row: Delivery, *, actor: Actor) -> Delivery:
     left = Delivery.objects.filter(pk=row.pk).exclude(state=Delivery.State.SENT)
     with transaction.atomic():
         if not left.update(state=Delivery.State.WAITING, due_at=now, expires_at=now + LASTS, ended_at=None):
-            raise Refused("conflict", "It was delivered: there is nothing to send again.")
+            raise Refused("conflict", _("It was delivered: there is nothing to send again."))
         Channel.objects.filter(pk=row.channel_id).update(wait_until=None)
         _noted(row.channel, actor, {"again": str(row.event_id)})
     row.refresh_from_db()
@@ -234,13 +241,13 @@ def mute(thing: Any, hours: int, *, actor: Actor) -> Mute | None:
     now, row = timezone.now(), None
     most = LONGEST_MUTE.total_seconds() / 3600
     if not 0 <= hours <= most:
-        raise SpecError({"hours": [f"Up to {most:.0f} hours are expected."]})
+        raise SpecError({"hours": [_("Up to %(most)s hours are expected.") % {"most": f"{most:.0f}"}]})
     with transaction.atomic():
         Mute.objects.filter(until__lte=now).delete()
         mine = {"engine_id": thing.engine_id, "name": thing.name, "team_id": thing.team_id}
         if hours:
             values = {"until": now + timedelta(hours=hours), "actor_name": actor.name}
-            row, _ = Mute.objects.update_or_create(**mine, defaults=values)
+            row, _made = Mute.objects.update_or_create(**mine, defaults=values)
         else:
             Mute.objects.filter(**mine).delete()
         audit.record(

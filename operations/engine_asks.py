@@ -12,6 +12,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import Actor, require
@@ -96,7 +97,7 @@ def change_engine(row: Engine, body: Mapping[str, Any], *, actor: Actor) -> Engi
     _free(row)
     if keys:
         if _reached(row, keys, actor)["native_id"] != row.native_id and row.native_id:
-            raise SpecError({"cert": ["Another engine answers there now: add that one by itself."]})
+            raise SpecError({"cert": [_("Another engine answers there now: add that one by itself.")]})
         row.keys_at = timezone.now()
     _saved(row, keys, actor, {"endpoint": row.endpoint, "renamed": name, "tls": bool(keys)})
     return row
@@ -129,22 +130,22 @@ def _forgotten(files: list[str]) -> None:
 def blocked(row: Engine) -> str:
     """Why an engine cannot be forgotten now; empty where it can."""
     if row.configured:
-        return (
+        return _(
             "This engine is the one of the server's configuration: it would come again by itself. Start Slipway"
             " with another DOCKER_HOST first."
         )
     if row.operations.active().exists():
-        return "Operations run on this engine: wait for their end, or cancel them."
+        return _("Operations run on this engine: wait for their end, or cancel them.")
     return ""
 
 
 def plan_of(row: Engine) -> Plan:
     """What would be forgotten, and what stays."""
     return Plan(
-        lead="Slipway forgets this engine. The engine itself is asked nothing: all that is on it stays.",
-        button="Forget the engine",
+        lead=_("Slipway forgets this engine. The engine itself is asked nothing: all that is on it stays."),
+        button=_("Forget the engine"),
         blocked=blocked(row),
-        no_undo="an engine that is added again is listed anew, without its past.",
+        no_undo=_("an engine that is added again is listed anew, without its past."),
         lost=_counted(row, LOST),
         kept=_counted(row, COUNTED),
         kind="engine.manage",
@@ -163,7 +164,7 @@ def _counted(row: Engine, of: Mapping[str, tuple[str, str, str]]) -> list[Item]:
 def _name(f: Fields) -> str:
     name = " ".join(str(f.string("name", "", longest=LONGEST_NAME) or "").split())
     if (not name or not name.isprintable()) and "name" not in f.errors:
-        f.fail("name", "A name is expected.")
+        f.fail("name", _("A name is expected."))
     return name
 
 
@@ -175,12 +176,15 @@ def _free(row: Engine) -> None:
     """Raises `SpecError` where another row has its name, its address or its engine."""
     others, errors = Engine.objects.exclude(pk=row.pk), {}
     if others.filter(name__iexact=row.name).exists():
-        errors["name"] = ["Another engine has this name."]
+        errors["name"] = [_("Another engine has this name.")]
     if other := others.filter(endpoint=row.endpoint).first():
-        errors["endpoint"] = [f"{other} is reached by this address already."]
+        errors["endpoint"] = [_("%(other)s is reached by this address already.") % {"other": other}]
     if row.native_id and (other := others.filter(native_id=row.native_id).first()):
         errors["endpoint"] = [
-            f"This engine is known as {other}. Where it is a copy of that machine, remove its engine-id file."
+            _(
+                "This engine is known as %(other)s. Where it is a copy of that machine, remove its engine-id file."
+            )
+            % {"other": other}
         ]
     if errors:
         raise SpecError(errors)
@@ -205,7 +209,7 @@ def _saved(row: Engine, keys: Certificates | None, actor: Actor, detail: Mapping
                 EngineKeys.objects.update_or_create(engine=row, defaults={"sealed": sealed})
             transaction.on_commit(lambda: bell.ring("engines"), robust=True)
     except IntegrityError:
-        raise SpecError({"name": ["Another engine has this name or address."]}) from None
+        raise SpecError({"name": [_("Another engine has this name or address.")]}) from None
 
 
 # Reaching it, in a worker
@@ -226,7 +230,9 @@ def _reached(row: Engine, keys: Certificates | None, actor: Actor) -> dict[str, 
     try:
         found = reads.read(trial.KIND, None, actor=actor, params=params, deadline=trial.PATIENCE + 2)
     except EngineError as error:
-        raise Refused("unavailable", f"It could not be tried: {error.message}", 503) from error
+        raise Refused(
+            "unavailable", _("It could not be tried: %(message)s") % {"message": error.message}, 503
+        ) from error
     if found["trouble"]:
         raise SpecError({"endpoint": [found["trouble"]]})
     row.native_id = row.native_id or found["native_id"]

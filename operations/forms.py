@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor, can
 from accounts.models import Team
@@ -19,8 +20,12 @@ class Change(forms.Form):
     a `Team` or ``None`` (site administrators may own nothing in particular).
     """
 
-    engine = forms.ModelChoiceField(Engine.objects.none(), required=False, empty_label=None, label="Engine")
-    team = forms.ModelChoiceField(Team.objects.none(), required=False, label="Owner", empty_label="nobody")
+    engine = forms.ModelChoiceField(
+        Engine.objects.none(), required=False, empty_label=None, label=_lazy("Engine")
+    )
+    team = forms.ModelChoiceField(
+        Team.objects.none(), required=False, label=_lazy("Owner"), empty_label=_lazy("nobody")
+    )
     permission = ""
 
     def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 from django.db import connection
+from django.utils.translation import gettext as _
 
 from accounts.access import Actor
 from engine import errors
@@ -41,7 +42,8 @@ def pour(reply: str, pieces: Iterator[Mapping[str, Any]]) -> None:
     """Sends pieces until they end or nobody listens, on a thread of its own. In the worker."""
     if not _free.acquire(blocking=False):
         _push(
-            reply, reads.problem(errors.Unreachable("Other long reads are running: try again in a moment."))
+            reply,
+            reads.problem(errors.Unreachable(_("Other long reads are running: try again in a moment."))),
         )
         return
     threading.Thread(target=_poured, args=(reply, pieces), name="long-read", daemon=True).start()
@@ -116,7 +118,7 @@ class Flow:
                 client().set(_ear(self._reply), "1", ex=LISTENING)
                 self._in_time()
                 if time.monotonic() > until:
-                    raise errors.DeadlineExceeded("No answer from the engine in time.")
+                    raise errors.DeadlineExceeded(_("No answer from the engine in time."))
                 time.sleep(0.02)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -165,7 +167,7 @@ class Flow:
 
     def _in_time(self) -> None:
         if time.monotonic() > self._until:
-            raise errors.DeadlineExceeded("No answer from the engine in time.")
+            raise errors.DeadlineExceeded(_("No answer from the engine in time."))
 
 
 def begin(
@@ -186,5 +188,5 @@ def begin(
     try:
         flow.begin(first + LISTENING)
     except LOST as error:
-        raise errors.Unreachable("Slipway's own queue is away; it is back by itself soon.") from error
+        raise errors.Unreachable(_("Slipway's own queue is away; it is back by itself soon.")) from error
     return flow

@@ -89,7 +89,7 @@ def headline(row: Delivery) -> str:
 def _about(row: Delivery) -> list[str]:
     said = row.payload
     engine, team = said.get("engine"), said.get("team")
-    what = "" if row.event == TEST else EVENTS.get(row.event, row.event)
+    what = "" if row.event == TEST else str(EVENTS.get(row.event, row.event))
     return [
         part
         for part in (what, f"engine {engine['name']}" if engine else "", f"team {team}" if team else "")

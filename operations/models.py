@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.models import Team
 from operations.channel import Channel, Delivery, Mute
@@ -25,9 +26,9 @@ class Engine(models.Model):
     """
 
     class Status(models.TextChoices):
-        CONNECTING = "connecting", "Connecting"
-        ONLINE = "online", "Online"
-        UNREACHABLE = "unreachable", "Unreachable"
+        CONNECTING = "connecting", _lazy("Connecting")
+        ONLINE = "online", _lazy("Online")
+        UNREACHABLE = "unreachable", _lazy("Unreachable")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=80, unique=True)
@@ -115,18 +116,18 @@ class Operation(models.Model):
     """
 
     class State(models.TextChoices):
-        QUEUED = "queued", "Queued"
-        RUNNING = "running", "Running"
-        UNKNOWN = "unknown", "Unknown"
-        SUCCEEDED = "succeeded", "Succeeded"
-        FAILED = "failed", "Failed"
-        CANCELLED = "cancelled", "Cancelled"
+        QUEUED = "queued", _lazy("Queued")
+        RUNNING = "running", _lazy("Running")
+        UNKNOWN = "unknown", _lazy("Unknown")
+        SUCCEEDED = "succeeded", _lazy("Succeeded")
+        FAILED = "failed", _lazy("Failed")
+        CANCELLED = "cancelled", _lazy("Cancelled")
 
     class Source(models.TextChoices):
         UI = "ui", "UI"
         API = "api", "API"
-        ADMIN = "admin", "Admin"
-        SYSTEM = "system", "System"
+        ADMIN = "admin", _lazy("Admin")
+        SYSTEM = "system", _lazy("System")
 
     ACTIVE: ClassVar = ("queued", "running", "unknown")
     ENDED: ClassVar = ("succeeded", "failed", "cancelled")
@@ -232,11 +233,11 @@ class TrashItem(models.Model):
     """
 
     class State(models.TextChoices):
-        GOING = "going", "Being put aside"
-        KEPT = "kept", "Kept"
-        RESTORED = "restored", "Taken back"
-        PURGED = "purged", "Removed for good"
-        LOST = "lost", "Gone from the engine"
+        GOING = "going", _lazy("Being put aside")
+        KEPT = "kept", _lazy("Kept")
+        RESTORED = "restored", _lazy("Taken back")
+        PURGED = "purged", _lazy("Removed for good")
+        LOST = "lost", _lazy("Gone from the engine")
 
     NAMES: ClassVar = "slipway-trash"
     """How things in the trash are called on the engine: containers ``slipway-trash-…``, images ``slipway-trash:…``."""

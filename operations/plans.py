@@ -12,6 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils import translation
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from engine.errors import EngineError, Invalid, PolicyDenied
 from engine.specs import SpecError
@@ -139,18 +142,18 @@ def _plain(operation: Operation, kind: registry.Kind) -> Plan:
 def undo(plan: Plan, *, forever: bool = False, no_undo: str = "") -> None:
     """Says whether, and how long, it can be taken back."""
     plan.no_undo = no_undo or (
-        "" if trash.hours() else "Removals are for good here (SLIPWAY_UNDO_HOURS is 0)."
+        "" if trash.hours() else _("Removals are for good here (SLIPWAY_UNDO_HOURS is 0).")
     )
     if forever:
-        plan.no_undo = plan.no_undo or "It was asked for to be for good."
+        plan.no_undo = plan.no_undo or _("It was asked for to be for good.")
     plan.undo_hours = 0 if plan.no_undo else trash.hours()
 
 
 def count(number: int, one: str, many: str = "") -> str:
     """``1 tag``, ``3 tags``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {translation.ngettext(one, many or one + 's', number)}"
 
 
 def listed(names: list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    return _(" and ").join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

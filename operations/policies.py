@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import SITE, Actor, rank, require
@@ -166,10 +167,10 @@ def change(
         new["quota"] = quotas.parse(quota)
     if binds_site is not None:
         if team:
-            raise SpecError({"binds_site": ["Only the site says this."]})
+            raise SpecError({"binds_site": [_("Only the site says this.")]})
         new["binds_site"] = binds_site
     with transaction.atomic():
-        row, _ = Policy.objects.select_for_update().get_or_create(team=team)
+        row, _made = Policy.objects.select_for_update().get_or_create(team=team)
         was = {key: getattr(row, key) for key in new}
         for key, value in new.items():
             setattr(row, key, value)
@@ -184,7 +185,13 @@ def change(
 
 def _sensible(found: Rails) -> None:
     if found.lowest_port > found.highest_port:
-        raise SpecError({"highest_port": [f"This is below the lowest one, {found.lowest_port}."]})
+        raise SpecError(
+            {
+                "highest_port": [
+                    _("This is below the lowest one, %(lowest_port)s.") % {"lowest_port": found.lowest_port}
+                ]
+            }
+        )
 
 
 def allow(
@@ -196,13 +203,13 @@ def allow(
         require(actor, "policy.except", team)
     errors = {}
     if rule not in guard.RULES:
-        errors["rule"] = ["Not a rule."]
+        errors["rule"] = [_("Not a rule.")]
     if not name.strip():
-        errors["name"] = ["Whose exception is it? The name of a container, volume or network is expected."]
+        errors["name"] = [_("Whose exception is it? The name of a container, volume or network is expected.")]
     if not reason.strip():
-        errors["reason"] = ["Say why, for whoever reads it later."]
+        errors["reason"] = [_("Say why, for whoever reads it later.")]
     if not timezone.now() < expires_at <= timezone.now() + LONGEST:
-        errors["expires_at"] = ["A time within the next year is expected."]
+        errors["expires_at"] = [_("A time within the next year is expected.")]
     if errors:
         raise SpecError(errors)
     with transaction.atomic():

@@ -8,6 +8,8 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.models import Team
 
@@ -24,7 +26,7 @@ class Policy(models.Model):
     team = models.OneToOneField(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="policy")
     rules = models.JSONField(default=dict, blank=True)
     quota = models.JSONField(default=dict, blank=True)
-    binds_site = models.BooleanField("holds for site administrators too", default=False)
+    binds_site = models.BooleanField(_lazy("holds for site administrators too"), default=False)
     changed_at = models.DateTimeField(default=timezone.now)
     changed_by = models.CharField(max_length=150, blank=True)
 
@@ -35,7 +37,7 @@ class Policy(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.team.name if self.team else "The whole site"
+        return self.team.name if self.team else _("The whole site")
 
 
 class PolicyException(models.Model):

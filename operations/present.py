@@ -10,7 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor, can
 from operations import registry, undoable
@@ -26,33 +28,41 @@ GLYPHS = {
 }
 # Error code → what a person can do now. A code that is not here has a message that says it already.
 REMEDIES = {
-    "engine_unreachable": "Nothing was changed. Look whether the engine runs, then retry.",
-    "engine_timeout": "The engine took too long. Look at what is there now before you retry.",
-    "name_in_use": "Choose another name, or remove what has this one.",
-    "port_in_use": "Choose another port on the engine, or let it choose one.",
-    "in_use": "Remove what uses it first.",
-    "volume_missing": "Take the volume back from the trash or import it, or start it anew and ask for an empty one.",
-    "image_not_found": "Look at the spelling of the name and the tag. A private image needs a sign-in at its registry.",
-    "registry_auth": "The registry wants a sign-in, or another one than it was given.",
-    "registry_unreachable": "Look whether the engine has a way to the registry, then retry.",
-    "build_failed": "The end of the log is the output of the step that failed. Edit the Dockerfile and build again.",
-    "gate_failed": "The end of the log is what the new one said. Nothing else was changed.",
-    "disk_full": "Make room where Slipway keeps its state, then retry.",
-    "not_found": "It is gone from the engine, so there is nothing left to do.",
-    "conflict": "Its state does not allow this now. Look at it, then retry.",
-    "policy_denied": "A guard rail forbids it. A site administrator can tell which exceptions there are.",
-    "denied": "The rights of the person who asked have changed since.",
-    "lost": "The worker was lost on the way. Look at what is there now before you retry.",
+    "engine_unreachable": _lazy("Nothing was changed. Look whether the engine runs, then retry."),
+    "engine_timeout": _lazy("The engine took too long. Look at what is there now before you retry."),
+    "name_in_use": _lazy("Choose another name, or remove what has this one."),
+    "port_in_use": _lazy("Choose another port on the engine, or let it choose one."),
+    "in_use": _lazy("Remove what uses it first."),
+    "volume_missing": _lazy(
+        "Take the volume back from the trash or import it, or start it anew and ask for an empty one."
+    ),
+    "image_not_found": _lazy(
+        "Look at the spelling of the name and the tag. A private image needs a sign-in at its registry."
+    ),
+    "registry_auth": _lazy("The registry wants a sign-in, or another one than it was given."),
+    "registry_unreachable": _lazy("Look whether the engine has a way to the registry, then retry."),
+    "build_failed": _lazy(
+        "The end of the log is the output of the step that failed. Edit the Dockerfile and build again."
+    ),
+    "gate_failed": _lazy("The end of the log is what the new one said. Nothing else was changed."),
+    "disk_full": _lazy("Make room where Slipway keeps its state, then retry."),
+    "not_found": _lazy("It is gone from the engine, so there is nothing left to do."),
+    "conflict": _lazy("Its state does not allow this now. Look at it, then retry."),
+    "policy_denied": _lazy(
+        "A guard rail forbids it. A site administrator can tell which exceptions there are."
+    ),
+    "denied": _lazy("The rights of the person who asked have changed since."),
+    "lost": _lazy("The worker was lost on the way. Look at what is there now before you retry."),
 }
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _STORY = {
-    "queued": "Accepted",
-    "running": "Started",
-    "unknown": "No answer, looking at the engine",
-    "succeeded": "Done",
-    "failed": "Failed",
-    "cancelled": "Cancelled",
+    "queued": _lazy("Accepted"),
+    "running": _lazy("Started"),
+    "unknown": _lazy("No answer, looking at the engine"),
+    "succeeded": _lazy("Done"),
+    "failed": _lazy("Failed"),
+    "cancelled": _lazy("Cancelled"),
 }
 _STEP = re.compile(r"Step (\d{1,4})/\d{1,4} : ")
 _LINKS = {
@@ -168,7 +178,7 @@ def line(
         took=took(operation, now),
         target_url=target_url(operation),
         waits=_waits(operation, ahead, after) if state == "queued" else "",
-        remedy=REMEDIES.get(operation.error_code, "") if state == "failed" else "",
+        remedy=str(REMEDIES.get(operation.error_code, "")) if state == "failed" else "",
         cancellable=may and not operation.ended and operation.cancel_requested_at is None,
         retryable=may and operation.ended,
         undoable=undoable.by(actor, operation),
@@ -179,28 +189,34 @@ def line(
 
 def title(operation: Operation) -> str:
     """What was asked for: "Stop web"."""
-    return f"{label(operation.kind)} {operation.target_name}".strip()
+    if not operation.target_name:
+        return label(operation.kind)
+    return _("%(label)s %(name)s") % {"label": label(operation.kind), "name": operation.target_name}
 
 
 def facts(operation: Operation) -> list[tuple[str, str]]:
     """Small facts beside the log, in the order people ask for them."""
     found = [
-        ("Kind", operation.kind),
-        ("Engine", operation.engine.name),
-        ("Team", operation.team.name if operation.team else "none, site administrators"),
-        ("Asked by", f"{operation.actor_name or 'engine'} by {operation.get_source_display()}"),
+        (_("Kind"), operation.kind),
+        (_("Engine"), operation.engine.name),
+        (_("Team"), operation.team.name if operation.team else _("none, site administrators")),
+        (
+            _("Asked by"),
+            _("%(who)s by %(way)s")
+            % {"who": operation.actor_name or "engine", "way": operation.get_source_display()},
+        ),
     ]
     if operation.attempt:
-        found.append(("Attempt", str(operation.attempt)))
+        found.append((_("Attempt"), str(operation.attempt)))
     if operation.error_code:
-        found.append(("Error code", operation.error_code))
+        found.append((_("Error code"), operation.error_code))
     return found
 
 
 def label(kind: str) -> str:
     """What people call this kind: "Stop"."""
     try:
-        return registry.get(kind).label
+        return translation.gettext(registry.get(kind).label)
     except LookupError:
         return kind.rpartition(".")[2].replace("_", " ").capitalize()
 
@@ -212,7 +228,7 @@ def bar(progress: Mapping[str, Any]) -> Bar:
         return Bar(None, "")
     pct = max(0, min(100, int(100 * current / total)))
     counted = progress.get("unit") in ("steps", "layers")
-    return Bar(pct, f"{current} of {total}" if counted else f"{pct} %")
+    return Bar(pct, _("%(part)s of %(all)s") % {"part": current, "all": total} if counted else f"{pct} %")
 
 
 def took(operation: Operation, now: datetime) -> str:
@@ -299,10 +315,12 @@ def line_text(event: OperationEvent) -> str:
     if event.kind != "state":
         return ""
     if who := data.get("cancel"):
-        return f"{who} asked to cancel"
+        return _("%(who)s asked to cancel") % {"who": who}
     state = str(data.get("state", ""))
     attempt = data.get("attempt", 1)
-    words = _STORY.get(state, state) + (f", attempt {attempt}" if state == "running" and attempt > 1 else "")
+    words = str(_STORY.get(state, state))
+    if state == "running" and attempt > 1:
+        words = _("Started, attempt %(n)s") % {"n": attempt}
     message = str(data.get("message") or "")
     return f"{words}: {message}" if message else words
 
@@ -316,13 +334,13 @@ def step_number(data: Mapping[str, Any]) -> int:
 def _note(operation: Operation) -> str:
     message = str(operation.progress.get("message") or "")
     if operation.state == "failed":
-        return operation.error_message or "Failed"
+        return operation.error_message or _("Failed")
     if operation.state == "cancelled":
-        return operation.error_message or "Cancelled"
+        return operation.error_message or _("Cancelled")
     if operation.state == "unknown":
-        return "No answer came: looking at the engine for what happened"
+        return _("No answer came: looking at the engine for what happened")
     if operation.state == "running" and operation.cancel_requested_at:
-        return "Stopping as asked"
+        return _("Stopping as asked")
     if operation.state == "succeeded":
         unit, total = operation.progress.get("unit"), operation.progress.get("total")
         return f"{total} {unit}" if unit in ("steps", "layers") and total else ""
@@ -332,12 +350,14 @@ def _note(operation: Operation) -> str:
 def _waits(operation: Operation, ahead: int, after: str) -> str:
     engine = operation.engine
     if engine.status == Engine.Status.UNREACHABLE:
-        return f"{engine.name} does not answer. It starts when the engine is back."
+        return _("%(name)s does not answer. It starts when the engine is back.") % {"name": engine.name}
     if after:
-        return f"After {after}" + (f" and {ahead - 1} more" if ahead > 1 else "")
+        if ahead > 1:
+            return _("After %(after)s and %(n)s more") % {"after": after, "n": ahead - 1}
+        return _("After %(after)s") % {"after": after}
     if ahead:
-        return f"After {ahead} before it"
-    return "Next in line"
+        return _("After %(ahead)s before it") % {"ahead": ahead}
+    return _("Next in line")
 
 
 def _is_uuid(text: str) -> bool:

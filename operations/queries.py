@@ -13,6 +13,8 @@ from django.db.models import Count, Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
@@ -24,10 +26,10 @@ ACTIVE_MOST = 200
 LOG_MOST = 1000
 STATES_MOST = 200
 SPANS = {
-    "1h": (timedelta(hours=1), "the last hour"),
-    "1d": (timedelta(days=1), "the last 24 h"),
-    "7d": (timedelta(days=7), "the last 7 days"),
-    "30d": (timedelta(days=30), "the last 30 days"),
+    "1h": (timedelta(hours=1), _lazy("the last hour")),
+    "1d": (timedelta(days=1), _lazy("the last 24 h")),
+    "7d": (timedelta(days=7), _lazy("the last 7 days")),
+    "30d": (timedelta(days=30), _lazy("the last 30 days")),
 }
 
 
@@ -119,11 +121,11 @@ def groups(actor: Actor, wanted: Wanted) -> tuple[list[Group], datetime | None]:
     more, ended = len(ended) > PAGE, ended[:PAGE]
     running = [o for o in active if o.state != "queued"]
     found = [
-        Group("Running", lines(running, actor)),
+        Group(_("Running"), lines(running, actor)),
         Group(
-            "Queued",
+            _("Queued"),
             _queued([o for o in active if o.state == "queued"], actor),
-            "In the order in which they came",
+            _("In the order in which they came"),
         ),
         *_by_age(ended, actor),
     ]
@@ -231,6 +233,6 @@ def _by_age(rows: Sequence[Operation], actor: Actor) -> list[Group]:
     new = [o for o in rows if (o.finished_at or o.created_at) >= day]
     old = [o for o in rows if (o.finished_at or o.created_at) < day]
     return [
-        Group("Finished in the last 24 h", lines(new, actor)),
-        Group("Finished earlier", lines(old, actor)),
+        Group(_("Finished in the last 24 h"), lines(new, actor)),
+        Group(_("Finished earlier"), lines(old, actor)),
     ]

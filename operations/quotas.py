@@ -12,6 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.models import Team
 from engine.fields import Fields
@@ -19,14 +21,14 @@ from engine.specs import SpecError
 from operations.models import Operation
 from operations.policy import Policy
 
-KINDS = {
-    "containers": "Containers",
-    "running": "Running containers",
-    "cpus": "CPU limits",
-    "memory": "Memory limits",
-    "volumes": "Volumes",
-    "ports": "Published ports",
-    "builds": "Builds at once",
+KINDS: dict[str, Any] = {
+    "containers": _lazy("Containers"),
+    "running": _lazy("Running containers"),
+    "cpus": _lazy("CPU limits"),
+    "memory": _lazy("Memory limits"),
+    "volumes": _lazy("Volumes"),
+    "ports": _lazy("Published ports"),
+    "builds": _lazy("Builds at once"),
 }
 Amount = dict[str, float]
 Measure = Callable[[UUID, Operation | None], Amount]
@@ -119,9 +121,14 @@ def sentence(found: Mapping[str, Any]) -> str:
     what, unit = KINDS[found["quota"]].lower(), found["quota"]
     have, limit = amount(unit, found["used"]), amount(unit, found["limit"])
     if found["asked"] is None:
-        return f"The team has a quota of {limit} for {what}: give it a limit, or it could take all of it."
+        return _(
+            "The team has a quota of %(limit)s for %(what)s: give it a limit, or it could take all of it."
+        ) % {"limit": limit, "what": what}
     more = amount(unit, found["asked"])
-    return f"The team's quota is {limit} for {what}: {have} are there or on their way, and this asks for {more} more."
+    return _(
+        "The team's quota is %(limit)s for %(what)s: %(have)s are there or on their way, "
+        "and this asks for %(more)s more."
+    ) % {"limit": limit, "what": what, "have": have, "more": more}
 
 
 def amount(name: str, number: float) -> str:

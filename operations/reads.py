@@ -19,6 +19,7 @@ from celery import current_app
 from django.conf import settings
 from django.core import signing
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Denied, Owned, require
 from accounts.models import User
@@ -102,7 +103,7 @@ def ask(
         current_app.send_task(TASK, (question,), retry=False, ignore_result=True, expires=deadline)
     except Exception as error:
         log.warning("no worker to ask for %s: %s", kind, error)
-        raise errors.Unreachable("Slipway's own queue is away; it is back by itself soon.") from error
+        raise errors.Unreachable(_("Slipway's own queue is away; it is back by itself soon.")) from error
     return reply
 
 
@@ -123,7 +124,7 @@ def answer(question: str, engine_at: Callable[[Engine], EngineBackend]) -> None:
         return
     body = json.dumps(found, separators=(",", ":"))
     if len(body) > MOST:
-        body = json.dumps(problem(errors.EngineError("The answer is too large.")))
+        body = json.dumps(problem(errors.EngineError(_("The answer is too large."))))
     try:
         with client().pipeline() as pipe:
             pipe.lpush(asked["reply"], body)
@@ -138,11 +139,11 @@ def _answered(asked: Mapping[str, Any], engine_at: Callable[[Engine], EngineBack
     try:
         row: Any = registry.find_target(known.target, asked["id"])
         if row is None and known.target != NOWHERE:
-            raise Http404("No such object.")
+            raise Http404(_("No such object."))
         user = User.objects.filter(pk=asked["user"]).first() if asked["user"] else None
         actor = actors.recall(user, source=asked["source"], token_key=asked["token"])
         if actor is None:
-            raise Denied("The account or the token is gone.")
+            raise Denied(_("The account or the token is gone."))
         require(actor, known.permission, _owned(row))
         engine = row if known.target == "engine" else getattr(row, "engine", None)
         if engine and engine.status == Engine.Status.UNREACHABLE:
@@ -170,9 +171,9 @@ def _fetch(reply: str, deadline: float) -> bytes:
         ) as own:
             found: Any = own.brpop([reply], timeout=max(0.1, until - time.monotonic()))
     except LOST as error:
-        raise errors.Unreachable("Slipway's own queue is away; it is back by itself soon.") from error
+        raise errors.Unreachable(_("Slipway's own queue is away; it is back by itself soon.")) from error
     if found is None:
-        raise errors.DeadlineExceeded("No answer from the engine in time.")
+        raise errors.DeadlineExceeded(_("No answer from the engine in time."))
     body: bytes = found[1]
     return body
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 
 from operations.models import Operation, OperationEvent
 
@@ -73,24 +74,24 @@ class Remains:
         """How it was, in the order in which people look for a cause."""
         said, code = self.said, self.said.get("exit_code")
         restarts = int(said.get("restart_count") or 0)
-        found = [Fact("State", str(said.get("state", "")).capitalize())]
+        found = [Fact(_("State"), str(said.get("state", "")).capitalize())]
         if code is not None:
-            found.append(Fact("Exit code", _code(int(code)), bad=code != 0))
+            found.append(Fact(_("Exit code"), _code(int(code)), bad=code != 0))
         found.append(
             Fact(
-                "Out of memory",
-                "yes: the kernel ended it" if said.get("oom_killed") else "no",
+                _("Out of memory"),
+                _("yes: the kernel ended it") if said.get("oom_killed") else _("no"),
                 bool(said.get("oom_killed")),
             )
         )
-        found.append(Fact("Restarts", str(restarts), bad=restarts > 0))
+        found.append(Fact(_("Restarts"), str(restarts), bad=restarts > 0))
         if health := str(said.get("health") or ""):
             streak = int(said.get("failing_streak") or 0)
-            more = f", {streak} failed in a row" if streak else ""
-            found.append(Fact("Health", f"{health}{more}", bad=health == "unhealthy"))
-        found.append(Fact("Ran", self._ran()))
+            more = _("%(health)s, %(n)s failed in a row") % {"health": health, "n": streak}
+            found.append(Fact(_("Health"), more if streak else health, bad=health == "unhealthy"))
+        found.append(Fact(_("Ran"), self._ran()))
         if error := str(said.get("error") or ""):
-            found.append(Fact("Engine says", error, bad=True))
+            found.append(Fact(_("Engine says"), error, bad=True))
         return found
 
     @property
@@ -101,11 +102,12 @@ class Remains:
     def _ran(self) -> str:
         began, ended = moment(self.said.get("started_at")), moment(self.said.get("finished_at"))
         if began is None:
-            return "never"
+            return _("never")
         if ended is None or ended < began:
-            return "until it was removed"
+            return _("until it was removed")
         return (
-            f"{(ended - began).total_seconds():.1f} s, the last time"
+            _("%(total_seconds)s s, the last time")
+            % {"total_seconds": f"{(ended - began).total_seconds():.1f}"}
             if self.said.get("restart_count")
             else f"{(ended - began).total_seconds():.1f} s"
         )
@@ -131,7 +133,9 @@ def of(operation: Operation) -> Remains | None:
 def _code(code: int) -> str:
     try:
         return (
-            f"{code}, ended by {signal.Signals(code - _BY_SIGNAL).name}" if code > _BY_SIGNAL else str(code)
+            _("%(code)s, ended by %(name)s") % {"code": code, "name": signal.Signals(code - _BY_SIGNAL).name}
+            if code > _BY_SIGNAL
+            else str(code)
         )
     except ValueError:
         return str(code)

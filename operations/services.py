@@ -18,11 +18,12 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.http import Http404
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import SYSTEM, Actor, Denied, require
+from accounts.access import SYSTEM, Actor, Denied, english, require
 from accounts.models import Team
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
@@ -86,19 +87,13 @@ def denials(kind: str, *, actor: Actor, target: Target, team_id: UUID | None) ->
     except (PermissionDenied, Http404, PolicyDenied) as error:
         if is_preview() and isinstance(error, PolicyDenied):
             raise  # a plan tells of it; nobody has tried
-        detail = {"reason": str(error)}
+        detail = {"reason": english(error)}  # evidence, whoever asked
         if isinstance(error, PolicyDenied):
             detail |= {key: str(value) for key, value in error.details.items()}
         audit.record(
-            kind,
-            actor,
-            outcome="denied",
-            target_type=target.type,
-            target_id=target.id,
-            target_name=target.name,
-            team_id=team_id,
-            detail=detail,
-        )
+            kind, actor, outcome="denied", target_type=target.type, target_id=target.id, target_name=target.name,
+            team_id=team_id, detail=detail,
+        )  # fmt: skip
         if isinstance(error, Denied):
             error.noted = True
         raise
@@ -141,7 +136,9 @@ def submit(
         hidden=dict(secrets or {}), idempotency_key=idempotency_key,
     )  # fmt: skip
     operation.batch, operation.step = (batch.id, batch.step) if batch else (None, 0)
-    for _ in range(3):  # somebody else may be first between a look and a write; then the next look finds it
+    for _look in range(
+        3
+    ):  # somebody else may be first between a look and a write; then the next look finds it
         found = _same(operation) or _active(operation)
         if found:
             return found
@@ -155,7 +152,7 @@ def submit(
         except IntegrityError:
             continue
         return operation
-    raise Refused("conflict", "Another change of the same thing was faster.")
+    raise Refused("conflict", _("Another change of the same thing was faster."))
 
 
 def cancel(operation: Operation, *, actor: Actor) -> Operation:
@@ -189,7 +186,7 @@ def cancel(operation: Operation, *, actor: Actor) -> Operation:
                 batches.go_on(operation, dispatch)
             events.ring(operation, state=True)
     if not asked and operation.ended:
-        raise Refused("conflict", "It has already ended.", operation=str(operation.pk))
+        raise Refused("conflict", _("It has already ended."), operation=str(operation.pk))
     return operation
 
 
@@ -199,13 +196,14 @@ def retry(operation: Operation, *, actor: Actor) -> Operation:
     Raises `Refused` where it is still active, has succeeded, or where secrets were needed that are gone.
     """
     if operation.state not in ("failed", "cancelled"):
-        why = "has succeeded" if operation.ended else "is still on its way"
-        raise Refused("conflict", f"It {why}: there is nothing to retry.", operation=str(operation.pk))
+        done = _("It has succeeded: there is nothing to retry.")
+        going = _("It is still on its way: there is nothing to retry.")
+        raise Refused("conflict", done if operation.ended else going, operation=str(operation.pk))
     kind = registry.get(operation.kind)
     if kind.again:
         return kind.again(operation, actor)
     if operation.params.get(WITHHELD):
-        raise Refused("conflict", "Its secret values were not kept: ask for it anew with them.")
+        raise Refused("conflict", _("Its secret values were not kept: ask for it anew with them."))
     owner = owner_of(operation)
     return submit(
         operation.kind,
@@ -308,7 +306,7 @@ def _same(new: Operation) -> Operation | None:
     if found and found.body_digest != new.body_digest:
         raise Refused(
             "idempotency_mismatch",
-            "This Idempotency-Key was used for another request.",
+            _("This Idempotency-Key was used for another request."),
             422,
             operation=str(found.pk),
         )
@@ -322,10 +320,11 @@ def _active(new: Operation) -> Operation | None:
     found = Operation.objects.active().filter(lock_key=new.lock_key).first()
     if found is None or (found.kind == new.kind and found.body_digest == new.body_digest):
         return found
-    label = registry.get(found.kind).label.lower()
+    label = translation.gettext(registry.get(found.kind).label).lower()
     raise Refused(
         "conflict",
-        f"{found.actor_name} asked to {label} {found.target_name}, and that is not finished yet.",
+        _("%(actor_name)s asked to %(label)s %(target_name)s, and that is not finished yet.")
+        % {"actor_name": found.actor_name, "label": label, "target_name": found.target_name},
         operation=str(found.pk),
     )
 
@@ -373,9 +372,9 @@ def chosen_engine(engine: Engine | None) -> Engine:
         return engine
     found = list(Engine.objects.all()[:2])
     if not found:
-        raise Refused("engine_unreachable", "No container engine is connected to Slipway yet.", 502)
+        raise Refused("engine_unreachable", _("No container engine is connected to Slipway yet."), 502)
     if len(found) > 1:
-        raise SpecError({"engine": ["There are several engines: say which one."]})
+        raise SpecError({"engine": [_("There are several engines: say which one.")]})
     return found[0]
 
 
@@ -392,7 +391,7 @@ def chosen_team(actor: Actor, team: Team | None) -> Team | None:
         return None
     found = list(Team.objects.filter(memberships__user=actor.user)[:2])
     if not found:
-        raise Denied("You are in no team: ask a site administrator for one.")
+        raise Denied(_("You are in no team: ask a site administrator for one."))
     if len(found) > 1:
-        raise SpecError({"team": ["You are in several teams: say which one will own it."]})
+        raise SpecError({"team": [_("You are in several teams: say which one will own it.")]})
     return found[0]

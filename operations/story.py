@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+
 from operations import present, registry, services, variables
 from operations.models import Operation, OperationEvent
 
 TITLES = {
-    "queued": "Asked",
-    "running": "Started",
-    "unknown": "No answer came",
-    "succeeded": "Done",
-    "failed": "Failed",
-    "cancelled": "Cancelled",
+    "queued": _lazy("Asked"),
+    "running": _lazy("Started"),
+    "unknown": _lazy("No answer came"),
+    "succeeded": _lazy("Done"),
+    "failed": _lazy("Failed"),
+    "cancelled": _lazy("Cancelled"),
 }
 # Keys of a result and of parameters that name a row of ours → its type.
 LINKED = ("container", "image", "volume", "network", "build", "registry")
@@ -35,6 +38,7 @@ class Moment:
     note: str = ""
     bad: bool = False
     now: bool = False
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,28 @@ def timeline(operation: Operation, events: Iterable[OperationEvent]) -> list[Mom
             state = "cancelled"
         elif asked:
             found.append(
-                Moment("cancelled", "Cancel asked for", event.at, _after(found, event.at), f"by {asked}")
+                Moment(
+                    "cancelled",
+                    _("Cancel asked for"),
+                    event.at,
+                    _after(found, event.at),
+                    _("by %(who)s") % {"who": asked},
+                )
             )
             continue
         title, note = _words(operation, state, data, before)
         glyph = present.GLYPHS.get(state, "queued")
-        found.append(Moment(glyph, title, event.at, _after(found, event.at), note, bad=state == "failed"))
+        found.append(
+            Moment(
+                glyph,
+                title,
+                event.at,
+                _after(found, event.at),
+                note,
+                bad=state == "failed",
+                unknown=state == "unknown",
+            )
+        )
         before = state
     if found and not operation.ended:
         found[-1] = replace(found[-1], now=True)
@@ -90,14 +110,15 @@ def result(operation: Operation) -> list[Fact]:
 
 
 def _words(operation: Operation, state: str, data: Mapping[str, Any], before: str) -> tuple[str, str]:
-    title = TITLES.get(state, state.capitalize())
+    title = str(TITLES.get(state, state.capitalize()))
     attempt, message = int(data.get("attempt") or 1), str(data.get("message") or "")
     if state == "queued":
-        return title, f"by {operation.actor_name or 'engine'} ({operation.get_source_display()})"
+        who, way = operation.actor_name or "engine", operation.get_source_display()
+        return title, _("by %(who)s (%(way)s)") % {"who": who, "way": way}
     if state == "running" and attempt > 1:
-        return f"{title} again", f"Attempt {attempt}"
+        return _("Started again"), _("Attempt %(attempt)s") % {"attempt": attempt}
     if before == "unknown" and state in ("succeeded", "failed"):
-        return f"Verified: {title.lower()}", message or "Looked up on the engine"
+        return _("Verified: %(lower)s") % {"lower": title.lower()}, message or _("Looked up on the engine")
     return title, message
 
 
@@ -114,9 +135,9 @@ def _fact(key: str, value: Any, names: Mapping[str, str]) -> Fact:
         url = present.page_of(key, value)
         return Fact(name, names.get(key) or value[:12], url) if url else Fact(name, value, code=True)
     if key == "download" and isinstance(value, str):
-        return Fact("File", "Download", value)
+        return Fact(_("File"), _("Download"), value)
     if isinstance(value, bool):
-        return Fact(name, "yes" if value else "no")
+        return Fact(name, _("yes") if value else _("no"))
     if isinstance(value, str):
         identity = key in ("native_id", "context")
         return Fact(name, value.removeprefix("sha256:")[:12] if identity else value, code=identity)

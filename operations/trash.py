@@ -18,6 +18,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts.access import SYSTEM, Actor
 from engine.errors import NotFound
@@ -131,7 +132,7 @@ def taken(ctx: Context) -> TrashItem:
     """
     item = TrashItem.objects.filter(pk=ctx.params["trash"]).first()
     if item is None or (item.state != State.KEPT and not ctx.remembered):
-        raise NotFound("It is not in the trash any more.")
+        raise NotFound(_("It is not in the trash any more."))
     return item
 
 
@@ -168,7 +169,7 @@ def undo(operation: Operation, *, actor: Actor, idempotency_key: str = "") -> Op
     """Asks for what this operation removed or replaced to be taken back."""
     item = TrashItem.objects.select_related("engine", "team").filter(operation=operation).first()
     if item is None:
-        raise Refused("not_undoable", "This operation cannot be undone.", operation=str(operation.pk))
+        raise Refused("not_undoable", _("This operation cannot be undone."), operation=str(operation.pk))
     return restore(item, actor=actor, idempotency_key=idempotency_key)
 
 
@@ -186,7 +187,7 @@ def _ask(kind: str, item: TrashItem, actor: Actor, idempotency_key: str) -> Oper
     def there() -> None:
         if not TrashItem.objects.filter(pk=item.pk, state=State.KEPT).exists():
             word = TrashItem.State(item.state).label.lower()
-            raise Refused("not_undoable", f"It is not in the trash any more: {word}.")
+            raise Refused("not_undoable", _("It is not in the trash any more: %(word)s.") % {"word": word})
 
     return services.submit(
         kind, actor=actor, engine=item.engine, team=item.team,

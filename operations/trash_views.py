@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Denied, actor_of, can, requires
@@ -63,10 +64,10 @@ def trash_purge(request: HttpRequest, pk: UUID) -> HttpResponse:
     plan = plans.preview(lambda: trash.purge(item, actor=actor), actor=actor)
     context = {
         "plan": plan,
-        "title": f"Remove {item.name} for good?",
+        "title": _("Remove %(name)s for good?") % {"name": item.name},
         "action": reverse("trash:purge", args=[pk]),
     }
-    return _dialog(request, {**context, "button": "Remove for good"})
+    return _dialog(request, {**context, "button": _("Remove for good")})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -79,15 +80,18 @@ def trash_empty(request: HttpRequest) -> HttpResponse:
         chosen = undoable.kept(actor).filter(pk__in=uuids(request.POST.getlist("ids"), PAGE))
         return _emptied(request, list(chosen))
     items = [item for item in undoable.kept(actor)[:PAGE] if _may(request, item)]
-    plan = plans.Plan(button="Empty trash", lead="Nothing brings these back.")
+    plan = plans.Plan(button=_("Empty trash"), lead=_("Nothing brings these back."))
     plan.lost = [plans.Item(item.name, item.kind, size=item.size) for item in items]
     context = {
         "plan": plan,
-        "title": "Empty the trash?",
+        "title": _("Empty the trash?"),
         "action": reverse("trash:empty"),
         "ids": [i.pk for i in items],
     }
-    return _dialog(request, {**context, "button": f"Remove {plans.count(len(items), 'thing')} for good"})
+    return _dialog(
+        request,
+        {**context, "button": _("Remove %(count)s for good") % {"count": plans.count(len(items), "thing")}},
+    )
 
 
 @require_POST
@@ -107,7 +111,7 @@ def _emptied(request: HttpRequest, items: list[TrashItem]) -> HttpResponse:
             done += 1
         except (Denied, Refused, EngineError) as error:
             refusals.append(f"{item.name}: {why(error)}")
-    text = f"Removing {plans.count(done, 'thing')} for good"
+    text = _("Removing %(done)s for good") % {"done": plans.count(done, "thing")}
     return toast(
         request, " ".join([text, *refusals[:3]]), "bad" if refusals else "ok", to=reverse("trash:list")
     )

@@ -15,6 +15,7 @@ from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquer
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
@@ -34,7 +35,9 @@ READ_MOST = 60
 REMEMBERED = 100
 """How many dismissed failures a session remembers."""
 _KEY = "tray_dismissed"
-_WORDS = (("failed", "failed"), ("running", "running"), ("queued", "waiting"), ("done", "done"))
+_WORDS = (
+    ("failed", _lazy("failed")), ("running", _lazy("running")), ("queued", _lazy("waiting")), ("done", _lazy("done")),
+)  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import Actor, require
@@ -87,7 +88,9 @@ def put(
             row.save(force_insert=fresh)
             _record("variable.manage", row, actor, detail)
     except IntegrityError:
-        raise Refused("name_in_use", f"The team has a {name} already: change that one.") from None
+        raise Refused(
+            "name_in_use", _("The team has a %(name)s already: change that one.") % {"name": name}
+        ) from None
     return row
 
 
@@ -111,19 +114,21 @@ def _record(verb: str, row: Variable, actor: Actor, detail: Mapping[str, Any]) -
 def _wrong(row: Variable, value: str | None, secret: bool | None, note: str | None) -> dict[str, list[str]]:
     errors: dict[str, list[str]] = {}
     if not _NAME.fullmatch(row.name):
-        errors["name"] = ["Letters, digits and underscores, not a digit first, 64 at most."]
+        errors["name"] = [_("Letters, digits and underscores, not a digit first, 64 at most.")]
     if value is None and row._state.adding:
-        errors["value"] = ["A value is expected."]
+        errors["value"] = [_("A value is expected.")]
     elif value is not None and ("\0" in value or len(value) > LONGEST):
-        errors["value"] = [f"At most {LONGEST:,} characters, and none of them NUL."]
+        errors["value"] = [
+            _("At most %(longest)s characters, and none of them NUL.") % {"longest": f"{LONGEST:,}"}
+        ]
     elif value is not None and _REFERENCE.search(value):
-        errors["value"] = ["A value is taken as it is: it cannot name another variable."]
+        errors["value"] = [_("A value is taken as it is: it cannot name another variable.")]
     elif row.secret and secret is False and value in (None, MASK):
-        errors["value"] = ["A secret is not shown: give a new value to have it in the open."]
+        errors["value"] = [_("A secret is not shown: give a new value to have it in the open.")]
     if note is not None and len(note.strip()) > 200:
-        errors["note"] = ["At most 200 characters."]
+        errors["note"] = [_("At most 200 characters.")]
     if row._state.adding and Variable.objects.filter(team_id=row.team_id).count() >= MOST:
-        errors[""] = [f"A team has {MOST} at most."]
+        errors[""] = [_("A team has %(most)s at most.") % {"most": MOST}]
     return errors
 
 
@@ -191,11 +196,11 @@ def _refused(key: str, used: list[str], rows: Mapping[str, Variable], team_id: U
     """Why they may not go there; empty where they may."""
     for one in used:
         if one not in rows and team_id is None:
-            return f"{one} is a team's, and this is nobody's: choose a team."
+            return _("%(one)s is a team's, and this is nobody's: choose a team.") % {"one": one}
         if one not in rows:
-            return f"The team has no variable {one}."
+            return _("The team has no variable %(one)s.") % {"one": one}
         if key == "build_args" and rows[one].secret:
-            return f"{one} is a secret: hand it over as a secret of the build."
+            return _("%(one)s is a secret: hand it over as a secret of the build.") % {"one": one}
     return ""
 
 
@@ -214,7 +219,9 @@ def _typed_secrets(arguments: Mapping[str, Any], team_id: UUID | None) -> dict[s
         return {}
     kept = {_value(row): row.name for row in Variable.objects.filter(team_id=team_id, secret=True)}
     return {
-        f"build_args.{name}": [f"This is the secret {kept[value]}: hand it over as a secret of the build."]
+        f"build_args.{name}": [
+            _("This is the secret %(value)s: hand it over as a secret of the build.") % {"value": kept[value]}
+        ]
         for name, value in long.items()
         if value in kept
     }

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import SIGNED_IN, actor_of, requires
@@ -92,7 +93,7 @@ def operation_log(request: HttpRequest, pk: UUID) -> StreamingHttpResponse:
 def operation_cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Asks it to stop."""
     operation = services.cancel(_get(request, pk), actor=actor_of(request))
-    return toast(request, f"Asked to cancel: {present.title(operation)}")
+    return toast(request, _("Asked to cancel: %(operation)s") % {"operation": present.title(operation)})
 
 
 @require_POST

@@ -27,7 +27,9 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.urls import reverse
+from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 
 from accounts import reasons
 from accounts.access import Actor, Denied, actor_of, note
@@ -137,7 +139,9 @@ def sentence(operation: Operation) -> str:
         doing = registry.get(operation.kind).doing
     except LookupError:
         doing = operation.kind
-    return f"{doing} {operation.target_name}".strip()
+    if not operation.target_name:
+        return translation.gettext(doing)
+    return _("%(doing)s %(name)s") % {"doing": translation.gettext(doing), "name": operation.target_name}
 
 
 def came_from(request: HttpRequest, *, default: str = "/") -> str:

@@ -15,6 +15,8 @@ from contextlib import suppress
 from functools import partial
 from typing import IO, Any
 
+from django.utils.translation import gettext as _
+
 from operations.archives import LONGEST_PATH, RATIO, RATIO_FREE, Bad, Copy, Rules, shown
 
 LONGEST_LIST = 8 * 1024 * 1024
@@ -45,7 +47,7 @@ class _Bounded(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         if size > LONGEST_LIST:
-            raise Bad("Its list of entries is too long.")
+            raise Bad(_("Its list of entries is too long."))
         return self.inner.read(min(size, LONGEST_LIST) if size >= 0 else LONGEST_LIST)
 
 
@@ -70,25 +72,34 @@ def copy_all(upload: IO[bytes], copy: Copy) -> None:
     except _BROKEN as error:
         if isinstance(error, OSError) and error.errno:
             raise  # our own disk
-        raise Bad("This is not a whole zip archive.") from None
+        raise Bad(_("This is not a whole zip archive.")) from None
     if not copy.entries:
-        raise Bad(f"The {copy.rules.what} is empty.")
+        raise Bad(_("The %(what)s is empty.") % {"what": copy.rules.what})
 
 
 def _check(entries: list[zipfile.ZipInfo], packed: int, rules: Rules) -> None:
     """What can be told from the list alone, before anything is unpacked."""
     if len(entries) > rules.most_entries:
-        raise Bad(f"A {rules.what} has {rules.most_entries:,} entries at most.")
+        raise Bad(
+            _("A %(what)s has %(most_entries)s entries at most.")
+            % {"what": rules.what, "most_entries": f"{rules.most_entries:,}"}
+        )
     size = sum(info.file_size for info in entries)
     if size > rules.most_bytes:
         raise Bad(rules.too_large)
     if size > max(RATIO_FREE, packed * RATIO):
-        raise Bad(f"The {rules.what} grows more than a hundredfold when it is unpacked.")
+        raise Bad(_("The %(what)s grows more than a hundredfold when it is unpacked.") % {"what": rules.what})
     for info in entries:
         if info.flag_bits & _ENCRYPTED:
-            raise Bad(f"{shown(info.filename)} is encrypted: send a zip without a password.")
+            raise Bad(
+                _("%(filename)s is encrypted: send a zip without a password.")
+                % {"filename": shown(info.filename)}
+            )
         if info.compress_type not in _PACKED:
-            raise Bad(f"{shown(info.filename)} is packed by an unusual method: use deflate, as zip does.")
+            raise Bad(
+                _("%(filename)s is packed by an unusual method: use deflate, as zip does.")
+                % {"filename": shown(info.filename)}
+            )
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tarfile.TarInfo, Any]:
@@ -106,11 +117,11 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tarfile.Ta
         member.type = tarfile.DIRTYPE
     elif kind == stat.S_IFLNK:
         if info.file_size > LONGEST_PATH:
-            raise Bad(f"{shown(name)} is a link that is too long.")
+            raise Bad(_("%(name)s is a link that is too long.") % {"name": shown(name)})
         member.type = tarfile.SYMTYPE
         member.linkname = archive.read(info).decode("utf-8", "surrogateescape")
     elif kind not in (0, stat.S_IFREG):
-        raise Bad(f"{shown(name)} is neither a file, a folder nor a link.")
+        raise Bad(_("%(name)s is neither a file, a folder nor a link.") % {"name": shown(name)})
     else:
         member.size = info.file_size
     return member, partial(archive.open, info)

@@ -162,7 +162,7 @@ def in_python(source: str, name: str = "") -> Iterator[Text]:
         if getattr(node.func, "id", getattr(node.func, "attr", "")) == "operation":
             # Labels of kinds of operations are kept in English, and translated where they are shown.
             said = (one.value for one in node.keywords if one.arg in ("label", "doing"))
-            yield from (Text(one.value) for one in said if isinstance(one, ast.Constant))
+            yield from (Text(str(one.value)) for one in said if isinstance(one, ast.Constant))
         if not isinstance(node.func, ast.Name):
             continue
         if (call := names.get(node.func.id)) in _CALLS:

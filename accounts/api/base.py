@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 from rest_framework.generics import GenericAPIView
@@ -56,22 +57,22 @@ class View(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method not in SAFE and flag(request, "dry_run") and not self.previews:
-            raise Problem(400, "not_supported", "There is no plan for this; nothing was done.")
+            raise Problem(400, "not_supported", _("There is no plan for this; nothing was done."))
         known = self.reading() if request.method in SAFE else self.writes_take | {"dry_run"}
         unknown = sorted(set(request.query_params) - known)
         if unknown:
             raise Problem(
                 400,
                 "unknown_parameter",
-                "Unknown parameters.",
-                {name[:64]: ["Unknown parameter."] for name in unknown},
+                _("Unknown parameters."),
+                {name[:64]: [_("Unknown parameter.")] for name in unknown},
             )
 
         zero = [
             name for name, values in request.query_params.lists() if any("\0" in value for value in values)
         ]
         if zero:
-            raise ValidationError({name[:64]: ["A zero byte was not expected here."] for name in zero})
+            raise ValidationError({name[:64]: [_("A zero byte was not expected here.")] for name in zero})
         if request.method not in SAFE and self.matches_object:
             self._must_match(request)
 
@@ -85,9 +86,11 @@ class View(APIView):
         try:
             stale = versions.is_stale(request)
         except versions.NoObject:
-            raise Problem(400, "not_supported", "Nothing has a version here: leave If-Match out.") from None
+            raise Problem(
+                400, "not_supported", _("Nothing has a version here: leave If-Match out.")
+            ) from None
         if stale:
-            raise Problem(412, "precondition_failed", "It has changed since: read it again.")
+            raise Problem(412, "precondition_failed", _("It has changed since: read it again."))
 
     def reading(self) -> frozenset[str]:
         """The parameters of a GET."""
@@ -104,7 +107,7 @@ class View(APIView):
         if found is None:
             if self.request.method not in SAFE and queryset.model._default_manager.filter(pk=pk).exists():
                 was_denied(self.request, permission_of(self, self.request.method or "") or "", pk)
-            raise Http404("No such object.")
+            raise Http404(_("No such object."))
         if permission:
             try:
                 require(self.actor, permission, found)
@@ -134,10 +137,12 @@ class Body(serializers.Serializer):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
-            raise ValidationError({"": ["A JSON object is expected."]})
+            raise ValidationError({"": [_("A JSON object is expected.")]})
         unknown = [key for key in data if key not in self.fields]
         if unknown:
-            wrong = {str(key)[:64]: [ErrorDetail("Unknown field.", code="unknown_field")] for key in unknown}
+            wrong = {
+                str(key)[:64]: [ErrorDetail(_("Unknown field."), code="unknown_field")] for key in unknown
+            }
             raise ValidationError(wrong)
         return super().to_internal_value(data)
 
@@ -202,7 +207,7 @@ def flag(request: Request, name: str) -> bool:
     """Whether ``?name=1`` is there; raises `ValidationError` for what is neither yes nor no."""
     said = request.query_params.get(name, "").lower()
     if said not in YES and said not in NO:
-        raise ValidationError({name: ["1 or 0 is expected."]})
+        raise ValidationError({name: [_("1 or 0 is expected.")]})
     return said in YES
 
 
@@ -213,4 +218,6 @@ def number(request: Request, name: str, usual: int, *, least: int = 0, most: int
         return usual
     if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
         return int(text)
-    raise ValidationError({name: [f"A whole number from {least} to {most} is expected."]})
+    raise ValidationError(
+        {name: [_("A whole number from %(least)s to %(most)s is expected.") % {"least": least, "most": most}]}
+    )

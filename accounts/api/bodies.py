@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import JSONParser
@@ -20,7 +22,7 @@ class TooLarge(APIException):
 
     status_code = 413
     default_code = "too_large"
-    default_detail = "A JSON body has 1 MiB at most."
+    default_detail = _lazy("A JSON body has 1 MiB at most.")
 
 
 class StrictJSONParser(JSONParser):
@@ -38,7 +40,7 @@ class StrictJSONParser(JSONParser):
             return found
         except (ValueError, RecursionError) as error:
             detail = str(error) if isinstance(error, json.JSONDecodeError | _Unusable) else "not readable"
-            raise ParseError(f"The body is not valid JSON: {detail}.") from None
+            raise ParseError(_("The body is not valid JSON: %(detail)s.") % {"detail": detail}) from None
 
 
 class _Unusable(ValueError):

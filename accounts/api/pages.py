@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError as Unreadable
 from django.db.models import F, Field, Model, Q
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -82,7 +83,7 @@ class Keyset(BasePagination):
         if text == "":
             return self.usual
         if not text.isascii() or not text.isdigit() or int(text[:9]) < 1:
-            raise ValidationError({"limit": ["A number from 1 to 200 is expected."]})
+            raise ValidationError({"limit": [_("A number from 1 to 200 is expected.")]})
         return min(int(text[:9]), self.most)
 
     def _columns(self, request: Request, view: Any) -> list[Column]:
@@ -93,7 +94,9 @@ class Keyset(BasePagination):
             name = part.removeprefix("-")
             if name not in allowed:
                 known = ", ".join(sorted(allowed))
-                raise ValidationError({"ordering": [f"Not a field to order by. These are: {known}."]})
+                raise ValidationError(
+                    {"ordering": [_("Not a field to order by. These are: %(known)s.") % {"known": known}]}
+                )
             if allowed[name] not in {c.name for c in columns}:
                 columns.append(Column(allowed[name], part.startswith("-")))
         if "id" not in {c.name for c in columns}:
@@ -123,7 +126,7 @@ class Keyset(BasePagination):
                 for column, value in zip(columns, values, strict=True)
             ]
         except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error, Unreadable):
-            raise ValidationError({"cursor": ["Not a cursor of this list in this order."]}) from None
+            raise ValidationError({"cursor": [_("Not a cursor of this list in this order.")]}) from None
         return bool(backwards), typed
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:

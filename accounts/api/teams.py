@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -73,7 +74,7 @@ class TeamList(Listing):
     def post(self, request: Request) -> Response:
         wish = body(request, NewTeam)
         if Team.objects.filter(slug=wish["slug"]).exists():
-            raise Problem(409, "name_in_use", "There is a team of this short name.")
+            raise Problem(409, "name_in_use", _("There is a team of this short name."))
         team = members.save_team(Team(**wish), actor=self.actor)
         shown = TeamRow(team, context={"request": request}).data
         return Response(shown, 201, headers={"Location": f"/api/v1/teams/{team.pk}/"})
@@ -115,9 +116,9 @@ class MemberList(View):
         wish = body(request, NewMember)
         user = User.objects.filter(username=wish.pop("username"), is_active=True).first()
         if user is None:
-            raise ValidationError({"username": ["Nobody who may sign in is called so."]})
+            raise ValidationError({"username": [_("Nobody who may sign in is called so.")]})
         if team.memberships.filter(user=user).exists():
-            raise Problem(409, "conflict", "They are in the team already: change what they are there.")
+            raise Problem(409, "conflict", _("They are in the team already: change what they are there."))
         row = members.put(team, user, actor=self.actor, **wish)
         where = f"/api/v1/teams/{team.pk}/members/{user.pk}/"
         return Response(MemberRow(row, context={"request": request}).data, 201, headers={"Location": where})

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -55,13 +56,13 @@ class TokenList(Listing):
     @extend_schema(request=NewToken, responses={201: NewTokenRow})
     def post(self, request: Request) -> Response:
         if self.actor.token_key:
-            raise Denied("A token cannot make tokens: sign in.", "token.own")
+            raise Denied(_("A token cannot make tokens: sign in."), "token.own")
         wish = body(request, NewToken)
         team = None
         if wish.get("team"):
             team = visible_teams(self.actor).filter(slug=wish["team"]).first()
             if team is None:
-                raise ValidationError({"team": ["No such team."]})
+                raise ValidationError({"team": [_("No such team.")]})
         lasts = wish["expires_at"] - timezone.now() if "expires_at" in wish else tokens.USUAL
         user = self.actor.user
         assert user is not None  # noqa: S101 - the permission has looked
@@ -94,7 +95,7 @@ class TokenDetail(Versioned, View):
         found: ApiToken = self.object(_reachable(self.actor), pk)
         actor = self.actor
         if actor.scopes is not None and "admin" not in actor.scopes and found.key != actor.token_key:
-            raise Denied("This token lacks the scope “admin”.", "token.own", found.pk)
+            raise Denied(_("This token lacks the scope “admin”."), "token.own", found.pk)
         with transaction.atomic():
             if tokens.revoke(found):
                 audit.record(
@@ -118,11 +119,11 @@ class TokenRotate(View):
         found: ApiToken = self.object(_own(self.actor.user), pk)
         body(request, Nothing)
         if self.actor.token_key and self.actor.token_key != found.key:
-            raise Denied("A token may rotate itself alone.", "token.own", found.pk)
+            raise Denied(_("A token may rotate itself alone."), "token.own", found.pk)
         with transaction.atomic():
             secret = tokens.rotate(found, renewed=not self.actor.token_key)
             if secret is None:
-                raise Problem(409, "conflict", "It has ended, or has just been rotated.")
+                raise Problem(409, "conflict", _("It has ended, or has just been rotated."))
             audit.record(
                 "token.rotate", self.actor, target_type="token", target_id=found.pk, target_name=found.name
             )
@@ -154,7 +155,7 @@ class AuditList(Listing):
             audit.record("audit.export", self.actor, target_type="audit", detail=wanted)
             return table(entries)
         if kind != "json":
-            raise ValidationError({"format": ["json or csv is expected."]})
+            raise ValidationError({"format": [_("json or csv is expected.")]})
         return super().get(request, *args, **kwargs)
 
 

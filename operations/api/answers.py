@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import StreamingHttpResponse
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -49,7 +50,7 @@ def idempotency_key(request: Request) -> str:
     """The caller's own name for this very request, empty where it has none."""
     key = request.headers.get("Idempotency-Key", "")
     if key and not _KEY.fullmatch(key):
-        raise ValidationError({"Idempotency-Key": ["1 to 200 printable ASCII characters are expected."]})
+        raise ValidationError({"Idempotency-Key": [_("1 to 200 printable ASCII characters are expected.")]})
     return key
 
 
@@ -61,7 +62,7 @@ def engine_of(body: Mapping[str, Any]) -> Engine | None:
     known = isinstance(value, UUID) or _is_uuid(value)
     found = Engine.objects.filter(pk=value).first() if known else None
     if found is None:
-        raise ValidationError({"engine": ["No such engine."]})
+        raise ValidationError({"engine": [_("No such engine.")]})
     return found
 
 

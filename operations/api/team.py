@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 
 from accounts.access import Actor
@@ -24,5 +25,5 @@ def team_of(actor: Actor, body: Mapping[str, Any]) -> Team | None:
         return None
     found = visible_teams(actor).filter(slug=slug).first() if isinstance(slug, str) else None
     if found is None:
-        raise ValidationError({"team": ["No such team."]})
+        raise ValidationError({"team": [_("No such team.")]})
     return found

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -90,7 +91,7 @@ class EngineDetail(Versioned, View):
     def patch(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_engines(self.actor), pk)
         if flag(request, "dry_run"):
-            raise Problem(400, "not_supported", "There is no plan for this; nothing was done.")
+            raise Problem(400, "not_supported", _("There is no plan for this; nothing was done."))
         found = engine_asks.change_engine(found, body(request, EngineWish), actor=self.actor)
         return Response(EngineRow(found, context={"request": request}).data)
 
@@ -126,7 +127,7 @@ class EngineSync(View):
         body(request, Nothing)
         if not want.request_sync(found.pk):
             raise Problem(
-                503, "unavailable", "The gateway cannot be reached just now; it compares by itself soon."
+                503, "unavailable", _("The gateway cannot be reached just now; it compares by itself soon.")
             )
         return Response(EngineRow(found, context={"request": request}).data, 202)
 
