@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,12 +41,13 @@ _TIME = """([source, text]) => { const it = new pattern.Pattern(source), began =
 
 @pytest.fixture(scope="module")
 def pattern(chromium: Browser) -> Iterator[Page]:
-    """A page with the matcher as ``pattern``."""
-    page = chromium.new_page()
+    """A page with the matcher as ``pattern``: one module with the texts that it imports."""
+    page, scripts = chromium.new_page(), machine.ROOT / "static/js"
+    own = re.sub(r"^import .*$", "", (scripts / "pattern.js").read_text(), flags=re.MULTILINE)
     page.evaluate(
         "async source => { const blob = new Blob([source], {type: 'text/javascript'});"
         " window.pattern = await import(URL.createObjectURL(blob)) }",
-        (machine.ROOT / "static/js/pattern.js").read_text(),
+        (scripts / "texts.js").read_text() + own,
     )
     yield page
     page.close()
