@@ -335,6 +335,7 @@ SCREENS: Mapping[str, Screen] = {
     "tray-log": Screen("/containers/{orders}/logs/", _SLOW, after=_cancel),
     "tray-failed": Screen("/volumes/", _build("cat /no/such/file", "failed"), after=_dismiss),
     "account": Screen("/account/"),
+    "account-language": Screen("/account/language/"),
     "audit": Screen("/audit/"),
     "audit-in-full": Screen("/audit/", _entries_in_full),
     "audit-none": Screen("/audit/?q=nothing-is-called-so&target=shop-web-1"),
