@@ -310,6 +310,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 LANGUAGE_COOKIE_NAME = "slipway_language"
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["dashboard.formats"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True

@@ -26,7 +26,8 @@ GIVEN = re.compile(r"(?<!_\()'[A-Z][a-z]+ ?[^']*'")
 SAME = (
     "docker run --detach --publish 8080:80 nginx:1.27", "https://git.example/team/app.git", "library/nginx", "team/app",
     "hello:1", "name:tag", "/data", "python -i", "Docker Compose", "Slipway", "Docker", "Dockerfile", "BuildKit", "CPU",
-    "UTC", "REST", "API", "CSV", "JSON", "PEM", "MB", "GB", "min", "stdout", "stderr", "tmpfs", "tcp", "udp", "sctp", "bash",
+    "UTC", "REST", "API",
+    "CSV", "JSON", "PEM", "MB", "GB", "min", "stdout", "stderr", "tmpfs", "tcp", "udp", "sctp", "bash",
     "sh", "ro", "id", "FROM", "NAME",
 )  # fmt: skip
 LATER = ("templates/containers/",)
@@ -59,7 +60,8 @@ def _plain(source: str) -> str:
 def test_every_text_of_a_template_can_be_translated() -> None:
     bare = {
         str(path): found for path in house.with_ending(".html")
-        if path.parts[0] == "templates" and not str(path).startswith(LATER) and (found := list(_bare(_plain(house.text(path)))))
+        if path.parts[0] == "templates" and not str(path).startswith(LATER)
+        and (found := list(_bare(_plain(house.text(path)))))
     }  # fmt: skip
     assert not bare, "\n".join(f"{path}: {words}" for path, found in bare.items() for words in found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.template import Context, Template
@@ -81,3 +81,13 @@ def test_a_part_of_the_address_changes_and_the_rest_stays() -> None:
     request = RequestFactory().get("/containers/?q=web&view=running&page=3")
     told = Template('{% query view="" %} {% query view="stopped" %} {% without "q" %}')
     assert told.render(Context({"request": request})) == "?q=web ?q=web&amp;view=stopped ?view=running"
+
+
+def test_times_go_by_the_clock_of_the_reader() -> None:
+    at = datetime(2026, 11, 24, 23, 30, 5, tzinfo=UTC)
+    assert ">2026-11-24 23:30 UTC<" in ui.at(at)
+    with timezone.override("Asia/Tokyo"):
+        told = ui.at(at)
+        assert ">2026-11-25 08:30 JST<" in told
+        assert 'datetime="2026-11-24T23:30:05+00:00"' in told
+        assert ">08:30<" in ui.clock(at)

@@ -1,0 +1,3 @@
+"""As in every language."""
+
+from dashboard.formats import *  # noqa: F403
