@@ -16,7 +16,7 @@ from django.db.models.fields.json import KeyTransform
 from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import ngettext, ngettext_lazy
+from django.utils.translation import ngettext_lazy, npgettext
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
@@ -198,8 +198,11 @@ def plan(stack: Stack, action: str, actor: Actor) -> Plan:
     found.stopped = [Item(row.name, word) for row in rows if action != "start"]
     served = list(dict.fromkeys(port for row in rows for port in plans.serving(row)))
     if served and action != "start":
-        word = ngettext(
-            "does not answer until it runs again", "do not answer until they run again", len(served)
+        word = npgettext(
+            "of a stack",
+            "does not answer until it runs again",
+            "do not answer until they run again",
+            len(served),
         )
         found.affected.append(Item(listed(served[:12]), word))
     if action != "start":
