@@ -293,7 +293,7 @@ def api_for(db: None) -> Callable[..., APIClient]:
     from rest_framework.test import APIClient
 
     from accounts import tokens
-    from accounts.access import SCOPES
+    from accounts.permissions import SCOPES
 
     def make(user: User | None = None, *scopes: str, team: Team | None = None) -> APIClient:
         client = APIClient()

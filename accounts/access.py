@@ -1,4 +1,4 @@
-"""What anybody may do: one table, one question, default deny.
+"""What anybody may do: one table (`accounts.permissions`), one question, default deny.
 
 Every page, REST call, socket message, admin action and the worker itself asks `can` or `require` here.
 Reads start from ``visible_to(actor)`` of `accounts.querysets`: what is not visible does not exist.
@@ -19,114 +19,24 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts import lacking
-from accounts.models import Role, Team, User
+from accounts.models import Membership, Role, Team, User
+from accounts.permissions import (
+    ADMIN,
+    CONFIRMED,
+    GRANTS,
+    NAMES,
+    OPERATOR,
+    PERMISSIONS,
+    SCOPES,
+    SITE,
+    VIEWER,
+)
 
-VIEWER, OPERATOR, ADMIN, SITE = 1, 2, 3, 4
-NAMES = {0: "", VIEWER: lacking.VIEWER, OPERATOR: lacking.OPERATOR, ADMIN: lacking.ADMIN, SITE: lacking.SITE}
-RANKS: dict[str, int] = {Role.VIEWER: VIEWER, Role.OPERATOR: OPERATOR, Role.ADMIN: ADMIN}
+RANKS: dict[str, int] = {
+    Role.VIEWER: VIEWER, Role.OPERATOR: OPERATOR, Role.ADMIN: ADMIN,
+    Role.CUSTOM: VIEWER,  # in the team, and what else their set says
+}  # fmt: skip
 
-# permission → (weakest role in the owning team, token scope it needs)
-PERMISSIONS: dict[str, tuple[int, str]] = {
-    "engine.read": (VIEWER, "read"),
-    "engine.sync": (OPERATOR, "operate"),
-    "engine.manage": (SITE, "admin"),
-    "engine.prune": (SITE, "admin"),
-    "prune.manage": (SITE, "admin"),
-    "container.read": (VIEWER, "read"),
-    "container.logs": (VIEWER, "read"),
-    "logs.keep": (OPERATOR, "operate"),
-    "logs.keep_team": (ADMIN, "write"),
-    "container.run": (OPERATOR, "write"),
-    "container.start": (OPERATOR, "operate"),
-    "container.stop": (OPERATOR, "operate"),
-    "container.restart": (OPERATOR, "operate"),
-    "container.kill": (OPERATOR, "operate"),
-    "container.pause": (OPERATOR, "operate"),
-    "container.unpause": (OPERATOR, "operate"),
-    "container.rename": (OPERATOR, "operate"),
-    "container.seen": (OPERATOR, "operate"),
-    "care.container": (OPERATOR, "operate"),
-    "care.team": (ADMIN, "write"),
-    "care.site": (SITE, "admin"),
-    "container.update": (OPERATOR, "write"),
-    "container.remove": (OPERATOR, "write"),
-    "container.recreate": (OPERATOR, "write"),
-    "container.duplicate": (OPERATOR, "write"),
-    "container.copy": (ADMIN, "write"),
-    "container.commit": (ADMIN, "write"),
-    "container.export": (ADMIN, "write"),
-    "container.console": (ADMIN, "operate"),
-    "container.files": (ADMIN, "operate"),
-    "container.write": (ADMIN, "write"),
-    "image.read": (VIEWER, "read"),
-    "image.pull": (OPERATOR, "write"),
-    "image.push": (OPERATOR, "write"),
-    "registry.read": (VIEWER, "read"),
-    "registry.manage": (ADMIN, "write"),
-    "registry.untag": (ADMIN, "write"),
-    "image.build": (OPERATOR, "write"),
-    "image.index": (OPERATOR, "operate"),
-    "image.tag": (OPERATOR, "write"),
-    "image.export": (OPERATOR, "write"),
-    "image.import": (OPERATOR, "write"),
-    "image.untag": (ADMIN, "write"),
-    "image.remove": (ADMIN, "write"),
-    "volume.read": (VIEWER, "read"),
-    "volume.create": (ADMIN, "write"),
-    "volume.remove": (ADMIN, "write"),
-    "volume.files": (ADMIN, "operate"),
-    "volume.write": (ADMIN, "write"),
-    "volume.clone": (ADMIN, "write"),
-    "volume.export": (ADMIN, "write"),
-    "volume.import": (ADMIN, "write"),
-    "volume.backup": (ADMIN, "write"),
-    "volume.recover": (ADMIN, "write"),
-    "backup.read": (ADMIN, "read"),
-    "backup.remove": (ADMIN, "write"),
-    "backup.schedule": (ADMIN, "write"),
-    "store.manage": (SITE, "admin"),
-    "network.read": (VIEWER, "read"),
-    "network.create": (ADMIN, "write"),
-    "network.remove": (ADMIN, "write"),
-    "network.connect": (OPERATOR, "write"),
-    "network.disconnect": (OPERATOR, "write"),
-    "operation.read": (VIEWER, "read"),
-    "operation.cancel": (OPERATOR, "operate"),
-    "audit.read": (OPERATOR, "read"),
-    "policy.read": (VIEWER, "read"),
-    "policy.manage": (SITE, "admin"),
-    "policy.except": (SITE, "admin"),
-    "hook.manage": (OPERATOR, "write"),
-    "webhook.read": (ADMIN, "read"),
-    "webhook.manage": (ADMIN, "admin"),
-    "webhook.mute": (OPERATOR, "operate"),
-    "team.read": (VIEWER, "read"),
-    "team.members": (ADMIN, "admin"),
-    "team.manage": (SITE, "admin"),
-    "object.move": (SITE, "admin"),
-    "user.read": (SITE, "admin"),
-    "user.disable": (SITE, "admin"),
-    "token.own": (VIEWER, "read"),
-    "account.own": (VIEWER, "read"),
-    "variable.read": (VIEWER, "read"),
-    "variable.manage": (ADMIN, "write"),
-    "metrics.read": (SITE, "read"),
-}
-# permission → (column of the membership that grants it, weakest role that can be granted it)
-GRANTS: dict[str, tuple[str, int]] = {
-    "container.console": ("console", OPERATOR),
-    "container.files": ("files", OPERATOR),
-    "container.write": ("files", OPERATOR),
-    "volume.files": ("files", OPERATOR),
-    "volume.write": ("files", OPERATOR),
-}
-# What a stolen browser must not do: a session shows again who it is of first, where it last did ten minutes ago.
-CONFIRMED = frozenset((
-    "engine.manage", "hook.manage", "object.move", "policy.except", "policy.manage", "registry.manage",
-    "store.manage", "team.manage", "team.members", "user.disable", "webhook.manage",
-))  # fmt: skip
-# Each scope holds those before it: who may remove may stop, and who may stop may look.
-SCOPES = ("read", "operate", "write", "admin")
 # What a view may declare instead of a permission of the table.
 PUBLIC = "public"
 SIGNED_IN = "signed_in"
@@ -248,16 +158,37 @@ def best_rank(actor: Actor) -> int:
     return max((rank(actor, team_id) for team_id in _ranks(actor)), default=0)
 
 
-def granted(actor: Actor, permission: str, team_id: Any = None) -> bool:
-    """Whether the actor was given this beyond their role; without a team, in any of theirs."""
-    if permission not in GRANTS or actor.user is None:
-        return False
-    column, weakest = GRANTS[permission]
-    return any(
-        getattr(m, column) and rank(actor, m.team_id) >= weakest
-        for m in actor.user.memberships.all()
-        if team_id is None or m.team_id == team_id
-    )
+def has(member: Membership, permission: str) -> bool:
+    """Whether somebody has this in their team by their permission set alone, or by their role and its grants."""
+    if member.permission_set is not None:
+        return permission in member.permission_set.allowed
+    have = RANKS[member.role]
+    column, weakest = GRANTS.get(permission, ("", SITE))
+    return have >= PERMISSIONS[permission][0] or (have >= weakest and getattr(member, column))
+
+
+def held(actor: Actor, team_id: Any) -> frozenset[str]:
+    """All that the actor may in a team, whatever their token's scopes are."""
+    return frozenset(name for name in PERMISSIONS if _holds(actor, name, team_id))
+
+
+def _holds(actor: Actor, permission: str, team_id: Any) -> bool:
+    have = rank(actor, team_id)
+    if have == SITE or actor.user is None:
+        return have == SITE
+    return have > 0 and any(has(m, permission) for m in _in(actor) if m.team_id == team_id)
+
+
+def _holds_anywhere(actor: Actor, permission: str) -> bool:
+    """Who is in no team may ask to see: `visible_to` then answers with what is theirs, which is nothing."""
+    mine = [m for m in _in(actor) if rank(actor, m.team_id)]
+    if best_rank(actor) == SITE or any(has(m, permission) for m in mine):
+        return True
+    return not mine and PERMISSIONS[permission][0] == VIEWER
+
+
+def _in(actor: Actor) -> list[Membership]:
+    return list(actor.user.memberships.all()) if actor.user else []
 
 
 def why_not(actor: Actor, permission: str, obj: Owned | Team | None = None) -> Reason | None:
@@ -277,16 +208,18 @@ def _lack(actor: Actor, permission: str, obj: Owned | Team | None) -> lacking.La
         raise LookupError(f"undeclared permission {permission!r}")
     if actor.user is None or not actor.user.is_active:
         return lacking.Lack(sign_in=True)
-    need, scope = PERMISSIONS[permission]
+    scope = PERMISSIONS[permission][1]
     if actor.scopes is not None and actor.scopes.isdisjoint(SCOPES[SCOPES.index(scope) :]):
         return lacking.Lack(scope, ", ".join(name for name in SCOPES if name in actor.scopes), scopes=True)
     team_id = _team(obj)
-    # Anybody signed in may ask to see: `visible_to` then answers with what is theirs, perhaps nothing.
-    have = max(best_rank(actor), VIEWER) if obj is None else rank(actor, team_id)
-    if have >= need or ((obj is None or team_id is not None) and granted(actor, permission, team_id)):
+    if _holds_anywhere(actor, permission) if obj is None else _holds(actor, permission, team_id):
         return None
-    yours = NAMES[best_rank(actor) if obj is None else have]
-    return lacking.Lack(NAMES[need], yours, there=obj is not None, grant=permission in GRANTS)
+    have = best_rank(actor) if obj is None else rank(actor, team_id)
+    need = PERMISSIONS[permission][0]
+    sets = [m.permission_set for m in _in(actor) if m.permission_set and team_id in (None, m.team_id)]
+    if sets and have == VIEWER and need < SITE:
+        return lacking.Lack(NAMES[need], sets[0].name, permission=permission)
+    return lacking.Lack(NAMES[need], NAMES[have], there=obj is not None, grant=permission in GRANTS)
 
 
 def _team(obj: Owned | Team | None) -> Any:

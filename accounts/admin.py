@@ -7,6 +7,7 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import UserChangeForm
@@ -21,7 +22,7 @@ from django.utils.translation import gettext_lazy as _lazy
 
 from accounts import audit, factors, members, sessions, tokens
 from accounts.access import Actor, address_of, person
-from accounts.models import ApiToken, AuditEntry, Membership, Role, Team, User
+from accounts.models import ApiToken, AuditEntry, Membership, PermissionSet, Role, Team, User
 
 admin.site.unregister(Group)  # rights are roles in teams, and nothing else
 for _model in (EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
@@ -87,6 +88,30 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
+class MembershipForm(forms.ModelForm):
+    """A role with its grants, or a permission set: the set, where both are chosen."""
+
+    role = forms.ChoiceField(
+        choices=[choice for choice in Role.choices if choice[0] != Role.CUSTOM], required=False
+    )
+
+    class Meta:
+        model = Membership
+        fields = ("user", "team", "role", "permission_set", "console", "files")
+
+    def clean(self) -> dict[str, Any]:
+        """As `accounts.members.put` has it."""
+        found = super().clean() or self.cleaned_data
+        row = found.get("permission_set")
+        if row and row.team_id not in (None, getattr(found.get("team"), "pk", None)):
+            raise ValidationError({"permission_set": _("There is no such permission set in this team.")})
+        if row:
+            found |= {"role": Role.CUSTOM, "console": False, "files": False}
+        elif not found.get("role"):
+            found["role"] = Role.VIEWER
+        return found
+
+
 class MembershipSet(BaseInlineFormSet):
     """A team keeps an admin who can sign in, here too."""
 
@@ -113,6 +138,7 @@ class Memberships(admin.TabularInline):
     """Roles of a person, or people of a team."""
 
     model = Membership
+    form = MembershipForm
     formset = MembershipSet
     extra = 0
     autocomplete_fields = ["user", "team"]
@@ -164,6 +190,16 @@ class PersonAdmin(Audited, UserAdmin):
         """Not oneself: the last administrator could lock everybody out."""
         return _is_site_admin(request) and obj != request.user
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """A team's last admin stays: that they are is said where a reason stands that something cannot be removed."""
+        shown, counts, forbidden, protected = super().get_deleted_objects(objs, request)
+        led = Membership.objects.filter(user__in=[user.pk for user in objs], role=Role.ADMIN).select_related(
+            "team"
+        )
+        alone = [row.team for row in led if members.leaves_none(row.team, [row.pk])]
+        said = _("%(team)s, which nobody else administers: make somebody team admin first")
+        return shown, counts, forbidden, [*protected, *(said % {"team": team.name} for team in alone)]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         own = ("is_active", "is_staff", "is_superuser") if obj == request.user else ()
         return (*super().get_readonly_fields(request, obj), *own)
@@ -207,6 +243,20 @@ class TeamAdmin(Audited):
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     inlines = (Memberships,)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """On the team's page, where it is asked who gets what it has."""
+        return False
+
+
+@admin.register(PermissionSet)
+class PermissionSetAdmin(ReadOnly):
+    """Permission sets, to look at: they are changed on the pages of teams, where the ceiling of rights stands."""
+
+    list_display = ("name", "team", "created_at")
+    list_filter = ("team",)
+    search_fields = ("name", "team__name")
+    list_select_related = ("team",)
 
 
 @admin.register(ApiToken)

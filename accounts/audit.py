@@ -14,8 +14,9 @@ from django.utils import timezone
 from structlog.contextvars import get_contextvars
 
 from accounts import chain
-from accounts.access import PERMISSIONS, Actor
+from accounts.access import Actor
 from accounts.models import AuditEntry, AuditHead, Team, User
+from accounts.permissions import PERMISSIONS
 
 LONGEST = 500
 """Characters of one text in ``detail``: a name that somebody chose must not fill the trail."""
@@ -25,6 +26,7 @@ EVENTS = (
     "token.create", "token.revoke", "token.rotate",
     "user.create", "user.change", "user.remove", "user.enable", "team.create", "team.change", "team.remove",
     "member.add", "member.change", "member.remove", "audit.export",
+    "permission_set.create", "permission_set.change", "permission_set.remove",
     "console.watch", "console.end", "console.replay",
 )  # fmt: skip
 """What is recorded besides operations and denials, whose verbs are kinds and permissions."""

@@ -13,7 +13,6 @@ from rest_framework.request import Request
 
 from accounts import audit, limits, sessions
 from accounts.access import (
-    CONFIRMED,
     PUBLIC,
     SIGNED_IN,
     Actor,
@@ -25,6 +24,7 @@ from accounts.access import (
     why_not,
 )
 from accounts.models import User
+from accounts.permissions import CONFIRMED
 from accounts.tokens import actor_from_bearer
 
 if TYPE_CHECKING:  # DRF loads this module while it makes its own view class

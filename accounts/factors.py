@@ -19,7 +19,8 @@ from django.db import transaction
 from django.utils.crypto import constant_time_compare, get_random_string
 
 from accounts import kept_keys, seals
-from accounts.models import Role, User
+from accounts.access import has
+from accounts.models import User
 
 STEP = 30
 """Seconds that a code of an app is good for, and as long before and after: clocks differ."""
@@ -67,7 +68,7 @@ def demanded(user: User) -> bool:
         return True
     if settings.SECOND_FACTOR != "staff":
         return False
-    return user.is_staff or user.is_superuser or user.memberships.filter(role=Role.ADMIN).exists()
+    return user.is_staff or user.is_superuser or any(has(m, "team.members") for m in user.memberships.all())
 
 
 def missing(user: User) -> bool:

@@ -12,8 +12,9 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.utils.translation import gettext_lazy as _
 
 from accounts import reading, tokens
-from accounts.access import SCOPES, Actor
+from accounts.access import Actor
 from accounts.models import Team, User
+from accounts.permissions import SCOPES
 from accounts.querysets import visible_teams
 
 PASSWORD_HELP = _("15 characters or more. A few unrelated words are easy to remember and hard to guess.")

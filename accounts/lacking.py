@@ -27,6 +27,8 @@ class Lack:
     there: bool = False
     grant: bool = False
     sign_in: bool = False
+    permission: str = ""
+    """What one's own permission set, whose name is ``yours``, does not hold."""
 
     def told(self) -> str:
         """The sentence in the reader's language."""
@@ -47,6 +49,11 @@ def _sentence(lack: Lack) -> str:
     if lack.scopes:
         values = {"scope": lack.needed, "scopes": lack.yours}
         return _("This token lacks the scope “%(scope)s”: it has %(scopes)s.") % values
+    if lack.permission:
+        said = {"set": lack.yours, "permission": lack.permission, "role": translation.gettext(lack.needed)}
+        return (
+            _("Your permission set “%(set)s” does not hold “%(permission)s”; the role %(role)s does.") % said
+        )
     return _of_role(lack) % {
         "role": translation.gettext(lack.needed),
         "yours": translation.gettext(lack.yours) if lack.yours else "",

@@ -11,11 +11,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts import audit, sessions
-from accounts.access import RANKS, Actor, Denied, rank, require
-from accounts.models import ApiToken, Membership, Role, Team, User
+from accounts.access import Actor, Denied, has, held, require
+from accounts.models import ApiToken, Membership, PermissionSet, Role, Team, User
+from accounts.permissions import PERMISSIONS
 
 PERMISSION = "team.members"
 
@@ -37,31 +39,57 @@ def put(
     *,
     actor: Actor,
     role: Role | None = None,
+    permission_set: PermissionSet | None = None,
     console: bool | None = None,
     files: bool | None = None,
 ) -> Membership:
     """Puts somebody into a team, or changes what they are there; what is ``None`` stays, a new member is a viewer.
 
-    Raises `Denied`, Http404 or `Kept`; audited.
+    A permission set stands in place of the role and its grants, and a role in place of a set. Raises `Denied`, Http404
+    or `Kept`; audited.
     """
     with transaction.atomic():
         _locked(team)
         row = Membership.objects.filter(team=team, user=user).first()
-        was = _said(row) if row else {}
+        was = _copy(row) if row else None
         row = row or Membership(team=team, user=user)
-        new = Role(role or row.role)
-        _judge(team, user, actor, new, was)
-        if was.get("role") == Role.ADMIN != new:
+        _usable(permission_set, team)
+        _change(row, role, permission_set, console, files)
+        _judge(team, user, actor, row, was)
+        if was and was.role == Role.ADMIN != row.role:
             _keep_an_admin(team, user)
-        row.role = new
-        row.console = row.console if console is None else console
-        row.files = row.files if files is None else files
-        now = _said(row)
-        if now != was:
+        if was is None or _said(row) != _said(was):
             row.save()
-            verb = "member.change" if was else "member.add"
-            audit.about(verb, actor, user, team_id=team.pk, was=was, now=now)
+            verb, before = ("member.change", _said(was)) if was else ("member.add", {})
+            audit.about(verb, actor, user, team_id=team.pk, was=before, now=_said(row))
     return row
+
+
+def _usable(permission_set: PermissionSet | None, team: Team) -> None:
+    """A set of another team is none here. Locked: it is not removed while it is given."""
+    if permission_set is None:
+        return
+    found = PermissionSet.objects.select_for_update().filter(pk=permission_set.pk).first()
+    if found is None or found.team_id not in (None, team.pk):
+        raise Kept("conflict", _("There is no such permission set in this team."))
+
+
+def _change(
+    row: Membership,
+    role: Role | None,
+    permission_set: PermissionSet | None,
+    console: bool | None,
+    files: bool | None,
+) -> None:
+    if permission_set:
+        row.role, row.permission_set = Role.CUSTOM, permission_set
+        row.console = row.files = False
+    elif role:
+        row.role, row.permission_set = role, None
+    row.console = row.console if console is None or permission_set else console
+    row.files = row.files if files is None or permission_set else files
+    if row.permission_set and (row.console or row.files):
+        raise Kept("conflict", _("Grants go with a role: put consoles and files into the permission set."))
 
 
 def take_out(row: Membership, *, actor: Actor) -> None:
@@ -69,7 +97,7 @@ def take_out(row: Membership, *, actor: Actor) -> None:
     team, user = row.team, row.user
     with transaction.atomic():
         _locked(team)
-        _judge(team, user, actor, Role.VIEWER, _said(row))
+        _judge(team, user, actor, None, row)
         if row.role == Role.ADMIN:
             _keep_an_admin(team, user)
         row.delete()
@@ -146,15 +174,34 @@ def _keep_an_admin(team: Team, user: User) -> None:
         )
 
 
-def _judge(team: Team, user: User, actor: Actor, new: Role, was: dict[str, Any]) -> None:
-    """S-28: the ceiling."""
+def within(names: Iterable[str], actor: Actor, team_id: Any, target: object = "") -> None:
+    """S-28, the ceiling. Raises `Denied` where these are more than the actor may there themselves."""
+    if beyond := sorted(set(names) - held(actor, team_id)):
+        text = _("Nobody gives, or takes away, more than they have themselves: “%(permission)s”.")
+        raise Denied(text % {"permission": beyond[0]}, PERMISSION, target)
+
+
+def givable(actor: Actor, team: Team | None) -> tuple[list[Role], list[PermissionSet]]:
+    """The roles and the permission sets that the actor may give there; without a team, in all of them."""
+    mine = held(actor, team.pk if team else None)
+    roles: list[Role] = [
+        role for role in Role
+        if role != Role.CUSTOM
+        and mine.issuperset(name for name in PERMISSIONS if has(Membership(role=role), name))
+    ]  # fmt: skip
+    rows = PermissionSet.objects.filter(Q(team=team) | Q(team=None)).order_by("name")
+    return roles, [row for row in rows if row.allowed <= mine]
+
+
+def _judge(team: Team, user: User, actor: Actor, new: Membership | None, was: Membership | None) -> None:
+    """S-28. Neither what somebody is to be nor what they were is above the actor."""
     require(actor, PERMISSION, team)
-    have = rank(actor, team.pk)
-    if max(RANKS[new], RANKS.get(was.get("role", ""), 0)) > have:
-        raise Denied(_("Nobody gives, or takes away, a role above their own."), PERMISSION, user.pk)
+    rows = [row for row in (new, was) if row]
+    for row in rows:
+        within((name for name in PERMISSIONS if has(row, name)), actor, team.pk, user.pk)
     if user.is_superuser and not actor.is_site_admin:
         raise Denied(_("Only a site administrator changes another one's roles."), PERMISSION, user.pk)
-    if actor.token_key and Role.ADMIN in (new, was.get("role")):
+    if actor.token_key and any(has(row, PERMISSION) for row in rows):
         raise Denied(_("A token neither makes team admins nor unmakes them: sign in."), PERMISSION, user.pk)
 
 
@@ -162,5 +209,13 @@ def _locked(team: Team) -> None:
     Team.objects.select_for_update().get(pk=team.pk)
 
 
+def _copy(row: Membership) -> Membership:
+    return Membership(
+        team=row.team, user=row.user, role=row.role, permission_set=row.permission_set, console=row.console,
+        files=row.files,
+    )  # fmt: skip
+
+
 def _said(row: Membership) -> dict[str, Any]:
-    return {"role": row.role, "console": row.console, "files": row.files}
+    named = {"permission_set": row.permission_set.name} if row.permission_set else {}
+    return {"role": row.role, "console": row.console, "files": row.files, **named}

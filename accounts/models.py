@@ -14,10 +14,12 @@ from django.contrib.sessions.models import Session
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _lazy
 
 from accounts import reading
 from accounts.chain import START
+from accounts.permissions import whole
 
 
 class User(AbstractUser):
@@ -64,19 +66,61 @@ class Team(models.Model):
 
 
 class Role(models.TextChoices):
-    """Bundles of permissions, weakest first; what each may do stands in `accounts.access`."""
+    """Bundles of permissions, weakest first; what each may do stands in `accounts.access`. ``CUSTOM``: what the
+    permission set of the membership says, and nothing else."""
 
     VIEWER = "viewer", _lazy("Viewer")
     OPERATOR = "operator", _lazy("Operator")
     ADMIN = "admin", _lazy("Team admin")
+    CUSTOM = "custom", _lazy("Permission set")
+
+
+class PermissionSet(models.Model):
+    """A role of one's own making: a name and what it holds. Of a team, or (``None``) for all of them to use."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    team = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, blank=True, related_name="permission_sets"
+    )
+    name = models.CharField(_lazy("name"), max_length=60)
+    permissions = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["team", "name"], name="one_set_of_a_name"),
+            models.UniqueConstraint(
+                fields=["name"], condition=models.Q(team=None), name="one_set_of_a_name_for_all"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @cached_property
+    def allowed(self) -> frozenset[str]:
+        """What it gives: read with what belongs to it, so that a permission of a later version is never missed."""
+        return whole(self.permissions)
+
+
+class MembershipManager(models.Manager["Membership"]):
+    """Every read of a membership is a question about rights: its permission set comes along."""
+
+    def get_queryset(self) -> models.QuerySet[Membership]:
+        return super().get_queryset().select_related("permission_set")
 
 
 class Membership(models.Model):
-    """The role of one person in one team, and what they were granted beyond it."""
+    """The role of one person in one team, and what they were granted beyond it; or a permission set instead."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role, default=Role.VIEWER)
+    permission_set = models.ForeignKey(
+        PermissionSet, on_delete=models.RESTRICT, null=True, blank=True, related_name="memberships",
+        help_text=_lazy("Instead of a role: what it holds, and nothing else."),
+    )  # fmt: skip
     console = models.BooleanField(
         _lazy("may open consoles"),
         default=False,
@@ -89,13 +133,26 @@ class Membership(models.Model):
     )
     since = models.DateTimeField(default=timezone.now, null=True, editable=False)
 
+    objects = MembershipManager()
+
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "team"], name="one_role_per_team"),
+            # Whoever looks for team admins by the role never finds one whose set says something else.
+            models.CheckConstraint(
+                condition=models.Q(role="custom", permission_set__isnull=False, console=False, files=False)
+                | (models.Q(permission_set__isnull=True) & ~models.Q(role="custom")),
+                name="a_role_or_a_set",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.user} in {self.team}: {self.role}"
+        return f"{self.user} in {self.team}: {self.called}"
+
+    @property
+    def called(self) -> str:
+        """What they are there, for people: the name of the role or of the set."""
+        return self.permission_set.name if self.permission_set else self.get_role_display()
 
 
 class ApiToken(models.Model):

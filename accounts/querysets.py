@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 
-from accounts.access import ADMIN, Actor, rank
+from accounts.access import Actor, has, rank
 from accounts.models import AuditEntry, Team
+from accounts.permissions import ADMIN
 
 M = TypeVar("M", bound=Model)
 
@@ -15,24 +16,26 @@ M = TypeVar("M", bound=Model)
 def visible_to(actor: Actor, queryset: QuerySet[M], team: str = "team") -> QuerySet[M]:
     """Only the rows that this actor may know of.
 
-    ``team`` is the path to the owning team. Rows that nobody owns are for site administrators alone.
+    ``team`` is the path to the owning team. Rows that nobody owns are for site administrators alone. What a kind of
+    rows is seen by stands at its model, as ``read_permission``: not every permission set of a team sees all of it.
     """
     if actor.source == "system" and actor.user is None:
         return queryset
     if actor.is_site_admin and actor.token_team_id is None:
         return queryset
-    ids = team_ids(actor)
+    model: Any = queryset.model
+    ids = team_ids(actor, model.read_permission)
     return queryset.filter(**{f"{team}__in": ids}) if ids else queryset.none()
 
 
-def team_ids(actor: Actor) -> list[Any]:
-    """Ids of the teams whose things this actor may see."""
+def team_ids(actor: Actor, permission: str = "team.read") -> list[Any]:
+    """Ids of the teams in which this actor may see that; all that they are in, where nothing is named."""
     if actor.user is None or not actor.user.is_active:
         return []
     if actor.is_site_admin:
         ids = set(Team.objects.values_list("pk", flat=True))
     else:
-        ids = {m.team_id for m in actor.user.memberships.all()}
+        ids = {m.team_id for m in actor.user.memberships.all() if has(m, permission)}
     if actor.token_team_id is not None:
         ids &= {actor.token_team_id}
     return list(ids)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from django.utils import translation
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from accounts.access import GRANTS, NAMES, PERMISSIONS, SITE, Actor, Denied, can, granted, rank
-from accounts.models import Role, Team, User
+from accounts.access import RANKS, Actor, Denied, can, rank
+from accounts.models import Membership, Role, Team, User
+from accounts.permission_texts import AREAS
+from accounts.permissions import NAMES, PERMISSIONS, SITE
 
 MOST_NAMES = 3
 
@@ -50,20 +55,37 @@ def _a_role(needed: str) -> bool:
     return bool(needed) and needed in NAMES.values()
 
 
-def effective(actor: Actor, team: Team) -> list[dict[str, Any]]:
-    """What the actor may in a team: ``{"noun", "may": [(verb, by)], "not": [(verb, needed)]}`` for each kind of thing.
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A permission as a table shows it. ``by``: the role, grant or set that gives it, else the role that has it."""
 
-    ``by`` is the role that has it, ``a grant``, or ``site administrator``.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for permission, (need, _scope) in PERMISSIONS.items():
-        noun, _dot, verb = permission.partition(".")
-        row = found.setdefault(noun, {"noun": noun, "may": [], "not": []})
-        words = verb.replace("_", " ")
-        if not can(actor, permission, team):
-            row["not"].append((words, NAMES[need]))
-        elif rank(actor, team.pk) < need and permission in GRANTS and granted(actor, permission, team.pk):
-            row["may"].append((words, "a grant"))
-        else:
-            row["may"].append((words, NAMES[need]))
-    return sorted(found.values(), key=lambda row: str(row["noun"]))
+    permission: str
+    text: Promise
+    may: bool
+    by: str
+
+
+def effective(actor: Actor, team: Team) -> list[tuple[Promise, list[Right]]]:
+    """All that there is to be allowed, by area, and whether the actor may it in a team, and by what."""
+    member = _membership(actor, team)
+    return [
+        (title, [_right(actor, team, member, permission, text) for permission, text in texts.items()])
+        for title, texts in AREAS
+    ]
+
+
+def _right(actor: Actor, team: Team, member: Membership | None, permission: str, text: Promise) -> Right:
+    need, may = PERMISSIONS[permission][0], can(actor, permission, team)
+    by = translation.gettext(NAMES[need])
+    if may and rank(actor, team.pk) == SITE:
+        by = translation.gettext(NAMES[SITE])
+    elif may and member and member.permission_set:
+        by = member.permission_set.name
+    elif may and member and RANKS[member.role] < need:
+        by = _("a grant")
+    return Right(permission, text, may, by)
+
+
+def _membership(actor: Actor, team: Team) -> Membership | None:
+    rows = actor.user.memberships.all() if actor.user else ()
+    return next((row for row in rows if row.team_id == team.pk), None)

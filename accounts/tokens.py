@@ -20,8 +20,9 @@ from django.utils.crypto import constant_time_compare, get_random_string
 from django.utils.translation import gettext as _
 
 from accounts import kept_keys
-from accounts.access import SCOPES, Actor
+from accounts.access import Actor
 from accounts.models import ApiToken, Team, User
+from accounts.permissions import SCOPES
 
 PATTERN = re.compile(r"slp_([A-Za-z0-9]{12})\.([A-Za-z0-9]{40})", re.ASCII)
 LONGEST = timedelta(days=365)

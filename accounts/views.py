@@ -206,7 +206,7 @@ def _profile_page(request: HttpRequest, **context: Any) -> HttpResponse:
     usable = ApiToken.objects.filter(user=user, revoked_at=None, expires_at__gt=timezone.now())
     shown = {
         "tokens": usable.select_related("team"),
-        "roles": user.memberships.select_related("team").order_by("team__name"),
+        "roles": user.memberships.select_related("team", "permission_set").order_by("team__name"),
         "token_form": TokenForm(actor_of(request)),
         "fresh": sessions.fresh(request.session),
         "secret": "",

@@ -50,6 +50,8 @@ class BackupSchedule(models.Model):
     Goes by the volume's name, so that it holds for one that was removed and taken back.
     """
 
+    read_permission: ClassVar[str] = "volume.read"
+
     Every = schedules.Every
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -86,6 +88,8 @@ class VolumeBackup(models.Model):
 
     ``size`` is the file's, ``held`` that of the files in it, in bytes; ``index`` the packed list of ``entries``.
     """
+
+    read_permission: ClassVar[str] = "volume.read"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="backups")

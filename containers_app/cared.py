@@ -19,6 +19,8 @@ class CareRule(models.Model):
     goes on; of a team; or, with neither, of the whole site. The nearest one that says anything counts.
     """
 
+    read_permission: ClassVar[str] = "container.read"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="care_rules")
     engine = models.ForeignKey(

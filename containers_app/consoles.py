@@ -14,7 +14,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts import audit
-from accounts.access import ADMIN, Actor, can, rank, require
+from accounts.access import Actor, can, rank, require
+from accounts.permissions import ADMIN
 from accounts.querysets import visible_to
 from containers_app.models import ConsoleSession, Container
 from engine.docker_text import MASK, is_secret_name, mask

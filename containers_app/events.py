@@ -43,7 +43,7 @@ _HEALTH = {"healthy": "Healthy", "unhealthy": "Unhealthy", "starting": "Health c
 
 def _whose(actor: Actor) -> Q:
     """What is theirs: by the container's owner of today, else by whose it was then."""
-    ids = team_ids(actor)
+    ids = team_ids(actor, EngineEvent.read_permission)
     return Q(container__team__in=ids) | Q(container__native_id__isnull=True, team__in=ids)
 
 

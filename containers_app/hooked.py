@@ -20,6 +20,8 @@ class DeployHook(models.Model):
     acts for whoever made it (``token_key``: by that token), with their rights of the day.
     """
 
+    read_permission: ClassVar[str] = "container.read"
+
     class Style(models.TextChoices):
         SLIPWAY = "slipway", "A script, signed with the time"
         GITHUB = "github", "GitHub, Gitea and alike"

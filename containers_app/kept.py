@@ -20,6 +20,8 @@ class LogRule(models.Model):
     long as that team (or nobody) owns it, so that one which is made anew goes on.
     """
 
+    read_permission: ClassVar[str] = "container.logs"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="log_rules")
     engine = models.ForeignKey(
@@ -62,6 +64,8 @@ class KeptLog(models.Model):
     ``size`` is what the blocks take, in bytes. ``read_to`` is when the last run ended that was read to its end; while
     ``open``, there may be more on the engine.
     """
+
+    read_permission: ClassVar[str] = "container.logs"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="kept_logs")

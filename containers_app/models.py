@@ -60,6 +60,8 @@ class Container(models.Model):
     ``heal_over``, when it was given up.
     """
 
+    read_permission: ClassVar[str] = "container.read"
+
     class State(models.TextChoices):
         CREATED = "created", _("Created")
         RUNNING = "running", _("Running")
@@ -171,6 +173,8 @@ class Volume(models.Model):
     ``last_used_at``: when a container that mounts it was last seen running, null where none has been.
     """
 
+    read_permission: ClassVar[str] = "volume.read"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="volumes")
     native_id = models.CharField(max_length=255)
@@ -204,6 +208,8 @@ class Volume(models.Model):
 class Network(models.Model):
     """A network that containers are attached to."""
 
+    read_permission: ClassVar[str] = "network.read"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="networks")
     native_id = models.CharField(max_length=64)
@@ -232,6 +238,8 @@ class Network(models.Model):
 
 class Mount(models.Model):
     """Where a container sees a volume, a host path or memory. ``volume`` is set for volumes Slipway knows."""
+
+    read_permission: ClassVar[str] = "container.read"
 
     id = models.BigAutoField(primary_key=True)
     container = models.ForeignKey(Container, on_delete=models.CASCADE, related_name="mounts")
@@ -285,6 +293,8 @@ class ConsoleSession(models.Model):
     why it ended; ``left`` is how many of its processes could not be ended, ``None`` where nobody could look yet. The
     row outlives its container.
     """
+
+    read_permission: ClassVar[str] = "container.read"
 
     class Kind(models.TextChoices):
         EXEC = "exec", _("A program of its own")

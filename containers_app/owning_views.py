@@ -16,7 +16,8 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.access import actor_of, requires
 from accounts.models import Team
-from containers_app import owning, present
+from accounts.querysets import visible_teams
+from containers_app import owning, present, team_removal
 from operations.web import answers, toast
 
 NOBODY = "-"
@@ -41,6 +42,31 @@ class TeamField(forms.Form):
     def chosen(self) -> Team | None:
         """The team; ``None`` for nobody."""
         return Team.objects.filter(slug=self.cleaned_data["team"]).first()
+
+
+class HeirField(TeamField):
+    """Who gets what a team had: to be said, and not to be passed over."""
+
+    def __init__(self, data: Any = None, *, own: Team) -> None:
+        super().__init__(data, own=own)
+        field: Any = self.fields["team"]
+        field.label, field.choices = _("Who gets what it has"), [("", _("Choose…")), *field.choices]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires(team_removal.PERMISSION)
+@answers
+def team_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Shows what goes with a team, asks who gets what it has, and deletes it."""
+    actor = actor_of(request)
+    team = get_object_or_404(visible_teams(actor), pk=pk)
+    form, plan = HeirField(request.POST or None, own=team), team_removal.plan_of(team)
+    if request.method == "POST" and (form.is_valid() or not plan.affected):
+        to = form.chosen() if form.is_valid() else None
+        team_removal.remove(team, actor=actor, said=form.is_valid(), to=to)
+        return toast(request, _("%(name)s is deleted") % {"name": team.name}, to=reverse("teams:list"))
+    part = "#dialog" if "HX-Request" in request.headers else ""
+    return render(request, f"teams/remove.html{part}", {"team": team, "plan": plan, "form": form})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -37,6 +37,8 @@ class EngineEvent(models.Model):
     owned it then; of a container that is still there, its owner of today counts (`containers_app.timeline`).
     """
 
+    read_permission: ClassVar[str] = "container.read"
+
     class Origin(models.TextChoices):
         UNKNOWN = "", _("Not known")
         OPERATION = "operation", _("An operation")
@@ -94,6 +96,8 @@ class Incident(models.Model):
     well (``[{path, kind, old, new}]``, null where nothing is known), which was until ``good_at``. ``figures`` are CPU
     and memory of the ten minutes before (`containers_app.forensics`; null until they were read).
     """
+
+    read_permission: ClassVar[str] = "container.read"
 
     class Kind(models.TextChoices):
         EXIT = "exit", _("Ended")
@@ -166,6 +170,8 @@ class Setup(models.Model):
     ``settings`` is what `containers_app.setups` makes of its row, secrets masked; ``digest`` stands for it.
     ``good_at``: until when a run with them is known to have gone well.
     """
+
+    read_permission: ClassVar[str] = "container.read"
 
     id = models.BigAutoField(primary_key=True)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="setups")

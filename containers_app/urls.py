@@ -168,8 +168,9 @@ stack_urls = [
 ]
 unowned_urls = [
     path("unowned/", owning_views.unowned, name="unowned"),
+    path("<uuid:pk>/remove/", owning_views.team_remove, name="remove"),
 ]
-"""With those of the teams that things are given to."""
+"""With those of the teams that things are given to, and taken from at their end."""
 tag_rollback_urls = [
     path("<uuid:pk>/rollback/", rollback_views.tag_rollback, name="rollback"),
 ]

@@ -13,7 +13,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from rest_framework.exceptions import NotAuthenticated
 
 from accounts.access import PUBLIC, SIGNED_IN
-from accounts.api import teams
+from accounts.api import permission_sets, teams
 from accounts.api import views as accounts
 from containers_app import converters
 from containers_app.api import (
@@ -231,9 +231,21 @@ urlpatterns = [
     path("containers/<uuid:pk>/move/", owning.ContainerMove.as_view(), name="container-move"),
     path("move/", owning.MoveList.as_view(), name="move"),
     path("teams/", teams.TeamList.as_view(), name="teams"),
-    path("teams/<uuid:pk>/", teams.TeamDetail.as_view(), name="team"),
+    path("teams/<uuid:pk>/", owning.TeamPlace.as_view(), name="team"),
     path("teams/<uuid:pk>/members/", teams.MemberList.as_view(), name="members"),
     path("teams/<uuid:pk>/members/<uuid:member>/", teams.MemberDetail.as_view(), name="member"),
+    path(
+        "teams/<uuid:pk>/permission-sets/",
+        permission_sets.PermissionSetList.as_view(),
+        name="permission-sets",
+    ),
+    path(
+        "teams/<uuid:pk>/permission-sets/<uuid:row>/",
+        permission_sets.PermissionSetDetail.as_view(),
+        name="permission-set",
+    ),
+    path("permission-sets/", permission_sets.SiteSetList.as_view(), name="site-sets"),
+    path("permission-sets/<uuid:row>/", permission_sets.SiteSetDetail.as_view(), name="site-set"),
     path("users/", teams.UserList.as_view(), name="users"),
     path("users/<uuid:pk>/", teams.UserDetail.as_view(), name="user"),
     path("tokens/", accounts.TokenList.as_view(), name="tokens"),

@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts import reasons
-from accounts.access import PERMISSIONS, SIGNED_IN, Actor, Denied, actor_of, can, requires
+from accounts.access import SIGNED_IN, Actor, Denied, actor_of, can, requires
+from accounts.permissions import PERMISSIONS
 from accounts.querysets import visible_to
 from containers_app.models import Container, Network, Volume
 from containers_app.queries import Stack, stack_glyphs

@@ -102,7 +102,7 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
     if request is not None:
         request.accepted_renderer = JSONRenderer()  # also where the address itself answers with a page
     members = answer(status, code, detail, errors=errors)
-    if isinstance(error, Refused):
+    if isinstance(error, Refused | Kept):
         members |= {key: value for key, value in error.details.items() if key not in members}
     if isinstance(error, Denied) and request is not None:
         members |= reasons.told(error, actor_of(request))

@@ -388,8 +388,9 @@ SPECTACULAR_SETTINGS = {
         "EngineStatus": "operations.models.Engine.Status",
         "ChannelKind": "operations.models.Channel.Kind",
         "DeliveryState": "operations.models.Delivery.State",
-        "Scope": "accounts.access.SCOPES",
+        "Scope": "accounts.permissions.SCOPES",
         "Role": "accounts.models.Role",
+        "GivenRole": "accounts.api.permission_sets.ROLES",
     },
 }
 

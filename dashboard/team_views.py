@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts import factors, members, reasons, sessions
+from accounts import factors, members, permission_sets, sessions
 from accounts.access import Actor, actor_of, can, require, requires
 from accounts.member_forms import MemberForm, TeamForm
 from accounts.models import AuditEntry, Membership, Team, User
@@ -41,7 +41,7 @@ def team_list(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     teams = list(visible_teams(actor).annotate(people=Count("memberships")))
     have = {name: _counts(model, teams) for name, model in COUNTED.items()}
-    roles = {m.team_id: m.get_role_display() for m in user_of(request).memberships.all()}
+    roles = {m.team_id: m.called for m in user_of(request).memberships.all()}
     rows = [
         {
             "team": team, "role": roles.get(team.pk, ""), "quota": _fullest(team),
@@ -76,14 +76,14 @@ def team_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Who is in a team with what role, what it has, and what was done in it."""
     actor = actor_of(request)
     team = get_object_or_404(visible_teams(actor), pk=pk)
-    rows = team.memberships.select_related("user").order_by("user__username")
+    rows = team.memberships.select_related("user", "permission_set").order_by("user__username")
     lines: QuerySet[AuditEntry] = visible_entries(actor).filter(team_id=team.pk, outcome="succeeded")
     context = {
         "team": team, "rows": rows, "bars": rails_page.bars(team), "may_members": can(actor, members.PERMISSION, team),
         "have": [(name, model.objects.filter(team=team).count()) for name, model in COUNTED.items()],
         "lines": lines[:_LINES] if can(actor, "audit.read", team) else None,
         "may_rename": can(actor, "team.manage", team), "fresh": sessions.fresh(request.session),
-        "effective": reasons.effective(actor, team), **_views(actor),
+        "sets": permission_sets.of_team(team), **_views(actor),
     }  # fmt: skip
     return render(request, "teams/detail.html", context)
 
@@ -142,7 +142,9 @@ def member_change(request: HttpRequest, pk: UUID, user: UUID) -> HttpResponse:
     actor, back = actor_of(request), reverse("teams:detail", args=[pk])
     team = get_object_or_404(visible_teams(actor), pk=pk)
     require(actor, members.PERMISSION, team)
-    member = get_object_or_404(team.memberships.select_related("user", "team"), user_id=user)
+    member = get_object_or_404(
+        team.memberships.select_related("user", "team", "permission_set"), user_id=user
+    )
     form = MemberForm(request.POST or None, actor=actor, team=team, member=member)
     if request.POST.get("out"):
         members.take_out(member, actor=actor)
@@ -157,8 +159,9 @@ def member_change(request: HttpRequest, pk: UUID, user: UUID) -> HttpResponse:
         return _dialog(
             request, "teams/member.html", {"form": form, "team": team, "member": member, "last": last}
         )
-    members.put(team, member.user, actor=actor, **form.said())
-    return toast(request, f"{member.user.display_name} is {form.said()['role'].label.lower()}", to=back)
+    row = members.put(team, member.user, actor=actor, **form.said())
+    said = {"name": member.user.display_name, "role": row.called}
+    return toast(request, _("%(name)s is now: %(role)s") % said, to=back)
 
 
 @require_safe
@@ -166,7 +169,7 @@ def member_change(request: HttpRequest, pk: UUID, user: UUID) -> HttpResponse:
 def people(request: HttpRequest) -> HttpResponse:
     """Everybody, for site administrators; ``?q=``."""
     words = request.GET.get("q", "")[:100].strip()
-    roles = Membership.objects.select_related("team").order_by("team__name")
+    roles = Membership.objects.select_related("team", "permission_set").order_by("team__name")
     everybody = User.objects.annotate(seen_at=Max("web_sessions__seen_at"))
     rows = everybody.prefetch_related(Prefetch("memberships", queryset=roles)).order_by("username")
     if words:

@@ -22,7 +22,7 @@ from containers_app.urls import (
     variable_urls,
     volume_urls,
 )
-from dashboard import api, engine_views, health, home, metrics, palette, team_views
+from dashboard import api, engine_views, health, home, metrics, palette, permission_views, team_views
 from images_app.urls import build_urls, image_urls, registry_urls, tag_urls
 from operations.urls import notification_urls, operation_urls, trash_urls
 
@@ -40,11 +40,22 @@ team_urls = [
     path("new/", team_views.team_new, name="new"),
     path("people/", team_views.people, name="people"),
     *unowned_urls,
+    path("permission-sets/", permission_views.set_list, name="site_sets"),
+    path("permission-sets/new/", permission_views.site_set_change, name="site_set_new"),
+    path("permission-sets/<uuid:row>/", permission_views.set_detail, name="site_set"),
+    path("permission-sets/<uuid:row>/change/", permission_views.site_set_change, name="site_set_change"),
+    path("permission-sets/<uuid:row>/remove/", permission_views.site_set_remove, name="site_set_remove"),
     path("people/<uuid:pk>/active/", team_views.person_active, name="active"),
     path("<uuid:pk>/", team_views.team_detail, name="detail"),
     path("<uuid:pk>/rename/", team_views.team_rename, name="rename"),
     path("<uuid:pk>/members/", team_views.member_add, name="add"),
     path("<uuid:pk>/members/<uuid:user>/", team_views.member_change, name="member"),
+    path("<uuid:pk>/members/<uuid:user>/may/", permission_views.member_may, name="may"),
+    path("<uuid:pk>/permission-sets/", permission_views.set_list, name="sets"),
+    path("<uuid:pk>/permission-sets/new/", permission_views.set_change, name="set_new"),
+    path("<uuid:pk>/permission-sets/<uuid:row>/", permission_views.set_detail, name="set"),
+    path("<uuid:pk>/permission-sets/<uuid:row>/change/", permission_views.set_change, name="set_change"),
+    path("<uuid:pk>/permission-sets/<uuid:row>/remove/", permission_views.set_remove, name="set_remove"),
 ]
 urlpatterns = [
     path("", home.home, name="home"),

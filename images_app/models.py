@@ -42,6 +42,8 @@ class Image(models.Model):
     leaves out what is in the trash, ``everything`` does not.
     """
 
+    read_permission: ClassVar[str] = "image.read"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="images")
     native_id = models.CharField(max_length=80)
@@ -88,6 +90,8 @@ class Image(models.Model):
 class Tag(models.Model):
     """A name that points at an image now: ``repository:tag``. It moves; `TagMove` keeps where it was."""
 
+    read_permission: ClassVar[str] = "image.read"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="tags")
     image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="tags")
@@ -115,6 +119,8 @@ class TagMove(models.Model):
     The digests are what the registry of that name knew the two images by, empty where it did not: by them an image that
     is gone can be pulled again.
     """
+
+    read_permission: ClassVar[str] = "image.read"
 
     id = models.BigAutoField(primary_key=True)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="tag_moves")
@@ -232,6 +238,8 @@ class Registry(models.Model):
     is the one other host that credentials may go to. ``state`` is what the latest look said, in words in ``problem``.
     """
 
+    read_permission: ClassVar[str] = "registry.read"
+
     class State(models.TextChoices):
         UNCHECKED = "unchecked", _("Not checked yet")
         OK = "ok", _("Answers")
@@ -299,6 +307,8 @@ class Build(models.Model):
     ``source`` is what went into it: ``kind`` (editor, archive, folder, git), its ``name``, what `spool.Context` tells
     about it, and for git ``url``, ``ref``, ``dir`` and the ``commit`` that was taken.
     """
+
+    read_permission: ClassVar[str] = "image.read"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="builds")

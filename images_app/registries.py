@@ -15,8 +15,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import SITE, Actor, rank, require
+from accounts.access import Actor, rank, require
 from accounts.models import Team
+from accounts.permissions import SITE
 from accounts.querysets import team_ids, visible_teams
 from engine import names, outbound
 from engine import registries as remote
@@ -49,7 +50,7 @@ def visible(actor: Actor) -> QuerySet[Registry]:
         return rows
     if actor.is_site_admin and actor.token_team_id is None:
         return rows
-    return rows.filter(_of(team_ids(actor))).distinct()
+    return rows.filter(_of(team_ids(actor, Registry.read_permission))).distinct()
 
 
 def _of(teams: list[Any]) -> Q:

@@ -39,6 +39,8 @@ class Channel(models.Model):
     nobody answered.
     """
 
+    read_permission: ClassVar[str] = "webhook.read"
+
     class Kind(models.TextChoices):
         WEBHOOK = "webhook", "Webhook"
         SLACK = "slack", _lazy("Slack or alike")
@@ -142,6 +144,8 @@ class Delivery(models.Model):
 
 class Mute(models.Model):
     """No messages about the container of this name, as long as that team (or nobody) owns it, until then."""
+
+    read_permission: ClassVar[str] = "webhook.read"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     engine = models.ForeignKey("operations.Engine", on_delete=models.CASCADE, related_name="mutes")

@@ -20,8 +20,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import ADMIN, SITE, Actor, rank, require
+from accounts.access import Actor, rank, require
 from accounts.models import Team
+from accounts.permissions import SITE
 from accounts.querysets import team_ids, visible_teams
 from engine.fields import Fields
 from engine.specs import SpecError
@@ -48,7 +49,7 @@ def visible(actor: Actor) -> QuerySet[Channel]:
     rows = Channel.objects.select_related("team")
     if rank(actor, None) >= SITE:
         return rows
-    return rows.filter(team__in=[pk for pk in team_ids(actor) if rank(actor, pk) >= ADMIN])
+    return rows.filter(team__in=team_ids(actor, Channel.read_permission))
 
 
 def may_manage(actor: Actor, team_id: Any, target: Target | None = None) -> None:

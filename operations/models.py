@@ -115,6 +115,8 @@ class Operation(models.Model):
     ``{current, total, unit, message}``. Those of one ``batch`` go ``step`` by step, see `operations.batches`.
     """
 
+    read_permission: ClassVar[str] = "operation.read"
+
     class State(models.TextChoices):
         QUEUED = "queued", _lazy("Queued")
         RUNNING = "running", _lazy("Running")
@@ -231,6 +233,8 @@ class TrashItem(models.Model):
     ``facts`` is what the return needs (written by the app that put it aside; never secrets); ``path`` a file below
     the state directory, ``size`` its bytes or those that a purge would free, null where nobody counted.
     """
+
+    read_permission: ClassVar[str] = "operation.read"
 
     class State(models.TextChoices):
         GOING = "going", _lazy("Being put aside")

@@ -19,9 +19,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import SITE, Actor, rank, require
+from accounts.access import Actor, rank, require
 from accounts.models import Team
-from accounts.querysets import visible_teams
+from accounts.permissions import SITE
+from accounts.querysets import team_ids
 from engine import guard, rails
 from engine.guard import Violation
 from engine.rails import Rails
@@ -143,7 +144,7 @@ def visible_exceptions(actor: Actor) -> QuerySet[PolicyException]:
     rows = PolicyException.objects.select_related("team")
     if actor.is_site_admin and actor.token_team_id is None:
         return rows
-    return rows.filter(team__in=visible_teams(actor))
+    return rows.filter(team__in=team_ids(actor, PolicyException.read_permission))
 
 
 def change(

@@ -22,6 +22,8 @@ class Policy(models.Model):
     ``binds_site``: the site's rails hold for its administrators too.
     """
 
+    read_permission: ClassVar[str] = "policy.read"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.OneToOneField(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="policy")
     rules = models.JSONField(default=dict, blank=True)
@@ -42,6 +44,8 @@ class Policy(models.Model):
 
 class PolicyException(models.Model):
     """Something of this name may break this rule until then, in a team's hands or (no team) in nobody's."""
+
+    read_permission: ClassVar[str] = "policy.read"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(

@@ -18,6 +18,8 @@ class Variable(models.Model):
     ``version`` is another one after each change of the value, so that a container with an older one is known.
     """
 
+    read_permission: ClassVar[str] = "variable.read"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="variables")
     name = models.CharField(max_length=64, validators=[RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z")])

@@ -109,7 +109,7 @@ def test_teams_are_ones_own(api_for: ApiFor, vic: User, alice: User, charlie: Us
     assert [row["slug"] for row in api_for(vic).get("/api/v1/teams/").json()["results"]] == ["blue"]
     assert [row["slug"] for row in api_for(alice).get("/api/v1/teams/").json()["results"]] == ["blue", "red"]
     shown = api_for(vic).get(f"/api/v1/teams/{team.pk}/").json()
-    assert shown["members"] == [{"username": "vic", "role": "viewer"}]
+    assert shown["members"] == [{"username": "vic", "role": "viewer", "permission_set": None}]
     assert api_for(charlie).get(f"/api/v1/teams/{team.pk}/").status_code == 404
 
 
@@ -120,7 +120,7 @@ def test_people_are_for_site_administrators(api_for: ApiFor, vic: User, alice: U
     assert [row["username"] for row in rows] == ["alice", "tara", "vic"]
     assert "password" not in rows[0]
     shown = api_for(alice).get(f"/api/v1/users/{vic.pk}/").json()
-    assert shown["teams"] == [{"team": "blue", "role": "viewer"}]
+    assert shown["teams"] == [{"team": "blue", "role": "viewer", "permission_set": None}]
 
 
 def test_staff_alone_is_no_power(api_for: ApiFor, person: Callable[..., User]) -> None:

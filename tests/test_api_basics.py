@@ -12,9 +12,9 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts import tokens
-from accounts.access import SCOPES
 from accounts.api.rates import Sustained
 from accounts.models import AuditEntry, Team, User
+from accounts.permissions import SCOPES
 from operations.models import Operation
 from tests.rows import make_container, make_engine
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.http import Http404
 
-from accounts.access import PERMISSIONS, SITE, Actor, Denied
+from accounts.access import Actor, Denied
+from accounts.permissions import PERMISSIONS, SITE
 from containers_app import commit_asks, file_changes, rollback
 from containers_app import operations as containers
 from containers_app.models import Container, Network, Volume, VolumeBackup

@@ -13,9 +13,10 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient
 
-from accounts.access import PERMISSIONS, PUBLIC, SIGNED_IN, Denied
+from accounts.access import PUBLIC, SIGNED_IN, Denied
 from accounts.authentication import Declared
 from accounts.models import User
+from accounts.permissions import PERMISSIONS
 from dashboard import sockets
 
 ANY = "11111111-1111-4111-8111-111111111111"
@@ -40,7 +41,7 @@ OPEN = {
 }
 VALUES = {
     "<int:pk>": "1", "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<uuid:other>": ANY,
-    "<uuid:delivery>": ANY, "<uuid:member>": ANY, "<uuid:user>": ANY,
+    "<uuid:delivery>": ANY, "<uuid:member>": ANY, "<uuid:user>": ANY, "<uuid:row>": ANY,
     "<slug:action>": "stop",
     "<uuid:engine>": ANY, "<anything:name>": "shop",
     "<path:object_id>": "1", "<path:content_type_id>": "1", "<id>": "1",

@@ -11,6 +11,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from accounts.access import SYSTEM
+from accounts.models import PermissionSet
 from containers_app import owning
 from operations import sockets
 from streams import bell, hub
@@ -306,6 +307,18 @@ async def test_rights_that_are_taken_away_end_the_topic(live, bob, operation):
     assert await live.receive_nothing(0.4)
 
 
+async def test_a_set_that_is_changed_ends_the_topic(live, bob, team, blue):
+    """S-12: whoever has it, on the socket that is open."""
+    held = await PermissionSet.objects.acreate(team=team, name="hers", permissions=["container.logs"])
+    await bob.memberships.aupdate(role="custom", permission_set=held)
+    topic = f"container:{blue.pk}"
+    await live.say({"subscribe": [topic]})
+    assert (await live.frame())["subscribed"] == {topic: 0}
+    await PermissionSet.objects.filter(pk=held.pk).aupdate(permissions=["image.read"])
+    frame = await live.frame()
+    assert (frame["type"], frame["topic"]) == ("error", topic)
+
+
 async def test_figures_come_for_what_is_visible_alone(live, bob, blue, other_team):
     from containers_app.models import Container
 
@@ -546,7 +559,8 @@ async def test_readings_come_one_by_one(bob, client_for, blue):
 
 
 def test_every_socket_declares_what_it_needs():
-    from accounts.access import PERMISSIONS, SIGNED_IN
+    from accounts.access import SIGNED_IN
+    from accounts.permissions import PERMISSIONS
     from dashboard.sockets import consumers
 
     assert {c.permission for c in consumers.values()} <= {*PERMISSIONS, SIGNED_IN}

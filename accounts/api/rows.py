@@ -7,15 +7,30 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
-from accounts.access import SCOPES
 from accounts.api.base import Body, Integer, Row, TeamSlug, Text
 from accounts.models import ApiToken, AuditEntry, Membership, Role, Team, User
+from accounts.permissions import SCOPES
 
 _member = inline_serializer(
-    "Member", {"username": serializers.CharField(), "role": serializers.ChoiceField(Role.choices)}, many=True
+    "Member",
+    {
+        "username": serializers.CharField(),
+        "role": serializers.ChoiceField(Role.choices),
+        "permission_set": serializers.CharField(allow_null=True),
+    },
+    many=True,
 )
 _role = inline_serializer(
-    "TeamRole", {"team": serializers.SlugField(), "role": serializers.ChoiceField(Role.choices)}, many=True
+    "TeamRole",
+    {
+        "team": serializers.SlugField(),
+        "role": serializers.ChoiceField(Role.choices),
+        "permission_set": serializers.CharField(allow_null=True),
+    },
+    many=True,
+)
+_set = inline_serializer(
+    "MemberPermissionSet", {"id": serializers.UUIDField(), "name": serializers.CharField()}, allow_null=True
 )
 
 
@@ -31,21 +46,30 @@ class TeamRow(Row):
         read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(_member)
-    def get_members(self, row: Team) -> list[dict[str, str]]:
-        return [{"username": m.user.username, "role": m.role} for m in row.memberships.all()]
+    def get_members(self, row: Team) -> list[dict[str, Any]]:
+        return [{"username": m.user.username, **_what(m)} for m in row.memberships.all()]
 
 
 class MemberRow(serializers.ModelSerializer):
-    """What somebody is in a team. ``since`` is null where nobody knows."""
+    """What somebody is in a team. ``role`` is ``custom`` where a permission set says what they may. ``since`` is null
+    where nobody knows."""
 
     id = serializers.UUIDField(source="user_id", read_only=True)
     username = serializers.CharField(source="user.username", read_only=True)
     name = serializers.CharField(source="user.display_name", read_only=True)
+    permission_set = serializers.SerializerMethodField()
 
     class Meta:
         model = Membership
-        fields: tuple[str, ...] = ("id", "username", "name", "role", "console", "files", "since")
+        fields: tuple[str, ...] = (
+            "id", "username", "name", "role", "permission_set", "console", "files", "since",
+        )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
+
+    @extend_schema_field(_set)
+    def get_permission_set(self, row: Membership) -> dict[str, str] | None:
+        found = row.permission_set
+        return {"id": str(found.pk), "name": found.name} if found else None
 
 
 class UserRow(Row):
@@ -66,8 +90,8 @@ class UserRow(Row):
         read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(_role)
-    def get_teams(self, row: User) -> list[dict[str, str]]:
-        return [{"team": m.team.slug, "role": m.role} for m in row.memberships.all()]
+    def get_teams(self, row: User) -> list[dict[str, Any]]:
+        return [{"team": m.team.slug, **_what(m)} for m in row.memberships.all()]
 
 
 class TokenRow(Row):
@@ -110,6 +134,11 @@ class NewToken(Body):
     team = Text(required=False, allow_null=True)
     networks = serializers.ListField(child=Text(max_length=60), required=False, max_length=20)
     rate = Integer(required=False, allow_null=True, min_value=1, max_value=100_000)
+
+
+def _what(row: Membership) -> dict[str, Any]:
+    """The role, and the name of the permission set that stands in place of one."""
+    return {"role": row.role, "permission_set": row.permission_set.name if row.permission_set else None}
 
 
 class EntryRow(serializers.ModelSerializer):

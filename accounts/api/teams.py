@@ -14,11 +14,12 @@ from rest_framework.response import Response
 
 from accounts import members
 from accounts.api.base import Body, Boolean, Listing, Nothing, Problem, Text, View, body
+from accounts.api.permission_sets import ROLES, given
 from accounts.api.rows import MemberRow, TeamRow, UserRow
 from accounts.api.versions import Versioned
 from accounts.filters import TeamFilter, UserFilter
 from accounts.member_forms import SLUG
-from accounts.models import Membership, Role, Team, User
+from accounts.models import Membership, Team, User
 from accounts.querysets import visible_teams
 
 
@@ -36,18 +37,21 @@ class TeamChange(Body):
 
 
 class NewMember(Body):
-    """Somebody by their user name. ``console`` and ``files`` are grants for operators."""
+    """Somebody by their user name. ``console`` and ``files`` are grants for operators. ``permission_set``, by its id,
+    stands in place of a role."""
 
     username = Text(max_length=150)
-    role = serializers.ChoiceField(Role.choices, required=False)
+    role = serializers.ChoiceField(ROLES, required=False)
+    permission_set = serializers.UUIDField(required=False)
     console = Boolean(required=False)
     files = Boolean(required=False)
 
 
 class MemberChange(Body):
-    """What is left out stays."""
+    """What is left out stays; a role ends a permission set, and the other way round."""
 
-    role = serializers.ChoiceField(Role.choices, required=False)
+    role = serializers.ChoiceField(ROLES, required=False)
+    permission_set = serializers.UUIDField(required=False)
     console = Boolean(required=False)
     files = Boolean(required=False)
 
@@ -107,7 +111,7 @@ class MemberList(View):
     @extend_schema(responses=MemberRow(many=True))
     def get(self, request: Request, pk: UUID) -> Response:
         team = self.object(visible_teams(self.actor), pk)
-        rows = team.memberships.select_related("user").order_by("user__username")
+        rows = team.memberships.select_related("user", "permission_set").order_by("user__username")
         return Response(MemberRow(rows, many=True, context={"request": request}).data)
 
     @extend_schema(request=NewMember, responses={201: MemberRow})
@@ -119,7 +123,7 @@ class MemberList(View):
             raise ValidationError({"username": [_("Nobody who may sign in is called so.")]})
         if team.memberships.filter(user=user).exists():
             raise Problem(409, "conflict", _("They are in the team already: change what they are there."))
-        row = members.put(team, user, actor=self.actor, **wish)
+        row = members.put(team, user, actor=self.actor, **given(wish, team))
         where = f"/api/v1/teams/{team.pk}/members/{user.pk}/"
         return Response(MemberRow(row, context={"request": request}).data, 201, headers={"Location": where})
 
@@ -132,7 +136,7 @@ class MemberDetail(Versioned, View):
 
     def _member(self, pk: UUID, member: UUID, permission: str = "") -> Membership:
         team = self.object(visible_teams(self.actor), pk, permission)
-        rows = {row.user_id: row for row in team.memberships.select_related("user", "team")}
+        rows = {row.user_id: row for row in team.memberships.select_related("user", "team", "permission_set")}
         return rows[member] if member in rows else self.object(Membership.objects.none(), 0)
 
     @extend_schema(responses=MemberRow)
@@ -142,7 +146,8 @@ class MemberDetail(Versioned, View):
     @extend_schema(request=MemberChange, responses=MemberRow)
     def patch(self, request: Request, pk: UUID, member: UUID) -> Response:
         found = self._member(pk, member, members.PERMISSION)
-        row = members.put(found.team, found.user, actor=self.actor, **body(request, MemberChange))
+        wish = given(body(request, MemberChange), found.team)
+        row = members.put(found.team, found.user, actor=self.actor, **wish)
         return Response(MemberRow(row, context={"request": request}).data)
 
     @extend_schema(responses={204: None})
@@ -186,10 +191,10 @@ class UserDetail(Versioned, View):
 
 
 def _with_members(teams: QuerySet[Team]) -> QuerySet[Team]:
-    members = Membership.objects.select_related("user").order_by("user__username")
+    members = Membership.objects.select_related("user", "permission_set").order_by("user__username")
     return teams.prefetch_related(Prefetch("memberships", queryset=members))
 
 
 def _with_teams(users: QuerySet[User]) -> QuerySet[User]:
-    roles = Membership.objects.select_related("team").order_by("team__name")
+    roles = Membership.objects.select_related("team", "permission_set").order_by("team__name")
     return users.prefetch_related(Prefetch("memberships", queryset=roles))

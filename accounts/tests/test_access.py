@@ -7,23 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from accounts.access import (
-    ADMIN,
-    OPERATOR,
-    PERMISSIONS,
-    SITE,
-    SYSTEM,
-    VIEWER,
-    Actor,
-    can,
-    person,
-    require,
-    why_not,
-)
-from accounts.models import Membership, Role, Team, User
+from accounts.access import SYSTEM, Actor, can, person, require, why_not
+from accounts.models import Membership, PermissionSet, Role, Team, User
+from accounts.permissions import ADMIN, ALWAYS, FOR_TEAMS, OPERATOR, PERMISSIONS, SITE, VIEWER
 from accounts.querysets import team_ids, visible_teams, visible_to
 from tests.rows import make_container, make_engine
 
@@ -74,6 +66,47 @@ def test_a_matrix_of_the_security_paper(actors: dict[str, Actor], team: Team) ->
         ("alice", viewer | operator | admin | site), ("charlie", set()), ("gone", set()),
     ):  # fmt: skip
         assert {p for p in viewer | operator | admin | site if can(actors[name], p, team)} == allowed, name
+
+
+def test_a_permission_set_allows_exactly_what_it_holds_whatever_that_is(
+    alice: User, person: Callable[..., User], team: Team, other_team: Team
+) -> None:
+    """What comes along only shows what the others are about."""
+    sue = person("sue")
+    held = PermissionSet.objects.create(name="hers")
+    Membership.objects.create(user=sue, team=team, role=Role.CUSTOM, permission_set=held)
+    actor = by_session(sue)
+    member = actor.user.memberships.all()[0]  # type: ignore[union-attr]
+    bound = replace(actor, scopes=frozenset({"read"}), source="api")
+
+    @given(st.sets(st.sampled_from(sorted(PERMISSIONS))))
+    @settings(max_examples=60, deadline=None, database=None)
+    def exactly(names: set[str]) -> None:
+        member.permission_set = PermissionSet(name="hers", permissions=sorted(names))
+        allowed = {name for name in PERMISSIONS if can(actor, name, team)}
+        assert names & FOR_TEAMS <= allowed <= names | COMES_ALONG
+        assert allowed == {name for name in PERMISSIONS if can(actor, name)}
+        assert {name for name in PERMISSIONS if can(bound, name, team)} == {
+            name for name in allowed if PERMISSIONS[name][1] == "read"
+        }
+        assert not any(can(actor, name, other_team) for name in PERMISSIONS)
+
+    exactly()
+
+
+COMES_ALONG = {name for name in FOR_TEAMS if name.endswith(".read")} | ALWAYS | {"container.logs"}
+
+
+def test_whatever_belongs_to_a_team_says_by_what_it_is_seen() -> None:
+    """`visible_to` asks for it; what is never read by it needs none."""
+    owned = [
+        model for model in apps.get_models()
+        if model._meta.app_label not in ("accounts", "admin")
+        and any(field.related_model is Team for field in model._meta.concrete_fields)
+    ]  # fmt: skip
+    assert len(owned) > 15
+    wrong = {m.__name__ for m in owned if getattr(m, "read_permission", "") not in FOR_TEAMS}
+    assert not wrong
 
 
 def test_what_nobody_owns_is_for_site_administrators(actors: dict[str, Actor], team: Team) -> None:

@@ -8,9 +8,10 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts import reasons
-from accounts.access import GRANTS, PERMISSIONS, can, why_not
+from accounts.access import can, why_not
 from accounts.access import person as actor_of
 from accounts.models import Membership, Team, User
+from accounts.permissions import GRANTS, PERMISSIONS
 from tests import rows
 
 
@@ -53,11 +54,16 @@ def test_a_team_s_page_tells_all_that_one_may_in_it(
 ) -> None:
     Membership.objects.filter(user=bob).update(console=True)
     actor = actor_of(bob, source="ui")
-    table = reasons.effective(actor, team)
-    told = {f"{row['noun']}.{verb.replace(' ', '_')}" for row in table for verb, _ in row["may"]}
-    assert told == {permission for permission in PERMISSIONS if can(actor, permission, team)}
-    by = {f"{row['noun']}.{verb}": why for row in table for verb, why in [*row["may"], *row["not"]]}
-    assert by["container.console"] == "a grant"
+    rights = {right.permission: right for _, rows in reasons.effective(actor, team) for right in rows}
+    assert set(rights) == set(PERMISSIONS)
+    assert {name for name, right in rights.items() if right.may} == {
+        permission for permission in PERMISSIONS if can(actor, permission, team)
+    }
+    assert rights["container.console"].by == "a grant"
     assert "container.console" in GRANTS
-    assert (by["container.stop"], by["image.remove"]) == ("operator", "team admin")
-    assert "needs team admin" in client_for(bob).get(f"/teams/{team.pk}/").content.decode()
+    assert (rights["container.stop"].by, rights["image.remove"].by) == ("operator", "team admin")
+    client = client_for(bob)
+    address = f"/teams/{team.pk}/members/{bob.pk}/may/"
+    assert "needs team admin" in client.get(address).content.decode()
+    for page in (f"/teams/{team.pk}/", "/account/"):
+        assert address in client.get(page).content.decode()

@@ -11,11 +11,14 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.base import Body, Boolean, Text, View, body
+from accounts.api.base import Body, Boolean, Problem, Text, View, body, flag
+from accounts.api.rows import TeamRow
+from accounts.api.teams import TeamChange, TeamDetail
 from accounts.models import Team
 from accounts.querysets import visible_teams
-from containers_app import owning
+from containers_app import owning, team_removal
 from containers_app.api.views import visible_containers
+from operations.api.previews import PlanAnswer
 
 
 class Move(Body):
@@ -85,6 +88,37 @@ class MoveList(View):
         items = [(item["type"], item["id"]) for item in wish["items"]]
         results = [_told(one) for one in owning.assign(items, _team(self, wish["team"]), actor=self.actor)]
         return Response({"results": results}, 200 if all(one["status"] == 200 for one in results) else 207)
+
+
+class TeamEnd(Body):
+    """``team``: the slug of the team that gets what the deleted one has, null for nobody; needed where it has any."""
+
+    team = Text(allow_null=True, required=False, max_length=40)
+
+
+class TeamPlace(TeamDetail):
+    """One team. ``PATCH`` gives it another name. ``DELETE`` deletes it, with its members, tokens, rules and registries;
+    what it has goes to the ``team`` that the body names, or (null) to nobody. Nothing changes on an engine."""
+
+    permission = {**TeamDetail.permission, "DELETE": team_removal.PERMISSION}
+    http_method_names = ["get", "patch", "delete", "head"]
+    previews = True
+
+    @extend_schema(request=TeamChange, responses=TeamRow)
+    def patch(self, request: Request, pk: UUID) -> Response:
+        if flag(request, "dry_run"):
+            raise Problem(400, "not_supported", "There is no plan for this; nothing was done.")
+        return super().patch(request, pk)
+
+    @extend_schema(request=TeamEnd, responses={204: None, 200: PlanAnswer})
+    def delete(self, request: Request, pk: UUID) -> Response:
+        found: Team = self.object(visible_teams(self.actor), pk, team_removal.PERMISSION)
+        wish = body(request, TeamEnd)
+        to = _team(self, wish.get("team"))
+        if flag(request, "dry_run"):
+            return Response(team_removal.plan_of(found).to_dict())
+        team_removal.remove(found, actor=self.actor, said="team" in wish, to=to)
+        return Response(status=204)
 
 
 def _team(view: View, slug: str | None) -> Team | None:

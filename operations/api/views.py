@@ -13,9 +13,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.access import VIEWER, Actor, best_rank
+from accounts.access import Actor, best_rank
 from accounts.api.base import Body, Listing, Nothing, Problem, Text, View, body, flag, number
 from accounts.api.versions import Versioned
+from accounts.permissions import VIEWER
 from accounts.querysets import visible_to
 from operations import engine_asks, services
 from operations.api.answers import accepted, lines

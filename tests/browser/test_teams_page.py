@@ -61,6 +61,7 @@ def test_a_team_from_its_making_to_an_account_that_is_disabled(
     look_list.get_by_text("no quota").wait_for()
     pictures(admin, "teams-list")
     look_list.get_by_role("link", name="Web shop").click()
+    a_set_is_made_given_and_deleted(admin)
     member.get_by_role("link", name="Change Omar").click()
     dialog.get_by_role("button", name="Take out").click()
     page.get_by_text("Nobody yet. Add somebody").wait_for()
@@ -75,6 +76,36 @@ def test_a_team_from_its_making_to_an_account_that_is_disabled(
     ivy.get_by_role("link", name="Enable Ivy").click()
     dialog.get_by_role("button", name="Enable").click()
     ivy.get_by_role("link", name="Disable Ivy").wait_for()
+
+
+def a_set_is_made_given_and_deleted(admin: Visitor) -> None:
+    """From the team's page and back to it; Omar is a viewer before and after."""
+    page, dialog = admin.page, admin.page.locator("dialog[open]")
+    page.get_by_role("link", name="All, and new ones").click()
+    page.get_by_role("link", name="New set").click()
+    page.get_by_label("Name", exact=True).fill("Restart only")
+    page.get_by_label("Restart containers").check()
+    pictures(admin, "sets-new")
+    page.get_by_role("button", name="Create").click()
+    page.get_by_text("Nobody yet. It is given").wait_for()
+    page.get_by_role("link", name="Web shop").click()
+    omar = page.get_by_role("listitem").filter(has_text="omar · since")
+    omar.get_by_role("link", name="Change Omar").click()
+    dialog.get_by_label("Role").select_option("Restart only")
+    dialog.get_by_role("button", name="Save").click()
+    omar.get_by_text("permission set").wait_for()
+    omar.get_by_role("link", name="Restart only").click()
+    page.get_by_role("heading", name="What Omar may in Web shop").wait_for()
+    pictures(admin, "sets-may")
+    page.get_by_role("link", name="Restart only").click()
+    page.get_by_role("link", name="Permission sets").click()
+    page.get_by_role("link", name="Restart only").click()
+    page.get_by_role("link", name="Delete…").click()
+    dialog.get_by_text("It is in use").wait_for()
+    dialog.get_by_label("What they get instead").select_option("Viewer")
+    dialog.get_by_role("button", name="Delete").click()
+    page.get_by_role("heading", name="No permission set yet").wait_for()
+    page.get_by_role("link", name="Web shop").click()
 
 
 @pytest.fixture
@@ -116,6 +147,11 @@ def test_what_nobody_owns_goes_to_a_team_and_on_to_another(
     page.get_by_role("button", name="Give to the team").click()
     page.get_by_role("heading", name="belong to Web shop now").wait_for()
     pictures(admin, "teams-given")
+    admin.go("/teams/").get_by_role("link", name="Web shop").click()
+    page.get_by_role("link", name="Delete…").click()
+    dialog.get_by_text("Containers: 1").wait_for()
+    pictures(admin, "teams-delete")
+    dialog.get_by_role("link", name="Cancel").click()
     admin.go(f"/containers/{pk}/")
     page.get_by_role("button", name="More actions").click()
     page.get_by_role("link", name="Move to another team…").click()
@@ -126,3 +162,7 @@ def test_what_nobody_owns_goes_to_a_team_and_on_to_another(
     page.get_by_text("stray belongs to Default now").wait_for()
     owner = live_app.api(token, "GET", f"/api/v1/containers/{pk}/")[1]["team"]
     assert owner == "default"
+    admin.go("/teams/").get_by_role("link", name="Web shop").click()
+    page.get_by_role("link", name="Delete…").click()
+    dialog.get_by_role("button", name="Delete the team").click()
+    page.get_by_text("Web shop is deleted").wait_for()

@@ -14,8 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from accounts import tokens
-from accounts.access import SCOPES
 from accounts.models import User
+from accounts.permissions import SCOPES
 from tests import machine
 from tests.faults.conftest import Start
 

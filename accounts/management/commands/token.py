@@ -10,8 +10,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from accounts import audit, tokens
-from accounts.access import SCOPES, Actor
+from accounts.access import Actor
 from accounts.models import ApiToken, Team, User
+from accounts.permissions import SCOPES
 
 
 class Command(BaseCommand):
