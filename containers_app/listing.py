@@ -117,6 +117,20 @@ class Wanted:
         """Whether anything is left out of view."""
         return bool(self.q or self.chips or self.view != "all")
 
+    @property
+    def in_words(self) -> str:
+        """The filters that are on as a part of a sentence: ``stack shop, label tier=web``."""
+        words = {
+            "state": _("state %(value)s"),
+            "stack": _("stack %(value)s"),
+            "team": _("team %(value)s"),
+            "label": _("label %(value)s"),
+            "image": _("image %(value)s"),
+            "drift": _("drift %(value)s"),
+            "engine": _("engine %(value)s"),
+        }
+        return ", ".join(words[key] % {"value": value} for key, _title, value in self.chips)
+
 
 @dataclass(slots=True)
 class Row:
