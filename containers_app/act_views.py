@@ -9,6 +9,9 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext, ngettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Denied, actor_of, require, requires
@@ -27,10 +30,28 @@ ASKED_FIRST = ("stop", "restart", "pause")
 """What is done at a click where nobody else is cut off by it."""
 MOST_AT_ONCE = 200
 _BULK_FORMS: dict[str, Any] = {"kill": KillForm, "update": PolicyForm}
-_DOING = {
-    "start": "Starting", "stop": "Stopping", "restart": "Restarting", "pause": "Pausing", "unpause": "Resuming",
-    "remove": "Removing", "seen": "Taken note of", "kill": "Killing", "update": "Changing the restart policy of",
-}  # fmt: skip
+_DOING: dict[str, Any] = {
+    "start": ngettext_lazy("Starting %(n)s container", "Starting %(n)s containers", "n"),
+    "stop": ngettext_lazy("Stopping %(n)s container", "Stopping %(n)s containers", "n"),
+    "restart": ngettext_lazy("Restarting %(n)s container", "Restarting %(n)s containers", "n"),
+    "pause": ngettext_lazy("Pausing %(n)s container", "Pausing %(n)s containers", "n"),
+    "unpause": ngettext_lazy("Resuming %(n)s container", "Resuming %(n)s containers", "n"),
+    "remove": ngettext_lazy("Removing %(n)s container", "Removing %(n)s containers", "n"),
+    "seen": ngettext_lazy("Taken note of %(n)s container", "Taken note of %(n)s containers", "n"),
+    "kill": ngettext_lazy("Killing %(n)s container", "Killing %(n)s containers", "n"),
+    "update": ngettext_lazy(
+        "Changing the restart policy of %(n)s container",
+        "Changing the restart policy of %(n)s containers",
+        "n",
+    ),
+}
+_QUESTIONS = {
+    "start": (_lazy("Start %(name)s?"), _lazy("Start container")),
+    "stop": (_lazy("Stop %(name)s?"), _lazy("Stop container")),
+    "restart": (_lazy("Restart %(name)s?"), _lazy("Restart container")),
+    "pause": (_lazy("Pause %(name)s?"), _lazy("Pause container")),
+}
+"""A question's title, and the button that answers it."""
 
 
 @require_POST
@@ -45,11 +66,17 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     if action == "seen":
         seen([container], actor=actor_of(request))
         return toast(
-            request, f"{container} needs no attention until its next incident", to=came_from(request)
+            request,
+            _("%(container)s needs no attention until its next incident") % {"container": container},
+            to=came_from(request),
         )
     if action == "accept":
         drift.accept(container, actor=actor_of(request))
-        return toast(request, f"{container} counts as asked for as it is now", to=came_from(request))
+        return toast(
+            request,
+            _("%(container)s counts as asked for as it is now") % {"container": container},
+            to=came_from(request),
+        )
     if (
         action in ASKED_FIRST
         and not request.POST.get("sure")
@@ -69,18 +96,20 @@ def ask(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     actor, container = actor_of(request), _get(request, pk)
     gone = vanished.of(container) if action in ("start", "restart") else []
     if action not in ASKED_FIRST and not gone:
-        raise Http404("There is no such question.")
+        raise Http404(_("There is no such question."))
     require(actor, f"container.{action}", container)
     params = {"empty_volumes": True} if gone else {}
     plan = preview(lambda: operations.request(container, action, actor=actor, params=params), actor=actor)
     if gone:
         plan.lead = vanished.words(gone, f"{action}ing")
         plan.needs_yes = (
-            f"{action.capitalize()} it with {'empty volumes' if len(gone) > 1 else 'an empty volume'}"
+            ngettext("Start it with an empty volume", "Start it with empty volumes", len(gone))
+            if action == "start"
+            else ngettext("Restart it with an empty volume", "Restart it with empty volumes", len(gone))
         )
-    verb = action.capitalize()
+    title, button = _QUESTIONS[action]
     context = {
-        "container": container, "plan": plan, "title": f"{verb} {container}?", "button": f"{verb} container",
+        "container": container, "plan": plan, "title": title % {"name": container}, "button": button,
         "action": reverse("containers:act", args=[pk, action]),
     }  # fmt: skip
     return _dialog(request, "containers/ask.html", context)
@@ -95,7 +124,7 @@ def remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     params = {"force": True}
     plan = preview(lambda: operations.request(container, "remove", actor=actor, params=params), actor=actor)
     context = {
-        "container": container, "plan": plan, "title": f"Remove {container}?",
+        "container": container, "plan": plan, "title": _("Remove %(name)s?") % {"name": container},
         "action": reverse("containers:act", args=[pk, "remove"]),
     }  # fmt: skip
     return _dialog(request, "containers/remove.html", context)
@@ -137,7 +166,9 @@ def bulk(request: HttpRequest) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     action, found = asked.get("action", ""), _several(request, asked.getlist("ids"))
     if action not in BULK or not found:
-        return toast(request, "Select containers first." if action in BULK else "No such action.", "bad")
+        return toast(
+            request, _("Select containers first.") if action in BULK else _("No such action."), "bad"
+        )
     form = _BULK_FORMS[action](asked if asked.get("sure") else None) if action in _BULK_FORMS else None
     if (action == "remove" or form) and not (asked.get("sure") and (form is None or form.is_valid())):
         return _bulk_question(request, action, found, form)
@@ -156,15 +187,24 @@ def _bulk_question(request: HttpRequest, action: str, found: list[Container], fo
         query.setlist("ids", [str(one.pk) for one in found])
         return HttpResponseRedirect(f"{reverse('containers:bulk')}?{query.urlencode()}")
     if form:
-        verb = "Kill" if action == "kill" else "Change the restart policy of"
+        title = (
+            ngettext("Kill %(n)s container", "Kill %(n)s containers", len(found))
+            if action == "kill"
+            else ngettext(
+                "Change the restart policy of %(n)s container",
+                "Change the restart policy of %(n)s containers",
+                len(found),
+            )
+        )
         context = {
-            "form": form, "ids": [one.pk for one in found], "bulk": action, "title": f"{verb} {_count(len(found))}",
+            "form": form, "ids": [one.pk for one in found], "bulk": action, "title": title % {"n": len(found)},
             "plan": plans.killing_many(found) if action == "kill" else None, "action": reverse("containers:bulk"),
         }  # fmt: skip
         return _dialog(request, "containers/bulk.html", context)
+    title = ngettext("Remove %(n)s container?", "Remove %(n)s containers?", len(found)) % {"n": len(found)}
     context = {
         "plan": plans.removal_of_many(found), "ids": [one.pk for one in found],
-        "title": f"Remove {_count(len(found))}?", "action": reverse("containers:bulk"),
+        "title": title, "action": reverse("containers:bulk"),
     }  # fmt: skip
     return _dialog(request, "containers/remove.html", context)
 
@@ -187,9 +227,9 @@ def _ask_each(
 
 
 def _bulk_answer(request: HttpRequest, action: str, done: int, refusals: list[str]) -> HttpResponse:
-    text = f"{_DOING[action]} {_count(done)}" if done else ""
+    text = str(_DOING[action] % {"n": done}) if done else ""
     if refusals:
-        rest = [f"And {len(refusals) - 3} more."] if len(refusals) > 3 else []
+        rest = [_("And %(number)s more.") % {"number": len(refusals) - 3}] if len(refusals) > 3 else []
         text = " ".join([*([f"{text}."] if text else []), *refusals[:3], *rest])
     return toast(request, text, "bad" if refusals else "ok", to=reverse("containers:list"))
 
@@ -235,7 +275,3 @@ def removal_ticks(asked: QueryDict) -> dict[str, Any]:
 
 def _page(pk: UUID) -> str:
     return reverse("containers:detail", args=[pk])
-
-
-def _count(number: int) -> str:
-    return f"{number} container{'' if number == 1 else 's'}"

@@ -7,6 +7,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import can
 from accounts.admin import admin_actor
@@ -83,25 +85,25 @@ class ContainerAdmin(Facts):
     def has_remove_permission(self, request: HttpRequest) -> bool:
         return can(admin_actor(request), "container.remove")
 
-    @admin.action(description="Start the selected containers", permissions=["start"])
+    @admin.action(description=_lazy("Start the selected containers"), permissions=["start"])
     def start(self, request: HttpRequest, queryset: QuerySet[Container]) -> None:
         """Asks for each to be started."""
         self._ask(request, queryset, "start")
 
-    @admin.action(description="Stop the selected containers", permissions=["start"])
+    @admin.action(description=_lazy("Stop the selected containers"), permissions=["start"])
     def stop(self, request: HttpRequest, queryset: QuerySet[Container]) -> None:
         """Asks for each to be stopped."""
         self._ask(request, queryset, "stop")
 
-    @admin.action(description="Restart the selected containers", permissions=["start"])
+    @admin.action(description=_lazy("Restart the selected containers"), permissions=["start"])
     def restart(self, request: HttpRequest, queryset: QuerySet[Container]) -> None:
         """Asks for each to be restarted."""
         self._ask(request, queryset, "restart")
 
-    @admin.action(description="Remove the selected containers", permissions=["remove"])
+    @admin.action(description=_lazy("Remove the selected containers"), permissions=["remove"])
     def remove(self, request: HttpRequest, queryset: QuerySet[Container]) -> HttpResponse | None:
         """Asks for each to be removed; those that run are refused."""
-        page = confirmed(self, request, queryset, "remove containers with what they have written")
+        page = confirmed(self, request, queryset, _("remove containers with what they have written"))
         if page is None:
             self._ask(request, queryset, "remove")
         return page
@@ -126,10 +128,10 @@ class VolumeAdmin(Facts):
     def has_remove_permission(self, request: HttpRequest) -> bool:
         return can(admin_actor(request), "volume.remove")
 
-    @admin.action(description="Remove the selected volumes", permissions=["remove"])
+    @admin.action(description=_lazy("Remove the selected volumes"), permissions=["remove"])
     def remove(self, request: HttpRequest, queryset: QuerySet[Volume]) -> HttpResponse | None:
         """Asks for each to be removed; those in use are refused."""
-        page = confirmed(self, request, queryset, "remove volumes with what is in them")
+        page = confirmed(self, request, queryset, _("remove volumes with what is in them"))
         if page is None:
             ask(
                 self, request, queryset,
@@ -153,10 +155,10 @@ class NetworkAdmin(Facts):
     def has_remove_permission(self, request: HttpRequest) -> bool:
         return can(admin_actor(request), "network.remove")
 
-    @admin.action(description="Remove the selected networks", permissions=["remove"])
+    @admin.action(description=_lazy("Remove the selected networks"), permissions=["remove"])
     def remove(self, request: HttpRequest, queryset: QuerySet[Network]) -> HttpResponse | None:
         """Asks for each to be removed; those that containers are on are refused."""
-        page = confirmed(self, request, queryset, "remove networks")
+        page = confirmed(self, request, queryset, _("remove networks"))
         if page is None:
             ask(
                 self, request, queryset,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from accounts.querysets import visible_to
 from containers_app import operations
 from containers_app.models import Container
@@ -19,10 +21,10 @@ def run(wish: Any, place: then.Place) -> Operation:
     """``wish`` is the run body without ``image`` and ``pull``."""
     if not isinstance(wish, Mapping):
         raise SpecError(
-            {"run": ["An object is expected: what POST /containers/run/ takes, without an image."]}
+            {"run": [_("An object is expected: what POST /containers/run/ takes, without an image.")]}
         )
     if taken := {"image", "pull", "engine", "team"} & set(wish):
-        raise SpecError({name: ["The build says this already."] for name in taken})
+        raise SpecError({name: [_("The build says this already.")] for name in taken})
     body = {**wish, "image": place.image, "pull": "never"}
     return operations.request_run(
         body, actor=place.actor, engine=place.engine, team=place.team, **place.following
@@ -35,7 +37,7 @@ def recreate(wish: Any, place: then.Place) -> Operation:
     given = dict(wish) if isinstance(wish, Mapping) else {"container": wish}
     container = _container(given.pop("container", None), place)
     if unknown := set(given) - {"gate"}:
-        raise SpecError({str(name)[:64]: ["This is no field here."] for name in unknown})
+        raise SpecError({str(name)[:64]: [_("This is no field here.")] for name in unknown})
     params = {**given, "image": place.image, "pull": False}
     return operations.request(container, "recreate", actor=place.actor, params=params, **place.following)
 
@@ -47,5 +49,5 @@ def _container(id_: Any, place: then.Place) -> Container:
     except ValueError:
         found = None
     if found is None:
-        raise SpecError({"container": ["There is no such container on this engine."]})
+        raise SpecError({"container": [_("There is no such container on this engine.")]})
     return found

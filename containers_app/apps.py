@@ -1,10 +1,11 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ContainersConfig(AppConfig):
     name = "containers_app"
     label = "containers"
-    verbose_name = "Containers"
+    verbose_name = _("Containers")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import SYSTEM, Actor, require
@@ -77,7 +78,9 @@ def request_backup_restore(
     there = Volume.objects.filter(engine_id=backup.engine_id, native_id=name)
     volume = visible_to(actor, there).first()
     if volume is None and there.exists():
-        raise Refused("name_in_use", f'There is a volume "{name}" already: choose another name.')
+        raise Refused(
+            "name_in_use", _('There is a volume "%(name)s" already: choose another name.') % {"name": name}
+        )
     lock = services.lock("engine", backup.engine_id, "volume", name)
     if volume:
         lock = services.lock("volume", volume.pk)
@@ -145,7 +148,7 @@ def _store(asked: str | None, fields: Fields) -> BackupStore | None:
     except Invalid:
         found = None
     if found is None:
-        fields.fail("store", "There is no such store.")
+        fields.fail("store", _("There is no such store."))
     return found
 
 
@@ -199,19 +202,19 @@ def add_store(body: Mapping[str, Any], *, actor: Actor) -> BackupStore:
     allowed(actor)
     f = Fields(body)
     row = BackupStore(
-        name=_one(f, "name", _NAME, "A name of letters, digits, spaces, dots and dashes is expected."),
-        bucket=_one(f, "bucket", _BUCKET, "The name of a bucket is expected."),
-        access_key=_one(f, "access_key", _KEY, "The access key is expected."),
-        region=_one(f, "region", _REGION, "A region such as eu-central-1 is expected.", "us-east-1"),
-        prefix=_one(f, "prefix", _PREFIX, "A folder such as backups/slipway is expected.", ""),
+        name=_one(f, "name", _NAME, _("A name of letters, digits, spaces, dots and dashes is expected.")),
+        bucket=_one(f, "bucket", _BUCKET, _("The name of a bucket is expected.")),
+        access_key=_one(f, "access_key", _KEY, _("The access key is expected.")),
+        region=_one(f, "region", _REGION, _("A region such as eu-central-1 is expected."), "us-east-1"),
+        prefix=_one(f, "prefix", _PREFIX, _("A folder such as backups/slipway is expected."), ""),
         endpoint=str(f.string("endpoint", "", longest=255)),
     )
-    secret = _one(f, "secret_key", _KEY, "The secret key is expected.")
+    secret = _one(f, "secret_key", _KEY, _("The secret key is expected."))
     f.finish()
     if problem := stores.endpoint_problem(row.endpoint):
         f.fail("endpoint", problem)
     if ".." in row.prefix:
-        f.fail("prefix", "A folder without dots is expected.")
+        f.fail("prefix", _("A folder without dots is expected."))
     if f.errors:
         raise SpecError(f.errors)
     row.endpoint, row.sealed = row.endpoint.rstrip("/"), secrets.seal(row.pk, {"secret": secret})
@@ -220,7 +223,7 @@ def add_store(body: Mapping[str, Any], *, actor: Actor) -> BackupStore:
             row.save(force_insert=True)
             audit.record("store.manage", actor, target_name=row.name, detail={"endpoint": row.endpoint})
     except IntegrityError:
-        raise SpecError({"name": ["There is a store of this name already."]}) from None
+        raise SpecError({"name": [_("There is a store of this name already.")]}) from None
     return row
 
 
@@ -241,7 +244,9 @@ def drop_store(row: BackupStore, *, actor: Actor) -> None:
             audit.record("store.manage", actor, target_name=row.name, detail={"endpoint": ""})
             row.delete()
     except ProtectedError:
-        raise Refused("in_use", f"Backups or schedules name {row.name}: remove those first.") from None
+        raise Refused(
+            "in_use", _("Backups or schedules name %(name)s: remove those first.") % {"name": row.name}
+        ) from None
 
 
 def allowed(actor: Actor) -> None:

@@ -7,18 +7,21 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from containers_app.forms import PLAIN
 from containers_app.models import BackupSchedule, BackupStore, VolumeBackup
 from engine import names
 from engine.errors import Invalid
 
-HERE = "the folder of backups"
-
 
 def _stores() -> forms.ModelChoiceField:
     return forms.ModelChoiceField(
-        BackupStore.objects.all(), required=False, empty_label=HERE.capitalize(), label="Where"
+        BackupStore.objects.all(),
+        required=False,
+        empty_label=_lazy("The folder of backups"),
+        label=_lazy("Where"),
     )
 
 
@@ -31,9 +34,9 @@ class BackupForm(forms.Form):
 class ScheduleForm(forms.Form):
     """When, how many stay, and where they are kept."""
 
-    every = forms.ChoiceField(choices=BackupSchedule.Every.choices, label="How often", initial="day")
-    hour = forms.IntegerField(label="At", min_value=0, max_value=23, initial=3)
-    keep = forms.IntegerField(label="Keep", min_value=1, max_value=365, initial=7)
+    every = forms.ChoiceField(choices=BackupSchedule.Every.choices, label=_lazy("How often"), initial="day")
+    hour = forms.IntegerField(label=_lazy("At"), min_value=0, max_value=23, initial=3)
+    keep = forms.IntegerField(label=_lazy("Keep"), min_value=1, max_value=365, initial=7)
     store = _stores()
 
     def wish(self) -> dict[str, Any]:
@@ -46,8 +49,12 @@ class ScheduleForm(forms.Form):
 class RestoreForm(forms.Form):
     """Into which volume, and what of the backup."""
 
-    volume = forms.CharField(label="Into the volume", max_length=255, widget=forms.TextInput(attrs=PLAIN))
-    part = forms.ChoiceField(choices=(("all", "Everything"), ("some", "Some files and folders")))
+    volume = forms.CharField(
+        label=_lazy("Into the volume"), max_length=255, widget=forms.TextInput(attrs=PLAIN)
+    )
+    part = forms.ChoiceField(
+        choices=(("all", _lazy("Everything")), ("some", _lazy("Some files and folders")))
+    )
 
     def __init__(self, asked: QueryDict | None, *, backup: VolumeBackup) -> None:
         self.ticked = asked.getlist("paths") if asked is not None else []
@@ -64,7 +71,7 @@ class RestoreForm(forms.Form):
         said = super().clean() or self.cleaned_data
         said["paths"] = self.ticked if said.get("part") == "some" else []
         if said.get("part") == "some" and not said["paths"]:
-            self.add_error("part", "Tick the files and folders that are to come back.")
+            self.add_error("part", _("Tick the files and folders that are to come back."))
         return said
 
     def wish(self) -> dict[str, Any]:
@@ -72,7 +79,7 @@ class RestoreForm(forms.Form):
         return {"volume": self.cleaned_data["volume"], "paths": self.cleaned_data["paths"]}
 
 
-def _text(label: str, hint: str, *, required: bool = True, **more: Any) -> forms.CharField:
+def _text(label: Any, hint: str, *, required: bool = True, **more: Any) -> forms.CharField:
     widget = forms.TextInput(attrs={**PLAIN, "placeholder": hint})
     return forms.CharField(label=label, max_length=255, required=required, widget=widget, **more)
 
@@ -80,14 +87,14 @@ def _text(label: str, hint: str, *, required: bool = True, **more: Any) -> forms
 class StoreForm(forms.Form):
     """A bucket of an S3-compatible store."""
 
-    name = _text("Name", "offsite")
-    endpoint = _text("Address", "https://s3.eu-central-1.amazonaws.com")
-    bucket = _text("Bucket", "slipway-backups")
-    region = _text("Region", "us-east-1", required=False)
-    folder = _text("Folder in it", "slipway", required=False)
-    access_key = _text("Access key", "")
+    name = _text(_lazy("Name"), "offsite")
+    endpoint = _text(_lazy("Address"), "https://s3.eu-central-1.amazonaws.com")
+    bucket = _text(_lazy("Bucket"), "slipway-backups")
+    region = _text(_lazy("Region"), "us-east-1", required=False)
+    folder = _text(_lazy("Folder in it"), "slipway", required=False)
+    access_key = _text(_lazy("Access key"), "")
     secret_key = forms.CharField(
-        label="Secret key",
+        label=_lazy("Secret key"),
         max_length=128,
         widget=forms.PasswordInput(attrs={**PLAIN, "autocomplete": "new-password"}),
     )

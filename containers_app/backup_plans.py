@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from containers_app.backed import BackupStore, VolumeBackup
 from containers_app.models import Volume
@@ -14,20 +16,24 @@ SHOWN = 5
 
 def place(store: BackupStore | None) -> str:
     """Where it lies, in words."""
-    return f"the store {store.name}" if store else "the folder of backups"
+    return _("the store %(name)s") % {"name": store.name} if store else _("the folder of backups")
 
 
 def backing(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``volume.backup``."""
     volume = Volume.objects.filter(pk=operation.target_id).first()
     if volume is None:
-        return Plan(lead="It is gone.")
-    plan = Plan(button="Back up")
+        return Plan(lead=_("It is gone."))
+    plan = Plan(button=_("Back up"))
     asked = operation.params.get("store")
     store = BackupStore.objects.filter(pk=asked).first() if asked else None
-    plan.made.append(Item("A backup", f"of all that is in it, in {place(store)}", size=volume.size))
+    plan.made.append(
+        Item(
+            _("A backup"), _("of all that is in it, in %(place)s") % {"place": place(store)}, size=volume.size
+        )
+    )
     meanwhile(plan, volume, actor)
-    plan.kept.append(Item(volume.name, "stays as it is"))
+    plan.kept.append(Item(volume.name, _("stays as it is")))
     return plan
 
 
@@ -35,20 +41,28 @@ def recovering(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``volume.recover``."""
     backup = VolumeBackup.objects.filter(pk=operation.params["backup"]).first()
     if backup is None:
-        return Plan(lead="This backup is gone.")
+        return Plan(lead=_("This backup is gone."))
     name, paths = str(operation.params["name"]), [str(path) for path in operation.params["paths"]]
-    what = listed(paths[:SHOWN]) + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
-    what = what or f"all {backup.entries} entries"
-    plan = Plan(button="Restore")
+    what = listed(paths[:SHOWN]) or _("all %(number)s entries") % {"number": backup.entries}
+    if len(paths) > SHOWN:
+        what = _("%(names)s and %(number)s more") % {"names": what, "number": len(paths) - SHOWN}
+    plan = Plan(button=_("Restore"))
     if operation.params["new"]:
-        plan.made.append(Item(f"Volume {name}", f"with {what} of {backup.created_at:%Y-%m-%d %H:%M} UTC"))
+        made = f"{backup.created_at:%Y-%m-%d %H:%M} UTC"
+        words = _("with %(what)s of %(when)s") % {"what": what, "when": made}
+        plan.made.append(Item(_("Volume %(name)s") % {"name": name}, words))
         return plan
-    plan.lost.append(Item(f"In {name}", f"what has the name of what comes back is written over: {what}"))
-    plan.no_undo = "Back it up first, if what it holds now counts."
+    plan.lost.append(
+        Item(
+            _("In %(name)s") % {"name": name},
+            _("what has the name of what comes back is written over: %(what)s") % {"what": what},
+        )
+    )
+    plan.no_undo = _("Back it up first, if what it holds now counts.")
     volume = Volume.objects.filter(engine_id=backup.engine_id, native_id=name).first()
     if volume:
         meanwhile(plan, volume, actor)
-    plan.kept.append(Item("Files that the backup does not hold", "stay"))
+    plan.kept.append(Item(_("Files that the backup does not hold"), _("stay")))
     return plan
 
 
@@ -56,8 +70,14 @@ def removing(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``backup.remove``."""
     backup = VolumeBackup.objects.select_related("store").filter(pk=operation.params["backup"]).first()
     if backup is None:
-        return Plan(lead="It is gone already.")
-    plan = Plan(button="Remove backup", no_undo="Its file goes from the store at once.")
-    plan.lost.append(Item("The backup", f"of {backup}, in {place(backup.store)}", size=backup.size))
-    plan.kept.append(Item(f"Volume {backup.volume_name}", "and its other backups"))
+        return Plan(lead=_("It is gone already."))
+    plan = Plan(button=_("Remove backup"), no_undo=_("Its file goes from the store at once."))
+    plan.lost.append(
+        Item(
+            _("The backup"),
+            _("of %(backup)s, in %(place)s") % {"backup": backup, "place": place(backup.store)},
+            size=backup.size,
+        )
+    )
+    plan.kept.append(Item(_("Volume %(name)s") % {"name": backup.volume_name}, _("and its other backups")))
     return plan

@@ -10,6 +10,8 @@ from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, actor_of, can, require, requires
@@ -82,6 +84,13 @@ _KINDS = {
 }  # fmt: skip
 
 
+_BACKED_UP: dict[str, Any] = {
+    "hour": _lazy("%(volume)s is backed up every hour"),
+    "day": _lazy("%(volume)s is backed up every day"),
+    "week": _lazy("%(volume)s is backed up every week, on Sunday"),
+}
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires("volume.backup")
 @answers
@@ -107,12 +116,12 @@ def schedule(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = backup_asks.schedule_of(volume)
     if request.method == "POST" and request.POST.get("off"):
         backup_asks.drop_schedule(volume, actor=actor)
-        return _to(request, volume, f"{volume} is not backed up by itself any more")
+        return _to(request, volume, _("%(volume)s is not backed up by itself any more") % {"volume": volume})
     known = {name: getattr(row, name) for name in ("every", "hour", "keep", "store")} if row else None
     form = ScheduleForm(request.POST or None, initial=known)
     if request.method == "POST" and form.is_valid():
         made = backup_asks.put_schedule(volume, form.wish(), actor=actor)
-        return _to(request, volume, f"{volume} is backed up {made.get_every_display().lower()}")
+        return _to(request, volume, _BACKED_UP[made.every] % {"volume": volume})
     return _dialog(request, "volumes/schedule.html", {"volume": volume, "form": form, "schedule": row})
 
 
@@ -190,7 +199,9 @@ def store_list(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             row = backup_asks.add_store(form.wish(), actor=actor)
-            return toast(request, f"Backups can be kept in {row} now", to=reverse("volumes:stores"))
+            return toast(
+                request, _("Backups can be kept in %(row)s now") % {"row": row}, to=reverse("volumes:stores")
+            )
         except SpecError as error:
             for name, messages in error.errors.items():
                 place = "folder" if name == "prefix" else name
@@ -205,7 +216,9 @@ def store_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Forgets one; what is in it stays there."""
     row = get_object_or_404(BackupStore, pk=pk)
     backup_asks.drop_store(row, actor=actor_of(request))
-    return toast(request, f"{row} is forgotten; what is in it stays", to=reverse("volumes:stores"))
+    return toast(
+        request, _("%(row)s is forgotten; what is in it stays") % {"row": row}, to=reverse("volumes:stores")
+    )
 
 
 def _volume(request: HttpRequest, pk: UUID) -> Volume:

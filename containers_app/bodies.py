@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from containers_app.models import Container
 from engine import names
 from engine.docker_create import LOG_DRIVER, LOG_OPTIONS
@@ -249,19 +251,19 @@ def _lost(row: Container, config: Json, host: Json) -> Iterator[str]:
     """What is not taken over, in words."""
     nameless = [m.target for m in row.mounts.all() if names.is_anonymous_volume(m.source)]
     if nameless:
-        yield f"volumes without a name at {', '.join(nameless)}"
+        yield _("volumes without a name at %(paths)s") % {"paths": ", ".join(nameless)}
     if any(m.type not in ("volume", "bind", "tmpfs") for m in row.mounts.all()):
-        yield "mounts of images"
+        yield _("mounts of images")
     if any(
         _object(m.get("TmpfsOptions")) or _object(m.get("VolumeOptions"))
         for m in _objects(host.get("Mounts"))
     ):
-        yield "options of mounts"
+        yield _("options of mounts")
     if any(str(options) for options in _object(host.get("Tmpfs")).values()):
-        yield "options of memory mounts"
+        yield _("options of memory mounts")
     words = {
-        "DeviceRequests": "GPUs and other requested devices", "VolumesFrom": "volumes of other containers",
-        "Links": "links", "StorageOpt": "storage options", "Annotations": "annotations",
+        "DeviceRequests": _("GPUs and other requested devices"), "VolumesFrom": _("volumes of other containers"),
+        "Links": _("links"), "StorageOpt": _("storage options"), "Annotations": _("annotations"),
     }  # fmt: skip
     for key, text in words.items():
         if host.get(key):
@@ -269,10 +271,10 @@ def _lost(row: Container, config: Json, host: Json) -> Iterator[str]:
     for network in row.networks:
         own = (row.native_id[:12], row.name, row.hostname)
         if [alias for alias in network.get("aliases") or () if alias not in own]:
-            yield f"other names on the network {network.get('name')}"
+            yield _("other names on the network %(name)s") % {"name": network.get("name")}
     if config.get("Domainname"):
-        yield "its domain name"
+        yield _("its domain name")
     if config.get("OpenStdin") and not row.tty:
-        yield "an open input without a terminal"
+        yield _("an open input without a terminal")
     if MASK in "".join((*row.command, *row.entrypoint)):
-        yield "the part of its command that is hidden"
+        yield _("the part of its command that is hidden")

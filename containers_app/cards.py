@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+
 from containers_app import exits
 from containers_app.forensics import figures_before
 from containers_app.models import Incident
@@ -15,17 +19,27 @@ from operations import registry
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _NO_LINES = {
-    "": "The last lines are being read.",
-    "gone": "The container was gone before its last lines could be read.",
-    "unreadable": "Its output cannot be read back: its log driver keeps none, or the engine gave no answer.",
-    "left": "Its last lines are not kept any more: only those of the newest incidents are.",
+    "": _lazy("The last lines are being read."),
+    "gone": _lazy("The container was gone before its last lines could be read."),
+    "unreadable": _lazy(
+        "Its output cannot be read back: its log driver keeps none, or the engine gave no answer."
+    ),
+    "left": _lazy("Its last lines are not kept any more: only those of the newest incidents are."),
 }
 _NAMES = {
-    "image": "Image", "image_id": "Image ID", "memory_limit": "Memory limit", "cpu_limit": "CPU limit",
-    "pids_limit": "Processes", "restart_policy": "Restart", "restart_max_retries": "Restarts at most",
-    "working_dir": "Working dir", "stop_signal": "Stop signal", "stop_timeout": "Stop time-out", "tty": "Terminal",
-    "log_driver": "Log driver",
-}  # fmt: skip
+    "image": _lazy("Image"),
+    "image_id": _lazy("Image ID"),
+    "memory_limit": _lazy("Memory limit"),
+    "cpu_limit": _lazy("CPU limit"),
+    "pids_limit": _lazy("Processes"),
+    "restart_policy": _lazy("Restart"),
+    "restart_max_retries": _lazy("Restarts at most"),
+    "working_dir": _lazy("Working dir"),
+    "stop_signal": _lazy("Stop signal"),
+    "stop_timeout": _lazy("Stop time-out"),
+    "tty": _lazy("Terminal"),
+    "log_driver": _lazy("Log driver"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +113,9 @@ def card(incident: Incident, *, lines: bool = True) -> Card:
         )
     if lines:
         made.lines = [LastLine(_ESCAPES.sub("", str(line[2])), line[1] == 2) for line in incident.lines]
-        made.why_no_lines = "" if made.lines else _NO_LINES.get(incident.lines_state, "It wrote nothing.")
+        made.why_no_lines = (
+            "" if made.lines else str(_NO_LINES.get(incident.lines_state, _("It wrote nothing.")))
+        )
     if bad and incident.kind == Incident.Kind.EXIT:
         kept = incident.figures
         made.figures = _curves(
@@ -119,35 +135,44 @@ def _curves(figures: dict[str, list[float | None]] | None) -> list[Curve]:
 
 def _title(incident: Incident) -> str:
     if incident.kind == Incident.Kind.HEALTH:
-        return "Unhealthy" if incident.open else f"Unhealthy for {_span(incident.seconds)}"
+        return (
+            _("Unhealthy")
+            if incident.open
+            else _("Unhealthy for %(span)s") % {"span": _span(incident.seconds)}
+        )
     if incident.kind == Incident.Kind.OOM:
-        return "A process in it ran out of memory"
-    return "Ended" if incident.exit_code is None else f"Exited {incident.exit_code}"
+        return _("A process in it ran out of memory")
+    return (
+        _("Ended")
+        if incident.exit_code is None
+        else _("Exited %(exit_code)s") % {"exit_code": incident.exit_code}
+    )
 
 
 def _note(incident: Incident) -> str:
     """``out of memory, after 3 h, 4 times in 2 min``."""
     if incident.kind == Incident.Kind.HEALTH:
-        return incident.error or ("its checks fail" if incident.open else "its checks failed")
+        return incident.error or (_("its checks fail") if incident.open else _("its checks failed"))
     if incident.kind == Incident.Kind.OOM:
-        return f"and it went on{_times(incident)}"
+        return ", ".join(filter(None, (_("and it went on"), _times(incident))))
     said = incident.error or exits.in_words(incident.exit_code, oom=incident.oom)
     if not incident.error and not incident.oom and (number := exits.signal_of(incident.exit_code)):
         said = f"{exits.signal_name(number)}: {said}"
-    return f"{said}{_after(incident)}{_times(incident)}"
+    return ", ".join(filter(None, (said, _after(incident), _times(incident))))
 
 
 def _after(incident: Incident) -> str:
     seconds = incident.seconds
-    return "" if seconds is None else f", after {_span(seconds)}" if seconds >= 1 else ", at once"
+    if seconds is None:
+        return ""
+    return _("after %(span)s") % {"span": _span(seconds)} if seconds >= 1 else _("at once")
 
 
 def _times(incident: Incident) -> str:
-    return (
-        f", {incident.count} times in {span(incident.last_at - incident.first_at)}"
-        if incident.count > 1
-        else ""
-    )
+    if incident.count < 2:
+        return ""
+    length = span(incident.last_at - incident.first_at)
+    return _("%(count)s times in %(span)s") % {"count": incident.count, "span": length}
 
 
 def _span(seconds: float | None) -> str:
@@ -166,7 +191,10 @@ def _who(incident: Incident) -> tuple[str, Any]:
     if incident.asked == Incident.Asked.OPERATION:
         person = incident.operation.actor if incident.operation else None
         return (person.display_name, person) if person else (incident.actor_name, incident.actor_name)
-    words = {"outside": "from outside", "itself": "engine" if incident.kind == "health" else "by itself"}
+    words = {
+        "outside": _("from outside"),
+        "itself": _("engine") if incident.kind == "health" else _("by itself"),
+    }
     return words.get(incident.asked, ""), None
 
 
@@ -174,40 +202,46 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
     if incident.kind == Incident.Kind.HEALTH:
         return []
     code = incident.exit_code
-    found = [("Exit code", str(code) if code is not None else "not known")]
+    found = [(_("Exit code"), str(code) if code is not None else _("not known"))]
     if number := exits.signal_of(code):
-        found.append(("Signal", f"{exits.signal_name(number)} ({number})"))
-    found.append(("Out of memory", "yes, the kernel ended it" if incident.oom else "no"))
-    found.append(("Asked by", _asked(incident)))
+        found.append((_("Signal"), f"{exits.signal_name(number)} ({number})"))
+    found.append((_("Out of memory"), _("yes, the kernel ended it") if incident.oom else _("no")))
+    found.append((_("Asked by"), _asked(incident)))
     if incident.seconds is not None:
-        found.append(("Ran for", _span(incident.seconds)))
-    found.append(("Restarts", str(incident.restart_count)))
+        found.append((_("Ran for"), _span(incident.seconds)))
+    found.append((_("Restarts"), str(incident.restart_count)))
     return found
 
 
 def _asked(incident: Incident) -> str:
     if incident.asked == Incident.Asked.OPERATION:
         try:
-            label = registry.get(incident.operation.kind).label if incident.operation else "an operation"
+            label = (
+                translation.gettext(registry.get(incident.operation.kind).label)
+                if incident.operation
+                else _("an operation")
+            )
         except LookupError:
-            label = "an operation"
+            label = _("an operation")
         return f"{incident.actor_name} ({label})"
     return {
-        "outside": "somebody outside of Slipway",
-        "itself": "nobody: it ended by itself",
-        "unknown": "not known: nobody listened to the engine then",
+        "outside": _("somebody outside of Slipway"),
+        "itself": _("nobody: it ended by itself"),
+        "unknown": _("not known: nobody listened to the engine then"),
     }[incident.asked]
 
 
 def _since_good(incident: Incident) -> str:
     if incident.good_at is None:
-        return "No earlier run of this name is known to have gone well."
-    return "" if incident.changed else "Nothing has changed since a run that went well."
+        return _("No earlier run of this name is known to have gone well.")
+    return "" if incident.changed else _("Nothing has changed since a run that went well.")
 
 
 def _change(one: dict[str, Any]) -> Change:
-    head, _, rest = str(one.get("path", "")).partition(".")
-    name = rest if head == "environment" and rest else _NAMES.get(head, head.replace("_", " ").capitalize())
+    head, _dot, rest = str(one.get("path", "")).partition(".")
+    name = (
+        rest if head == "environment" and rest else str(_NAMES.get(head, head.replace("_", " ").capitalize()))
+    )
     if rest and head != "environment":
         name = f"{name} {rest}"
     return Change(name, _value(head, one.get("old")), _value(head, one.get("new")))
@@ -219,7 +253,9 @@ def _value(name: str, value: Any) -> str:
     if name == "image_id":
         return str(value).removeprefix("sha256:")[:12]
     if name == "memory_limit":
-        return f"{int(value) / 2**20:.0f} MB" if value else "no limit"
+        return f"{int(value) / 2**20:.0f} MB" if value else _("no limit")
     if name in ("cpu_limit", "pids_limit"):
-        return f"{value:g}" if value else "no limit"
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+        return f"{value:g}" if value else _("no limit")
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return str(value)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+
 from accounts.access import Actor, can
 from accounts.models import Team
 from accounts.querysets import visible_teams, visible_to
@@ -13,7 +16,7 @@ from operations import channels
 from operations.models import Operation
 from operations.queries import operations
 
-BY = {"own": "", "team": "by its team's default", "site": "by the site's default"}
+BY = {"own": "", "team": _lazy("by its team's default"), "site": _lazy("by the site's default")}
 SHOWN = 5
 
 
@@ -48,7 +51,7 @@ def defaults(actor: Actor) -> list[dict[str, Any]]:
     """The site and each team of the reader's, with what is said for it and whether the reader may say it."""
     known = {row.team_id: row for row in rules(actor).filter(engine=None)}
     places: list[tuple[Team | None, str]] = [
-        (None, "The whole site"),
+        (None, _("The whole site")),
         *((team, team.name) for team in visible_teams(actor)),
     ]
     return [

@@ -7,6 +7,8 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import actor_of, requires
@@ -18,10 +20,10 @@ from operations.web import answers, came_from, toast
 
 VALUES: dict[str, bool | None] = {"1": True, "0": False, "": None}
 SAID = {
-    ("heal", True): "{name} is restarted when it is unhealthy",
-    ("heal", False): "{name} is left alone when it is unhealthy",
-    ("end_loops", True): "{name} is stopped when it is in a crash loop",
-    ("end_loops", False): "{name} is left alone in a crash loop",
+    ("heal", True): _lazy("%(name)s is restarted when it is unhealthy"),
+    ("heal", False): _lazy("%(name)s is left alone when it is unhealthy"),
+    ("end_loops", True): _lazy("%(name)s is stopped when it is in a crash loop"),
+    ("end_loops", False): _lazy("%(name)s is left alone in a crash loop"),
 }
 
 
@@ -48,7 +50,7 @@ def switch(request: HttpRequest, pk: UUID) -> HttpResponse:
     container = get_object_or_404(present.one(actor_of(request)), pk=pk)
     what, value = _wish(request)
     care.switch(container, actor=actor_of(request), **{what: value})
-    words = SAID.get((what, bool(value)), "").format(name=container)
+    words = str(SAID[(what, bool(value))] % {"name": container})
     return toast(request, words, to=came_from(request, default=reverse("containers:detail", args=[pk])))
 
 
@@ -61,7 +63,9 @@ def mute(request: HttpRequest, pk: UUID) -> HttpResponse:
     hours = request.POST.get("hours", "")
     found = channels.mute(container, int(hours) if hours.isdecimal() else -1, actor=actor_of(request))
     words = (
-        f"No messages about {container} for now" if found else f"Messages about {container} are sent again"
+        _("No messages about %(container)s for now") % {"container": container}
+        if found
+        else _("Messages about %(container)s are sent again") % {"container": container}
     )
     return toast(request, words, to=came_from(request, default=reverse("containers:detail", args=[pk])))
 
@@ -80,11 +84,11 @@ def switch_all(request: HttpRequest) -> HttpResponse:
             raise Http404 from None
     what, value = _wish(request)
     care.switch(team, actor=actor, **{what: value})
-    return toast(request, "Saved", to=reverse("care:rules"))
+    return toast(request, _("Saved"), to=reverse("care:rules"))
 
 
 def _wish(request: HttpRequest) -> tuple[str, bool | None]:
     what, on = request.POST.get("what", ""), request.POST.get("on", "")
     if what not in care.WORDS or on not in VALUES:
-        raise Http404("No such switch.")
+        raise Http404(_("No such switch."))
     return what, VALUES[on]

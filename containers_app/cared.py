@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts.models import Team
 from operations.models import Engine
@@ -40,4 +41,4 @@ class CareRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or (f"all of {self.team}" if self.team else "everything")
+        return self.name or (_("all of %(team)s") % {"team": self.team} if self.team else _("everything"))

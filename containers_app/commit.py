@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from accounts.access import Actor
 from containers_app import plans, volume_files
 from containers_app.models import Container
@@ -16,7 +19,7 @@ from images_app import sync as image_sync
 from images_app.models import Tag
 from operations import services
 from operations.models import Operation
-from operations.plans import Item, Plan, count, listed
+from operations.plans import Item, Plan, listed
 from operations.registry import Context, leaving, operation
 from operations.spooled import written
 
@@ -58,29 +61,36 @@ def committing(operation_: Operation, actor: Actor) -> Plan:
     return (
         committed(container, str(operation_.params["reference"]), actor)
         if container
-        else Plan(lead="It is gone.")
+        else Plan(lead=_("It is gone."))
     )
 
 
 def committed(container: Container, reference: str, actor: Actor) -> Plan:
     """What the image would hold, and what it would not."""
-    plan = Plan(button="Commit")
-    plan.made.append(Item(reference or "An image", "of what it is now"))
+    plan = Plan(button=_("Commit"))
+    plan.made.append(Item(reference or _("An image"), _("of what it is now")))
     plan.changed.append(
-        Item("In the image", f"{container.image_ref or 'its image'} and every file that it wrote itself")
+        Item(
+            _("In the image"),
+            _("%(image)s and every file that it wrote itself")
+            % {"image": container.image_ref or _("its image")},
+        )
     )
     secret = [name for name, value in container.environment.items() if value == MASK]
     if secret:
-        words = f"{listed(secret[:4])}{' and more' if len(secret) > 4 else ''} can be read by whoever has the image"
-        plan.affected.append(Item("Its environment goes along", words))
+        names = listed(secret[:4])
+        if len(secret) > 4:
+            names = _("%(names)s and more") % {"names": names}
+        words = _("%(names)s can be read by whoever has the image") % {"names": names}
+        plan.affected.append(Item(_("Its environment goes along"), words))
     if container.state == "running":
         plan.affected.append(
-            Item(container.name, "stands still for a moment, so that its files are of one time")
+            Item(container.name, _("stands still for a moment, so that its files are of one time"))
         )
     there = Tag.objects.filter(engine_id=container.engine_id, name=reference).exists() if reference else False
     if there:
         plan.affected.append(
-            Item(reference, "points at the new image then; the one of now stays without that name")
+            Item(reference, _("points at the new image then; the one of now stays without that name"))
         )
     plan.kept += _outside(container)
     return plan
@@ -90,16 +100,18 @@ def exporting(operation_: Operation, actor: Actor) -> Plan:
     """The plan of ``container.export``."""
     container = plans.target(operation_)
     if container is None:
-        return Plan(lead="It is gone.")
+        return Plan(lead=_("It is gone."))
     return exported(container)
 
 
 def exported(container: Container) -> Plan:
     """What the tar would hold, and what it would not."""
-    plan = Plan(button="Export file system")
-    plan.changed.append(Item("In the tar", "all its files, those of its image too, kept here for a day"))
+    plan = Plan(button=_("Export file system"))
+    plan.changed.append(
+        Item(_("In the tar"), _("all its files, those of its image too, kept here for a day"))
+    )
     plan.kept += _outside(container)
-    plan.kept.append(Item("Its settings", "command, environment and the like: not in it"))
+    plan.kept.append(Item(_("Its settings"), _("command, environment and the like: not in it")))
     return plan
 
 
@@ -107,13 +119,17 @@ def _outside(container: Container) -> list[Item]:
     """What is not in its own file system."""
     mounts = list(container.mounts.all())
     found = []
-    for word, kind in (("volume", "volume"), ("host path", "bind"), ("memory", "tmpfs")):
+    for kind in ("volume", "bind", "tmpfs"):
         mine = [mount for mount in mounts if mount.type == kind]
         if mine:
             where = listed([mount.target for mount in mine[:6]])
-            title = count(len(mine), word) if kind != "tmpfs" else "Files in memory"
-            found.append(Item(title, f"at {where}: not in it"))
-    return [*found, Item(container.name, "goes on as it is")]
+            title = _("Files in memory")
+            if kind == "volume":
+                title = ngettext("%(n)s volume", "%(n)s volumes", len(mine)) % {"n": len(mine)}
+            elif kind == "bind":
+                title = ngettext("%(n)s host path", "%(n)s host paths", len(mine)) % {"n": len(mine)}
+            found.append(Item(title, _("at %(where)s: not in it") % {"where": where}))
+    return [*found, Item(container.name, _("goes on as it is"))]
 
 
 # The changes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from containers_app import commit
 from containers_app.models import Container
@@ -28,7 +30,9 @@ def request_commit(
     services.authorize(kind, actor=actor, target=target, team_id=container.team_id)
     reference, message = reference_of(body), str(body.get("message") or "")
     if len(message) > commit.MOST_MESSAGE:
-        raise SpecError({"message": [f"At most {commit.MOST_MESSAGE} characters."]})
+        raise SpecError(
+            {"message": [_("At most %(most_message)s characters.") % {"most_message": commit.MOST_MESSAGE}]}
+        )
     with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
         references.may_tag([reference], actor=actor, engine=container.engine, team_id=container.team_id)
     return services.submit(
@@ -40,14 +44,14 @@ def request_commit(
 
 def reference_of(body: Mapping[str, Any]) -> str:
     """``repository:tag``; raises `SpecError` beside the field that is wrong."""
-    unknown = {key: ["Unknown field."] for key in body if key not in FIELDS}
+    unknown = {key: [_("Unknown field.")] for key in body if key not in FIELDS}
     if unknown:
         raise SpecError(unknown)
     repository, tag = str(body.get("repository") or "").strip(), str(body.get("tag") or "latest").strip()
     if not repository:
-        raise SpecError({"repository": ["Give the image a name, such as team/app."]})
+        raise SpecError({"repository": [_("Give the image a name, such as team/app.")]})
     if ":" in repository.rpartition("/")[2] or "@" in repository:
-        raise SpecError({"repository": ["The name without its tag: that has a field of its own."]})
+        raise SpecError({"repository": [_("The name without its tag: that has a field of its own.")]})
     try:
         names.tag_reference(f"{repository}:latest")
     except Invalid as error:

@@ -8,6 +8,8 @@ from uuid import UUID
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import Actor, actor_of, require, requires
@@ -20,19 +22,19 @@ from operations.models import Operation
 from operations.spooled import sent
 from operations.web import Download, answers
 
-GONE = "This export is gone: it was kept for a day."
+GONE = _lazy("This export is gone: it was kept for a day.")
 
 
 class CommitForm(forms.Form):
     """The image's name, its tag and what to remember about it."""
 
     repository = forms.CharField(
-        label="Image name", max_length=255, widget=forms.TextInput({**PLAIN, "autofocus": True})
+        label=_lazy("Image name"), max_length=255, widget=forms.TextInput({**PLAIN, "autofocus": True})
     )
     tag = forms.CharField(
-        label="Tag", max_length=128, required=False, initial="latest", widget=forms.TextInput(PLAIN)
+        label=_lazy("Tag"), max_length=128, required=False, initial="latest", widget=forms.TextInput(PLAIN)
     )
-    message = forms.CharField(label="Message", max_length=commit.MOST_MESSAGE, required=False)
+    message = forms.CharField(label=_lazy("Message"), max_length=commit.MOST_MESSAGE, required=False)
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -94,14 +96,14 @@ def newest(container: Container, *, actor: Actor) -> Download:
     for operation in done.order_by("-finished_at")[:20]:
         if commit.export_of(operation).exists():
             return served(operation, actor=actor)
-    raise Http404("There is no export of it: they are kept for a day. Ask for a new one.")
+    raise Http404(_("There is no export of it: they are kept for a day. Ask for a new one."))
 
 
 def served(operation: Operation, *, actor: Actor) -> Download:
     """From our own disk, however slow whoever takes it; and written down."""
     require(actor, "container.export", operation)
     path, name = commit.export_of(operation), f"{operation.target_name}.tar"
-    return sent(operation, path, name, actor=actor, gone=GONE)
+    return sent(operation, path, name, actor=actor, gone=str(GONE))
 
 
 def _one(request: HttpRequest, pk: UUID, permission: str) -> Container:

@@ -21,6 +21,7 @@ import redis.asyncio
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils.translation import gettext_noop
 
 from containers_app import consoles
 from containers_app.models import ConsoleSession
@@ -113,7 +114,7 @@ class Session:
         except EngineError as error:
             self._reason, self._refused = self._reason or error.message, self._state == "opening"
         except asyncio.CancelledError:
-            self._reason = self._reason or "Slipway was stopped."
+            self._reason = self._reason or gettext_noop("Slipway was stopped.")
             raise
         finally:
             # Also on the way out of the process: what was started is ended, and written down.
@@ -146,7 +147,7 @@ class Session:
             for task in done:
                 task.result()
         except Overtaken:
-            self._reason = "Another gateway has taken over."
+            self._reason = gettext_noop("Another gateway has taken over.")
         finally:
             for task in tasks:
                 task.cancel()
@@ -289,7 +290,7 @@ class Session:
             await asyncio.sleep(LOOK_EVERY)
             now = time.monotonic()
             if now - self._heard > settings.CONSOLE_GRACE:
-                self.end("Its browser went away.")
+                self.end(gettext_noop("Its browser went away."))
             elif now - self._last_typed > idle:
                 self.end(f"Nothing was typed for {settings.CONSOLE_IDLE_MINUTES:g} minutes.")
             elif not self._detail and now - self._last_typed > max(idle - WARN_BEFORE, idle * 0.8):
@@ -317,19 +318,21 @@ class Session:
         try:
             code = await console.exit_code()
         except Unreachable:
-            self._reason = "The engine went away."
+            self._reason = gettext_noop("The engine went away.")
             return None
         except EngineError:
             code = None
         if self.row.kind == ConsoleSession.Kind.ATTACH:
             self._reason = (
-                "The container stopped." if code is not None else "The engine ended the connection."
+                gettext_noop("The container stopped.")
+                if code is not None
+                else gettext_noop("The engine ended the connection.")
             )
             return code
         # Killed from outside, or with its container, which is said to run for a moment longer.
         for _ in range(10 if code is None or code >= 128 else 2):
             if not await _is_up(console):
-                self._reason = "The container stopped."
+                self._reason = gettext_noop("The container stopped.")
                 break
             await asyncio.sleep(0.05)
         return code
@@ -339,7 +342,7 @@ class Session:
         left = await self._end_processes(leader)
         await self._record()
         self._state, self._code = "ended", code
-        reason = self._detail = self._reason or "The program ended."
+        reason = self._detail = self._reason or gettext_noop("The program ended.")
         outcome = "failed" if self._refused else "succeeded"
         written = await self._write_down(outcome, reason, left)
         await self._say()

@@ -13,7 +13,9 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import translation
 from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Denied, actor_of, require, requires
@@ -62,13 +64,15 @@ def end(request: HttpRequest, pk: UUID, session: UUID) -> HttpResponse:
         raise Denied("Only who has opened this console, or a team admin, ends it.")
     page = reverse("containers:console", args=[pk])
     if found.state == ConsoleSession.State.ENDED:
-        return toast(request, "It has ended already.", to=page)
+        return toast(request, _("It has ended already."), to=page)
     consoles.note(found, actor, "console.end")
     words = f"{actor.name} ended it."
     if not inlet.tell(ring_name(found.pk), inlet.END, words.encode()):
-        return toast(request, "Slipway's own Redis does not answer: try again.", "bad", to=page)
+        return toast(request, _("Slipway's own Redis does not answer: try again."), "bad", to=page)
     consoles.finish(found.pk, outcome="cancelled", reason=words, only_asked=True)
-    return toast(request, f"Ended the console of {found.actor_name}", to=page)
+    return toast(
+        request, _("Ended the console of %(actor_name)s") % {"actor_name": found.actor_name}, to=page
+    )
 
 
 @require_safe
@@ -98,7 +102,7 @@ def _recorded(container: Container, actor: Actor, session: UUID) -> ConsoleSessi
     rows = consoles.sessions_of(container, actor).filter(recorded=True, state="ended")
     found = get_object_or_404(rows, pk=session)
     if not recording_of(found.pk).exists():
-        raise Http404("This recording is gone: it was kept for a while.")
+        raise Http404(_("This recording is gone: it was kept for a while."))
     return found
 
 
@@ -110,6 +114,6 @@ def _line(session: ConsoleSession, actor: Actor) -> dict[str, Any]:
         "mine": consoles.is_owner(session, actor),
         "may_end": consoles.may_end(session, actor),
         "lasted": span(timedelta(seconds=consoles.seconds(session))),
-        "reason": session.reason.removesuffix("."),
+        "reason": translation.gettext(session.reason).removesuffix(".") if session.reason else "",
         "recording": session.recorded and recording_of(session.pk).exists(),
     }

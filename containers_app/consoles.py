@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.access import Actor, can, rank, require
@@ -39,7 +40,7 @@ def words_of(line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError:
-        raise Invalid("A quote in the command is not closed.") from None
+        raise Invalid(_("A quote in the command is not closed.")) from None
 
 
 def shown(command: Sequence[str]) -> list[str]:
@@ -117,15 +118,21 @@ def input_once(container: Container) -> bool:
 
 def _possible(container: Container, actor: Actor) -> None:
     if container.engine.status == Engine.Status.UNREACHABLE:
-        raise Unreachable(f"The engine {container.engine.name} does not answer.")
+        raise Unreachable(_("The engine %(name)s does not answer.") % {"name": container.engine.name})
     if container.state != Container.State.RUNNING:
-        words = "is paused: resume it first" if container.state == "paused" else "is not running"
-        raise Conflict(f"{container.name} {words}.")
+        paused = container.state == Container.State.PAUSED
+        words = _("%(name)s is paused: resume it first.") if paused else _("%(name)s is not running.")
+        raise Conflict(words % {"name": container.name})
     there = ConsoleSession.objects.exclude(state=ConsoleSession.State.ENDED)
     if there.filter(actor=actor.user).count() >= MOST_OF_ONE:
-        raise Conflict(f"You have {MOST_OF_ONE} consoles open already: end one.")
+        raise Conflict(
+            _("You have %(most_of_one)s consoles open already: end one.") % {"most_of_one": MOST_OF_ONE}
+        )
     if there.filter(engine=container.engine).count() >= MOST_OF_ENGINE:
-        raise Conflict(f"{MOST_OF_ENGINE} consoles are open on this engine already.")
+        raise Conflict(
+            _("%(most_of_engine)s consoles are open on this engine already.")
+            % {"most_of_engine": MOST_OF_ENGINE}
+        )
 
 
 def sessions(actor: Actor) -> QuerySet[ConsoleSession]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import actor_of, require, requires
@@ -41,4 +42,4 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     operation = get_object_or_404(queries.operations(actor), pk=pk, kind="container.copy", state="succeeded")
     require(actor, "container.copy", operation)
     path, name = copy_of(operation.pk), f"{operation.target_name}-files.tar"
-    return sent(operation, path, name, actor=actor, gone="This copy is gone: it was kept for a day.")
+    return sent(operation, path, name, actor=actor, gone=_("This copy is gone: it was kept for a day."))

@@ -9,6 +9,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor, can
 from accounts.querysets import visible_to
@@ -22,16 +25,34 @@ from operations.models import Operation
 NEAR = timedelta(minutes=10)
 """An event so long before the difference was noticed may be its cause."""
 _NAMES = {
-    "name": "Name", "restart_policy.name": "Restart policy", "restart_policy.max_retries": "Restarts at most",
-    "resources.memory": "Memory limit", "resources.cpus": "CPU limit", "resources.pids": "Processes",
-    "image": "Image", "command": "Command", "entrypoint": "Entrypoint", "hostname": "Host name", "user": "User",
-    "working_dir": "Working directory", "tty": "Terminal", "init": "Init", "read_only": "Read-only files",
-    "privileged": "Privileged", "auto_remove": "Removed when it ends", "cap_add": "Capabilities added",
-    "cap_drop": "Capabilities dropped", "healthcheck": "Health check",
-}  # fmt: skip
+    "name": _lazy("name"),
+    "restart_policy.name": _lazy("restart policy"),
+    "restart_policy.max_retries": _lazy("restarts at most"),
+    "resources.memory": _lazy("memory limit"),
+    "resources.cpus": _lazy("CPU limit"),
+    "resources.pids": _lazy("processes"),
+    "image": _lazy("image"),
+    "command": _lazy("command"),
+    "entrypoint": _lazy("entrypoint"),
+    "hostname": _lazy("host name"),
+    "user": _lazy("user"),
+    "working_dir": _lazy("working directory"),
+    "tty": _lazy("terminal"),
+    "init": _lazy("init"),
+    "read_only": _lazy("read-only files"),
+    "privileged": _lazy("privileged"),
+    "auto_remove": _lazy("removed when it ends"),
+    "cap_add": _lazy("capabilities added"),
+    "cap_drop": _lazy("capabilities dropped"),
+    "healthcheck": _lazy("health check"),
+}
 _PARTS = {
-    "networks": "Network", "environment": "Variable", "labels": "Label", "ports": "Port", "mounts": "Mount",
-}  # fmt: skip
+    "networks": _lazy("network %(name)s"),
+    "environment": _lazy("variable %(name)s"),
+    "labels": _lazy("label %(name)s"),
+    "ports": _lazy("port %(name)s"),
+    "mounts": _lazy("mount %(name)s"),
+}
 _CAUSES = {
     "rename": {"name"},
     "update": {"restart_policy", "resources"},
@@ -96,7 +117,7 @@ def of(container: Container, actor: Actor) -> Drift:
 
 def in_brief(container: Container) -> str:
     """``memory limit, restart policy``: what differs, for a title."""
-    return ", ".join(dict.fromkeys(_name(str(one.get("path", ""))).lower() for one in container.drift))
+    return ", ".join(dict.fromkeys(_name(str(one.get("path", ""))) for one in container.drift))
 
 
 def _moved(container: Container, actor: Actor) -> Moved:
@@ -104,7 +125,7 @@ def _moved(container: Container, actor: Actor) -> Moved:
     moves = TagMove.objects.filter(engine_id=container.engine_id, to_native_id=container.drift_image)
     move = moves.filter(name__in=(tag, container.image_ref)).select_related("operation").first()
     images = Image.objects.filter(engine_id=container.engine_id, native_id=container.drift_image)
-    by = move.operation.actor_name if move and move.operation else "somebody outside" if move else ""
+    by = move.operation.actor_name if move and move.operation else _("somebody outside") if move else ""
     return Moved(
         container.image_ref, _short(container.image_native_id), _short(container.drift_image),
         visible_to(actor, images).first(), move.at if move else None, by,
@@ -122,34 +143,34 @@ def _cause(container: Container) -> tuple[datetime | None, str, str]:
     event = events.select_related("operation").order_by("-time_ns").first()
     if event is None:
         return noticed, "", ""
-    who = event.operation.actor_name if event.operation else "somebody outside"
+    who = event.operation.actor_name if event.operation else _("somebody outside")
     return event.at, who, event.action
 
 
 def _difference(one: Mapping[str, Any]) -> Difference:
     path = str(one.get("path", ""))
-    return Difference(_name(path), _words(path, one.get("old")), _words(path, one.get("new")))
+    return Difference(capfirst(_name(path)), _words(path, one.get("old")), _words(path, one.get("new")))
 
 
 def _name(path: str) -> str:
-    part, _, name = path.partition(".")
-    return f"{_PARTS[part]} {name}" if part in _PARTS else _NAMES.get(path, path)
+    part, _dot, name = path.partition(".")
+    return str(_PARTS[part] % {"name": name} if part in _PARTS else _NAMES.get(path, path))
 
 
 def _words(path: str, value: Any) -> str:
     if path.startswith("networks."):
-        return "connected" if value else "not connected"
+        return _("connected") if value else _("not connected")
     if path == "resources.memory":
         return limits.size(int(value or 0))
     if path == "resources.cpus":
         return limits.cores(float(value or 0))
     if path == "resources.pids":
-        return str(value) if value else "no limit"
+        return str(value) if value else _("no limit")
     if path == "restart_policy.name":
         return limits.policy(str(value or "no"))
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value) if value not in (None, "", 0) else "none"
+        return _("yes") if value else _("no")
+    return str(value) if value not in (None, "", 0) else _("none")
 
 
 def _put_back(container: Container) -> str:

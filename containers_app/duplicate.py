@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from containers_app import bodies, recreate, recreate_plan, run, sync
 from containers_app.models import Container
@@ -43,14 +45,17 @@ def free_name(container: Container) -> str:
 def planned(operation_: Operation, actor: Actor) -> Plan:
     """The plan of ``container.duplicate``."""
     name, source = operation_.target_name, str(operation_.params["source"])
-    plan = Plan(button="Duplicate container", made=[Item(name, "like the one that it is made from")])
+    plan = Plan(button=_("Duplicate container"), made=[Item(name, _("like the one that it is made from"))])
     container = Container.objects.filter(pk=source).first()
     if container is None:
         return plan
-    plan.made = [Item(name, f"like {container.name}")]
+    plan.made = [Item(name, _("like %(name)s") % {"name": container.name})]
     plan.changed += recreate_plan.settings(container, operation_.params.get("changes") or {})
     shared = [one.source for one in container.mounts.all() if one.volume and not one.volume.anonymous]
-    plan.affected += [Item(one, f"is written to by {container.name} and {name}") for one in shared]
+    plan.affected += [
+        Item(one, _("is written to by %(name)s and %(other)s") % {"name": container.name, "other": name})
+        for one in shared
+    ]
     return plan
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.access import Actor
 from containers_app import duplicate, recreate, team_values
 from containers_app.models import Container
@@ -84,7 +86,10 @@ def request_duplicate(
 
     def free() -> None:
         if Container.objects.filter(engine_id=container.engine_id, name=name).exists():
-            raise Refused("name_in_use", f'There is a container "{name}" already: choose another name.')
+            raise Refused(
+                "name_in_use",
+                _('There is a container "%(name)s" already: choose another name.') % {"name": name},
+            )
 
     return services.submit(
         kind, actor=actor, engine=container.engine, target=target, team=container.team, params=wish, secrets=secrets,

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.translation import gettext as _
 
 from accounts.access import Actor
 from containers_app import bodies, duplicate, gate, run_typed
@@ -56,7 +57,7 @@ class EditForm(RunForm):
         ChangeSpec.parse(self.changes())
         for key in ("command", "entrypoint", "healthcheck", "labels"):
             if MASK in repr(self.changes().get(key)):
-                self.refuse({key: ["A part of it is hidden here: type it in full, or leave it as it is."]})
+                self.refuse({key: [_("A part of it is hidden here: type it in full, or leave it as it is.")]})
 
     def changes(self) -> dict[str, Any]:
         """Any part of the run body that is other now; null where a value stays."""

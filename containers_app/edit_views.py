@@ -8,6 +8,8 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import Actor, actor_of, require, requires
@@ -23,7 +25,10 @@ from operations.previews import Previewed, is_preview, previewing
 from operations.services import Refused
 from operations.web import answers
 
-_WORDS = {"edit": ("Edit", "Replace container"), "duplicate": ("Duplicate", "Duplicate container")}
+_WORDS = {
+    "edit": (_lazy("Edit %(name)s"), _lazy("Replace container")),
+    "duplicate": (_lazy("Duplicate %(name)s"), _lazy("Duplicate container")),
+}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -75,7 +80,7 @@ def _page(request: HttpRequest, container: Container, mode: str) -> HttpResponse
         return redirect("operations:detail", operation.pk)
     word, button = _WORDS[mode]
     context: dict[str, Any] = {
-        "form": form, "mode": mode, "container": container, "title": f"{word} {container.name}", "button": button,
+        "form": form, "mode": mode, "container": container, "title": word % {"name": container.name}, "button": button,
         "action": reverse(f"containers:{mode}", args=[container.pk]),
         "check": reverse(f"containers:{mode}-check", args=[container.pk]), **known(actor, container.engine),
         "holders": _held(container, actor, mode),
@@ -113,7 +118,7 @@ def _asked(form: EditForm, container: Container, actor: Actor, mode: str) -> Ope
         wish = form.wish()
         if not {"changes", "image"} & set(wish) and not wish["pull"]:
             if not is_preview():
-                form.refuse({"": ["Nothing is changed yet."]})
+                form.refuse({"": [_("Nothing is changed yet.")]})
             return None
         return operations.request(container, "recreate", actor=actor, params=wish)
     except SpecError as error:

@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import pgettext_lazy
 
 from accounts.access import Actor
 from accounts.querysets import team_ids, visible_to
@@ -22,23 +25,59 @@ from operations.present import page_of
 M = TypeVar("M", bound=Model)
 
 TYPES = {
-    "container": "containers", "image": "images", "volume": "volumes", "network": "networks", "daemon": "the engine",
-    EngineEvent.OWN: "times not watched",
-}  # fmt: skip
+    "container": _lazy("containers"),
+    "image": _lazy("images"),
+    "volume": _lazy("volumes"),
+    "network": _lazy("networks"),
+    "daemon": _lazy("the engine"),
+    EngineEvent.OWN: _lazy("times not watched"),
+}
 _WORDS = {
-    "die": "Ended", "oom": "Out of memory", "destroy": "Removed", "connect": "Connected", "create": "Created",
-    "disconnect": "Disconnected", "delete": "Removed", "remove": "Removed", "untag": "Untagged", "tag": "Tagged",
-    "start": "Started", "stop": "Stopped", "kill": "Signalled", "pause": "Paused", "unpause": "Resumed",
-    "rename": "Renamed", "restart": "Restarted", "update": "Limits changed", "commit": "Committed", "load": "Loaded",
-    "import": "Imported", "pull": "Pulled", "prune": "Pruned", "reload": "Settings loaded again",
-}  # fmt: skip
-ACTIONS = [("health_status", "Health changed"), *sorted(_WORDS.items(), key=lambda pair: pair[1])]
+    "die": _lazy("Ended"),
+    "oom": _lazy("Out of memory"),
+    "destroy": _lazy("Removed"),
+    "connect": _lazy("Connected"),
+    "create": _lazy("Created"),
+    "disconnect": _lazy("Disconnected"),
+    "delete": _lazy("Removed"),
+    "remove": _lazy("Removed"),
+    "untag": pgettext_lazy("event", "Untagged"),
+    "tag": _lazy("Tagged"),
+    "start": _lazy("Started"),
+    "stop": _lazy("Stopped"),
+    "kill": _lazy("Signalled"),
+    "pause": _lazy("Paused"),
+    "unpause": _lazy("Resumed"),
+    "rename": _lazy("Renamed"),
+    "restart": _lazy("Restarted"),
+    "update": _lazy("Limits changed"),
+    "commit": _lazy("Committed"),
+    "load": _lazy("Loaded"),
+    "import": _lazy("Imported"),
+    "pull": _lazy("Pulled"),
+    "prune": _lazy("Pruned"),
+    "reload": _lazy("Settings loaded again"),
+}
+ACTIONS = [("health_status", _lazy("Health changed")), *sorted(_WORDS.items(), key=lambda pair: str(pair[1]))]
 _GLYPHS = {
-    "start": "running", "unpause": "running", "restart": "running", "die": "exited", "stop": "exited",
-    "pause": "paused", "oom": "failed", "destroy": "dead", "delete": "dead", "remove": "dead", "prune": "dead",
+    "start": "running",
+    "unpause": "running",
+    "restart": "running",
+    "die": "exited",
+    "stop": "exited",
+    "pause": "paused",
+    "oom": "failed",
+    "destroy": "dead",
+    "delete": "dead",
+    "remove": "dead",
+    "prune": "dead",
     "create": "created",
-}  # fmt: skip
-_HEALTH = {"healthy": "Healthy", "unhealthy": "Unhealthy", "starting": "Health check starting"}
+}
+_HEALTH = {
+    "healthy": _lazy("Healthy"),
+    "unhealthy": _lazy("Unhealthy"),
+    "starting": _lazy("Health check starting"),
+}
 
 
 def _whose(actor: Actor) -> Q:
@@ -106,24 +145,31 @@ def told(row: EngineEvent) -> Happened:
     work = row.operation
     who = (work.actor.display_name if work.actor else work.actor_name) if work else ""
     if not work:
-        who = {"engine": "engine", "outside": "from outside"}.get(row.origin, "")
+        who = {"engine": _("engine"), "outside": _("from outside")}.get(row.origin, "")
     return Happened(row, label, note, glyph, tone, who, work.actor or work.actor_name if work else None, work)
 
 
 def _words(row: EngineEvent) -> tuple[str, str, str, str]:
     """``(label, note, glyph, tone)``."""
     if row.type == EngineEvent.OWN:
-        gone = f"for {span(row.at - row.blind_since)}" if row.blind_since else "before"
-        return f"Not watched {gone}", row.detail, "none", "warn"
+        gone = _("Not watched before")
+        if row.blind_since:
+            gone = _("Not watched for %(span)s") % {"span": span(row.at - row.blind_since)}
+        return gone, row.detail, "none", "warn"
     if row.action == "health_status":
         bad = row.detail == "unhealthy"
         glyph = {"healthy": "healthy", "unhealthy": "unhealthy"}.get(row.detail, "starting")
-        return _HEALTH.get(row.detail, "Health changed"), "", glyph, "bad" if bad else ""
-    label = _WORDS.get(row.action, row.action.capitalize())
+        return str(_HEALTH.get(row.detail, _("Health changed"))), "", glyph, "bad" if bad else ""
+    label = str(_WORDS.get(row.action, row.action.capitalize()))
     glyph = _GLYPHS.get(row.action, "none")
     if row.action == "die" and row.exit_code is not None:
         bad = bool(row.exit_code) and row.origin != "operation"
-        return label, f"exit {row.exit_code}", "failed" if bad else "exited", ""
+        return (
+            label,
+            _("exit %(exit_code)s") % {"exit_code": row.exit_code},
+            "failed" if bad else "exited",
+            "",
+        )
     if row.action == "kill" and row.signal:
         return label, signal_name(row.signal), glyph, ""
     return label, "", glyph, "bad" if row.action == "oom" else ""

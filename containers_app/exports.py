@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import Http404
+from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor
 from containers_app import volume_copies
@@ -11,7 +12,7 @@ from operations.models import Operation
 from operations.spooled import sent
 from operations.web import Download
 
-GONE = "There is no export of it: they are kept for a day. Ask for a new one."
+GONE = _("There is no export of it: they are kept for a day. Ask for a new one.")
 
 
 def newest(volume: Volume, *, actor: Actor) -> Download:
@@ -20,11 +21,15 @@ def newest(volume: Volume, *, actor: Actor) -> Download:
     for operation in done.order_by("-finished_at")[:20]:
         if volume_copies.export_of(operation).exists():
             return of(operation, actor=actor)
-    raise Http404(GONE)
+    raise Http404(str(GONE))
 
 
 def of(operation: Operation, *, actor: Actor) -> Download:
     """The tar that this operation made."""
     return sent(
-        operation, volume_copies.export_of(operation), f"{operation.target_name}.tar", actor=actor, gone=GONE
+        operation,
+        volume_copies.export_of(operation),
+        f"{operation.target_name}.tar",
+        actor=actor,
+        gone=str(GONE),
     )

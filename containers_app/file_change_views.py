@@ -9,6 +9,8 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from containers_app import file_changes, files
 from containers_app.file_space import Space
@@ -28,7 +30,7 @@ MOST_AT_ONCE = 50
 class NameForm(forms.Form):
     """Another name for a file."""
 
-    name = forms.CharField(max_length=255, strip=False, label="New name")
+    name = forms.CharField(max_length=255, strip=False, label=_lazy("New name"))
 
 
 def _upload(request: HttpRequest, space: Space) -> HttpResponseBase:
@@ -37,7 +39,7 @@ def _upload(request: HttpRequest, space: Space) -> HttpResponseBase:
     folder, below = asked(request), request.POST.get("below", "")
     sent: list[Any] = request.FILES.getlist("files")[:MOST_AT_ONCE]
     if not sent:
-        return toast(request, "Choose a file first.", "bad", to=space.url("browse", folder))
+        return toast(request, _("Choose a file first."), "bad", to=space.url("browse", folder))
     wishes = [
         file_changes.request_write(
             space.row, joined(joined(folder, below), str(file.name)), file, actor=space.actor, folders=bool(below),
@@ -45,8 +47,10 @@ def _upload(request: HttpRequest, space: Space) -> HttpResponseBase:
         )
         for file in sent
     ]  # fmt: skip
-    words = shown(str(sent[0].name)) if len(sent) == 1 else f"{len(sent)} files"
-    return submitted(request, wishes[-1], text=f"Uploading {words}", to=space.url("browse", folder))
+    words = _("Uploading %(n)s files") % {"n": len(sent)}
+    if len(sent) == 1:
+        words = _("Uploading %(name)s") % {"name": shown(str(sent[0].name))}
+    return submitted(request, wishes[-1], text=words, to=space.url("browse", folder))
 
 
 def _edit(request: HttpRequest, space: Space) -> HttpResponseBase:
@@ -60,7 +64,9 @@ def _edit(request: HttpRequest, space: Space) -> HttpResponseBase:
         operation = file_changes.request_write(
             space.row, path, data, actor=space.actor, replace=bool(digest), digest=digest
         )
-        return submitted(request, operation, text=f"Writing {shown(path)}", to=space.url("file", path))
+        return submitted(
+            request, operation, text=_("Writing %(path)s") % {"path": shown(path)}, to=space.url("file", path)
+        )
     new = request.GET.get("name", "")
     if new:
         path = joined(path, checked(new))
@@ -80,7 +86,10 @@ def _text_of(space: Space, path: str, *, new: bool) -> dict[str, Any]:
     text = as_text(data, whole=True) if found["whole"] else None
     if text is None:
         most = files.PEEK // 1024
-        raise Conflict(f"Only text of up to {most} KB can be edited here: download it, and upload it again.")
+        raise Conflict(
+            _("Only text of up to %(most)s KB can be edited here: download it, and upload it again.")
+            % {"most": most}
+        )
     space.record(path)
     newlines = "crlf" if "\r\n" in text else "lf"
     return {"text": text, "digest": found["digest"], "newlines": newlines, "file": found["info"]}
@@ -99,14 +108,16 @@ def _rename(request: HttpRequest, space: Space) -> HttpResponseBase:
     form = NameForm(request.POST or None, initial={"name": name})
     if form.is_valid():
         if form.cleaned_data["name"] == name:
-            form.add_error("name", "That is its name.")
+            form.add_error("name", _("That is its name."))
         else:
             try:
                 operation = file_changes.request_rename(
                     space.row, path, form.cleaned_data["name"], actor=space.actor
                 )
                 to = space.url("browse", parent(path))
-                return submitted(request, operation, text=f"Renaming {shown(name)}", to=to)
+                return submitted(
+                    request, operation, text=_("Renaming %(name)s") % {"name": shown(name)}, to=to
+                )
             except (SpecError, Refused) as error:
                 form.add_error("name", why(error))
     return _question(request, space, path, "files/rename.html", {"form": form})
@@ -118,7 +129,7 @@ def _erase(request: HttpRequest, space: Space) -> HttpResponseBase:
     if request.method == "POST":
         operation = file_changes.request_erase(space.row, path, actor=space.actor)
         to = space.url("browse", parent(path))
-        return submitted(request, operation, text=f"Deleting {shown(path)}", to=to)
+        return submitted(request, operation, text=_("Deleting %(path)s") % {"path": shown(path)}, to=to)
     plan = preview(lambda: file_changes.request_erase(space.row, path, actor=space.actor), actor=space.actor)
     return _question(request, space, path, "files/erase.html", {"plan": plan})
 

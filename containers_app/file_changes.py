@@ -12,6 +12,9 @@ from dataclasses import replace
 from typing import IO, Any, cast
 from uuid import uuid4
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from accounts.access import Actor
 from containers_app import files, volume_files
 from containers_app.models import Container, Volume
@@ -112,7 +115,7 @@ def _path(path: str) -> str:
     except Invalid as error:
         raise SpecError({"path": [error.message]}) from None
     if found == "/":
-        raise SpecError({"path": ["This is the root of it all."]})
+        raise SpecError({"path": [_("This is the root of it all.")]})
     return found
 
 
@@ -129,7 +132,11 @@ def _spooled(data: IO[bytes], whose: str) -> tuple[int, str, str]:
                 size += len(piece)
                 if size > files.most_bytes():
                     most = files.most_bytes() // 1024**2
-                    raise Refused("too_large", f"A file has {most:,} MB at most (SLIPWAY_FILES_MB).", 413)
+                    raise Refused(
+                        "too_large",
+                        _("A file has %(most)s MB at most (SLIPWAY_FILES_MB).") % {"most": f"{most:,}"},
+                        413,
+                    )
                 digest.update(piece)
                 out.write(piece)
         if is_preview():
@@ -150,19 +157,17 @@ def _spooled(data: IO[bytes], whose: str) -> tuple[int, str, str]:
 
 def _words(operation: Operation) -> tuple[str, str]:
     path = shown(str(operation.params["path"]))
-    return (
-        path,
-        f"in {'volume' if operation.kind.startswith('volume') else 'container'} {operation.target_name}",
-    )
+    where = _("in volume %(name)s") if operation.kind.startswith("volume") else _("in container %(name)s")
+    return path, where % {"name": operation.target_name}
 
 
 def _writing(operation: Operation, actor: Actor) -> Plan:
     path, where = _words(operation)
-    plan = Plan(button="Write file", no_undo="What a file held before is not kept.")
+    plan = Plan(button=_("Write file"), no_undo=_("What a file held before is not kept."))
     size = int(operation.params["size"])
     if operation.params["replace"]:
-        plan.changed.append(Item(path, where, "it keeps its owner and mode", size))
-        plan.lost.append(Item("What it holds now", "where it is there"))
+        plan.changed.append(Item(path, where, _("it keeps its owner and mode"), size))
+        plan.lost.append(Item(_("What it holds now"), _("where it is there")))
     else:
         plan.made.append(Item(path, where, size=size))
     return plan
@@ -170,27 +175,29 @@ def _writing(operation: Operation, actor: Actor) -> Plan:
 
 def _moving(operation: Operation, actor: Actor) -> Plan:
     path, where = _words(operation)
-    plan = Plan(button="Rename")
-    plan.changed.append(Item(path, f"is called {shown(str(operation.params['name']))} then", where))
-    plan.affected.append(Item("Programs that look for it by its name", "do not find it"))
+    plan = Plan(button=_("Rename"))
+    plan.changed.append(
+        Item(path, _("is called %(name)s then") % {"name": shown(str(operation.params["name"]))}, where)
+    )
+    plan.affected.append(Item(_("Programs that look for it by its name"), _("do not find it")))
     return plan
 
 
 def erasing(operation: Operation, actor: Actor) -> Plan:
     """The plan of a removal: nothing brings a file back."""
     path, where = _words(operation)
-    plan = Plan(button="Delete for good", no_undo="Files are not kept in the trash.")
+    plan = Plan(button=_("Delete for good"), no_undo=_("Files are not kept in the trash."))
     row: Any = registry.find_target(operation.target_type, operation.target_id)
     try:
         params = files.params_of(row, actor, str(operation.params["path"]))
         found = reads.read(f"{operation.target_type}.peek", row, actor=actor, params=params, deadline=LOOK)
         plan.lost.append(Item(path, where, size=int(found["info"]["size"])))
     except Conflict:
-        plan.lost.append(Item(path, where, "with all that is in it"))
+        plan.lost.append(Item(path, where, _("with all that is in it")))
     except EngineError:
-        plan.lost.append(Item(path, where, "if it is a folder, with all that is in it"))
-        plan.unknown.append("what it is")
-    plan.kept.append(Item("Everything beside it"))
+        plan.lost.append(Item(path, where, _("if it is a folder, with all that is in it")))
+        plan.unknown.append(_("what it is"))
+    plan.kept.append(Item(_("Everything beside it")))
     return plan
 
 
@@ -331,16 +338,38 @@ def _again(operation: Operation, actor: Actor) -> Operation:
 
 
 _VERBS: tuple[tuple[str, Callable[[Context], Mapping[str, Any]], dict[str, Any]], ...] = (
-    ("put", _put, {
-        "label": "Write file", "doing": "Writing a file in", "verify": _is_put, "plan": _writing, "again": _again,
-    }),
-    ("move", _move, {
-        "label": "Rename file", "doing": "Renaming a file in", "verify": _is_moved, "plan": _moving,
-    }),
-    ("erase", _erase, {
-        "label": "Delete file", "doing": "Deleting a file in", "verify": _is_erased, "plan": erasing,
-    }),
-)  # fmt: skip
+    (
+        "put",
+        _put,
+        {
+            "label": gettext_noop("Write file"),
+            "doing": gettext_noop("Writing a file in"),
+            "verify": _is_put,
+            "plan": _writing,
+            "again": _again,
+        },
+    ),
+    (
+        "move",
+        _move,
+        {
+            "label": gettext_noop("Rename file"),
+            "doing": gettext_noop("Renaming a file in"),
+            "verify": _is_moved,
+            "plan": _moving,
+        },
+    ),
+    (
+        "erase",
+        _erase,
+        {
+            "label": gettext_noop("Delete file"),
+            "doing": gettext_noop("Deleting a file in"),
+            "verify": _is_erased,
+            "plan": erasing,
+        },
+    ),
+)
 for _kind in ("container", "volume"):
     for _verb, _run, _options in _VERBS:
         operation(

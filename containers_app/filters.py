@@ -10,6 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTransform
+from django.utils.translation import gettext as _
 
 from accounts.filters import FlagFilter, OwnerFilter, Since, Until
 from containers_app.events import TYPES
@@ -31,10 +32,12 @@ class LabelsField(forms.Field):
         for text in texts:
             key, equals, wanted = text.partition("=")
             if not key or len(text) > 500 or '"' in key or not key.isprintable():
-                raise ValidationError("A label is written key or key=value.")
+                raise ValidationError(_("A label is written key or key=value."))
             found.append((key, wanted if equals else None))
         if len(found) > LABELS_MOST:
-            raise ValidationError(f"At most {LABELS_MOST} labels can be asked for at once.")
+            raise ValidationError(
+                _("At most %(most)s labels can be asked for at once.") % {"most": LABELS_MOST}
+            )
         return found
 
 

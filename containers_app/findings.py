@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor
 from accounts.models import Team
@@ -22,15 +23,17 @@ from operations.policy import PolicyException
 MOST = 2000
 """Containers that are looked at."""
 ADVICE = {
-    "no_memory_limit": "No memory limit",
-    "no_pids_limit": "No limit of processes",
-    "no_log_limit": "Logs without a limit",
+    "no_memory_limit": _("No memory limit"),
+    "no_pids_limit": _("No limit of processes"),
+    "no_log_limit": _("Logs without a limit"),
 }
 """What no rule forbids and the CIS benchmark asks for."""
 _ADVISED = {
-    "no_memory_limit": "It may take all memory of the host. Set a limit under Change limits.",
-    "no_pids_limit": "A program that starts itself again and again fills the host. Set a limit under Change limits.",
-    "no_log_limit": "Its log grows until the host's disk is full. Made anew here, it gets a limit.",
+    "no_memory_limit": _("It may take all memory of the host. Set a limit under Change limits."),
+    "no_pids_limit": _(
+        "A program that starts itself again and again fills the host. Set a limit under Change limits."
+    ),
+    "no_log_limit": _("Its log grows until the host's disk is full. Made anew here, it gets a limit."),
 }
 
 
@@ -111,7 +114,7 @@ def _of(
             by="site" if name in site else slug, excepted=free.get((row.team_id, row.name, name), ""),
         )  # fmt: skip
     for name in _advice(row):
-        yield Finding(row, name, ADVICE[name], (_ADVISED[name],))
+        yield Finding(row, name, str(ADVICE[name]), (str(_ADVISED[name]),))
 
 
 def _violations(row: Container, rails: Rails) -> list[guard.Violation]:

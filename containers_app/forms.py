@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor
 from containers_app import gate
@@ -16,13 +18,13 @@ from engine.errors import Invalid
 from operations.forms import Change
 
 SIGNALS = (
-    ("KILL", "KILL: end it now"),
-    ("TERM", "TERM: ask it to end"),
-    ("INT", "INT: as Ctrl C does"),
-    ("QUIT", "QUIT: end with a dump"),
-    ("HUP", "HUP: often means read your settings again"),
-    ("USR1", "USR1: its own meaning"),
-    ("USR2", "USR2: its own meaning"),
+    ("KILL", _lazy("KILL: end it now")),
+    ("TERM", _lazy("TERM: ask it to end")),
+    ("INT", _lazy("INT: as Ctrl C does")),
+    ("QUIT", _lazy("QUIT: end with a dump")),
+    ("HUP", _lazy("HUP: often means read your settings again")),
+    ("USR1", _lazy("USR1: its own meaning")),
+    ("USR2", _lazy("USR2: its own meaning")),
 )
 PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 
@@ -30,7 +32,7 @@ PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 class KillForm(forms.Form):
     """Which signal."""
 
-    signal = forms.ChoiceField(choices=SIGNALS, initial="KILL", label="Signal")
+    signal = forms.ChoiceField(choices=SIGNALS, initial="KILL", label=_lazy("Signal"))
 
     def wish(self) -> dict[str, Any]:
         """The body of the REST contract."""
@@ -41,16 +43,16 @@ class PolicyForm(forms.Form):
     """A restart policy for several."""
 
     restart = forms.ChoiceField(
-        label="Restart",
+        label=_lazy("Restart"),
         choices=(
-            ("no", "never"),
-            ("unless-stopped", "unless stopped"),
-            ("always", "always"),
-            ("on-failure", "on failure"),
+            ("no", _lazy("never")),
+            ("unless-stopped", _lazy("unless stopped")),
+            ("always", _lazy("always")),
+            ("on-failure", _lazy("on failure")),
         ),
         initial="unless-stopped",
     )
-    retries = forms.IntegerField(label="Restarts at most", required=False, min_value=0, max_value=1000)
+    retries = forms.IntegerField(label=_lazy("Restarts at most"), required=False, min_value=0, max_value=1000)
 
     def wish(self) -> dict[str, Any]:
         """The body of the REST contract."""
@@ -63,10 +65,10 @@ class RenameForm(forms.Form):
     """Another name."""
 
     name = forms.CharField(
-        label="New name",
+        label=_lazy("New name"),
         max_length=255,
         widget=forms.TextInput(attrs={**PLAIN, "autofocus": True}),
-        error_messages={"required": "Give it a name."},
+        error_messages={"required": _lazy("Give it a name.")},
     )
 
     def __init__(self, *args: object, container: Container, **options: object) -> None:
@@ -80,9 +82,9 @@ class RenameForm(forms.Form):
         except Invalid as error:
             raise ValidationError(error.message) from None
         if name == self.container.name:
-            raise ValidationError("This is its name already.")
+            raise ValidationError(_("This is its name already."))
         if Container.objects.filter(engine_id=self.container.engine_id, name=name).exists():
-            raise ValidationError(f"Another container is called {name}.")
+            raise ValidationError(_("Another container is called %(name)s.") % {"name": name})
         return name
 
 
@@ -90,16 +92,16 @@ class RecreateForm(forms.Form):
     """Which image, and what its gate is."""
 
     image = forms.CharField(
-        label="Image",
+        label=_lazy("Image"),
         max_length=255,
         widget=forms.TextInput(attrs={**PLAIN, "autofocus": True}),
-        error_messages={"required": "Name an image, such as nginx:1.27."},
+        error_messages={"required": _lazy("Name an image, such as nginx:1.27.")},
     )
-    pull = forms.BooleanField(label="Pull it first", required=False)
+    pull = forms.BooleanField(label=_lazy("Pull it first"), required=False)
     empty_volumes = forms.BooleanField(
-        label="Make empty volumes in place of those that are gone", required=False
+        label=_lazy("Make empty volumes in place of those that are gone"), required=False
     )
-    seconds = forms.IntegerField(label="Gate", min_value=1, max_value=gate.LONGEST)
+    seconds = forms.IntegerField(label=_lazy("Gate"), min_value=1, max_value=gate.LONGEST)
 
     def __init__(self, asked: QueryDict | None = None, *, container: Container, pull: bool = False) -> None:
         self.checked = bool(container.healthcheck)
@@ -126,7 +128,7 @@ class RecreateForm(forms.Form):
         return {**image, **empty, "pull": bool(found["pull"]), "gate": limits}
 
 
-def text_area(label: str, hint: str) -> forms.CharField:
+def text_area(label: Any, hint: str) -> forms.CharField:
     """A field of ``name=value`` lines; see `pairs`."""
     area = forms.Textarea(attrs={**PLAIN, "rows": "3", "placeholder": hint})
     return forms.CharField(label=label, required=False, max_length=10_000, widget=area)
@@ -138,7 +140,7 @@ def pairs(text: str) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         key, equals, value = line.partition("=")
         if not key.strip():
-            raise ValidationError(f'"{line[:60]}" has no name: write name=value.')
+            raise ValidationError(_('"%(line)s" has no name: write name=value.') % {"line": line[:60]})
         found[key.strip()] = value.strip() if equals else ""
     return found
 
@@ -147,10 +149,10 @@ class Named(Change):
     """A volume that is to be made, in one way or another."""
 
     name = forms.CharField(
-        label="Name",
+        label=_lazy("Name"),
         max_length=255,
         widget=forms.TextInput(attrs={**PLAIN, "autofocus": True}),
-        error_messages={"required": "Give it a name, so that it can be found again."},
+        error_messages={"required": _lazy("Give it a name, so that it can be found again.")},
     )
 
     def clean_name(self) -> str:
@@ -165,13 +167,13 @@ class VolumeForm(Named):
 
     permission = "volume.create"
     driver = forms.CharField(
-        label="Driver",
+        label=_lazy("Driver"),
         required=False,
         max_length=128,
         widget=forms.TextInput(attrs={**PLAIN, "placeholder": "local"}),
     )
-    options = text_area("Driver options", "type=tmpfs\ndevice=tmpfs")
-    labels = text_area("Labels", "tier=backend")
+    options = text_area(_lazy("Driver options"), "type=tmpfs\ndevice=tmpfs")
+    labels = text_area(_lazy("Labels"), "tier=backend")
 
     def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
         super().__init__(*args, actor=actor, **options)
@@ -207,9 +209,9 @@ class ImportForm(Named):
 
     permission = "volume.import"
     archive = forms.FileField(
-        label="Archive",
+        label=_lazy("Archive"),
         widget=forms.FileInput(attrs={"class": "file"}),
-        error_messages={"required": "Choose a tar, plain or compressed."},
+        error_messages={"required": _lazy("Choose a tar, plain or compressed.")},
     )
 
 
@@ -217,8 +219,8 @@ class CloneForm(forms.Form):
     """What the copy is called."""
 
     name = forms.CharField(
-        label="Name of the copy",
+        label=_lazy("Name of the copy"),
         max_length=255,
         widget=forms.TextInput(attrs={**PLAIN, "autofocus": True}),
-        error_messages={"required": "Give it a name, so that it can be found again."},
+        error_messages={"required": _lazy("Give it a name, so that it can be found again.")},
     )

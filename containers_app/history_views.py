@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db.models import Count, Q, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_safe
 
 from accounts.access import Actor, actor_of, requires
@@ -33,10 +35,10 @@ WITH_LINES = 5
 """Incidents of a page that bring their last lines along; those of others are a link away."""
 
 VIEWS = {
-    "all": ("Everything", timeline.KINDS),
-    "incidents": ("Incidents", ("incident",)),
-    "people": ("People", ("operation",)),
-    "engine": ("Engine", ("event",)),
+    "all": (_lazy("Everything"), timeline.KINDS),
+    "incidents": (_lazy("Incidents"), ("incident",)),
+    "people": (_lazy("People"), ("operation",)),
+    "engine": (_lazy("Engine"), ("event",)),
 }
 
 
@@ -145,7 +147,7 @@ def _after(request: HttpRequest) -> timeline.Cursor | None:
     try:
         return timeline.Cursor.read(text) if text else None
     except ValueError:
-        raise Http404("There is no such page.") from None
+        raise Http404(_("There is no such page.")) from None
 
 
 def _address(request: HttpRequest, cursor: str) -> str:

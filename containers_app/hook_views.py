@@ -9,6 +9,7 @@ from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import actor_of, require, requires
@@ -43,7 +44,7 @@ def forget(request: HttpRequest, pk: UUID, other: UUID) -> HttpResponse:
     actor = actor_of(request)
     container = get_object_or_404(present.one(actor), pk=pk)
     hooks.drop(container, get_object_or_404(hooks.of(container), pk=other), actor=actor)
-    return toast(request, "Its address is closed", to=reverse("containers:hooks", args=[pk]))
+    return toast(request, _("Its address is closed"), to=reverse("containers:hooks", args=[pk]))
 
 
 def _context(request: HttpRequest, container: Container) -> dict[str, Any]:

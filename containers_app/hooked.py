@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
 from operations.models import Engine, Operation
@@ -23,8 +24,8 @@ class DeployHook(models.Model):
     read_permission: ClassVar[str] = "container.read"
 
     class Style(models.TextChoices):
-        SLIPWAY = "slipway", "A script, signed with the time"
-        GITHUB = "github", "GitHub, Gitea and alike"
+        SLIPWAY = "slipway", _("A script, signed with the time")
+        GITHUB = "github", _("GitHub, Gitea and alike")
         GITLAB = "gitlab", "GitLab"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

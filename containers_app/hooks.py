@@ -20,6 +20,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import audit, limits
 from accounts.access import Actor, Denied, require
@@ -64,9 +65,11 @@ def add(container: Container, style: str, *, actor: Actor) -> tuple[DeployHook, 
     """A new one, and its secret, which is never shown again. Raises `SpecError`, `Denied` or Http404."""
     _may(container, actor)
     if style not in DeployHook.Style.values:
-        raise SpecError({"style": [f"One of {', '.join(DeployHook.Style.values)} is expected."]})
+        raise SpecError(
+            {"style": [_("One of %(names)s is expected.") % {"names": ", ".join(DeployHook.Style.values)}]}
+        )
     if of(container).count() >= MOST:
-        raise Refused("conflict", f"A container has {MOST} hooks at most.")
+        raise Refused("conflict", _("A container has %(most)s hooks at most.") % {"most": MOST})
     secret = random.token_urlsafe(32)
     row = DeployHook(
         engine=container.engine, team=container.team, name=container.name, style=style, created_by=actor.user,

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.models import Team
 from containers_app.past import container_key
@@ -54,7 +56,7 @@ class LogRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or f"all of {self.team}"
+        return self.name or _("all of %(team)s") % {"team": self.team}
 
 
 class KeptLog(models.Model):
@@ -124,10 +126,10 @@ class LogGap(models.Model):
     """
 
     class Cause(models.TextChoices):
-        ROTATION = "rotation", "The engine had given them up"
-        BEHIND = "behind", "They came faster than the engine hands them out"
-        LOAD = "load", "They came faster than they could be kept"
-        REMOVED = "removed", "The container was removed before all was read"
+        ROTATION = "rotation", _lazy("The engine had given them up")
+        BEHIND = "behind", _lazy("They came faster than the engine hands them out")
+        LOAD = "load", _lazy("They came faster than they could be kept")
+        REMOVED = "removed", _lazy("The container was removed before all was read")
 
     id = models.BigAutoField(primary_key=True)
     log = models.ForeignKey(KeptLog, on_delete=models.CASCADE, related_name="gaps")

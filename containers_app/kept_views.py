@@ -13,6 +13,8 @@ from django.db.models import QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, actor_of, can, requires
@@ -25,7 +27,13 @@ from operations.web import answers, toast
 
 PAGE = 100
 AGO = {"15m": 900, "1h": 3600, "6h": 6 * 3600, "1d": 86400, "3d": 3 * 86400}
-AGO_WORDS = {"15m": "15 minutes", "1h": "hour", "6h": "6 hours", "1d": "day", "3d": "3 days"}
+AGO_WORDS = {
+    "15m": _lazy("15 minutes"),
+    "1h": _lazy("hour"),
+    "6h": _lazy("6 hours"),
+    "1d": _lazy("day"),
+    "3d": _lazy("3 days"),
+}
 
 
 @require_safe
@@ -108,10 +116,10 @@ def switch(request: HttpRequest) -> HttpResponse:
     if what == "rule":
         rule = get_object_or_404(keep_rules.rules(actor), pk=id_)
         keep_rules.remove(rule, actor=actor)
-        return toast(request, f"New lines of {rule} are not kept any more.", to=back)
+        return toast(request, _("New lines of %(name)s are not kept any more.") % {"name": rule}, to=back)
     if what == "team":
         target: Container | Team = get_object_or_404(visible_teams(actor), pk=id_)
-        words = f"all containers of {target.name}"
+        words = _("all containers of %(team)s") % {"team": target.name}
     elif what == "container":
         found = visible_to(actor, Container.objects.select_related("engine", "team"))
         target = get_object_or_404(found, pk=id_)
@@ -119,10 +127,13 @@ def switch(request: HttpRequest) -> HttpResponse:
     else:
         raise Http404
     keep_rules.switch(target, on=on, actor=actor)
-    said = (
-        f"What {words} write is kept from now on." if what == "team" else f"What {words} writes is kept now."
-    )
-    return toast(request, said if on else f"New lines of {words} are not kept any more.", to=back)
+    said = _("New lines of %(name)s are not kept any more.")
+    if on:
+        many = what == "team"
+        said = (
+            _("What %(name)s write is kept from now on.") if many else _("What %(name)s writes is kept now.")
+        )
+    return toast(request, said % {"name": words}, to=back)
 
 
 def moment_of(ns: int) -> datetime | None:

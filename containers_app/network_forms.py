@@ -52,8 +52,8 @@ class NetworkForm(Change):
         label=_lazy("IPv6 gateway"), required=False, max_length=64, widget=_text("fd00:20::1")
     )
     driver = forms.CharField(label=_lazy("Driver"), required=False, max_length=128, widget=_text("bridge"))
-    options = text_area(_lazy("Driver options"), "com.docker.network.driver.mtu=1400")  # type: ignore[arg-type]
-    labels = text_area(_lazy("Labels"), "tier=backend")  # type: ignore[arg-type]
+    options = text_area(_lazy("Driver options"), "com.docker.network.driver.mtu=1400")
+    labels = text_area(_lazy("Labels"), "tier=backend")
 
     def __init__(self, *args: Any, actor: Actor, **options: Any) -> None:
         super().__init__(*args, actor=actor, **options)

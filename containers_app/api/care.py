@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -56,7 +57,7 @@ class CareRuleList(Listing):
     def post(self, request: Request) -> Response:
         wish = body(request, NewCareRule)
         if "container" in wish and "team" in wish:
-            raise ValidationError({"": ["Either container or team is expected."]})
+            raise ValidationError({"": [_("Either container or team is expected.")]})
         what: Any = None
         if "team" in wish:
             what = get_object_or_404(visible_teams(self.actor), slug=wish["team"])
@@ -65,7 +66,7 @@ class CareRuleList(Listing):
             what = self.object(rows, wish["container"])
         said = {word: wish[word] for word in care.WORDS if word in wish}
         if not said:
-            raise ValidationError({"": ["heal or end_loops is expected."]})
+            raise ValidationError({"": [_("heal or end_loops is expected.")]})
         return Response(CareRuleRow(care.switch(what, actor=self.actor, **said)).data)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -175,7 +176,7 @@ def _cursor(request: Request) -> timeline.Cursor | None:
     try:
         return timeline.Cursor.read(text) if text else None
     except ValueError:
-        raise ValidationError({"cursor": ["Not a cursor of this list."]}) from None
+        raise ValidationError({"cursor": [_("Not a cursor of this list.")]}) from None
 
 
 def _kinds(request: Request) -> Sequence[str]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -120,7 +121,7 @@ class Files(Previews):
         )  # read piece by piece, and never looked into, whatever it says that it is
         digest = request.headers.get("If-Match", "").strip('"')
         if digest and not _DIGEST.fullmatch(digest):
-            raise ValidationError({"If-Match": ["A SHA-256 is expected, in hexadecimal digits."]})
+            raise ValidationError({"If-Match": [_("A SHA-256 is expected, in hexadecimal digits.")]})
         return accepted(
             request,
             file_changes.request_write(

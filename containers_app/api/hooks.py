@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -114,11 +115,11 @@ class HookReceiver(View):
         plain = request._request
         length = plain.headers.get("Content-Length", "")
         if (length.isdecimal() and int(length) > hooks.LARGEST) or len(plain.body) > hooks.LARGEST:
-            raise TooLarge("A message has 256 KiB at most.")
+            raise TooLarge(_("A message has 256 KiB at most."))
         try:
             call = hooks.receive(pk, plain.headers, plain.body, ip=address_of(plain))
         except hooks.Unsigned:
-            raise Problem(401, "not_authenticated", "The signature is not right.") from None
+            raise Problem(401, "not_authenticated", _("The signature is not right.")) from None
         except limits.TooMany as error:
             raise Throttled(wait=error.retry_after) from None
         operation = str(call.operation_id) if call.operation_id else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.http import HttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -57,7 +58,9 @@ class ContainerExport(View):
     def get(self, request: Request, pk: UUID) -> HttpResponse:
         kind = request.query_params.get("as", "run")
         if kind not in interop.KINDS:
-            raise ValidationError({"as": [f"One of {', '.join(interop.KINDS)} is expected."]})
+            raise ValidationError(
+                {"as": [_("One of %(names)s is expected.") % {"names": ", ".join(interop.KINDS)}]}
+            )
         found = self.object(visible_containers(request).defer(None).select_related("image"), pk)
         return HttpResponse(interop.text(bodies.of(found), kind), content_type="text/plain; charset=utf-8")
 

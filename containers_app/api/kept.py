@@ -8,6 +8,7 @@ from uuid import UUID
 import django_filters as filters
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
@@ -206,7 +207,7 @@ class LogRuleList(Listing):
     def post(self, request: Request) -> Response:
         wish = body(request, NewLogRule)
         if len(wish) != 1:
-            raise ValidationError({"": ["Either container or team is expected."]})
+            raise ValidationError({"": [_("Either container or team is expected.")]})
         if "team" in wish:
             what: Any = get_object_or_404(visible_teams(self.actor), slug=wish["team"])
         else:
@@ -246,4 +247,4 @@ def _uuid(name: str, text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise ValidationError({name: ["The id of a kept log is expected."]}) from None
+        raise ValidationError({name: [_("The id of a kept log is expected.")]}) from None

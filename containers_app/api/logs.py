@@ -15,6 +15,7 @@ from channels.db import database_sync_to_async
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -99,7 +100,7 @@ class ContainerLogs(View):
         asked, stamped = _asked(request), flag(request, "timestamps")
         if flag(request, "follow"):
             if asked.until:
-                raise ValidationError({"until": ["This does not go with follow."]})
+                raise ValidationError({"until": [_("This does not go with follow.")]})
             return followed(request, row, Wish(tail, asked.since, asked.wanted(), stamped))
         if flag(request, "all"):
             return self._all(request, row, asked, stamped)
@@ -167,7 +168,7 @@ class ContainerLogSearch(View):
         row = self.object(visible_containers(request), pk, "container.logs")
         asked = _asked(request)
         if not asked.search.q:
-            raise ValidationError({"q": ["What is searched for?"]})
+            raise ValidationError({"q": [_("What is searched for?")]})
         params = {**asked.params(), "most": number(request, "most", MOST_FOUND, least=1, most=MOST_FOUND)}
         flow = longreads.begin("container.search", row, actor=self.actor, params=params, deadline=LONG)
 
@@ -240,7 +241,9 @@ class Asked:
 def _asked(request: Request) -> Asked:
     stream = request.query_params.get("stream") or "all"
     if stream not in STREAMS:
-        raise ValidationError({"stream": [f"One of {', '.join(sorted(STREAMS))} is expected."]})
+        raise ValidationError(
+            {"stream": [_("One of %(names)s is expected.") % {"names": ", ".join(sorted(STREAMS))}]}
+        )
     search = Search(
         request.query_params.get("q", ""),
         flag(request, "regex"),
@@ -248,7 +251,7 @@ def _asked(request: Request) -> Asked:
         flag(request, "whole"),
     )
     if not search.q and (search.regex or search.cased or search.whole):
-        raise ValidationError({"q": ["What is searched for?"]})
+        raise ValidationError({"q": [_("What is searched for?")]})
     try:
         search.matcher()
     except Unsearchable as error:
@@ -259,7 +262,7 @@ def _asked(request: Request) -> Asked:
 def _around(request: Request) -> dict[str, int]:
     at = moment(request, "at")
     if at and any(name in request.query_params for name in ("since", "until", "tail")):
-        raise ValidationError({"at": ["This goes with context alone."]})
+        raise ValidationError({"at": [_("This goes with context alone.")]})
     return {"at_ns": at, "context": number(request, "context", 100, least=1, most=MOST_CONTEXT)} if at else {}
 
 
@@ -272,7 +275,7 @@ def moment(request: Request, name: str) -> int:
         then = timezone.now() - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
         return int(then.timestamp()) * 10**9
     if re.fullmatch(r"[0-9]{1,11}(\.[0-9]{1,9})?", text, re.ASCII):
-        seconds, _, fraction = text.partition(".")
+        seconds, _dot, fraction = text.partition(".")
         return int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
     # A plus sign in an address means a blank: 2026-01-01T00:00:00+01:00 arrives without it.
     whole, fraction, zone = _SECONDS.match(text).groups()  # type: ignore[union-attr]
@@ -282,7 +285,7 @@ def moment(request: Request, name: str) -> int:
         then_ = None
     if then_ is None:
         raise ValidationError(
-            {name: ["A time such as 2026-01-31T12:00:00Z, or ago such as 10m, is expected."]}
+            {name: [_("A time such as 2026-01-31T12:00:00Z, or ago such as 10m, is expected.")]}
         )
     since = int((then_ if then_.tzinfo else then_.replace(tzinfo=UTC)).timestamp())
     return since * 10**9 + int((fraction or "").ljust(9, "0"))

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -94,7 +95,7 @@ class NetworkList(Previews, Listing):
     def post(self, request: Request) -> Response:
         wish = request.data
         if not isinstance(wish, dict):
-            raise ValidationError({"": ["A JSON object is expected."]})
+            raise ValidationError({"": [_("A JSON object is expected.")]})
         engine, team = engine_of(wish), team_of(self.actor, wish)
         spec = {key: value for key, value in wish.items() if key not in ("engine", "team")}
         operation = operations.request_network_create(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -77,7 +78,7 @@ class PolicyList(View):
         wish = body(request, NewPolicy)
         team = _team(self.actor, wish.pop("team", ""))
         if not wish:
-            raise ValidationError({"": ["rules, quota or binds_site is expected."]})
+            raise ValidationError({"": [_("rules, quota or binds_site is expected.")]})
         policies.change(team, actor=self.actor, **wish)
         return Response(_row(team, policies.said(team.pk if team else None)))
 
@@ -92,7 +93,7 @@ class PolicyUsage(View):
     def get(self, request: Request) -> Response:
         team = _team(self.actor, request.query_params.get("team", ""))
         if team is None:
-            raise ValidationError({"team": ["The slug of a team is expected."]})
+            raise ValidationError({"team": [_("The slug of a team is expected.")]})
         have, may = quotas.used(team.pk), quotas.limits(team.pk)
         return Response({name: {"used": have[name], "limit": may.get(name)} for name in quotas.KINDS})
 
@@ -133,7 +134,7 @@ class Findings(View):
     def get(self, request: Request) -> Response:
         rule = request.query_params.get("rule", "")
         if rule and rule not in guard.RULES and rule not in findings.ADVICE:
-            raise ValidationError({"rule": ["Not a rule."]})
+            raise ValidationError({"rule": [_("Not a rule.")]})
         found = findings.found(
             self.actor, team=_team(self.actor, request.query_params.get("team", "")), rule=rule,
             advice="advice" not in request.query_params or flag(request, "advice"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -83,7 +84,7 @@ class Prune(Previews):
         if not is_preview():
             raise ValidationError({"plan": [FIRST]})
         if "kinds" not in wish:
-            raise ValidationError({"kinds": ["This field is required."]})
+            raise ValidationError({"kinds": [_("This field is required.")]})
         engine = services.chosen_engine(engine_of(wish))
         found = prune_plans.look(engine, actor=self.actor)
         return Response(
@@ -92,7 +93,7 @@ class Prune(Previews):
 
     def _use(self, request: Request, wish: dict[str, Any]) -> Response:
         if len(wish) > 1:
-            raise ValidationError({"plan": ["A plan goes alone: it knows its engine and its kinds."]})
+            raise ValidationError({"plan": [_("A plan goes alone: it knows its engine and its kinds.")]})
         if is_preview():
             return Response(answer(prune_plans.own(wish["plan"], actor=self.actor)))
         key = idempotency_key(request)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
@@ -139,7 +140,9 @@ class ContainerStats(View):
         row = self.object(visible_containers(request), pk)
         wanted = RANGES.get(request.query_params.get("range", _ranges[0]))
         if wanted is None:
-            raise ValidationError({"range": [f"One of {', '.join(_ranges)} is expected."]})
+            raise ValidationError(
+                {"range": [_("One of %(names)s is expected.") % {"names": ", ".join(_ranges)}]}
+            )
         found = points(lineage(row, self.actor), wanted)
         if found:
             arrays = {"t": [_time(point.at) for point in found], **columns(found)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -79,7 +80,7 @@ class StackList(View):
         try:
             engine = UUID(query["engine"]) if query.get("engine") else None
         except ValueError:
-            raise ValidationError({"engine": ["An id is expected."]}) from None
+            raise ValidationError({"engine": [_("An id is expected.")]}) from None
         found = stacks.every(self.actor, q=query.get("q", "")[:200], engine=engine)
         return Response({"next": None, "previous": None, "results": [_row(request, one) for one in found]})
 
@@ -136,7 +137,7 @@ def _ask(view: View, engine: UUID, name: str, action: str, params: dict[str, Any
     stack = stacks.one(view.actor, engine, name)
     order = stacks.wanted(stack, action)
     if not order:
-        raise Refused("conflict", f"There is nothing to {action} in it now.")
+        raise Refused("conflict", _("There is nothing to %(action)s in it now.") % {"action": action})
     key = idempotency_key(view.request)
     waits = stacks.conditions(stack, action)
     asked = many.ask_in_steps(order, action, actor=view.actor, params=params, needs=waits, key=key)

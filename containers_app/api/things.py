@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponseBase
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -63,7 +64,7 @@ class VolumeList(Previews, Listing):
     def post(self, request: Request) -> Response:
         wish = request.data
         if not isinstance(wish, dict):
-            raise ValidationError({"": ["A JSON object is expected."]})
+            raise ValidationError({"": [_("A JSON object is expected.")]})
         engine, team = engine_of(wish), team_of(self.actor, wish)
         spec = {key: value for key, value in wish.items() if key not in ("engine", "team")}
         operation = operations.request_volume_create(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -70,7 +71,7 @@ class ContainerList(Previews, Listing):
     def post(self, request: Request) -> Response:
         wish = request.data
         if not isinstance(wish, dict):
-            raise ValidationError({"": ["A JSON object is expected."]})
+            raise ValidationError({"": [_("A JSON object is expected.")]})
         engine, team = engine_of(wish), team_of(self.actor, wish)
         spec = {key: value for key, value in wish.items() if key not in ("engine", "team")}
         operation = operations.request_run(
@@ -103,7 +104,7 @@ class ContainerDetail(Versioned, Previews):
     def patch(self, request: Request, pk: UUID) -> Response:
         found = self.object(visible_containers(request).select_related("engine"), pk)
         if not isinstance(request.data, dict):
-            raise ValidationError({"": ["A JSON object is expected."]})
+            raise ValidationError({"": [_("A JSON object is expected.")]})
         return accepted(request, _ask(self, found, "update", dict(request.data)))
 
     @extend_schema(
