@@ -13,7 +13,9 @@ import re
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
+
+import zstandard
 
 from engine import packages
 from engine.files import shown
@@ -30,6 +32,8 @@ DEEPEST = 128
 LONGEST_NAME, LONGEST_TARGET = 255, 1024
 MOST_UNPACKED = 256 * 1024**3
 """Bytes that a compressed layer may become."""
+WINDOW = 128 * 1024 * 1024
+"""Bytes that unpacking a zstd may look back on, and so keeps in memory."""
 PIECE = 1024 * 1024
 _PLACE = re.compile(rb"(?:\./)?(?:[^/]+/layer\.tar|blobs/sha256/[0-9a-f]{64})\Z")
 _BLOB = re.compile(rb"(?:\./)?blobs/sha256/([0-9a-f]{64})\Z")
@@ -56,13 +60,14 @@ class Row(NamedTuple):
 class LayerFiles:
     """What one layer holds, its rows by folder and name. ``cut``: there was more than is kept.
 
-    ``databases``: path → its manager and the packages it names; ``problem``: why there are no rows.
+    ``databases``: path → its manager and the packages it names, ``None`` where it is not readable or too large;
+    ``problem``: why there are no rows.
     """
 
     digest: str
     rows: list[Row] = field(default_factory=list)
     cut: bool = False
-    databases: dict[str, tuple[str, list[Package]]] = field(default_factory=dict)
+    databases: dict[str, tuple[str, list[Package] | None]] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -95,7 +100,7 @@ def read(
 def _layer(reader: Reader, stored: int, begins: bytes, told: Callable[[int], None]) -> LayerFiles:
     digest = hashlib.sha256()
     raw = reader.pieces(stored)
-    pieces = _unpacked(raw) if begins[:2] == _GZIP else raw
+    pieces = _ungzipped(raw) if begins[:2] == _GZIP else _unzstd(raw) if begins == _ZSTD else raw
 
     def more() -> bytes:
         piece = next(pieces, b"")
@@ -105,8 +110,6 @@ def _layer(reader: Reader, stored: int, begins: bytes, told: Callable[[int], Non
 
     inside, found = Reader(more), _Files()
     try:
-        if begins == _ZSTD:
-            raise Broken("It is compressed in a way (zstd) that is not read here.")
         found.all_of(inside)
         inside.drain()
     except Broken as error:
@@ -119,7 +122,34 @@ def _layer(reader: Reader, stored: int, begins: bytes, told: Callable[[int], Non
     return found.done(f"sha256:{digest.hexdigest()}")
 
 
-def _unpacked(raw: Iterator[bytes]) -> Iterator[bytes]:
+class _Source:
+    """Pieces as a file that can be read once."""
+
+    def __init__(self, raw: Iterator[bytes]) -> None:
+        self._raw, self._rest = raw, b""
+
+    def read(self, size: int) -> bytes:
+        piece = self._rest or next(self._raw, b"")
+        self._rest = piece[size:]
+        return piece[:size]
+
+
+def _unzstd(raw: Iterator[bytes]) -> Iterator[bytes]:
+    """What a zstd holds, frame after frame, in pieces of a bounded size."""
+    unpacker = zstandard.ZstdDecompressor(max_window_size=WINDOW)
+    out = 0
+    try:
+        with unpacker.stream_reader(cast("IO[bytes]", _Source(raw)), read_across_frames=True) as inside:
+            while made := inside.read(PIECE):
+                out += len(made)
+                if out > MOST_UNPACKED:
+                    raise Broken("It becomes too large when it is unpacked.")
+                yield made
+    except zstandard.ZstdError:
+        raise Broken("It is compressed, and damaged.") from None
+
+
+def _ungzipped(raw: Iterator[bytes]) -> Iterator[bytes]:
     """What a gzip holds, in pieces of a bounded size, however much a byte of it becomes."""
     unpacker = zlib.decompressobj(wbits=31)
     out = 0
@@ -146,7 +176,7 @@ class _Files:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str, bool], Row] = {}
         self.folders: set[str] = {"/"}
-        self.databases: dict[str, tuple[str, list[Package]]] = {}
+        self.databases: dict[str, tuple[str, list[Package] | None]] = {}
         self.names = self.packages = 0
         self.cut = False
         self.problem = ""
@@ -196,16 +226,14 @@ class _Files:
         """The digest of what a file holds, of the map of its holes where it has such."""
         digest = hashlib.blake2b(digest_size=12)
         manager = packages.manager(path)
-        kept: list[bytes] | None = (
-            [] if manager in ("dpkg", "apk") and entry.stored <= packages.LARGEST else None
-        )
+        kept: list[bytes] | None = [] if manager and entry.stored <= packages.LARGEST else None
         for piece in inside.pieces(entry.stored):
             digest.update(piece)
             if kept is not None:
                 kept.append(piece)
         if manager:
-            known = packages.installed(manager, b"".join(kept or ()))
-            self.packages += len(known) + 1
+            known = None if kept is None else packages.installed(manager, b"".join(kept))
+            self.packages += len(known or ()) + 1
             if self.packages <= packages.MOST:
                 self.databases["/" + shown(path.decode("utf-8", "replace"))] = (manager, known)
         return digest.hexdigest()

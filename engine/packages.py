@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from engine import rpm
 from engine.files import shown
 
 LARGEST = 32 * 1024 * 1024
@@ -37,10 +38,18 @@ def manager(path: bytes) -> str:
     return "rpm" if _RPM.match(path) else ""
 
 
-def installed(manager: str, data: bytes) -> list[Package]:
-    """Those that ``data`` names, in their order; ``rpm`` keeps a database that is not read here, so there are none."""
-    found = _apk(data) if manager == "apk" else _dpkg(data) if manager == "dpkg" else iter(())
-    return [package for package, _ in zip(found, range(MOST), strict=False)]
+def installed(manager: str, data: bytes) -> list[Package] | None:
+    """Those that ``data`` names, in their order; ``None`` where it cannot be read."""
+    found = {"apk": _apk, "dpkg": _dpkg, "rpm": _rpm}[manager](data)
+    try:
+        return [package for package, _ in zip(found, range(MOST), strict=False)]
+    except rpm.Unreadable:
+        return None
+
+
+def _rpm(data: bytes) -> Iterator[Package]:
+    for header in rpm.packages(data):
+        yield Package(*(shown(text)[:255] for text in header))
 
 
 def _dpkg(data: bytes) -> Iterator[Package]:

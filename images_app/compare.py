@@ -223,10 +223,10 @@ def _packages(*sides: tuple[Sequence[One], Tree]) -> Packages:
     for layers, tree in sides:
         databases = _databases(layers, tree)
         any_at_all |= bool(databases)
-        unread |= {manager for manager, packages in databases.values() if manager == "rpm"}
+        unread |= {manager for manager, packages in databases.values() if packages is None}
         mine: dict[tuple[str, str], set[str]] = {}
         for manager, packages in databases.values():
-            for name, version, _ in packages:
+            for name, version, _ in packages or ():
                 mine.setdefault((name, manager), set()).add(version)
         known.append(mine)
     old, new = known
@@ -239,13 +239,14 @@ def _packages(*sides: tuple[Sequence[One], Tree]) -> Packages:
     return Packages(found, same, sorted(unread), any_at_all)
 
 
-def _databases(layers: Sequence[One], tree: Tree) -> dict[str, tuple[str, list[list[str]]]]:
-    """Path → manager and packages, of those files that are there with all layers on each other; the topmost counts."""
+def _databases(layers: Sequence[One], tree: Tree) -> dict[str, tuple[str, list[list[str]] | None]]:
+    """Path → manager and packages (``None``: not readable), of those files that are there with all layers on each
+    other; the topmost counts."""
     digests = [layer.digest for layer in layers]
     rows = dict(
         LayerIndex.objects.filter(digest__in=digests).exclude(databases={}).values_list("digest", "databases")
     )
-    found: dict[str, tuple[str, list[list[str]]]] = {}
+    found: dict[str, tuple[str, list[list[str]] | None]] = {}
     for digest in digests:
         for path, (manager, packages) in rows.get(digest, {}).items():
             folder, _, name = path.rpartition("/")
