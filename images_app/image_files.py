@@ -16,6 +16,7 @@ from django.utils.translation import gettext, gettext_lazy
 from engine import names
 from engine.errors import Invalid
 from engine.specs import SpecError
+from images_app import oci
 from operations import archives, room, spooled
 from operations.archives import Bad, shown
 from operations.services import Refused
@@ -26,7 +27,9 @@ KEPT = 24 * 3600
 MOST_ENTRIES, MOST_IMAGES, MOST_TAGS = 20_000, 200, 200
 LISTED_MOST = 8 * 1024 * 1024
 """Bytes of the list of what is in it, and of one image's settings."""
-NO_LIST = gettext_lazy("This holds no image: send what docker save gives. There is no manifest.json in it.")
+NO_LIST = gettext_lazy(
+    "This holds no image: send what docker save gives, or an OCI archive. It has no manifest.json or index.json."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ def spool(upload: IO[bytes]) -> Archive:
             tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new,
         ):
             archives.Copy(new, rules).all_of(upload)
+        oci.complete(path)
         return read(path)
     except Bad as error:
         path.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""Files of images, as `docker save` makes them, with one layer each."""
+"""Files of images, as `docker save` and writers of OCI archives make them, with one layer each."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -41,3 +42,35 @@ def saved(images: Mapping[str, bytes]) -> bytes:
     """The whole file."""
     files, listed = parts(images)
     return tar({**files, "manifest.json": json.dumps(listed).encode()})
+
+
+def oci(
+    images: Mapping[str, bytes], platforms: Mapping[str, tuple[str, ...]] | None = None, whole: bool = False
+) -> bytes:
+    """An OCI archive of these. An image with ``platforms`` is a list of them, where not ``whole`` with the blobs of the
+    first alone."""
+    files, listed = parts(images)
+    made = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
+
+    def blob(data: bytes, there: bool = True) -> dict[str, Any]:
+        digest = hashlib.sha256(data).hexdigest()
+        if there:
+            made[f"blobs/sha256/{digest}"] = data
+        return {"digest": f"sha256:{digest}", "size": len(data)}
+
+    index = []
+    for one in listed:
+        name = one["RepoTags"][0]
+        layers = [blob(gzip.compress(files[layer], mtime=0)) for layer in one["Layers"]]
+        manifest = {"schemaVersion": 2, "config": blob(files[one["Config"]]), "layers": layers}
+        entry = blob(json.dumps(manifest).encode())
+        if systems := (platforms or {}).get(name):
+            several = []
+            for n, system in enumerate(systems):
+                kind, _, architecture = system.partition("/")
+                here = entry if n == 0 else blob(json.dumps({**manifest, "n": n}).encode(), there=whole)
+                several.append({**here, "platform": {"os": kind, "architecture": architecture}})
+            entry = blob(json.dumps({"schemaVersion": 2, "manifests": several}).encode())
+        index.append({**entry, "annotations": {"org.opencontainers.image.ref.name": name}})
+    made["index.json"] = json.dumps({"schemaVersion": 2, "manifests": index}).encode()
+    return tar(made)

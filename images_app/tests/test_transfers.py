@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import platform
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from images_app.models import Image, Tag, TagMove
 from images_app.tests.test_operations import Bench, bench
 from operations.models import Operation
 from tests.rows import make_container, make_engine, make_image
-from tests.saved import parts, saved, tar
+from tests.saved import oci, parts, saved, tar
 
 __all__ = ["bench"]
 TWO = {"shop/one:1": b"one", "shop/two:1": b"two"}
@@ -60,7 +61,9 @@ def link(name: str, target: str) -> bytes:
     [
         (b"", "tar"), (b"no tar at all" * 100, "whole tar"), (b"PK\x03\x04zip", "zip"),
         (saved(TWO)[:3000], "whole tar"), (tar({"etc/passwd": b"x"}), "no manifest.json"),
-        (tar({"index.json": b"{}", "oci-layout": b"{}"}), "no manifest.json"),
+        (tar({"index.json": b"{}", "oci-layout": b"{}"}), "no list"), (tar({"index.json": b"["}), "no JSON"),
+        (tar({"index.json": b'{"manifests": [{"digest": "sha256:../../x"}]}'}), "makes no sense"),
+        (tar({"index.json": b'{"manifests": [{"digest": "sha256:%s"}]}' % (b"0" * 64)}), "not in it"),
         (tar({"manifest.json": b"{"}), "no JSON"), (tar({"manifest.json": b"[" * 100_000}), "no JSON"),
         (tar({"manifest.json": b"[]"}), "no list"), (tar({"manifest.json": b'["x"]'}), "make sense"),
         (tar({"manifest.json": json.dumps([{"Config": "x"}] * 201).encode()}), "no list"),
@@ -87,6 +90,27 @@ def test_what_is_in_a_file_is_told_with_the_ids_that_engines_will_know() -> None
         found = image_files.spool(io.BytesIO(file))
         assert found.tags == ["shop/one:1", "shop/two:1"]
         assert len({image.native_id for image in found.images}) == 2
+
+
+def test_an_oci_archive_holds_the_same_images_as_what_docker_saves() -> None:
+    wanted = image_files.spool(io.BytesIO(saved(TWO))).images
+    for file in (oci(TWO), oci(TWO, {"shop/two:1": ("linux/arm64", "linux/amd64", "unknown/unknown")})):
+        assert image_files.spool(io.BytesIO(file)).images == wanted
+
+
+def test_a_tag_alone_is_no_name_of_an_image() -> None:
+    (image,) = image_files.spool(io.BytesIO(oci({"latest": b"one"}))).images
+    assert image.tags == ()
+
+
+def test_of_several_platforms_that_of_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = oci({"shop/one:1": b"one"}, {"shop/one:1": ("linux/s390x", "linux/riscv64")}, whole=True)
+    monkeypatch.setattr(platform, "machine", lambda: "s390x")
+    assert image_files.spool(io.BytesIO(several)).tags == ["shop/one:1"]
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    with pytest.raises(SpecError) as refused:
+        image_files.spool(io.BytesIO(several))
+    assert "several platforms (linux/riscv64, linux/s390x)" in refused.value.errors["archive"][0]
 
 
 def send(api: APIClient, file: bytes, query: str = "") -> Any:
@@ -180,7 +204,7 @@ def test_out_of_an_engine_and_into_it_again(
     bench: Bench, docker_client: docker.DockerClient, engine_backend: EngineBackend, tara: User,
     client_for: Callable[..., Client],
 ) -> None:  # fmt: skip
-    first = image_files.spool(io.BytesIO(saved(TWO)))
+    first = image_files.spool(io.BytesIO(oci(TWO)))
     operation = bench.done(transfers.request_import(first, actor=bench.actor))
     assert operation.state == "succeeded", operation.error_message
     assert {t.image.native_id for t in Tag.objects.filter(name__in=TWO)} == {
