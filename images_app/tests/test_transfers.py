@@ -110,7 +110,7 @@ def test_of_several_platforms_that_of_this_machine_is_taken(monkeypatch: pytest.
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     with pytest.raises(SpecError) as refused:
         image_files.spool(io.BytesIO(several))
-    assert "several platforms (linux/riscv64, linux/s390x)" in refused.value.errors["archive"][0]
+    assert 'several platforms ("linux/riscv64", "linux/s390x")' in refused.value.errors["archive"][0]
 
 
 def send(api: APIClient, file: bytes, query: str = "") -> Any:
