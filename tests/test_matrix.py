@@ -339,6 +339,7 @@ def test_the_table_is_as_it_was_written_by_hand() -> None:
     assert set(NEEDED) == set(PERMISSIONS), set(NEEDED) ^ set(PERMISSIONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", [*PEOPLE, "sue"])
 def test_everybody_may_on_each_route_what_the_table_says(
