@@ -233,6 +233,10 @@ _TEXTS: tuple[tuple[str, Callable[[str], EngineError]], ...] = (
     (r"is restarting", _said(Conflict, "The container is restarting: wait a moment, or stop it.")),
     (r"marked for removal|is dead", _said(Conflict, "The container is being removed.")),
     (
+        r'\bps: exec: "ps": executable file not found',  # asked for by the engine itself, on its own machine
+        _said(EngineError, "The engine's machine has no ps (package procps), which lists processes."),
+    ),
+    (
         r"executable file not found|exec: .*no such file or directory|exec format error",
         _said(
             Invalid,

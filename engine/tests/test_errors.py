@@ -119,6 +119,13 @@ ID = "492f1f25896b1664b2ec0726410eb6d43b10ab9ac061d866bb8c49a66af1012b"
             errors.Invalid,
             "no such program",
         ),
+        (500, 'ps: exec: "ps": executable file not found in $PATH', errors.EngineError, "procps"),
+        (
+            400,
+            'unable to start container process: exec: "ps": executable file not found in $PATH: unknown',
+            errors.Invalid,
+            "no such program",
+        ),
         (
             400,
             'failed to create task for container: exec: "nope": executable file not found in $PATH: unknown',
