@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from engine import names
 from engine.errors import Invalid
 from operations.archives import Bad, shown
@@ -49,7 +51,7 @@ def _images(tar: tarfile.TarFile, index: Found) -> Iterator[Found]:
             manifest = _read(tar, _blob(_of_a_platform(tar, manifest, _blob(one))))
         config, layers = manifest.get("config"), manifest.get("layers")
         if not isinstance(config, dict) or not isinstance(layers, list) or len(layers) > MOST:
-            raise Bad(f"{shown(_blob(one))} in it is no list of an image's layers.")
+            raise Bad(_("%(name)s in it is no list of an image's layers.") % {"name": shown(_blob(one))})
         name = _name(one)
         yield {
             "Config": _blob(config), "Layers": [_blob(layer) for layer in layers],
@@ -70,8 +72,10 @@ def _of_a_platform(tar: tarfile.TarFile, index: Found, place: str) -> Found:
         return found.popitem()[1]
     if ours in found:
         return found[ours]
-    kinds = ", ".join(shown(system) for system in sorted(found)) or "none"
-    raise Bad(f"It holds an image for several platforms ({kinds}): write it for one of them.")
+    kinds = ", ".join(shown(system) for system in sorted(found)) or _("none")
+    raise Bad(
+        _("It holds an image for several platforms (%(kinds)s): write it for one of them.") % {"kinds": kinds}
+    )
 
 
 def _entries(index: Found, place: str) -> list[Found]:
@@ -81,14 +85,16 @@ def _entries(index: Found, place: str) -> list[Found]:
         or not 0 < len(found) <= MOST
         or not all(isinstance(one, dict) for one in found)
     ):
-        raise Bad(f"{shown(place)} in it is no list of 1 to {MOST} images.")
+        raise Bad(
+            _("%(name)s in it is no list of 1 to %(most)s images.") % {"name": shown(place), "most": MOST}
+        )
     return found
 
 
 def _blob(one: Any) -> str:
     digest = one.get("digest") if isinstance(one, dict) else None
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise Bad("A digest in its lists makes no sense: those of sha256 are known here.")
+        raise Bad(_("A digest in its lists makes no sense: those of sha256 are known here."))
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
@@ -109,12 +115,12 @@ def _read(tar: tarfile.TarFile, name: str) -> Found:
     try:
         member = tar.getmember(name)
     except KeyError:
-        raise Bad(f"{shown(name)} is named in its index.json, and not in it.") from None
+        raise Bad(_("%(name)s is named in its index.json, and not in it.") % {"name": shown(name)}) from None
     data = tar.extractfile(member) if member.isreg() and member.size <= LARGEST else None
     try:
         found = json.loads(data.read()) if data else None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise Bad(f"{shown(name)} in it is no JSON of a size that makes sense.")
+        raise Bad(_("%(name)s in it is no JSON of a size that makes sense.") % {"name": shown(name)})
     return found
