@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from operations.remains import moment
 
 VIEWS = {"all": "All", "added": "Added", "modified": "Changed", "deleted": "Deleted"}
@@ -118,7 +120,7 @@ def _shares(files: Iterable[Leaf]) -> list[Share]:
         sizes[_folder_of(one.path)] = sizes.get(_folder_of(one.path), 0) + (one.size or 0)
     largest = sorted((pair for pair in sizes.items() if pair[1]), key=lambda pair: -pair[1])
     named, rest = largest[:SHARES], sum(size for _, size in largest[SHARES:])
-    parts = [*named, *([("everything else", rest)] if rest else [])]
+    parts = [*named, *([(_("everything else"), rest)] if rest else [])]
     total, room, x = sum(size for _, size in parts), WIDTH - GAP * (len(parts) - 1), 0.0
     found = []
     for words, size in parts:

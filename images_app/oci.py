@@ -62,7 +62,7 @@ def _images(tar: tarfile.TarFile, index: Found) -> Iterator[Found]:
 def _of_a_platform(tar: tarfile.TarFile, index: Found, place: str) -> Found:
     """Of an image for several platforms, the one that is in the file; of several, the one for this machine."""
     there = set(tar.getnames())
-    found = {}
+    found: dict[str, Found] = {}
     for one in _entries(index, place):
         system = one.get("platform")
         if isinstance(system, dict) and system.get("os") not in ("unknown", None) and _blob(one) in there:

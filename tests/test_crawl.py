@@ -279,6 +279,8 @@ def readable(view: Any) -> bool:
     return bool(answer.status_code != 405)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_no_link_leads_into_a_wall_and_every_page_is_reached(
     world: dict[str, str], client_for: Callable[..., Client], alice: User, tara: User, bob: User, vic: User
 ) -> None:

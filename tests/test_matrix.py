@@ -84,7 +84,7 @@ SUE = "container.read container.restart volume.read"
 HERS = {*SUE.split(), "operation.read", "engine.read", "team.read", "account.own", "token.own"}
 DOORS = ("session", "token")
 # Whatever belongs to blue is called so, and a stranger reads it nowhere.
-CANARY = re.compile(rb"(?<!Atlantic/)canary|blue", re.IGNORECASE)  # there is a time zone of this name
+CANARY = re.compile(rb"(?<!Atlantic/)canary|\bblue\b", re.IGNORECASE)  # there is a time zone of this name
 REFUSED = (401, 403)
 SAME_FOR_ALL = "/api/v1/schema/"
 """Made anew for each who asks, for a quarter of a second; tests/test_api_schema.py knows every letter of it."""
