@@ -21,7 +21,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.access import SYSTEM, Actor, require
 from accounts.models import Team
-from containers_app import alarms
+from containers_app import alarms, own
 from containers_app.models import CareRule, Container, EngineEvent
 from containers_app.queries import span
 from operations import services
@@ -207,7 +207,9 @@ def _looked_at(row: Container, since: datetime) -> bool:
 
 
 def _ask(kind: str, row: Container, because: str) -> bool:
-    """Whether it was accepted."""
+    """Whether it was accepted. What Slipway runs in itself is left alone."""
+    if own.ours().has(row):
+        return False
     target = Target("container", str(row.pk), row.name, services.lock("container", row.pk))
     params = {"timeout": 10, "native_id": row.native_id, "because": because}
     if row.stop_timeout is not None:

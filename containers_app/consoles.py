@@ -18,12 +18,14 @@ from accounts import audit
 from accounts.access import Actor, can, rank, require
 from accounts.permissions import ADMIN
 from accounts.querysets import visible_to
+from containers_app import own
 from containers_app.models import ConsoleSession, Container
 from engine.docker_text import MASK, is_secret_name, mask
 from engine.errors import Conflict, Invalid, Unreachable
 from engine.terminal import Program
 from operations import secrets
 from operations.models import Engine
+from operations.services import Target, denials
 from streams import bell
 
 PERMISSION = "container.console"
@@ -78,9 +80,13 @@ def start(
 ) -> ConsoleSession:
     """Writes down that this actor opens a console; the gateway opens it once somebody looks.
 
-    Raises `accounts.access.Denied`, `Invalid`, `Conflict` and `Unreachable`, with sentences for people.
+    Raises `accounts.access.Denied`, `SelfProtected`, `Invalid`, `Conflict` and `Unreachable`, with
+    sentences for people.
     """
     require(actor, PERMISSION, container)
+    with denials(PERMISSION, actor=actor, target=Target("container", str(container.pk), container.name),
+        team_id=container.team_id):  # fmt: skip
+        own.check(container, actor)
     session = ConsoleSession(
         engine=container.engine, container=container, native_id=container.native_id, team_id=container.team_id,
         container_name=container.name, actor=actor.user, actor_name=actor.name, source=actor.source, ip=actor.ip,

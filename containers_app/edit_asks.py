@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
-from containers_app import duplicate, recreate, team_values
+from containers_app import duplicate, own, recreate, team_values
 from containers_app.models import Container
 from engine import names
 from engine.changes import ChangeSpec
@@ -75,6 +75,7 @@ def request_duplicate(
         raise SpecError(fields.errors)
     spec = ChangeSpec.parse(changes) if changes else None
     with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
+        own.check(container, actor)
         recreate.reaches(container, actor=actor, changes=spec)
     source = {
         "source": str(container.pk),

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from accounts.access import Actor, can
+from containers_app import own
 from containers_app.models import Container, Mount, Volume
 from engine.base import Engine as EngineBackend
 from engine.errors import DiskFull, EngineError, PolicyDenied
@@ -52,8 +53,9 @@ def most_bytes() -> int:
 
 
 def place_of(row: Container | Volume, actor: Actor) -> Place:
-    """Where its files are, with what this actor may not see there closed. Raises `PolicyDenied`."""
+    """Where its files are, with what this actor may not see there closed. Raises `PolicyDenied`, `SelfProtected`."""
     if isinstance(row, Container):
+        own.check(row, actor)
         return _container(row, actor)
     if _is_of_the_host(row) and not actor.is_site_admin:
         raise PolicyDenied(

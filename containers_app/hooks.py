@@ -26,7 +26,7 @@ from accounts import audit, limits
 from accounts.access import Actor, Denied, require
 from containers_app import operations
 from containers_app.models import Container, DeployHook, HookCall
-from engine.errors import Invalid, PolicyDenied
+from engine.errors import Invalid, PolicyDenied, SelfProtected
 from engine.specs import SpecError
 from operations import actors, messages, registry, secrets
 from operations.models import Operation
@@ -147,7 +147,7 @@ def _ask(row: DeployHook, digest: str, ip: str | None) -> Operation:
         )  # fmt: skip
     except (Denied, Http404):
         raise Refused("permission_denied", "Whoever made this hook may not do this any more.", 403) from None
-    except (PolicyDenied, Invalid) as error:
+    except (PolicyDenied, SelfProtected, Invalid) as error:
         raise Refused("conflict", f"It cannot be made anew: {error.message}") from None
 
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor, can
 from accounts.querysets import visible_teams, visible_to
+from containers_app import own
 from containers_app.drift_page import in_brief
 from containers_app.filters import ContainerFilter
 from containers_app.models import Container
@@ -57,6 +58,8 @@ _WHEN: dict[str, frozenset[str]] = {
     "duplicate": _LIVE | {"created", "exited"},
     "remove": _LIVE | {"created", "exited", "dead"},
 }
+_OWN = frozenset({"start", "unpause"})
+"""Actions that Slipway's own containers are left with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,8 @@ class Row:
     cpus: Sequence[float] = ()
     memories: Sequence[float] = ()
     """The last readings, oldest first, for a spark."""
+    own: bool = False
+    """Whether Slipway runs in it, and does nothing to it."""
 
     @property
     def up(self) -> bool:
@@ -251,6 +256,7 @@ def rows_of(found: Sequence[Container], actor: Actor, *, host: str) -> Iterator[
     ids = [str(one.pk) for one in found]
     figures, doing, sparks = latest_stats(ids), changes_of(ids), recent_sparks(ids, SPARK)
     rights: dict[UUID | None, frozenset[str]] = {}
+    mine = own.ours()
     for container in found:
         if container.team_id not in rights:
             rights[container.team_id] = frozenset(
@@ -259,14 +265,19 @@ def rows_of(found: Sequence[Container], actor: Actor, *, host: str) -> Iterator[
         change = doing.get(str(container.pk))
         seen = ("seen",) if "seen" in rights[container.team_id] and attention_of(container) else ()
         cpu, memory = figures.get(str(container.pk), (None, None))
+        cpus, memories = sparks.get(str(container.pk), ((), ()))
+        may = rights[container.team_id]
+        shut = mine.has(container) and not own.open_for(container, actor)
         yield Row(
             container,
             under_way(change) if change else status_of(container),
-            seen if change else (*actions_for(container, rights[container.team_id]), *seen),
+            seen if change else (*actions_for(container, may & _OWN if shut else may), *seen),
             host,
             cpu,
             memory,
-            *sparks.get(str(container.pk), ((), ())),
+            cpus,
+            memories,
+            shut,
         )
 
 
@@ -347,8 +358,8 @@ def _address(host_ip: str, outside: int | None) -> str:
 def _filtered(rows: QuerySet[Container], wanted: Wanted) -> QuerySet[Container]:
     rows = rows.filter(VIEWS[wanted.view])
     asked = wanted.query.copy()
-    for own in ("q", "view", "attention", "hide"):
-        asked.pop(own, None)
+    for name in ("q", "view", "attention", "hide"):
+        asked.pop(name, None)
     rows = ContainerFilter(asked, rows).qs
     if wanted.q:
         rows = rows.alias(ports_text=_text("ports"), labels_text=_text("labels"))

@@ -21,6 +21,7 @@ from containers_app import (
     file_changes,
     gate,
     limits,
+    own,
     prune,
     prune_plans,
     recreate,
@@ -293,7 +294,7 @@ def _recreation(container: Container, fields: Fields, actor: Actor) -> dict[str,
 
 
 __all__ = [
-    "ACTIONS", "commit", "file_changes", "prune", "recreate", "removal", "request", "request_backup_remove",
+    "ACTIONS", "commit", "file_changes", "own", "prune", "recreate", "removal", "request", "request_backup_remove",
     "request_backup_restore", "request_copy", "request_duplicate", "request_network_connect",
     "request_network_create", "request_network_disconnect", "request_network_remove", "request_prune", "request_run",
     "request_volume_backup", "request_volume_clone", "request_volume_create", "request_volume_export",

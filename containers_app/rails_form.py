@@ -136,8 +136,9 @@ class ExceptionForm(forms.Form):
     def __init__(
         self, data: Any = None, *, teams: list[Team], initial: Mapping[str, Any] | None = None
     ) -> None:
-        month = timezone.localdate() + timedelta(days=30)
-        super().__init__(data, initial={"until": month.isoformat(), **(initial or {})})
+        days = 0 if initial and initial.get("rule") == guard.OWN else 30
+        until = timezone.localdate() + timedelta(days=days)
+        super().__init__(data, initial={"until": until.isoformat(), **(initial or {})})
         choices = [("", _("nobody's")), *((team.slug, team.name) for team in teams)]
         self.fields["team"] = forms.ChoiceField(label=_("Team"), choices=choices, required=False)
 

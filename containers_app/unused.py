@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
+from containers_app import own
 from containers_app.attachments import by_network, is_own
 from containers_app.models import Container, Mount, Network, Volume
 from containers_app.prune_rules import Rules
@@ -185,13 +186,17 @@ def _moment(when: Any) -> str:
 
 
 def _containers(engine: Engine, usage: DiskUsage | None) -> list[Item]:
+    found = own.ours()
     rows = Container.objects.filter(engine=engine, state__in=STOPPED).order_by("name")
     return [
         _item(
             "containers", row, row.name, usage.containers.get(row.native_id) if usage else None, row.created_at,
             row.started_at, row.finished_at, started_at=_moment(row.started_at),
         )
-        for row in rows.only("native_id", "name", "created_at", "started_at", "finished_at", "labels")
+        for row in rows.only(
+            "native_id", "name", "created_at", "started_at", "finished_at", "labels", "stack", "engine"
+        )
+        if not found.has(row)
     ]  # fmt: skip
 
 

@@ -58,6 +58,7 @@ REGISTRY_HOSTS: list[str] = env.list("SLIPWAY_REGISTRY_HOSTS", [])
 GIT_HOSTS: list[str] = env.list("SLIPWAY_GIT_HOSTS", [])
 WEBHOOK_HOSTS: list[str] = env.list("SLIPWAY_WEBHOOK_HOSTS", [])
 ENGINE_SOCKETS: list[str] = env.list("SLIPWAY_ENGINE_SOCKETS", [])
+OWN_CONTAINERS: list[str] = env.list("SLIPWAY_OWN_CONTAINERS", [])
 NETWORK_POOL: list[str] = env.list("SLIPWAY_NETWORK_POOL", [])
 EVENT_DAYS: int = env.int("SLIPWAY_EVENT_DAYS", 30, validate=validate.Range(min=1))
 CONSOLE_RECORD: str = env.str(

@@ -9,6 +9,7 @@
     │   ├── NameInUse           name_in_use
     │   ├── PortInUse           port_in_use
     │   ├── InUse               in_use                other objects depend on it
+    │   ├── SelfProtected       self_protected        it is what Slipway itself runs in
     │   └── VolumeMissing       volume_missing        it would start on an empty volume in place of one that is gone
     ├── Invalid                 invalid               the engine calls the request malformed
     ├── ImageNotFound           image_not_found       no such image here or at the registry
@@ -97,6 +98,12 @@ class InUse(Conflict):
     """Other objects depend on it, so it cannot be removed."""
 
     code = "in_use"
+
+
+class SelfProtected(Conflict):
+    """It is one of Slipway's own containers: it neither ends nor opens what it runs in itself."""
+
+    code = "self_protected"
 
 
 class VolumeMissing(Conflict):

@@ -23,6 +23,8 @@ from engine.types import Reach
 SITE = "site"
 TEAM = "team"
 
+OWN = "self_protected"
+"""The rule that no wish breaks by itself: Slipway's own containers stay as they are."""
 RULES: Mapping[str, str] = {
     "no_privileged": "Privileged containers",
     "no_host_paths": "Folders of the host",
@@ -43,6 +45,7 @@ RULES: Mapping[str, str] = {
     "bridge_networks_only": "Drivers of networks",
     "no_network_options": "Options of networks",
     "pool_addresses_only": "Addresses of networks",
+    OWN: "Slipway's own containers",
 }
 """Every rule, with what it is about."""
 SHUT = (
@@ -280,5 +283,5 @@ def _others(drivers: Iterable[str]) -> str:
     return " or ".join(f'"{one}"' for one in drivers) or "the usual"
 
 
-__all__ = ["CAPABILITIES", "RULES", "SITE", "TEAM", "Rails", "Spec", "Violation", "check", "check_again", "of_image",
-    "of_reach", "refuse", "violations"]  # fmt: skip
+__all__ = ["CAPABILITIES", "OWN", "RULES", "SITE", "TEAM", "Rails", "Spec", "Violation", "check", "check_again",
+    "of_image", "of_reach", "refuse", "violations"]  # fmt: skip

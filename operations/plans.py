@@ -16,7 +16,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
-from engine.errors import EngineError, Invalid, PolicyDenied
+from engine.errors import EngineError, Invalid, PolicyDenied, SelfProtected
 from engine.specs import SpecError
 from operations import registry, trash
 from operations.models import Operation
@@ -107,7 +107,7 @@ def preview(ask: Callable[[], Operation], *, actor: Actor) -> Plan:
             operation = ask()
     except SpecError:
         raise
-    except (Previewed, Refused, PolicyDenied, Invalid) as error:
+    except (Previewed, Refused, PolicyDenied, SelfProtected, Invalid) as error:
         return told(error, actor)
     plan = planned(operation, actor)
     plan.joins = str(operation.pk)

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import Actor, rank, require
+from accounts.access import Actor, Denied, rank, require
 from accounts.models import Team
 from accounts.permissions import SITE
 from accounts.querysets import team_ids
@@ -35,6 +35,8 @@ from operations.services import Target, denials
 WHO = "a site administrator can change them, or make an exception"
 LONGEST = timedelta(days=366)
 """An exception ends some day."""
+LONGEST_OWN = timedelta(days=1)
+"""The same for one that opens a container of Slipway's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,11 @@ def allow(
     target, team_id = Target("policy", "", f"{rule} for {name}"), team.pk if team else None
     with denials("policy.except", actor=actor, target=target, team_id=team_id):
         require(actor, "policy.except", team)
-    errors = {}
+        if rule == guard.OWN and actor.token_key:
+            raise Denied(
+                _("Slipway's own containers are opened by a person who has just confirmed who they are.")
+            )
+    errors: dict[str, list[str]] = {}
     if rule not in guard.RULES:
         errors["rule"] = [_("Not a rule.")]
     if not name.strip():
@@ -211,6 +217,8 @@ def allow(
         errors["reason"] = [_("Say why, for whoever reads it later.")]
     if not timezone.now() < expires_at <= timezone.now() + LONGEST:
         errors["expires_at"] = [_("A time within the next year is expected.")]
+    elif rule == guard.OWN and expires_at > timezone.now() + LONGEST_OWN:
+        errors["expires_at"] = [_("Slipway's own containers are opened for a day at most.")]
     if errors:
         raise SpecError(errors)
     with transaction.atomic():

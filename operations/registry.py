@@ -100,6 +100,7 @@ def leaving(words: str) -> Iterator[None]:
 
 _kinds: dict[str, Kind] = {}
 _targets: dict[str, Callable[[], Any]] = {}
+_protectors: dict[str, Callable[[str, str, Actor], None]] = {}
 
 
 def operation(
@@ -174,6 +175,17 @@ def chores() -> list[tuple[float, Callable[[], object]]]:
 def target(type_: str, rows: Callable[[], Any]) -> None:
     """Says among which rows targets of this type are, so that rights are asked of the owner of today."""
     _targets[type_] = rows
+
+
+def protect(type_: str, check: Callable[[str, str, Actor], None]) -> None:
+    """Registers what is asked, with the kind and the target's id, before anything happens to targets of this type."""
+    _protectors[type_] = check
+
+
+def may_touch(kind: str, type_: str, id_: str, actor: Actor) -> None:
+    """Raises `engine.errors.SelfProtected` where nothing of this kind may happen to it."""
+    if id_ and type_ in _protectors:
+        _protectors[type_](kind, id_, actor)
 
 
 def find_target(type_: str, id_: str) -> Any:

@@ -168,7 +168,8 @@ def _rights_gone(kind: registry.Kind, operation: Operation) -> str | None:
     owner = services.owner_of(operation)
     try:
         require(actor, kind.permission, owner)
-    except Denied as error:
+        registry.may_touch(kind.name, operation.target_type, operation.target_id, actor)
+    except (Denied, errors.SelfProtected) as error:
         return str(error)
     except Http404:
         return "it belongs to another team now."

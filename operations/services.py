@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.access import SYSTEM, Actor, Denied, english, require
 from accounts.models import Team
-from engine.errors import PolicyDenied
+from engine.errors import PolicyDenied, SelfProtected
 from engine.specs import SpecError
 from operations import actors, batches, events, quotas, registry, secrets
 from operations.batches import Batch
@@ -84,8 +84,8 @@ def denials(kind: str, *, actor: Actor, target: Target, team_id: UUID | None) ->
     """What is denied within is in the audit trail. Outside any transaction, which would undo it."""
     try:
         yield
-    except (PermissionDenied, Http404, PolicyDenied) as error:
-        if is_preview() and isinstance(error, PolicyDenied):
+    except (PermissionDenied, Http404, PolicyDenied, SelfProtected) as error:
+        if is_preview() and isinstance(error, PolicyDenied | SelfProtected):
             raise  # a plan tells of it; nobody has tried
         detail = {"reason": english(error)}  # evidence, whoever asked
         if isinstance(error, PolicyDenied):
@@ -100,9 +100,10 @@ def denials(kind: str, *, actor: Actor, target: Target, team_id: UUID | None) ->
 
 
 def authorize(kind: str, *, actor: Actor, target: Target, team_id: UUID | None) -> None:
-    """Raises `accounts.access.Denied` or Http404 where the actor may not; the audit trail then has it."""
+    """Raises `accounts.access.Denied`, Http404 or `SelfProtected` where the actor may not; the trail then has it."""
     with denials(kind, actor=actor, target=target, team_id=team_id):
         require(actor, registry.get(kind).permission, Owner(team_id))
+        registry.may_touch(kind, target.type, target.id, actor)
 
 
 def submit(

@@ -34,7 +34,7 @@ from django.utils.translation import gettext as _
 from accounts import reasons
 from accounts.access import Actor, Denied, actor_of, note
 from accounts.members import Kept
-from engine.errors import Invalid, PolicyDenied
+from engine.errors import Invalid, PolicyDenied, SelfProtected
 from engine.specs import SpecError
 from operations import registry, undoable
 from operations.models import Operation
@@ -86,7 +86,7 @@ def answers(view: F) -> F:
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
-        except (Denied, Refused, Kept, PolicyDenied, Invalid) as error:
+        except (Denied, Refused, Kept, PolicyDenied, SelfProtected, Invalid) as error:
             if request.method in ("GET", "HEAD"):
                 if isinstance(error, Invalid):
                     raise BadRequest(why(error)) from error

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from accounts.api.base import Body, Boolean, Integer, Row, TeamSlug, Text
-from containers_app import attachments
+from containers_app import attachments, own
 from containers_app.models import Container, Mount, Network, Volume
 from containers_app.queries import attention_of, status_of
 
@@ -73,7 +73,7 @@ class ContainerRow(Owned):
 
     ``ended`` is what its last run ended by: asked (an operation), outside, fault, done, or empty; ``attention``: a
     person should look at it, and nobody has since the last incident (``seen_at``); ``drift``: its tag points at another
-    image now, its settings are not as they were asked for.
+    image now, its settings are not as they were asked for; ``protected``: Slipway runs in it, and does nothing to it.
     """
 
     address = "containers"
@@ -87,6 +87,7 @@ class ContainerRow(Owned):
     entrypoint = serializers.ListField(child=serializers.CharField(), read_only=True)
     attention = serializers.SerializerMethodField()
     drift = serializers.SerializerMethodField()
+    protected = serializers.SerializerMethodField()
     seen_at = serializers.DateTimeField(source="noted_at", read_only=True, allow_null=True)
 
     class Meta:
@@ -94,7 +95,8 @@ class ContainerRow(Owned):
         fields: tuple[str, ...] = (
             *OWNED, "state", "status", "health", "exit_code", "oom_killed", "error", "restart_count", "image",
             "image_ref", "command", "entrypoint", "ports", "mounts", "networks", "resources", "restart_policy",
-            "stack", "started_at", "finished_at", "ended", "trouble", "attention", "drift", "seen_at",
+            "stack", "started_at", "finished_at", "ended", "trouble", "attention", "drift", "protected",
+            "seen_at",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
@@ -107,6 +109,13 @@ class ContainerRow(Owned):
             *(["image"] if row.drift_image or row.drift_remote else []),
             *(["settings"] if row.drift else []),
         ]
+
+    def get_protected(self, row: Container) -> bool:
+        """Whether Slipway runs in it. Which ones those are is looked up once an answer."""
+        known = vars(self.root)
+        if "own" not in known:
+            known["own"] = own.ours()
+        return bool(known["own"].has(row))
 
     def get_attention(self, row: Container) -> bool:
         return attention_of(row)

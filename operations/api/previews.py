@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from accounts.access import actor_of
 from accounts.api.base import NO, SAFE, View
-from engine.errors import PolicyDenied
+from engine.errors import PolicyDenied, SelfProtected
 from operations import plans
 from operations.previews import Previewed, is_preview, previewing
 from operations.services import Refused
@@ -60,6 +60,6 @@ class Previews(View):
             return super().dispatch(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Response:
-        if is_preview() and isinstance(exc, Previewed | Refused | PolicyDenied):
+        if is_preview() and isinstance(exc, Previewed | Refused | PolicyDenied | SelfProtected):
             return Response(plans.told(exc, actor_of(self.request)).to_dict())
         return super().handle_exception(exc)
