@@ -41,7 +41,7 @@ def _is_made(ctx: Context) -> Result | None:
 
 @operation(
     "volume.backup", label="Back up volume", doing="Backing up", deadline=7200, repeatable=True, verify=_is_made,
-    after=volume_copies.after, plan=backup_plans.backing,
+    after=volume_copies.after, plan=backup_plans.backing, expensive=True,
 )  # fmt: skip
 def backup(ctx: Context) -> Result:
     """Keeps a copy of all that is in it in its store, then lets go of those that are too many."""

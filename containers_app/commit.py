@@ -160,6 +160,7 @@ def commit(ctx: Context) -> Result:
 @operation(
     "container.export",
     label="Export file system",
+    expensive=True,
     doing="Exporting",
     deadline=3600,
     repeatable=True,

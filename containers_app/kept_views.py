@@ -23,6 +23,7 @@ from accounts.querysets import visible_teams, visible_to
 from containers_app import keep_rules, log_search
 from containers_app.log_search import BadPattern, Hit, Wish
 from containers_app.models import Container, KeptLog, LogGap
+from operations.refused import SEARCH, Refused, spend
 from operations.web import answers, toast
 
 PAGE = 100
@@ -46,9 +47,10 @@ def search_page(request: HttpRequest) -> HttpResponse:
     if any(asked.get(name) for name in ("q", "of", "team", "since", "before")):
         wish = _wish(asked)
         try:
+            spend(SEARCH, actor)
             found = log_search.search(_narrowed(logs, asked), wish)
             cut = log_search.marker(wish)
-        except BadPattern as wrong:
+        except (BadPattern, Refused) as wrong:
             error = str(wrong)
     context = {
         "asked": asked, "error": error, "found": found, "teams": visible_teams(actor), "lengths": AGO_WORDS.items(),

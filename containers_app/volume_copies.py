@@ -107,7 +107,7 @@ def clone(ctx: Context) -> Result:
 
 @operation(
     "volume.export", label="Export volume", doing="Exporting", deadline=3600, repeatable=True, after=after,
-    plan=volume_plans.exporting,
+    plan=volume_plans.exporting, expensive=True,
 )  # fmt: skip
 def export(ctx: Context) -> Result:
     """Writes a tar of all that is in it, to be fetched for a day."""

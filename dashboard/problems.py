@@ -94,6 +94,8 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
             headers["WWW-Authenticate"] = challenge
         if wait := getattr(error, "wait", None):
             headers["Retry-After"] = str(max(1, int(wait)))
+    elif isinstance(error, Refused) and "retry_after" in error.details:
+        headers["Retry-After"] = str(error.details["retry_after"])
     elif status in (500, *_OURS):
         logger.error("A REST view failed", exc_info=error)
     request = context.get("request")

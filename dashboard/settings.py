@@ -44,6 +44,10 @@ _oidc_secret: str = env.str("SLIPWAY_OIDC_SECRET_FILE", "")
 _oidc_name: str = env.str("SLIPWAY_OIDC_NAME", "single sign-on")
 _oidc_unknown: str = env.str("SLIPWAY_OIDC_UNKNOWN", "refuse", validate=validate.OneOf(["refuse", "create"]))
 API_RATE: int = env.int("SLIPWAY_API_RATE", 1200)  # requests a minute and caller, 0 for no limit
+# What is expensive (builds, pulls, exports, backups) a minute and caller, and searches of logs; for all processes.
+EXPENSIVE_RATE: int = env.int("SLIPWAY_EXPENSIVE_RATE", 5, validate=validate.Range(min=0))
+SEARCH_RATE: int = env.int("SLIPWAY_SEARCH_RATE", 30, validate=validate.Range(min=0))
+SOCKETS: int = env.int("SLIPWAY_SOCKETS", 30, validate=validate.Range(min=1))
 UNDO_HOURS: float = env.float("SLIPWAY_UNDO_HOURS", 24, validate=validate.Range(min=0))
 FILES_MB: int = env.int("SLIPWAY_FILES_MB", 1024, validate=validate.Range(min=1))
 UNDO_MB: int = env.int("SLIPWAY_UNDO_MB", 2048, validate=validate.Range(min=0))

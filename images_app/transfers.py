@@ -253,6 +253,7 @@ def newest(image: Image, *, actor: Actor) -> Download:
 @operation(
     EXPORT,
     label="Export images",
+    expensive=True,
     doing="Exporting",
     deadline=3600,
     repeatable=True,

@@ -65,7 +65,7 @@ def _again(asked: Operation, actor: Actor) -> Operation:
 
 
 @operation(
-    "image.build", label="Build", doing="Building", deadline=1800, repeatable=True, verify=_is_built,
+    "image.build", label="Build", doing="Building", deadline=1800, repeatable=True, verify=_is_built, expensive=True,
     after=_after_build, again=_again,
 )  # fmt: skip
 def build(ctx: Context) -> Result:
@@ -164,6 +164,7 @@ def _is_pulled(ctx: Context) -> Result | bool | None:
 @operation(
     "image.pull",
     label="Pull",
+    expensive=True,
     doing="Pulling",
     deadline=960,
     repeatable=True,

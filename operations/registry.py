@@ -72,7 +72,7 @@ class Kind:
     `services.Refused`. ``plan`` says what it would do, from rows and at most one short look at the engine; see
     `operations.plans`. ``half`` puts right what an earlier attempt left half done, where it was cancelled or rights
     ended before another one began; a ``result`` means that it has happened all the same, and `Cancelled` says what is
-    there now.
+    there now. ``expensive``: a caller may ask for few of them a minute (``SLIPWAY_EXPENSIVE_RATE``).
     """
 
     name: str
@@ -87,6 +87,7 @@ class Kind:
     again: Callable[[Operation, Actor], Operation] | None = None
     plan: Callable[[Operation, Actor], Plan] | None = None
     half: Verify | None = None
+    expensive: bool = False
 
 
 @contextmanager
@@ -116,6 +117,7 @@ def operation(
     again: Callable[[Operation, Actor], Operation] | None = None,
     plan: Callable[[Operation, Actor], Plan] | None = None,
     half: Verify | None = None,
+    expensive: bool = False,
 ) -> Callable[[Verb], Verb]:
     """Registers the decorated function as the verb of this kind."""
 
@@ -135,6 +137,7 @@ def operation(
             again,
             plan,
             half,
+            expensive,
         )
         return run
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID, uuid4
 
 from celery import current_app
@@ -31,6 +31,8 @@ from operations import actors, batches, events, quotas, registry, secrets
 from operations.batches import Batch
 from operations.models import Engine, Operation
 from operations.previews import Previewed, is_preview
+from operations.refused import EXPENSIVE, spend
+from operations.refused import Refused as Refused  # noqa: PLC0414 - everybody takes it from here
 from streams.connection import client
 
 log = logging.getLogger(__name__)
@@ -46,14 +48,6 @@ WITHHELD = "_withheld"
 """In ``params``: names of those whose real values were sealed, and are gone with the end of the operation."""
 REMEMBERED = "_remembered"
 """In ``params``: what an attempt has seen before it changed anything. No part of the wish."""
-
-
-class Refused(Exception):
-    """Not accepted; nothing was done. ``code`` and ``status`` are those of the REST contract."""
-
-    def __init__(self, code: str, message: str, status: int = 409, **details: Any) -> None:
-        super().__init__(message)
-        self.code, self.message, self.status, self.details = code, message, status, details
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +121,8 @@ def submit(
     A queued or running operation of the same kind with the same parameters on the same target is joined: that
     one is returned. ``check`` is called where nothing is joined, and may raise `Refused`. Raises
     `accounts.access.Denied` or Http404 (rights), `Refused` (409 ``conflict`` while another change runs, 409
-    ``quota_exceeded``, 422 ``idempotency_mismatch``). ``after``: one of an earlier step that has to succeed.
+    ``quota_exceeded``, 422 ``idempotency_mismatch``, 429 ``rate_limited``). ``after``: one of an
+    earlier step that has to succeed.
     """
     team_id = team.pk if team else None
     authorize(kind, actor=actor, target=target, team_id=team_id)
@@ -137,7 +132,7 @@ def submit(
         hidden=dict(secrets or {}), idempotency_key=idempotency_key,
     )  # fmt: skip
     operation.batch, operation.step = (batch.id, batch.step) if batch else (None, 0)
-    for _look in range(
+    for attempt in range(
         3
     ):  # somebody else may be first between a look and a write; then the next look finds it
         found = _same(operation) or _active(operation)
@@ -145,8 +140,9 @@ def submit(
             return found
         if check:
             check()
-        if is_preview():
-            _preview(operation)
+        _preview(operation)
+        if not attempt and registry.get(kind).expensive:
+            spend(EXPENSIVE, actor)
         try:
             with transaction.atomic():
                 _accept(operation, actor)
@@ -330,9 +326,11 @@ def _active(new: Operation) -> Operation | None:
     )
 
 
-def _preview(operation: Operation) -> NoReturn:
-    _within_quota(operation, locked=False)
-    raise Previewed(operation)
+def _preview(operation: Operation) -> None:
+    """Ends here where nothing may be changed now."""
+    if is_preview():
+        _within_quota(operation, locked=False)
+        raise Previewed(operation)
 
 
 def _within_quota(operation: Operation, *, locked: bool) -> None:

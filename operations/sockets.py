@@ -38,9 +38,6 @@ MOST_FRAMES = 100
 SEND_WITHIN = 60.0
 """Seconds that a browser may take to make room for one frame."""
 
-MOST_SOCKETS = 200
-"""Open sockets of one person in one process."""
-
 
 class Malformed(Exception):
     """A frame that is not in the client's schema; the message is for whoever wrote the client."""
@@ -219,10 +216,10 @@ class _Crowd:
         self._task: asyncio.Task[None] | None = None
 
     def join(self, socket: Socket) -> bool:
-        """False where this person has too many already."""
+        """False where this person has too many already, ``SLIPWAY_SOCKETS``."""
         assert socket.actor.user  # noqa: S101 - a socket without a person is never opened
         mine = sum(1 for one in self.sockets if one.actor.user == socket.actor.user)
-        if mine >= MOST_SOCKETS:
+        if mine >= settings.SOCKETS:
             return False
         self.sockets.add(socket)
         if self._task is None or self._task.done():

@@ -193,6 +193,9 @@ class LiveApp:
             "DOCKER_HOST": engine_url,
             "DJANGO_SETTINGS_MODULE": "dashboard.settings",
             "PYTHONUNBUFFERED": "1",
+            "SLIPWAY_EXPENSIVE_RATE": "0",
+            "SLIPWAY_SEARCH_RATE": "0",
+            "SLIPWAY_SOCKETS": "200",
             **environment,
         }
         for inherited in ("REDIS_URL", "DATABASE_URL"):

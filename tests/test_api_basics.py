@@ -224,7 +224,7 @@ def test_what_has_no_plan_does_nothing_when_asked_for_one(api_for: ApiFor, bob: 
 
 def test_who_sends_too_many_waits(api_for: ApiFor, bob: User, vic: User, settings: object) -> None:
     settings.API_RATE = 3  # type: ignore[attr-defined]
-    Sustained._buckets.clear()
+    Sustained.buckets.clear()
     api = api_for(bob)
     assert [api.get("/api/v1/containers/").status_code for _ in range(3)] == [200] * 3
     answer = api.get("/api/v1/containers/")

@@ -165,8 +165,9 @@ async def test_a_new_password_ends_the_sockets_of_other_sessions(bob, client_for
     assert await browser.closed() == 4401
 
 
-async def test_one_person_cannot_open_sockets_without_end(bob, client_for, monkeypatch):
-    monkeypatch.setattr(sockets, "MOST_SOCKETS", 2)
+async def test_one_person_cannot_open_sockets_without_end(bob, client_for, settings):
+    """S-79."""
+    settings.SOCKETS = 2
     client = await sync_to_async(client_for)(bob)
     browsers = [Browser("/ws/live/", client) for _ in range(3)]
     for browser in browsers:

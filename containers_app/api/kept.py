@@ -24,6 +24,7 @@ from containers_app import keep_rules, log_search
 from containers_app.api.logs import moment
 from containers_app.log_search import BadPattern, Hit, Wish
 from containers_app.models import Container, KeptLog, LogGap, LogRule
+from operations.refused import SEARCH, spend
 
 STREAMS = {1: "stdout", 2: "stderr"}
 _TIMES = [
@@ -133,6 +134,7 @@ class LogSearch(View):
             asked.get("q", ""), flag(request, "regex"), flag(request, "cased"), moment(request, "since"),
             moment(request, "until"), asked.get("before", ""), number(request, "limit", 200, least=1, most=500),
         )  # fmt: skip
+        spend(SEARCH, self.actor)
         try:
             found = log_search.search(logs, wish)
         except BadPattern as error:

@@ -30,6 +30,7 @@ from containers_app.patterns import Search, Unsearchable
 from operations import longreads, reads
 from operations.api.answers import lines, ndjson, wants_ndjson
 from operations.api.schema import LINES
+from operations.refused import SEARCH, spend
 
 SECONDS = 20.0
 LONG = 75.0
@@ -116,6 +117,7 @@ class ContainerLogs(View):
     def _found(
         self, request: Request, row: Container, asked: Asked, tail: int, stamped: bool
     ) -> HttpResponseBase:
+        spend(SEARCH, self.actor)
         params = {**asked.params(), "most": tail}
         raw: list[list[Any]] = []
         end: dict[str, Any] = {}
@@ -169,6 +171,7 @@ class ContainerLogSearch(View):
         asked = _asked(request)
         if not asked.search.q:
             raise ValidationError({"q": [_("What is searched for?")]})
+        spend(SEARCH, self.actor)
         params = {**asked.params(), "most": number(request, "most", MOST_FOUND, least=1, most=MOST_FOUND)}
         flow = longreads.begin("container.search", row, actor=self.actor, params=params, deadline=LONG)
 

@@ -62,6 +62,19 @@ def db_of_ours(
     return Container.objects.get(name="ours-db")
 
 
+def _other_ways(row: Container, actor: Actor) -> list[Callable[[], object]]:
+    network = Network.objects.get(name="ours_default")
+    return [
+        lambda: request_commit(row, {"repository": "mine"}, actor=actor),
+        lambda: request_export(row, actor=actor),
+        lambda: operations.request_copy(row, actor=actor),
+        lambda: operations.request_duplicate(row, actor=actor),
+        lambda: consoles.start(row, actor, command=["sh"]),
+        lambda: files.place_of(row, actor),
+        lambda: request_network_remove(network, actor=actor, force=True),
+    ]
+
+
 def test_nothing_happens_to_its_own_containers_until_somebody_breaks_the_glass(
     db_of_ours: Container, engine_row: Engine, alice: User, api_for: Callable[..., Any],
     client_for: Callable[..., Any], docker_client: docker.DockerClient,
@@ -73,17 +86,7 @@ def test_nothing_happens_to_its_own_containers_until_somebody_breaks_the_glass(
     for action in ("stop", "restart", "kill", "pause", "rename", "update", "recreate", "remove"):
         with pytest.raises(SelfProtected):
             operations.request(row, action, actor=actor, params=params.get(action))
-    for number, ask in enumerate(
-        (
-            lambda: request_commit(row, {"repository": "mine"}, actor=actor),
-            lambda: request_export(row, actor=actor),
-            lambda: operations.request_copy(row, actor=actor),
-            lambda: operations.request_duplicate(row, actor=actor),
-            lambda: consoles.start(row, actor, command=["sh"]),
-            lambda: files.place_of(row, actor),
-            lambda: request_network_remove(Network.objects.get(name="ours_default"), actor=actor, force=True),
-        )
-    ):
+    for number, ask in enumerate(_other_ways(row, actor)):
         with pytest.raises(SelfProtected):
             pytest.fail(f"{number} was not refused: {ask()}")
     assert not Operation.objects.exists()

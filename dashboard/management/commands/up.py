@@ -32,9 +32,10 @@ def web_options(host: str, port: int) -> list[str]:
     """How uvicorn serves the pages."""
     found = ["dashboard.asgi:application"]
     found += ["--host", host or "0.0.0.0", "--port", str(port)]  # noqa: S104 - as asked for
-    found += ["--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"]
+    found += ["--loop", "uvloop", "--http", "dashboard.patience:Patient", "--ws", "websockets-sansio"]
+    # Twice what is taken (`operations.sockets.LONGEST_FRAME`): what is a little too long is told so.
     # Compression a connection costs four to six times the processor time of the rest.
-    found += ["--ws-per-message-deflate", "false", "--ws-max-size", "1048576"]
+    found += ["--ws-per-message-deflate", "false", "--ws-max-size", "131072"]
     found += ["--timeout-graceful-shutdown", "1", "--no-access-log", "--no-server-header"]
     found += ["--log-level", "warning", "--lifespan", "off"]
     if settings.TRUSTED_PROXIES:
