@@ -43,6 +43,7 @@ LABELS = {
     "pids": _lazy("Processes"),
     "init": _lazy("A small init"),
     "no_new_privileges": _lazy("No new privileges"),
+    "no_fetching": _lazy("Builds fetch nothing"),
 }
 GROUPS = (
     (
@@ -54,6 +55,7 @@ GROUPS = (
         (
             "registries",
             "digests_only",
+            "no_fetching",
             "host_paths",
             "capabilities",
             "lowest_port",

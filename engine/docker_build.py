@@ -188,7 +188,14 @@ def query(spec: BuildSpec) -> dict[str, Any]:
         "pull": "1" if spec.pull else "0",
         "buildargs": json.dumps(dict(spec.build_args)),
         "labels": json.dumps(dict(spec.labels)),
+        "networkmode": "default" if spec.networked else "none",
     }
+    if spec.memory:
+        query |= {"memory": spec.memory, "memswap": spec.memory}
+    if spec.cpus:
+        query |= {"cpuperiod": 100_000, "cpuquota": round(spec.cpus * 100_000)}
+    if spec.cgroup:
+        query["cgroupparent"] = spec.cgroup
     if spec.target:
         query["target"] = spec.target
     return query

@@ -12,10 +12,10 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine import addresses
-from engine.errors import PolicyDenied
+from engine.errors import Invalid, PolicyDenied
 from engine.rails import CAPABILITIES, Rails, below, host_of
 from engine.specs import BuildSpec, ContainerSpec, NetworkSpec, UpdateSpec, VolumeSpec
 from engine.types import Reach
@@ -45,6 +45,7 @@ RULES: Mapping[str, str] = {
     "bridge_networks_only": "Drivers of networks",
     "no_network_options": "Options of networks",
     "pool_addresses_only": "Addresses of networks",
+    "builds_fetch_nothing": "What builds fetch",
     OWN: "Slipway's own containers",
 }
 """Every rule, with what it is about."""
@@ -92,6 +93,29 @@ def of_reach(reach: Reach, rails: Rails | None) -> list[Violation]:
 def of_image(image: str, rails: Rails | None, field: str = "image") -> list[Violation]:
     """The same for an image that is to be pulled or run, by its reference or its id."""
     return [] if rails is None else list(_image(image, rails, field))
+
+
+def of_build(
+    images: Iterable[tuple[int, str]], fetches: Iterable[tuple[int, str]], rails: Rails | None
+) -> list[Violation]:
+    """The same for a Dockerfile: ``(line, image)`` it builds on or copies from, ``(line, words)`` that fetch."""
+    if rails is None:
+        return []
+    found: list[Violation] = []
+    for line, image in images if rails.registries is not None or rails.digests_only else ():
+        if "$" in image:
+            message = f"Line {line}: nobody can tell which image {image} is before it is built."
+            found.append(Violation("known_registries_only", "dockerfile", message))
+            continue
+        try:
+            wrong = list(_image(image, rails, "dockerfile"))
+        except Invalid as error:
+            wrong = [Violation("known_registries_only", "dockerfile", error.message)]
+        found += (replace(one, message=f"Line {line}: {one.message}") for one in wrong)
+    for line, words in fetches if rails.no_fetching else ():
+        message = f"Line {line}: builds fetch nothing here, neither addresses nor images ({words})."
+        found.append(Violation("builds_fetch_nothing", "dockerfile", message))
+    return found
 
 
 def check(spec: Spec, rails: Rails | None) -> None:
@@ -284,4 +308,4 @@ def _others(drivers: Iterable[str]) -> str:
 
 
 __all__ = ["CAPABILITIES", "OWN", "RULES", "SITE", "TEAM", "Rails", "Spec", "Violation", "check", "check_again",
-    "of_image", "of_reach", "refuse", "violations"]  # fmt: skip
+    "of_build", "of_image", "of_reach", "refuse", "violations"]  # fmt: skip

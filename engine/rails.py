@@ -33,6 +33,7 @@ class Rails:
 
     ``host_paths`` are folders below which those of the host may be mounted. ``memory`` (bytes), ``cpus`` (cores),
     ``pids``, ``init`` and ``no_new_privileges`` are what a new container gets whose wish names none of its own.
+    ``no_fetching``: builds stand on what the engine has, and reach no network.
     """
 
     privileged: bool = False
@@ -59,11 +60,12 @@ class Rails:
     pids: int = 0
     init: bool = False
     no_new_privileges: bool = False
+    no_fetching: bool = False
 
 
 SWITCHES = ("privileged", "namespaces", "devices", "isolation", "volume_options", "network_options")
 """True allows it."""
-STRICT = ("digests_only", "init", "no_new_privileges")
+STRICT = ("digests_only", "init", "no_new_privileges", "no_fetching")
 """True asks for more."""
 LISTS = (
     "capabilities", "addresses", "registries", "volume_drivers", "network_drivers", "pool", "log_drivers", "sysctls",

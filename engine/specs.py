@@ -157,7 +157,9 @@ ENDS_FOR_GOOD = (
 class BuildSpec:
     """A build. ``dockerfile`` is a clean relative path inside the context; ``builder`` is auto, buildkit or classic.
 
-    ``secrets`` are what steps with ``--mount=type=secret`` may read, by id. Only BuildKit has them.
+    ``secrets`` are what steps with ``--mount=type=secret`` may read, by id. Only BuildKit has them. The site's alone,
+    and in no wish: ``networked`` (steps have a network of their own), ``memory`` (bytes) and ``cpus`` of a step, which
+    only the classic builder knows, and ``cgroup``, below which steps run (BuildKit: from Docker 23 on).
     """
 
     tags: tuple[str, ...]
@@ -169,6 +171,10 @@ class BuildSpec:
     pull: bool = False
     builder: str = "auto"
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    networked: bool = True
+    memory: int = 0
+    cpus: float = 0
+    cgroup: str = ""
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
@@ -179,7 +185,8 @@ class BuildSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The body again: ``parse(spec.to_dict()) == spec``. Holds the secrets."""
-        return dict(_plain(asdict(self)))
+        own = ("networked", "memory", "cpus", "cgroup")
+        return {key: value for key, value in dict(_plain(asdict(self))).items() if key not in own}
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,12 +64,15 @@ class Hint:
     fix: str = ""
 
 
-def instructions(text: str) -> list[Instruction]:
-    """The instructions in order, with continued lines joined and comments left out."""
+def instructions(text: str, *, heredocs: bool = True) -> list[Instruction]:
+    """The instructions in order, with continued lines joined and comments left out.
+
+    Without ``heredocs`` text between << marks is instructions too, as for builders that do not know it.
+    """
     found: list[Instruction] = []
     stage, stages = "", 0
-    for line, joined in _joined(text):
-        word, _, rest = joined.partition(" ")
+    for line, joined in _joined(text, heredocs):
+        word, _, rest = " ".join(joined.split()).partition(" ")
         word = word.upper()
         if word == "FROM":
             name = re.search(r"\sas\s+(\S+)\s*$", rest, re.IGNORECASE)
@@ -129,10 +132,21 @@ def needs_buildkit(text: str) -> tuple[int, str] | None:
     return None
 
 
-def _joined(text: str) -> Iterator[tuple[int, str]]:
-    """``(first line, instruction)`` with continuations joined and here-documents skipped."""
-    start, parts, until = 0, list[str](), ""
-    for number, raw in enumerate(text.splitlines(), 1):
+def escape_of(text: str) -> str:
+    """What continues a line: a backslash, or what ``# escape=`` at the very top says."""
+    for line in text.removeprefix("\ufeff").split("\n"):
+        match = re.match(r"#\s*([a-z][a-z0-9]*)\s*=\s*(\S+)\s*$", line.strip(), re.IGNORECASE)
+        if match is None:
+            break
+        if match[1].lower() == "escape" and match[2] in ("`", "\\"):
+            return match[2]
+    return "\\"
+
+
+def _joined(text: str, heredocs: bool) -> Iterator[tuple[int, str]]:
+    """``(first line, instruction)`` with continuations joined, as an engine joins them: nothing is put in between."""
+    start, parts, until, escape = 0, list[str](), "", escape_of(text)
+    for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         line = raw.strip()
         if until:
             until = "" if line == until else until
@@ -140,17 +154,17 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
         if not line or line.startswith("#"):
             continue
         start = start or number
-        if line.endswith("\\"):
-            parts.append(line[:-1].strip())
+        if line.endswith(escape) and not line.endswith(escape * 2):
+            parts.append(raw.rstrip()[:-1])
             continue
-        parts.append(line)
-        joined = " ".join(part for part in parts if part)
-        if heredoc := _HEREDOC.search(joined):
+        parts.append(raw)
+        joined = "".join(parts)
+        if heredocs and (heredoc := _HEREDOC.search(joined)):
             until = heredoc[1]
         yield start, joined
         start, parts = 0, []
     if parts:
-        yield start, " ".join(parts)
+        yield start, "".join(parts)
 
 
 def _beginning(steps: Sequence[Instruction]) -> Iterator[Hint]:

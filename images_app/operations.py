@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import IO, Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -16,9 +17,9 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor
 from accounts.models import Team
 from engine import names
-from engine.errors import Invalid
+from engine.errors import Invalid, PolicyDenied
 from engine.specs import BuildSpec, SpecError
-from images_app import git, push, references, registries, removal, spool, verbs
+from images_app import build_rules, git, push, references, registries, removal, spool, verbs
 from images_app import kept as kept_contexts
 from images_app import then as follows
 from images_app.dockerfile import needs_buildkit
@@ -65,6 +66,7 @@ def request_build(
         policies.check(spec, actor=actor, team_id=team_id)
         references.may_tag(spec.tags, actor=actor, engine=engine, team_id=team_id)
     kept, params, hidden, fetched = _kept(spec, context, dockerfile, git_source)
+    _may_demand(kept, spec, wanted, actor=actor, engine=engine, team_id=team_id)
     told = {"context": kept.digest, "uploaded": context is not None, **_shown(then)}
     batch = Batch() if then else None
     submit = partial(
@@ -93,6 +95,24 @@ def _kept(
         return kept, params, hidden, {}
     fetched, more, password = git.told(repository, own_dockerfile=not dockerfile)
     return kept, {**params, **more}, {**hidden, **password}, fetched
+
+
+def _may_demand(
+    kept: spool.Context,
+    spec: BuildSpec,
+    wanted: Target,
+    *,
+    actor: Actor,
+    engine: Engine,
+    team_id: UUID | None,
+) -> None:
+    """Judges the Dockerfile, where it is here already; that of a repository is judged when it was fetched."""
+    try:
+        with services.denials("image.build", actor=actor, target=wanted, team_id=team_id):
+            build_rules.check(kept.dockerfile, spec, actor=actor, engine=engine, team_id=team_id)
+    except (SpecError, PolicyDenied):
+        spool.forget(kept.path)
+        raise
 
 
 def _shown(then: Any) -> dict[str, Any]:

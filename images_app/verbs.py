@@ -10,7 +10,7 @@ from accounts.access import Actor
 from engine.errors import BuildFailed, Cancelled, Conflict, EngineError, Invalid, PolicyDenied
 from engine.specs import BuildSpec, SpecError
 from engine.types import Progress
-from images_app import dockerfile, git, kept, references, registries, spool, sync
+from images_app import build_rules, dockerfile, git, kept, references, registries, spool, sync
 from images_app.models import Build, Image
 from images_app.progress import BuildSteps, PullLayers, ended
 from operations import policies, services
@@ -80,7 +80,11 @@ def build(ctx: Context) -> Result:
     policies.check(spec, actor=actor, team_id=team_id)
     sync.reconcile(ctx.operation.engine, ctx.engine)
     references.may_tag(spec.tags, actor=actor, engine=ctx.operation.engine, team_id=team_id)
-    spec = _with_builder(ctx, row, spec)
+    try:
+        build_rules.check(row.dockerfile, spec, actor=actor, engine=ctx.operation.engine, team_id=team_id)
+    except SpecError as error:
+        raise Invalid(" ".join(error.errors["dockerfile"])) from None
+    spec = build_rules.limited(_with_builder(ctx, row, spec), actor=actor, team_id=team_id)
     steps = BuildSteps(ctx, row, hide=spec.secrets.values())
     auths = registries.auths(row.dockerfile, spec.build_args.values(), actor=actor, team_id=team_id)
     ctx.remember(was=now(ctx, spec.tags[0]))

@@ -6,7 +6,7 @@ for and again when it is carried out, so that rails which were tightened meanwhi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -100,6 +100,21 @@ def check_image(image: str, *, actor: Actor, team_id: UUID | None, field: str = 
     if _holds(told, actor, team_id):
         found = guard.of_image(image, told.rails, field)
         _refuse(found, guard.of_image(image, told.site_rails, field), told, team_id, image)
+
+
+def check_by(
+    judge: Callable[[Rails], list[Violation]], *, actor: Actor, team_id: UUID | None, name: str
+) -> None:
+    """The same for anything that ``judge`` can tell the violations of."""
+    told = said(team_id)
+    if _holds(told, actor, team_id):
+        _refuse(judge(told.rails), judge(told.site_rails), told, team_id, name)
+
+
+def binding(actor: Actor, team_id: UUID | None) -> Rails:
+    """The rails that this actor has to keep to with things of this team; the usual ones for who keeps to none."""
+    told = said(team_id)
+    return told.rails if _holds(told, actor, team_id) else Rails()
 
 
 def with_defaults(spec: ContainerSpec, *, team_id: UUID | None) -> ContainerSpec:
