@@ -88,6 +88,19 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
+class OnlySiteAdmins(admin.options.BaseModelAdmin):
+    """Who is let into the admin may look, and is by that no site administrator."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_site_admin(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_site_admin(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_site_admin(request)
+
+
 class MembershipForm(forms.ModelForm):
     """A role with its grants, or a permission set: the set, where both are chosen."""
 
@@ -113,11 +126,21 @@ class MembershipForm(forms.ModelForm):
 
 
 class MembershipSet(BaseInlineFormSet):
-    """A team keeps an admin who can sign in, here too."""
+    """A team keeps an admin who can sign in, here too; and nobody gives themselves a role."""
+
+    by: Any = None
 
     def clean(self) -> None:
-        """Nothing is saved where one of these takes a team's last admin away."""
+        """Nothing is saved where one of these takes a team's last admin away, or is of whoever sends it."""
         super().clean()
+        for form in self.forms:
+            if form.has_changed() and self.by in (
+                form.cleaned_data.get("user"),
+                getattr(form.instance, "user", None),
+            ):
+                raise ValidationError(
+                    _("Nobody changes their own roles here: ask another site administrator.")
+                )
         changed = [form for form in self.forms if form.instance.pk and form.has_changed()]
         gone = [form.instance for form in self.forms if form in self.deleted_forms]
         gone += [form.instance for form in changed if form.cleaned_data.get("role") != Role.ADMIN]
@@ -134,7 +157,7 @@ class MembershipSet(BaseInlineFormSet):
                 )
 
 
-class Memberships(admin.TabularInline):
+class Memberships(OnlySiteAdmins, admin.TabularInline):
     """Roles of a person, or people of a team."""
 
     model = Membership
@@ -142,6 +165,10 @@ class Memberships(admin.TabularInline):
     formset = MembershipSet
     extra = 0
     autocomplete_fields = ["user", "team"]
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        made = super().get_formset(request, obj, **kwargs)
+        return type(made.__name__, (made,), {"by": request.user})
 
 
 class PersonForm(UserChangeForm):
@@ -159,7 +186,7 @@ class PersonForm(UserChangeForm):
 
 
 @admin.register(User)
-class PersonAdmin(Audited, UserAdmin):
+class PersonAdmin(OnlySiteAdmins, Audited, UserAdmin):
     """People. Only a site administrator touches another one, or makes one."""
 
     form = PersonForm
@@ -179,12 +206,6 @@ class PersonAdmin(Audited, UserAdmin):
         (_lazy("Power"), {"fields": ("is_active", "is_staff", "is_superuser")}),
         (_lazy("Dates"), {"fields": ("last_login", "date_joined")}),
     )
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _is_site_admin(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _is_site_admin(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Not oneself: the last administrator could lock everybody out."""
@@ -235,7 +256,7 @@ class PersonAdmin(Audited, UserAdmin):
 
 
 @admin.register(Team)
-class TeamAdmin(Audited):
+class TeamAdmin(OnlySiteAdmins, Audited):
     """Teams and who is in them."""
 
     audit_name = "team"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
+from django.dispatch import Signal
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 
@@ -20,6 +21,8 @@ from accounts.access import Actor
 from accounts.models import Membership, Role, SetUp, Team, User
 
 _done = False
+began = Signal()
+"""Sent once in the life of a site, within the transaction that makes its first administrator."""
 
 
 class AlreadySetUp(Exception):
@@ -83,6 +86,7 @@ def set_up(
             team, _ = Team.objects.get_or_create(slug="default", defaults={"name": "Default"})
             Membership.objects.create(user=user, team=team, role=Role.ADMIN)
             audit.record("auth.setup", Actor(user=user, source=source, ip=ip))
+            began.send(None)
     except IntegrityError:
         raise AlreadySetUp from None
     _token_file().unlink(missing_ok=True)

@@ -100,7 +100,7 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
     """The admin's sign-in is ours; who has signed in and may not enter is told so."""
     if request.user.is_authenticated:
         raise Denied(_("The admin is for staff."))
-    return redirect_to_login(request.GET.get("next", "/admin/"))
+    return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 
 
 @requires("account.own")

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.conf import settings
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, F, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
@@ -325,7 +326,7 @@ def choices(actor: Actor) -> dict[str, list[tuple[str, str]]]:
 
 def ports_of(container: Container, page_host: str) -> list[Port]:
     """Its ports, each once, published ones first and in order. ``page_host``: the host that serves this page."""
-    host = engine_host(container.engine) or page_host
+    host = engine_host(container.engine) or settings.PUBLISHED_PORT_HOST or page_host
     found: dict[str, Port] = {}
     for port in sorted(
         container.ports, key=lambda p: (p.get("host") is None, p.get("host") or p["container"])

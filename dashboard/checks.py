@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 
+from containers_app import published
 from engine import addresses
 from engine.errors import Invalid
 
@@ -54,6 +55,17 @@ def strength(**_: Any) -> Iterator[CheckMessage]:
             f"Slipway listens on {settings.BIND} without TLS: passwords and tokens cross the network in clear.",
             hint="Listen on 127.0.0.1 behind a proxy with TLS, and set SLIPWAY_PUBLIC_URL=https://…",
             id="slipway.W002",
+        )
+
+
+@register(Tags.security)
+def ports(**_: Any) -> Iterator[CheckMessage]:
+    """Where published ports open."""
+    if words := published.wrong():
+        yield Warning(
+            words,
+            hint="SLIPWAY_PUBLISHED_PORT_HOST=apps.example: another name of the same machine, for nothing else.",
+            id="slipway.W005",
         )
 
 

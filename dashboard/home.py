@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -18,6 +19,7 @@ from accounts import reasons
 from accounts.access import SIGNED_IN, Actor, Denied, actor_of, can, requires
 from accounts.permissions import PERMISSIONS
 from accounts.querysets import visible_to
+from containers_app import published
 from containers_app.models import Container, Network, Volume
 from containers_app.queries import Stack, stack_glyphs
 from images_app.models import Image
@@ -80,6 +82,17 @@ class Frame:
     def engines(self) -> list[Engine]:
         """All engines; one query."""
         return list(Engine.objects.all())
+
+    @property
+    def admin(self) -> bool:
+        """Whether there is an admin, and the reader may enter it."""
+        user = self.actor.user
+        return bool(settings.ADMIN_PATH and user and user.is_staff)
+
+    @property
+    def ports_beside(self) -> str:
+        """What is wrong with where published ports open; empty where nothing is."""
+        return published.wrong()
 
     @property
     def several(self) -> bool:

@@ -27,7 +27,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 _COMPRESSED = ("text/html", "application/json")
 _OPEN = ("/static/", "/healthz", "/readyz", "/metrics", "/setup/", "/api")
 _ADMIN_FORMS = ("/add/", "/change/", "/delete/", "/password/")
-_ADMIN_DOORS = ("/admin/login/", "/admin/logout/")
+_ADMIN_DOORS = ("/login/", "/logout/")
 _ENROLLING = (
     "/account/security/",
     "/account/app/",
@@ -135,6 +135,11 @@ class Reader:
         return response
 
 
+def in_admin(path: str) -> bool:
+    """Whether this is a page of the admin, wherever the site has put it."""
+    return bool(settings.ADMIN_PATH) and path.startswith(f"/{settings.ADMIN_PATH}/")
+
+
 class AdminConfirms:
     """In the admin a session shows again who it is before it opens a form, or sends one. See `accounts.access`."""
 
@@ -143,7 +148,8 @@ class AdminConfirms:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         path = request.path
-        if path.startswith("/admin/") and path not in _ADMIN_DOORS and request.user.is_authenticated:
+        inside = in_admin(path) and path.removeprefix(f"/{settings.ADMIN_PATH}") not in _ADMIN_DOORS
+        if inside and request.user.is_authenticated:
             form = request.method not in ("GET", "HEAD") or path.endswith(_ADMIN_FORMS)
             if form and not sessions.fresh(request.session):
                 return confirm_first(request)
@@ -168,7 +174,7 @@ class SecondFactorFirst:
             return problems.plain(
                 request, 403, "second_factor_required", _("Add a second factor first: /account/security/")
             )
-        if path.startswith("/admin/"):
+        if in_admin(path):
             raise Denied(_("Add a second factor first: see your account."))
         there = reverse("accounts:security")
         if "HX-Request" in request.headers:

@@ -44,6 +44,10 @@ _oidc_secret: str = env.str("SLIPWAY_OIDC_SECRET_FILE", "")
 _oidc_name: str = env.str("SLIPWAY_OIDC_NAME", "single sign-on")
 _oidc_unknown: str = env.str("SLIPWAY_OIDC_UNKNOWN", "refuse", validate=validate.OneOf(["refuse", "create"]))
 API_RATE: int = env.int("SLIPWAY_API_RATE", 1200)  # requests a minute and caller, 0 for no limit
+ADMIN_PATH: str = env.str(
+    "SLIPWAY_ADMIN_PATH", "admin", validate=validate.Regexp(r"(/?[a-z0-9][a-z0-9-]{0,60}/?)?$")
+)
+PUBLISHED_PORT_HOST: str = env.str("SLIPWAY_PUBLISHED_PORT_HOST", "")
 # What is expensive (builds, pulls, exports, backups) a minute and caller, and searches of logs; for all processes.
 EXPENSIVE_RATE: int = env.int("SLIPWAY_EXPENSIVE_RATE", 5, validate=validate.Range(min=0))
 SEARCH_RATE: int = env.int("SLIPWAY_SEARCH_RATE", 30, validate=validate.Range(min=0))
@@ -79,6 +83,7 @@ LOG_HISTORY_DAYS: int = env.int("SLIPWAY_LOG_HISTORY_DAYS", 7, validate=validate
 LOG_HISTORY_MB: int = env.int("SLIPWAY_LOG_HISTORY_MB", 1024, validate=validate.Range(min=1))
 LOG_FORMAT: str = env.str("SLIPWAY_LOG_FORMAT", "text", validate=validate.OneOf(["text", "json"]))
 env.seal()
+ADMIN_PATH = ADMIN_PATH.strip("/")  # empty: there is none
 
 
 def _own_secret() -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
@@ -57,6 +60,20 @@ team_urls = [
     path("<uuid:pk>/permission-sets/<uuid:row>/change/", permission_views.set_change, name="set_change"),
     path("<uuid:pk>/permission-sets/<uuid:row>/remove/", permission_views.set_remove, name="set_remove"),
 ]
+
+
+def admin_at(where: str) -> list[Any]:
+    """The admin below this path; nothing where it is empty. Its own doors know neither our limiter nor our trail."""
+    if not where:
+        return []
+    return [
+        path(f"{where}/login/", accounts.admin_sign_in, name="admin_login"),
+        path(f"{where}/logout/", accounts.sign_out, name="admin_logout"),
+        path(f"{where}/password_change/", accounts.admin_password, name="admin_password"),
+        path(f"{where}/", admin.site.urls),
+    ]
+
+
 urlpatterns = [
     path("", home.home, name="home"),
     path("frame/", home.frame_parts, name="frame"),
@@ -85,11 +102,7 @@ urlpatterns = [
     path("log-history/", include((log_history_urls, "loghistory"))),
     path("trash/", include((trash_urls, "trash"))),
     path("prune/", include((prune_urls, "prune"))),
-    # The admin's own doors know neither our limiter nor our audit trail.
-    path("admin/login/", accounts.admin_sign_in, name="admin_login"),
-    path("admin/logout/", accounts.sign_out, name="admin_logout"),
-    path("admin/password_change/", accounts.admin_password, name="admin_password"),
-    path("admin/", admin.site.urls),
+    *admin_at(settings.ADMIN_PATH),
     path("api/v1/", include((api.urlpatterns, "api"))),
     api.unknown_api,
 ]

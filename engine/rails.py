@@ -77,6 +77,9 @@ RECOMMENDED: Mapping[str, Any] = {
     "restart_policies": ["no", "on-failure", "unless-stopped"],
 }  # fmt: skip
 """What the CIS benchmark asks of every container, for a site that wants it so."""
+FROM_THE_START: Mapping[str, Any] = {"pids": 4096}
+"""What a new site has of it without asking: what no program that works gets near to. The others end some that do: a
+limit of memory ends databases, an init is not PID 1's, and without new privileges there is no sudo."""
 
 
 def parse(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -164,6 +164,11 @@ def visible_exceptions(actor: Actor) -> QuerySet[PolicyException]:
     return rows.filter(team__in=team_ids(actor, PolicyException.read_permission))
 
 
+def begin(**_: Any) -> None:
+    """A new site begins with the limits that break nothing; one that is there already stays as it is."""
+    Policy.objects.get_or_create(team=None, defaults={"rules": dict(rails.FROM_THE_START)})
+
+
 def change(
     team: Team | None,
     *,

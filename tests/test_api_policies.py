@@ -12,11 +12,12 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts import setup
 from accounts.access import Actor
 from accounts.models import AuditEntry, Team, User
 from containers_app import operations
 from operations.models import Engine, Operation
-from operations.policy import PolicyException
+from operations.policy import Policy, PolicyException
 from operations.services import Refused
 from tests.rows import make_container, make_engine, make_volume
 
@@ -181,3 +182,10 @@ def test_fifty_wishes_at_once_end_with_exactly_as_many_as_are_allowed(
         ends = list(pool.map(ask, range(50)))
     assert (ends.count(""), ends.count("quota_exceeded")) == (7, 43)
     assert Operation.objects.count() == 7
+
+
+def test_a_new_site_limits_processes_and_one_that_is_there_stays_as_it_is(db: None) -> None:
+    """S-42."""
+    assert not Policy.objects.exists()
+    setup.set_up(username="root", password="a long password of hers")
+    assert Policy.objects.get().rules == {"pids": 4096}
