@@ -293,19 +293,11 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHand
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        "default-src": [NONE],
-        "script-src": [SELF],
-        "style-src": [SELF],
-        "img-src": [SELF, "data:"],
-        "font-src": [SELF],
-        "connect-src": [SELF],
-        "manifest-src": [SELF],
-        "base-uri": [NONE],
-        "object-src": [NONE],
-        "form-action": [SELF],
-        "frame-ancestors": [NONE],
+        "default-src": [NONE], "script-src": [SELF], "style-src": [SELF], "img-src": [SELF, "data:"],
+        "font-src": [SELF], "connect-src": [SELF], "manifest-src": [SELF], "base-uri": [NONE], "object-src": [NONE],
+        "form-action": [SELF], "frame-ancestors": [NONE],
     }
-}
+}  # fmt: skip
 
 STATIC_URL = "/static/"
 STATIC_ROOT = HOME / "static"
@@ -399,13 +391,11 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ContainerState": "containers_app.models.Container.State",
         "OperationState": "operations.models.Operation.State",
-        "EngineStatus": "operations.models.Engine.Status",
-        "ChannelKind": "operations.models.Channel.Kind",
-        "DeliveryState": "operations.models.Delivery.State",
-        "Scope": "accounts.permissions.SCOPES",
+        "EngineStatus": "operations.models.Engine.Status", "ChannelKind": "operations.models.Channel.Kind",
+        "DeliveryState": "operations.models.Delivery.State", "Scope": "accounts.permissions.SCOPES",
         "Role": "accounts.models.Role",
         "GivenRole": "accounts.api.permission_sets.ROLES",
     },
-}
+}  # fmt: skip
 
 LOGGING = logs.configuration(LOG_FORMAT)

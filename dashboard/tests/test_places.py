@@ -23,11 +23,12 @@ ClientFor = Callable[..., Client]
 @pytest.fixture
 def admin_at(settings: Any) -> Iterator[Callable[[str], None]]:
     """Serves the admin below another path, or nowhere."""
+    before = settings.ADMIN_PATH
 
     def put(where: str) -> None:
         made = ModuleType("elsewhere")
         made.__dict__.update({name: getattr(urls, name) for name in dir(urls) if name.startswith("handler")})
-        here = {f"{settings.ADMIN_PATH}/{rest}" for rest in ("", "login/", "logout/", "password_change/")}
+        here = {f"{before}/{rest}" for rest in ("", "login/", "logout/", "password_change/")}
         others = [one for one in urls.urlpatterns if str(one.pattern) not in here]
         made.__dict__["urlpatterns"] = [*others, *urls.admin_at(where)]
         sys.modules["elsewhere"] = made
