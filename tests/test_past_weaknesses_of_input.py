@@ -290,7 +290,19 @@ def test_cve_2024_23651_cve_2024_23652_cve_2024_23653_a_build_asks_for_no_more_t
         )
         assert (answer.status_code, answer.json()["code"]) == (400, "unknown_field"), more
     assert outcome.is_nothing()
-    known = {"t", "dockerfile", "rm", "forcerm", "nocache", "pull", "buildargs", "labels", "target"}
-    assert set(query(BuildSpec.parse({"tags": ["x:1"], "target": "a"}))) == known
+    known = {
+        "t",
+        "dockerfile",
+        "rm",
+        "forcerm",
+        "nocache",
+        "pull",
+        "buildargs",
+        "labels",
+        "target",
+        "networkmode",
+    }
+    asked = query(BuildSpec.parse({"tags": ["x:1"], "target": "a"}))
+    assert (set(asked), asked["networkmode"]) == (known, "default")
     ours = [path for path in house.python(tests=False) if path.parts[0] == "engine"]
     assert not [str(path) for path in ours if "entitle" in house.text(path).lower()]
