@@ -80,7 +80,7 @@ async def test_a_body_that_trickles_is_cut_off(port: int) -> None:
     """S-79: each piece comes in time, and the whole would take for ever."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 999\r\n\r\n")
-    answer = asyncio.create_task(reader.read())
+    answer = asyncio.create_task(reader.readline())  # not to the end: a byte too late resets the connection
     for _ in range(200):
         if answer.done():
             break
