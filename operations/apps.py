@@ -8,8 +8,9 @@ class OperationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Registers what a worker can be asked of an engine that has no row; the engine's texts find their language, and
-        a new site the rules that it begins with."""
+        """Registers what a worker can be asked of an engine that has no row; the engine's texts find their language,
+        and a new site the rules that it begins with.
+        """
         from django.utils.translation import gettext
 
         from accounts.setup import began
