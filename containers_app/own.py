@@ -19,7 +19,8 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from accounts.access import SITE, Actor, rank
+from accounts.access import Actor, rank
+from accounts.permissions import SITE
 from containers_app import attachments
 from containers_app.models import Container, Network
 from engine import guard

@@ -393,8 +393,7 @@ SPECTACULAR_SETTINGS = {
         "OperationState": "operations.models.Operation.State",
         "EngineStatus": "operations.models.Engine.Status", "ChannelKind": "operations.models.Channel.Kind",
         "DeliveryState": "operations.models.Delivery.State", "Scope": "accounts.permissions.SCOPES",
-        "Role": "accounts.models.Role",
-        "GivenRole": "accounts.api.permission_sets.ROLES",
+        "Role": "accounts.models.Role", "GivenRole": "accounts.api.permission_sets.ROLES",
     },
 }  # fmt: skip
 
