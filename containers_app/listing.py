@@ -266,7 +266,6 @@ def rows_of(found: Sequence[Container], actor: Actor, *, host: str) -> Iterator[
         change = doing.get(str(container.pk))
         seen = ("seen",) if "seen" in rights[container.team_id] and attention_of(container) else ()
         cpu, memory = figures.get(str(container.pk), (None, None))
-        cpus, memories = sparks.get(str(container.pk), ((), ()))
         may = rights[container.team_id]
         shut = mine.has(container) and not own.open_for(container, actor)
         yield Row(
@@ -276,9 +275,8 @@ def rows_of(found: Sequence[Container], actor: Actor, *, host: str) -> Iterator[
             host,
             cpu,
             memory,
-            cpus,
-            memories,
-            shut,
+            *sparks.get(str(container.pk), ((), ())),  # type: ignore[misc]
+            own=shut,
         )
 
 
