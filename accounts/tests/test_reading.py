@@ -17,6 +17,7 @@ from accounts import access, tokens
 from accounts.models import AuditEntry, Team, User
 from scripts import catalogues
 from scripts.catalogues import Catalogue, Text
+from tests.rows import make_container, make_engine
 
 ClientFor = Callable[..., Client]
 GERMAN = {
@@ -113,8 +114,10 @@ def test_a_refusal_is_told_in_the_readers_language_and_kept_in_english(vic: User
         assert access.english(caught.value) == "This needs the role site administrator; yours is viewer."
 
 
-def test_what_is_kept_of_a_refused_change_is_english(client_for: ClientFor, vic: User) -> None:
+def test_what_is_kept_of_a_refused_change_is_english(client_for: ClientFor, vic: User, team: Team) -> None:
     User.objects.filter(pk=vic.pk).update(language="de")
-    client_for(vic).get("/engines/add/")
-    for entry in AuditEntry.objects.filter(outcome="denied"):
-        assert "Dazu braucht" not in str(entry.detail)
+    container = make_container(make_engine(), team)
+    refused = client_for(vic).post(f"/containers/{container.pk}/do/stop/", follow=True)
+    assert "yours there is Betrachter" in refused.content.decode()
+    (kept,) = AuditEntry.objects.filter(outcome="denied")
+    assert kept.detail["reason"].endswith("yours there is viewer.")
