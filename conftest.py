@@ -92,24 +92,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "live_app" in names:
             # The first of them starts all of Slipway, on a machine that may be busy with the other half.
             item.add_marker(pytest.mark.timeout(300))
-    _longest_files_first(items)
-
-
-def _longest_files_first(items: list[pytest.Item]) -> None:
-    """Processes take whole files in this order: what is short fills up the end, where all wait for the last one."""
-    seconds: dict[object, float] = {}
-    for item in items:
-        seconds[item.path] = seconds.get(item.path, 0) + _roughly(item)
-    items.sort(key=lambda item: -seconds[item.path])
-
-
-def _roughly(item: pytest.Item) -> float:
-    """Seconds that a test takes."""
-    if item.get_closest_marker("slow"):
-        return 8
-    if item.get_closest_marker("browser") or "faults" in item.path.parts:
-        return 2
-    return 0.7 if item.get_closest_marker("engine") else 0.05
 
 
 # --- The machine -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
+from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import prefetch_related_objects
@@ -224,6 +225,13 @@ def _lack(actor: Actor, permission: str, obj: Owned | Team | None) -> lacking.La
 
 def _team(obj: Owned | Team | None) -> Any:
     return obj.pk if isinstance(obj, Team) else obj.team_id if obj is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Stands for an object that does not exist yet: it will be this team's, or nobody's."""
+
+    team_id: UUID | None
 
 
 def can(actor: Actor, permission: str, obj: Owned | Team | None = None) -> bool:

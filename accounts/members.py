@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
+from django.http import Http404
 from django.utils.translation import gettext as _
 
 from accounts import audit, sessions
@@ -53,7 +54,7 @@ def put(
         row = Membership.objects.filter(team=team, user=user).first()
         was = _copy(row) if row else None
         row = row or Membership(team=team, user=user)
-        _usable(permission_set, team)
+        permission_set = _usable(permission_set, team)
         _change(row, role, permission_set, console, files)
         _judge(team, user, actor, row, was)
         if was and was.role == Role.ADMIN != row.role:
@@ -65,13 +66,14 @@ def put(
     return row
 
 
-def _usable(permission_set: PermissionSet | None, team: Team) -> None:
-    """A set of another team is none here. Locked: it is not removed while it is given."""
+def _usable(permission_set: PermissionSet | None, team: Team) -> PermissionSet | None:
+    """The set as it is now; one of another team is none here. Locked: it is not changed while it is given."""
     if permission_set is None:
-        return
+        return None
     found = PermissionSet.objects.select_for_update().filter(pk=permission_set.pk).first()
     if found is None or found.team_id not in (None, team.pk):
         raise Kept("conflict", _("There is no such permission set in this team."))
+    return found
 
 
 def _change(
@@ -97,6 +99,10 @@ def take_out(row: Membership, *, actor: Actor) -> None:
     team, user = row.team, row.user
     with transaction.atomic():
         _locked(team)
+        now = Membership.objects.select_related("permission_set").filter(pk=row.pk).first()
+        if now is None:
+            raise Http404(_("No such object."))
+        row = now  # what they are by now
         _judge(team, user, actor, None, row)
         if row.role == Role.ADMIN:
             _keep_an_admin(team, user)

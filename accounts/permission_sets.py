@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from django.http import Http404
 from django.utils.translation import gettext as _
 
 from accounts import audit, members
-from accounts.access import Actor, Denied, require
+from accounts.access import Actor, Denied, Owner, require
 from accounts.models import Membership, PermissionSet, Role, Team
 from accounts.permissions import whole
 
@@ -46,8 +47,11 @@ def save(
     """
     with transaction.atomic():
         was = _locked(row)
-        row.name = row.name if name is None else name
-        row.permissions = sorted(whole(row.permissions if permissions is None else permissions))
+        if was is None and not row._state.adding:
+            raise Http404(_("No such object."))
+        now = was or row  # what stays is what it is by now
+        row.name = now.name if name is None else name
+        row.permissions = sorted(whole(now.permissions if permissions is None else permissions))
         row.__dict__.pop("allowed", None)
         before = was.allowed if was else frozenset[str]()
         _judge(row, actor, row.allowed | before)
@@ -58,7 +62,11 @@ def save(
         same = PermissionSet.objects.filter(team=row.team, name__iexact=row.name).exclude(pk=row.pk)
         if same.exists():
             raise members.Kept("name_in_use", _("There is a permission set of this name."))
-        row.save()
+        try:
+            with transaction.atomic():
+                row.save()
+        except IntegrityError:
+            raise members.Kept("name_in_use", _("There is a permission set of this name.")) from None
         _line("change" if was else "create", row, actor, was)
     return row
 
@@ -89,7 +97,8 @@ def remove(
 
 
 def _judge(row: PermissionSet, actor: Actor, names: Iterable[str]) -> None:
-    require(actor, permission_for(row.team), row.team)
+    # Those of all teams are no business of a token that reaches no further than its team.
+    require(actor, permission_for(row.team), row.team or Owner(None))
     if row.team:
         members.within(names, actor, row.team_id, row.pk)
 

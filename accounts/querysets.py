@@ -17,15 +17,23 @@ def visible_to(actor: Actor, queryset: QuerySet[M], team: str = "team") -> Query
     """Only the rows that this actor may know of.
 
     ``team`` is the path to the owning team. Rows that nobody owns are for site administrators alone. What a kind of
-    rows is seen by stands at its model, as ``read_permission``: not every permission set of a team sees all of it.
+    rows is seen by stands at its model, or at the one on the path that it is a part of, as ``read_permission``: not
+    every permission set of a team sees all of it.
     """
     if actor.source == "system" and actor.user is None:
         return queryset
     if actor.is_site_admin and actor.token_team_id is None:
         return queryset
-    model: Any = queryset.model
-    ids = team_ids(actor, model.read_permission)
+    ids = team_ids(actor, _read_permission(queryset.model, team))
     return queryset.filter(**{f"{team}__in": ids}) if ids else queryset.none()
+
+
+def _read_permission(model: Any, path: str) -> str:
+    for name in path.split("__"):
+        if found := getattr(model, "read_permission", ""):
+            return str(found)
+        model = model._meta.get_field(name).related_model
+    raise TypeError(f"Nothing on {path} says by what it is seen.")
 
 
 def team_ids(actor: Actor, permission: str = "team.read") -> list[Any]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import SYSTEM, Actor, require
+from accounts.access import SYSTEM, Actor, Owner, require
 from accounts.querysets import visible_to
 from containers_app import backups, stores
 from containers_app.backed import BackupSchedule, BackupStore, VolumeBackup
@@ -24,7 +24,7 @@ from engine.fields import Fields
 from engine.specs import SpecError
 from operations import registry, secrets, services
 from operations.models import Operation
-from operations.services import Owner, Refused, Target
+from operations.services import Refused, Target
 from streams import bell
 
 MOST_PATHS = 1000

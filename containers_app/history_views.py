@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_safe
 
-from accounts.access import Actor, actor_of, requires
+from accounts.access import Actor, actor_of, can, requires
 from containers_app import cards, timeline
 from containers_app.events import told
 from containers_app.marks import DEPLOYS
@@ -123,6 +123,9 @@ def _entries(found: list[timeline.Moment], actor: Actor, wanted: str) -> list[En
     with_lines = {one.pk for one in incidents[:WITH_LINES]} | {
         one.pk for one in incidents if str(one.pk) == wanted
     }
+    # What it wrote is its log, which not everybody who sees the container may read.
+    readable = {one.pk for one in incidents if can(actor, "container.logs", one)}
+    with_lines &= readable
     texts = dict(Incident.objects.filter(pk__in=with_lines).values_list("pk", "lines")) if with_lines else {}
     entries = []
     for moment in found:
@@ -138,6 +141,8 @@ def _entries(found: list[timeline.Moment], actor: Actor, wanted: str) -> list[En
                 not wanted and row.pk in faults[:1] and row.pk == incidents[0].pk
             )
             made = cards.card(row, lines=row.pk in texts)
+            if row.pk not in readable:
+                made.why_no_lines = _("Whoever may read its log sees them.")
             entries.append(Entry("incident", moment.at, card=made, open=unfolded))
     return entries
 

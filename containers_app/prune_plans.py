@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import ngettext
 
-from accounts.access import Actor, require
+from accounts.access import Actor, Owner, require
 from containers_app.models import PrunePlan, PrunePolicy
 from containers_app.unused import KINDS, Item, Unused, unused
 from engine.disk import CacheRecord, DiskUsage, ImageUsage
@@ -28,7 +28,7 @@ from operations.models import Engine, Operation
 from operations.plans import Item as Line
 from operations.plans import Plan, listed
 from operations.reads import read
-from operations.services import Owner, Refused, Target
+from operations.services import Refused, Target
 
 KIND = "engine.prune"
 LIFE = timedelta(hours=1)

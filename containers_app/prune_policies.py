@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import Actor, Denied, can, require
+from accounts.access import Actor, Denied, Owner, can, require
 from containers_app import operations, prune_plans
 from containers_app.models import PrunePlan, PrunePolicy
 from containers_app.schedules import AGAIN, Every, next_after
@@ -29,7 +29,7 @@ from engine.fields import Fields
 from engine.specs import SpecError
 from operations import actors, registry
 from operations.models import Engine, Operation
-from operations.services import Owner, Refused, Target, denials
+from operations.services import Refused, Target, denials
 from streams import bell
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.access import Actor, actor_of, can, requires
+from accounts.access import Actor, Owner, actor_of, can, requires
 from accounts.querysets import visible_to
 from containers_app import prune_plans
 from containers_app.models import Container, Network, Volume
@@ -28,7 +28,7 @@ from images_app.models import Image
 from operations import engine_asks
 from operations.api.views import visible_engines
 from operations.models import Engine
-from operations.services import Owner, Refused
+from operations.services import Refused
 from operations.web import answers, leaves_when_gone, toast
 from streams import want
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import members, permission_sets, reasons, sessions
-from accounts.access import Actor, actor_of, can, has, person, require, requires
+from accounts.access import Actor, Owner, actor_of, can, has, person, require, requires
 from accounts.member_forms import PermissionSetForm, ReplacementForm, ticks
 from accounts.models import Membership, PermissionSet, Role, Team, User
 from accounts.permissions import PERMISSIONS
@@ -55,7 +55,7 @@ def _change(request: HttpRequest, row: UUID | None = None, pk: UUID | None = Non
         if row
         else PermissionSet(team=team, permissions=_of_role(request.GET.get("from", "")))
     )
-    require(actor, permission_sets.permission_for(team), team)
+    require(actor, permission_sets.permission_for(team), team or Owner(None))
     form = PermissionSetForm(request.POST or None, actor=actor, row=found)
     if form.is_valid():
         try:
@@ -75,7 +75,7 @@ def _remove(request: HttpRequest, row: UUID, pk: UUID | None = None) -> HttpResp
     """Asks what those who have it get instead, and removes a set."""
     actor = actor_of(request)
     team = _team(actor, pk)
-    require(actor, permission_sets.permission_for(team), team)
+    require(actor, permission_sets.permission_for(team), team or Owner(None))
     found = _row(team, row)
     having = list(permission_sets.holders(found))
     form = ReplacementForm(request.POST or None, actor=actor, row=found)
@@ -129,7 +129,7 @@ def _seen(actor: Actor, row: PermissionSet, team: Team | None) -> list[Membershi
 
 
 def _may(request: HttpRequest, team: Team | None) -> dict[str, bool]:
-    may = can(actor_of(request), permission_sets.permission_for(team), team)
+    may = can(actor_of(request), permission_sets.permission_for(team), team or Owner(None))
     return {"may_change": may, "fresh": sessions.fresh(request.session)}
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import Actor, rank, require
+from accounts.access import Actor, Owner, rank, require
 from accounts.models import Team
 from accounts.permissions import SITE
 from accounts.querysets import team_ids, visible_teams
@@ -27,7 +27,7 @@ from engine.specs import SpecError
 from images_app.models import Registry
 from operations import reads, secrets, services
 from operations import registry as kinds
-from operations.services import Owner, Target
+from operations.services import Target
 from streams import bell
 
 MOST_TEAMS = 200

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.access import Actor, actor_of, can, requires
+from accounts.access import Actor, Owner, actor_of, can, requires
 from engine.errors import EngineError
 from engine.specs import SpecError
 from images_app import registries, remote_tags
@@ -23,7 +23,6 @@ from images_app.registry_forms import RegistryForm
 from operations import reads
 from operations.models import Operation
 from operations.plans import preview
-from operations.services import Owner
 from operations.web import answers, submitted, toast
 
 REPOSITORIES, TAGS = 100, 25

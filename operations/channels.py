@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import Actor, rank, require
+from accounts.access import Actor, Owner, rank, require
 from accounts.models import Team
 from accounts.permissions import SITE
 from accounts.querysets import team_ids, visible_teams
@@ -30,7 +30,7 @@ from operations import posting, registry, secrets
 from operations.channel import EVENTS, TEST
 from operations.models import Channel, Delivery, Engine, Mute
 from operations.outbox import LASTS
-from operations.services import Owner, Refused, Target, denials
+from operations.services import Refused, Target, denials
 from streams import bell
 
 MOST_ADDRESSES = 10

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import Actor, require
+from accounts.access import Actor, Owner, require
 from engine.certificates import NAMES, Certificates
 from engine.docker_transport import Endpoint
 from engine.errors import EngineError, Invalid
@@ -24,7 +24,7 @@ from engine.specs import SpecError
 from operations import reads, secrets, trash, trial
 from operations.models import Engine, EngineKeys, TrashItem
 from operations.plans import Item, Plan
-from operations.services import Owner, Refused
+from operations.services import Refused
 from streams import bell
 
 LONGEST_NAME = 60

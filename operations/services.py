@@ -23,7 +23,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.access import SYSTEM, Actor, Denied, english, require
+from accounts.access import SYSTEM, Actor, Denied, Owner, english, require
 from accounts.models import Team
 from engine.errors import PolicyDenied, SelfProtected
 from engine.specs import SpecError
@@ -58,13 +58,6 @@ class Target:
     id: str = ""
     name: str = ""
     lock_key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Stands for an object that does not exist yet: it will be this team's."""
-
-    team_id: UUID | None
 
 
 def lock(*parts: object) -> str:

@@ -86,8 +86,7 @@ def run_all_tests(options: list[str]) -> None:
     """
     if os.environ.get("SLIPWAY_TEST_ENGINE"):
         run_tests(options)
-    # In our order (conftest.py), not by the number of tests in a file.
-    code = _pytest(["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", *options])
+    code = _pytest(["-n", "3", "--dist", "loadfile", *options])
     failed = _failed() if code == TESTS_FAILED else []
     if 0 < len(failed) <= FEW:
         print(f"\nFailed beside other tests, now once more alone: {len(failed)}", flush=True)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.http import Http404
 from django.test import Client
 from rest_framework.test import APIClient
 
-from accounts import members, permission_sets
+from accounts import members, permission_sets, tokens
 from accounts.access import Denied, can, why_not
 from accounts.access import person as actor_of
 from accounts.models import AuditEntry, Membership, PermissionSet, Role, Team, User
@@ -135,6 +136,35 @@ def test_a_set_of_one_team_is_none_in_another_and_those_for_all_are_the_site_s(
     assert shown["members"] == []  # charlie is none of hers to see
     site = send(admin, "POST", path(None), name="Site", permissions=["engine.manage"])
     assert site.status_code == 400
+
+
+def test_a_token_for_one_team_makes_and_changes_no_set_of_all_teams(alice: User, team: Team) -> None:
+    Membership.objects.create(user=alice, team=team, role=Role.ADMIN)
+    all_teams = PermissionSet.objects.create(name="All", permissions=["container.read"])
+    _, secret = tokens.make(alice, "ci", ["admin"], team=team)
+    api = APIClient(headers={"Authorization": f"Bearer {secret}"})
+    wish = {"name": "More", "permissions": ["container.console"]}
+    for method, address in (
+        ("post", path(None)),
+        ("patch", path(None, all_teams)),
+        ("delete", path(None, all_teams)),
+    ):
+        answer = getattr(api, method)(address, wish if method != "delete" else None, format="json")
+        assert answer.status_code in (403, 404), (method, address)
+    all_teams.refresh_from_db()
+    assert all_teams.permissions == ["container.read"]
+    assert api.post(path(team), wish, format="json").status_code == 201
+
+
+def test_what_is_not_said_stays_as_it_is_by_now(tara: User, restarts: PermissionSet) -> None:
+    actor, old = actor_of(tara, source="ui"), PermissionSet.objects.get(pk=restarts.pk)
+    permission_sets.save(restarts, actor=actor, permissions=["container.logs"])
+    permission_sets.save(old, actor=actor, name="Readers")
+    restarts.refresh_from_db()
+    assert (restarts.name, "container.logs" in restarts.permissions) == ("Readers", True)
+    permission_sets.remove(restarts, actor=actor)
+    with pytest.raises(Http404):
+        permission_sets.save(old, actor=actor, name="Back again")
 
 
 def test_a_change_counts_at_the_next_request_for_pages_and_tokens(

@@ -13,7 +13,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.access import SYSTEM, person
-from accounts.models import AuditEntry, Team, User
+from accounts.models import AuditEntry, Membership, PermissionSet, Role, Team, User
 from containers_app import chronicle, incidents, lifeline, queries
 from containers_app.models import Container, EngineEvent, Incident
 from engine.types import Event
@@ -139,6 +139,21 @@ def test_lines_of_older_incidents_are_a_link_away(web: Container, vic: User, cli
     page = client.get(f"{base}?incident={oldest.pk}").content.decode()
     assert page.count("last words") == 6
     assert client.get(f"{base}?incident=nonsense").status_code == 200
+
+
+def test_last_lines_are_a_log_which_not_everybody_who_sees_the_container_may_read(
+    web: Container, person: Callable[..., User], team: Team, client_for: ClientFor
+) -> None:
+    happened(web, "die", timedelta(hours=1), exit_code=1)
+    Incident.objects.update(lines=[["1", 1, "last words"]], lines_state="kept")
+    for permissions, said in ((["container.restart"], False), (["container.logs"], True)):
+        row = PermissionSet.objects.create(
+            team=team, name=permissions[0], permissions=[*permissions, "container.read"]
+        )
+        sue = person(f"sue-{said}")
+        Membership.objects.create(user=sue, team=team, role=Role.CUSTOM, permission_set=row)
+        page = client_for(sue).get(f"/containers/{web.pk}/history/").content.decode()
+        assert ("last words" in page, "Whoever may read its log" in page) == (said, not said)
 
 
 def test_a_stranger_sees_no_past(
