@@ -156,8 +156,10 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 @require_safe
 @requires(SIGNED_IN)
 def home(request: HttpRequest) -> HttpResponse:
-    """The start is the list of containers."""
-    return HttpResponseRedirect(reverse("containers:list"))
+    """The start is the list of containers, or the first one that a permission set lets one see."""
+    actor = actor_of(request)
+    nouns = (noun for noun in ("container", "image", "volume", "network") if can(actor, f"{noun}.read"))
+    return HttpResponseRedirect(reverse(f"{next(nouns, 'container')}s:list"))
 
 
 @require_safe

@@ -156,6 +156,15 @@ def test_a_token_for_one_team_makes_and_changes_no_set_of_all_teams(alice: User,
     assert api.post(path(team), wish, format="json").status_code == 201
 
 
+def test_the_start_is_a_list_that_the_set_shows(
+    client_for: ClientFor, sue: User, restarts: PermissionSet
+) -> None:
+    assert client_for(sue).get("/")["Location"] == "/containers/"
+    PermissionSet.objects.filter(pk=restarts.pk).update(permissions=["volume.read"])
+    start = client_for(sue).get("/", follow=True)
+    assert (start.redirect_chain, start.status_code) == ([("/volumes/", 302)], 200)
+
+
 def test_what_is_not_said_stays_as_it_is_by_now(tara: User, restarts: PermissionSet) -> None:
     actor, old = actor_of(tara, source="ui"), PermissionSet.objects.get(pk=restarts.pk)
     permission_sets.save(restarts, actor=actor, permissions=["container.logs"])
