@@ -75,6 +75,12 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One build: its Dockerfile, its steps against time, its log."""
     actor = actor_of(request)
     build = get_object_or_404(queries.builds(actor), pk=pk)
+    parts = {"build-head": "#head", "build-steps": "#steps", "build-facts": "#facts", "hints": "#marks"}
+    part = parts.get(request.headers.get("HX-Target", ""), "")
+    log, seq = operation_queries.log(build.operation) if build.operation and not part else ([], 0)
+    if build.operation and not part and not build.operation.ended:
+        # What the page has read of its events it is not told again: its state may not be older than they are.
+        build = get_object_or_404(queries.builds(actor), pk=pk)
     found = steps.steps(build)
     context: dict[str, Any] = {"build": build, "op": build.operation, "steps": found}
     context["line"] = _line(build, actor)
@@ -89,15 +95,12 @@ def build_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     ]
     context["why_not"] = kept.why_not_again(build)
     context["secret_names"] = list(build.operation.params.get("secrets") or {}) if build.operation else []
-    parts = {"build-head": "#head", "build-steps": "#steps", "build-facts": "#facts", "hints": "#marks"}
-    part = parts.get(request.headers.get("HX-Target", ""), "")
     if part in ("", "#marks"):
         found_hints = dockerfile.hints(
             build.dockerfile, local_tags=queries.tag_names(actor), source=build.source
         )
         context["hints"] = [h for h in found_hints if h.level != "bad"]
     if not part:
-        log, seq = operation_queries.log(build.operation) if build.operation else ([], 0)
         failed = build.operation is not None and build.operation.state == "failed"
         context |= {"sections": step_log.sections(log, found, failed=failed), "seq": seq}
         whole = build.source.get("bytes") or 1

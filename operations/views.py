@@ -50,7 +50,12 @@ def operation_list(request: HttpRequest) -> HttpResponse:
 @requires("operation.read")
 def operation_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One operation: how far, what it said, what became of it."""
-    operation = _get(request, pk)
+    operation, log, seq, part = _get(request, pk), None, 0, bool(request.headers.get("HX-Request"))
+    if not part:
+        log, seq = queries.log(operation)
+        if not operation.ended:
+            # What the page has read of its events it is not told again: its state may not be older than they are.
+            operation = _get(request, pk)
     left = remains.of(operation)
     context = {
         "op": operation,
@@ -62,9 +67,8 @@ def operation_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "parameters": story.parameters(operation),
         "result": story.result(operation),
     }
-    if request.headers.get("HX-Request"):
+    if part:
         return render(request, "operations/detail.html#state", context)
-    log, seq = queries.log(operation)
     return render(request, "operations/detail.html", {**context, "log": log, "seq": seq})
 
 

@@ -105,9 +105,12 @@ async def test_whatever_a_flood_loses_at_rotation_is_announced(
 ) -> None:
     """A plain follower got 106,447 of 504,753 lines here, with 140 jumps that nothing told of."""
     rotates_at = int(size[:-1]) * (1000 if size.endswith("k") else 10**6)
-    with writing(docker_client, FLOOD, driver, max_size=size, max_file=files) as container:
-        async with followed(streams, container, rotates_at) as found:
-            await asyncio.sleep(4)
+    for _ in range(4):  # a writer that gets too little of a busy machine loses nothing, which shows nothing
+        with writing(docker_client, FLOOD, driver, max_size=size, max_file=files) as container:
+            async with followed(streams, container, rotates_at) as found:
+                await asyncio.sleep(4)
+        if found.jumps:
+            break
     assert len(found.lines) > 1000
     assert found.jumps, "the flood lost nothing: this shows nothing"
     assert found.unannounced() == []

@@ -226,7 +226,23 @@ def test_a_failure_tells_its_cause_and_what_to_do(
     )
     text = client_for(vic).get(f"/operations/{operation.pk}/").content.decode()
     assert "Port 80 is taken by &lt;b&gt;x&lt;/b&gt;." in text
-    assert present.REMEDIES["port_in_use"] in text
+    assert str(present.REMEDIES["port_in_use"]) in text
+
+
+def test_what_ends_while_its_page_is_made_is_not_shown_as_running(
+    client_for: Browser, vic: User, engine: Engine, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is told of no event that it has: one whose log says how it ended would say so for ever."""
+    operation, read = make(engine, team, "running"), queries.log
+
+    def ended_meanwhile(one: Operation, *args: Any) -> Any:
+        Operation.objects.filter(pk=one.pk).update(state="failed", error_message="No such registry.")
+        tell(one, ("state", {"state": "failed", "message": "No such registry."}))
+        return read(one, *args)
+
+    monkeypatch.setattr(queries, "log", ended_meanwhile)
+    text = client_for(vic).get(f"/operations/{operation.pk}/").content.decode()
+    assert "<b>No such registry.</b>" in text
 
 
 def test_the_page_of_one_answers_htmx_with_what_changes(

@@ -86,7 +86,7 @@ def a_set_is_made_given_and_deleted(admin: Visitor) -> None:
     page.get_by_label("Name", exact=True).fill("Restart only")
     page.get_by_label("Restart containers").check()
     pictures(admin, "sets-new")
-    page.get_by_role("button", name="Create").click()
+    page.get_by_role("button", name="Create", exact=True).click()
     page.get_by_text("Nobody yet. It is given").wait_for()
     page.get_by_role("link", name="Web shop").click()
     omar = page.get_by_role("listitem").filter(has_text="omar · since")
