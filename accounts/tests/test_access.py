@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 from django.apps import apps
-from django.contrib.admin import site
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from hypothesis import given, settings
@@ -18,7 +17,6 @@ from accounts.access import SYSTEM, Actor, can, person, require, why_not
 from accounts.models import Membership, PermissionSet, Role, Team, User
 from accounts.permissions import ADMIN, ALWAYS, FOR_TEAMS, OPERATOR, PERMISSIONS, SITE, VIEWER
 from accounts.querysets import team_ids, visible_teams, visible_to
-from operations.admin import Facts
 from tests.rows import make_container, make_engine
 
 PEOPLE = {"vic": VIEWER, "bob": OPERATOR, "tara": ADMIN, "alice": SITE, "charlie": 0, "nobody": 0, "gone": 0}
@@ -109,16 +107,6 @@ def test_whatever_belongs_to_a_team_says_by_what_it_is_seen() -> None:
     assert len(owned) > 15
     wrong = {m.__name__ for m in owned if getattr(m, "read_permission", "") not in FOR_TEAMS}
     assert not wrong
-
-
-def test_what_the_panel_lists_says_so_as_well(actors: dict[str, Actor]) -> None:
-    """Parts of something, too: the lines of an operation, the blocks of a log."""
-    facts = [
-        panel for panel in site._registry.values() if getattr(panel, "owner", "") and isinstance(panel, Facts)
-    ]
-    assert len(facts) > 15
-    for panel in facts:
-        visible_to(actors["vic"], panel.model._base_manager.all(), panel.owner).exists()
 
 
 def test_what_nobody_owns_is_for_site_administrators(actors: dict[str, Actor], team: Team) -> None:

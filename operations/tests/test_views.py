@@ -8,16 +8,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from accounts.access import Denied
+from accounts.access import Denied, person
 from accounts.models import Team, User
+from accounts.querysets import visible_to
 from engine.errors import PolicyDenied
 from engine.specs import SpecError
 from operations import present, queries, web
+from operations.admin import Facts
 from operations.models import Engine, Operation, OperationEvent
 from operations.services import Refused
 from tests import rows
@@ -368,3 +371,13 @@ def test_refusals_become_sentences(error: Exception, text: str) -> None:
     }
     with pytest.raises(BadRequest if isinstance(error, SpecError) else type(error)):
         web.answers(view)(RequestFactory().get("/"))
+
+
+def test_what_the_panel_lists_of_a_team_s_can_be_read_by_a_set(vic: User, team: Team) -> None:
+    """Parts of something, too: the events of an operation, the blocks of a log."""
+    found = [panel for panel in site._registry.values() if isinstance(panel, Facts) and panel.owner]
+    assert len(found) > 15
+    for panel in found:
+        assert not visible_to(
+            person(vic, source="ui"), panel.model._base_manager.all(), panel.owner or ""
+        ).exists()
