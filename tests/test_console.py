@@ -381,8 +381,8 @@ async def test_secrets_of_a_command_are_nowhere(open_terminal, granted, containe
 async def test_a_recording_holds_what_was_shown_and_not_what_was_typed(open_terminal, granted):
     terminal, about = await open_terminal(granted, cmd="sh", record=1, cols=100, rows=30)
     assert about["recorded"]
-    await terminal.type(b"stty -echo; read -r word\r")
-    await terminal.shows(b"read -r word")
+    await terminal.type(b"stty -echo; echo re''ady; read -r word\r")
+    await terminal.shows(b"ready")  # said by it, not typed: the echo is off by now
     await terminal.type(b"hidden-word\r")
     await terminal.type("echo ünïcode\r".encode())
     await terminal.shows("ünïcode\r\n".encode())

@@ -156,7 +156,7 @@ def test_an_engine_that_is_started_again_leaves_the_machines_own_bridge_alone() 
         ([], [0], 1, 0),
         (["a.py::late"], [1, 0], 2, 0),
         (["a.py::wrong"], [1, 1], 2, 1),
-        ([f"a.py::{n}" for n in range(6)], [1], 1, 1),
+        ([f"a.py::{n}" for n in range(checks.FEW + 1)], [1], 1, 1),
         (["a.py::late"], [2], 1, 2),
     ],
     ids=["all is well", "late beside others", "wrong", "many", "stopped"],

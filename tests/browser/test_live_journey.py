@@ -142,8 +142,10 @@ def test_an_editor_fills_the_console_and_follows_the_size_of_the_window(
     page.get_by_role("button", name="Connect").click()
     state_ = page.locator("[data-console-state=open]")
     state_.wait_for(timeout=15_000)
+    page.wait_for_function("() => document.activeElement?.matches('.xterm-helper-textarea')", timeout=15_000)
+    page.wait_for_function(f"() => /[#$] *$/m.test(({SCREEN})())", timeout=15_000)
     page.keyboard.type("stty size\n")
-    page.wait_for_function(f"() => /\\d+ \\d+/.test(({SCREEN})())", timeout=15_000)
+    page.wait_for_function(f"() => /\\d+ \\d+/.test(({SCREEN})())", timeout=30_000)
     page.keyboard.type("vi /note\n")
     tildes = "() => document.querySelector('.xterm-rows').innerText.split('\\n').filter(line => line[0] === '~').length"
     # Its name alone is on the screen as soon as it is typed: the editor is there with its empty lines.
