@@ -42,6 +42,7 @@ def check(dockerfile: str, spec: BuildSpec, *, actor: Actor, engine: Engine, tea
 
     def judge(rails: Rails) -> list[guard.Violation]:
         images = [(one.line, one.value) for one in found if one.what in ("image", "frontend")]
+        images += [(one.line, f"$ {one.value}") for one in found if one.what == "unclear"]
         fetches = _fetches(found, spec, engine) if rails.no_fetching else []
         return guard.of_build(images, fetches, rails)
 
@@ -61,7 +62,7 @@ def _is_known(frontend: str) -> bool:
 def _fetches(found: list[Demand], spec: BuildSpec, engine: Engine) -> list[tuple[int, str]]:
     """What would be fetched: addresses, frontends, images that are not on the engine, and what those that are there
     have their children do."""
-    bad = [(one.line, one.value) for one in found if one.what in ("fetch", "frontend")]
+    bad = [(one.line, one.value) for one in found if one.what in ("fetch", "frontend", "unclear")]
     if spec.pull:
         bad.append((1, "pull"))
     images = [one for one in found if one.what == "image"]

@@ -17,10 +17,20 @@ from images_app.dockerfile import Instruction, instructions
 SYNTAX_ARG = "BUILDKIT_SYNTAX"
 """A build argument that chooses the frontend as `# syntax=` does."""
 _DIRECTIVE = re.compile(r"^(?:#|//)\s*syntax\s*=\s*(\S.*?)\s*$", re.IGNORECASE)
-_FLAG = re.compile(r"""--(?:"[^"]*"|'[^']*'|[\\`].|\S)*""")
+_FLAGS = (
+    re.compile(r"""--(?:"[^"]*"|'[^']*'|\\.|\S)*"""),
+    re.compile(r"""--(?:"[^"]*"|'[^']*'|\S)*"""),
+)
+"""With a backslash that takes a space along, and with one that means nothing: a flag ends at either."""
 _PLAIN = re.compile(r"[\w./*?+,~%^{}\[\]!()=:-]+", re.ASCII)
 """A source of ADD that can only be a file of the context."""
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?([-+])((?:[^{}]|\{[^{}]*\})*))?\})")
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])((?:[^{}]|\{[^{}]*\})*))?\})")
+_ODD = re.compile(r"[^\S \t\r]")
+"""White space that Python takes for such and engines do not, or not everywhere."""
+_ODD_END = re.compile(r"(?<!\S)\d*+<<-?+(?!\s|<|([\"']?)\w+\1(?:\s|\Z))\S")
+"""The end of a text between << marks, where it is no plain word."""
+_ESCAPE = re.compile(r"\s*#\s*escape\s*=", re.IGNORECASE)
+_PLAIN_DIRECTIVE = re.compile(r"#\s*(?:syntax\s*=\s*\S+|escape\s*=\s*[\\`])\s*", re.IGNORECASE)
 _HARMLESS = {
     "network": ("default", "none"),
     "security": ("sandbox",),
@@ -29,7 +39,8 @@ _HARMLESS = {
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """``what`` is ``image``, ``fetch``, ``frontend`` or ``privilege``; ``value`` the image or the instruction."""
+    """``what`` is ``image``, ``fetch``, ``frontend``, ``privilege``, or ``unclear`` where what follows a line cannot be
+    told; ``value`` the image, the instruction or the line."""
 
     line: int
     what: str
@@ -39,7 +50,7 @@ class Demand:
 def demands(text: str, build_args: Mapping[str, str] | None = None) -> list[Demand]:
     """All of them, in the order of lines. An image whose name cannot be told has a ``$`` in it."""
     args = dict(build_args or {})
-    found = list(_frontends(text, args))
+    found = [*_frontends(text, args), *_unclear(text)]
     for reading in (instructions(text), instructions(text, heredocs=False)):
         found += _of_steps(reading, args)
     return sorted(dict.fromkeys(found), key=lambda one: one.line)
@@ -53,7 +64,7 @@ def of_triggers(triggers: Iterable[object], line: int) -> list[Demand]:
 
 def _of_steps(steps: list[Instruction], build_args: Mapping[str, str]) -> Iterator[Demand]:
     known: dict[str, str] = {}
-    stages: set[str] = set()
+    stages: set[str] = set()  # by name; by number only others copy from them
     numbers = 0
     for step in steps:
         if step.word == "ARG" and not numbers:
@@ -68,12 +79,11 @@ def _of_steps(steps: list[Instruction], build_args: Mapping[str, str]) -> Iterat
             base = expanded(words[0].strip("\"'"), known) if words else ""
             if base and base.lower() not in stages and base.lower() != "scratch":
                 yield Demand(step.line, "image", base)
-            stages.add(str(numbers))
             numbers += 1
             if len(words) == 3 and words[1].lower() == "as":
                 stages.add(words[2].lower())
         else:
-            yield from _of_step(step, known, stages)
+            yield from _of_step(step, known, stages | {str(number) for number in range(numbers)})
 
 
 def _of_step(step: Instruction, known: Mapping[str, str], stages: set[str]) -> Iterator[Demand]:
@@ -82,24 +92,28 @@ def _of_step(step: Instruction, known: Mapping[str, str], stages: set[str]) -> I
     while word == "ONBUILD":
         word, _, rest = rest.partition(" ")
         word = word.upper()
-    flags, rest = _flags(rest)
     shown = f"{step.word} {step.rest}"[:200]
-    for flag in flags:
-        name, _, value = flag.removeprefix("--").partition("=")
-        name, value = name.lower(), value.lower()
-        if word == "RUN" and (name == "device" or (name in _HARMLESS and value not in _HARMLESS[name])):
-            yield Demand(step.line, "privilege", shown)
-        source = value if name == "from" else dict(_pairs(value)).get("from", "") if name == "mount" else ""
-        if source and (image := expanded(source, known)) not in stages:
-            yield Demand(step.line, "image", image)
-    if word == "ADD" and any(not _is_a_file(source) for source in _sources(rest)):
-        yield Demand(step.line, "fetch", shown)
+    for pattern in _FLAGS:
+        flags, behind = _flags(rest, pattern)
+        for flag in flags:
+            name, _, value = flag.removeprefix("--").partition("=")
+            name = name.lower()
+            harmless = _HARMLESS.get(name, (value.lower(),))
+            if word == "RUN" and (name == "device" or value.lower() not in harmless):
+                yield Demand(step.line, "privilege", shown)
+            source = (
+                value if name == "from" else dict(_pairs(value)).get("from", "") if name == "mount" else ""
+            )
+            if source and (image := expanded(source, known)).lower() not in stages:
+                yield Demand(step.line, "image", image)
+        if word == "ADD" and any(not _is_a_file(source) for source in _sources(behind)):
+            yield Demand(step.line, "fetch", shown)
 
 
-def _flags(rest: str) -> tuple[list[str], str]:
+def _flags(rest: str, pattern: re.Pattern[str]) -> tuple[list[str], str]:
     """``(flags, what comes behind them)``. Quotes and backslashes in a flag mean nothing to an engine."""
     found = []
-    while match := _FLAG.match(rest):
+    while match := pattern.match(rest):
         found.append(re.sub(r"[\"'\\`]", "", match[0]))
         rest = rest[match.end() :].lstrip()
     return found, rest
@@ -108,7 +122,7 @@ def _flags(rest: str) -> tuple[list[str], str]:
 def _pairs(value: str) -> Iterator[tuple[str, str]]:
     for part in value.split(","):
         key, _, said = part.partition("=")
-        yield key.strip(), said.strip()
+        yield key.strip().lower(), said.strip()
 
 
 def _sources(rest: str) -> list[str]:
@@ -122,6 +136,21 @@ def _sources(rest: str) -> list[str]:
 
 def _is_a_file(source: str) -> bool:
     return bool(_PLAIN.fullmatch(source)) and "://" not in source and not source.startswith("//")
+
+
+def _unclear(text: str) -> Iterator[Demand]:
+    """Lines that builders read otherwise than each other, or than this: what follows one could be hidden."""
+    top = True
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        # Builders differ on which comments may stand above the one that says what continues a line.
+        top = top and bool(_PLAIN_DIRECTIVE.fullmatch(line))
+        said = line.strip()
+        before, behind = line[: len(line) - len(line.lstrip())], line[len(line.rstrip()) :]
+        odd = (said.endswith(("\\", "`")) and _ODD.search(behind)) or (
+            said[:1] in ("", "#") and _ODD.search(before)
+        )
+        if odd or _ODD_END.search(line) or (_ESCAPE.match(line) and not top):
+            yield Demand(number, "unclear", ascii(line[:100]))
 
 
 def _frontends(text: str, build_args: Mapping[str, str]) -> Iterator[Demand]:
@@ -144,7 +173,9 @@ def expanded(text: str, known: Mapping[str, str]) -> str:
     """With the values of arguments put in; what is not known stays as it is written."""
 
     def value(match: re.Match[str]) -> str:
-        name, sign, word = match[1] or match[2], match[3], match[4] or ""
+        name, sign, word = match[1] or match[2], (match[3] or "")[-1:], match[4] or ""
+        if sign and match[3] == sign and known.get(name) == "":
+            return match[0]  # set, and empty: only some builders tell that from not set
         if sign == "-" and not known.get(name):
             return expanded(word, known)
         if sign == "+":

@@ -22,7 +22,7 @@ from accounts import audit
 from accounts.access import Actor, can
 from accounts.admin import ReadOnly, admin_actor
 from accounts.querysets import visible_to
-from engine.errors import Invalid, PolicyDenied
+from engine.errors import Invalid, PolicyDenied, SelfProtected
 from operations import channels, services, trash
 from operations.models import (
     Channel,
@@ -97,7 +97,7 @@ def ask(
     for row in list(rows)[:MOST]:
         try:
             wish(row, actor)
-        except (PermissionDenied, Http404, Refused, PolicyDenied, Invalid) as error:
+        except (PermissionDenied, Http404, Refused, PolicyDenied, SelfProtected, Invalid) as error:
             modeladmin.message_user(request, f"{row}: {why(error)}", messages.ERROR)
         else:
             accepted += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -54,6 +55,42 @@ def test_another_escape_hides_nothing() -> None:
     ]
 
 
+@pytest.mark.parametrize("line", [
+    "RUN true \\\f", "RUN true \\\u00a0", "RUN true ` \u2028", "RUN true \\\n\x1f", "RUN true \\\n\x1f# no comment",
+    "# x=y\n# escape=`\nRUN true `", "# a = b c\n# escape=`\nRUN true \\", "# escape=`x\nRUN true `",
+    "RUN <<'#A'\ntrue \\\n#A", "RUN <<'A\\'\ntrue\nA\\", "RUN <<A;\ntrue \\\nA;", "COPY <<E.O /a\ntrue \\\nE.O",
+])  # fmt: skip
+def test_a_line_that_could_hide_the_next_is_unclear(line: str) -> None:
+    """S-48, S-50: an engine may see an ADD here, or a FROM, where this reading sees none."""
+    assert of(f"{line}\nADD http://x/y /z\n", "unclear"), line
+
+
+@pytest.mark.parametrize("text", [
+    "# syntax=docker/dockerfile:1\n# escape=`\nFROM a\nRUN x `\n  y", "# escape=`\r\nFROM a\r\nRUN x `\r\n y\r\n",
+    "FROM a\nRUN cat <<EOF > /x\n  a\u00a0b\nEOF\nCOPY <<-'EOF' /y\n\t# a\n\tEOF",
+    "FROM a\nRUN x \\\n\n  # note\n  && y",
+    "FROM a\nRUN grep x <<<y && echo $((1<<2)) \"<< z\"\n# the escape = x of it",
+    "FROM a\n# caf\u00e9\u00a0# ok\nRUN x",
+])  # fmt: skip
+def test_what_every_builder_reads_alike_is_clear(text: str) -> None:
+    assert not of(text, "unclear")
+
+
+def test_what_is_unclear_is_looked_at_in_no_time() -> None:
+    began = time.monotonic()
+    for line in ("\\" + "\x0b" * 200_000 + "x", "1" * 200_000 + "<<", " <<A." * 40_000, "\x0b" * 200_000):
+        demands(f"FROM a\n{line}\n")
+    assert time.monotonic() - began < 20
+
+
+def test_a_flag_ends_where_either_builder_ends_it() -> None:
+    """S-48, S-51."""
+    text = "FROM a:1\nRUN --mount=type=tmpfs,target=/a` --mount=from=evil:1,target=/m --network=host x\n"
+    assert of(text, "image") == [(1, "a:1"), (2, "evil:1")]
+    assert len(of(text, "privilege")) == 1
+    assert of(text.replace("`", "\\"), "image") == [(1, "a:1"), (2, "evil:1")]
+
+
 @pytest.mark.parametrize(
     "line", ["ADD a.tgz /", "ADD . /app", 'ADD ["a b", "/"]', "RUN curl http://x", "COPY a b"]
 )
@@ -71,6 +108,9 @@ def test_files_of_the_context_are_no_fetching(line: str) -> None:
     ('FROM a:1\nRUN --mount=type=bind,from=f:1 x\nRUN --mount="type=bind,from=g:1" x\nRUN --mount=from=h"x":1 x',
      [(1, "a:1"), (2, "f:1"), (3, "g:1"), (4, "hx:1")]),
     ("FROM a:1\nONBUILD COPY --from=i:1 / /", [(1, "a:1"), (2, "i:1")]),
+    ("ARG X=\nFROM ${X+evil/}a", [(2, "${X+evil/}a")]), ("ARG X=\nFROM ${X-a/}b", [(2, "${X-a/}b")]),
+    ("ARG X=\nFROM ${X:-a/}b${X:+c}", [(2, "a/b")]), ("FROM a:1\nFROM 0", [(1, "a:1"), (2, "0")]),
+    ("ARG IMG=r.example/E\nARG img=a\nFROM a AS x\nCOPY --from=$IMG / /", [(3, "a"), (4, "r.example/E")]),
     ("ARG B=a\nARG B\nFROM $B", [(3, "$B")]), ("FROM ${B/x/y}", [(1, "${B/x/y}")]),
 ])  # fmt: skip
 def test_images_are_found_with_their_arguments(text: str, images: list[tuple[int, str]]) -> None:
@@ -147,6 +187,7 @@ def test_the_lists_of_registries_holds_for_builds(
     for text in (
         "FROM a:1\n", "ARG B=a\nFROM ${B}\n", "FROM r.example/a\nCOPY --from=b:1 / /\n", "FROM $UNKNOWN\n",
         "# syntax=docker/dockerfile:1\nFROM r.example/a\n", "FROM r.example/a\\b\n",
+        "FROM r.example/a\nRUN x \\\f\nFROM b:1\n",
     ):  # fmt: skip
         with pytest.raises(PolicyDenied) as caught:
             judged(text, actor=actor, team=team)
@@ -166,7 +207,7 @@ def test_builds_that_fetch_nothing_stand_on_what_is_here(
     judged("FROM here:1\nADD a /\nRUN x\n", actor=actor, team=team)
     for text in ("FROM gone:1\n", "FROM trap:1\n", "FROM here:1\nCOPY --from=gone:1 / /\n",
         "FROM here:1\nADD http://x /\n",
-        "# syntax=docker/dockerfile:1\nFROM here:1\n"):  # fmt: skip
+        "FROM here:1\nRUN x \\\f\nADD http://x /\n", "# syntax=docker/dockerfile:1\nFROM here:1\n"):  # fmt: skip
         with pytest.raises(PolicyDenied) as caught:
             judged(text, actor=actor, team=team)
         assert caught.value.details["rule"] == "builds_fetch_nothing", text
