@@ -168,6 +168,11 @@ def has(member: Membership, permission: str) -> bool:
     return have >= PERMISSIONS[permission][0] or (have >= weakest and getattr(member, column))
 
 
+def all_of(member: Membership) -> frozenset[str]:
+    """All that somebody has by this membership."""
+    return frozenset(name for name in PERMISSIONS if has(member, name))
+
+
 def held(actor: Actor, team_id: Any) -> frozenset[str]:
     """All that the actor may in a team, whatever their token's scopes are."""
     return frozenset(name for name in PERMISSIONS if _holds(actor, name, team_id))

@@ -16,9 +16,8 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from accounts import audit, sessions
-from accounts.access import Actor, Denied, has, held, require
+from accounts.access import Actor, Denied, all_of, has, held, require
 from accounts.models import ApiToken, Membership, PermissionSet, Role, Team, User
-from accounts.permissions import PERMISSIONS
 
 PERMISSION = "team.members"
 
@@ -192,8 +191,7 @@ def givable(actor: Actor, team: Team | None) -> tuple[list[Role], list[Permissio
     mine = held(actor, team.pk if team else None)
     roles: list[Role] = [
         role for role in Role
-        if role != Role.CUSTOM
-        and mine.issuperset(name for name in PERMISSIONS if has(Membership(role=role), name))
+        if role != Role.CUSTOM and all_of(Membership(role=role)) <= mine
     ]  # fmt: skip
     rows = PermissionSet.objects.filter(Q(team=team) | Q(team=None)).order_by("name")
     return roles, [row for row in rows if row.allowed <= mine]
@@ -204,7 +202,7 @@ def _judge(team: Team, user: User, actor: Actor, new: Membership | None, was: Me
     require(actor, PERMISSION, team)
     rows = [row for row in (new, was) if row]
     for row in rows:
-        within((name for name in PERMISSIONS if has(row, name)), actor, team.pk, user.pk)
+        within(all_of(row), actor, team.pk, user.pk)
     if user.is_superuser and not actor.is_site_admin:
         raise Denied(_("Only a site administrator changes another one's roles."), PERMISSION, user.pk)
     if actor.token_key and any(has(row, PERMISSION) for row in rows):

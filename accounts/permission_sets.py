@@ -59,14 +59,15 @@ def save(
             raise Denied(
                 _("A token neither makes team admins nor unmakes them: sign in."), members.PERMISSION, row.pk
             )
+        taken = members.Kept("name_in_use", _("There is a permission set of this name."))
         same = PermissionSet.objects.filter(team=row.team, name__iexact=row.name).exclude(pk=row.pk)
         if same.exists():
-            raise members.Kept("name_in_use", _("There is a permission set of this name."))
+            raise taken
         try:
             with transaction.atomic():
                 row.save()
-        except IntegrityError:
-            raise members.Kept("name_in_use", _("There is a permission set of this name.")) from None
+        except IntegrityError:  # somebody was faster by a moment
+            raise taken from None
         _line("change" if was else "create", row, actor, was)
     return row
 

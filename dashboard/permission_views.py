@@ -13,10 +13,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import members, permission_sets, reasons, sessions
-from accounts.access import Actor, Owner, actor_of, can, has, person, require, requires
+from accounts.access import Actor, Owner, actor_of, all_of, can, person, require, requires
 from accounts.member_forms import PermissionSetForm, ReplacementForm, ticks
 from accounts.models import Membership, PermissionSet, Role, Team, User
-from accounts.permissions import PERMISSIONS
 from accounts.querysets import team_ids, visible_teams
 from operations.web import answers, toast
 
@@ -136,7 +135,7 @@ def _may(request: HttpRequest, team: Team | None) -> dict[str, bool]:
 def _of_role(role: str) -> list[str]:
     if role not in Role.values or role == Role.CUSTOM:
         return []
-    return [name for name in PERMISSIONS if has(Membership(role=role), name)]
+    return sorted(all_of(Membership(role=role)))
 
 
 def _address(row: PermissionSet) -> str:

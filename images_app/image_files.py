@@ -25,8 +25,6 @@ FOLDER = "images"
 KEPT = 24 * 3600
 """Seconds that an export can be fetched, and that a file nobody came for lies here."""
 MOST_ENTRIES, MOST_IMAGES, MOST_TAGS = 20_000, 200, 200
-LISTED_MOST = 8 * 1024 * 1024
-"""Bytes of the list of what is in it, and of one image's settings."""
 NO_LIST = gettext_lazy(
     "This holds no image: send what docker save gives, or an OCI archive. It has no manifest.json or index.json."
 )
@@ -100,7 +98,7 @@ def spool(upload: IO[bytes]) -> Archive:
 def read(path: Path) -> Archive:
     """What is in a file that we wrote. Raises `Bad`."""
     with tarfile.open(path, "r:") as tar:
-        listed = _json(tar, "manifest.json", str(NO_LIST))
+        listed = oci.parsed(tar, "manifest.json", str(NO_LIST))
         if not isinstance(listed, list) or not listed or len(listed) > MOST_IMAGES:
             raise Bad(gettext("Its manifest.json is no list of 1 to %(n)s images.") % {"n": MOST_IMAGES})
         images = tuple(_held(tar, one) for one in listed)
@@ -118,7 +116,7 @@ def _held(tar: tarfile.TarFile, one: Any) -> Held:
     if not isinstance(config, str) or not isinstance(layers, list) or not isinstance(tags, list):
         raise Bad(gettext("An image in its manifest.json has no Config, Layers or RepoTags that make sense."))
     nowhere = gettext("%(name)s is named in its manifest.json, and not in it.") % {"name": shown(config)}
-    text = _bytes(tar, config, nowhere)
+    text = oci.content(tar, config, nowhere)
     try:
         rootfs = json.loads(text).get("rootfs")
         wanted = len(rootfs["diff_ids"])
@@ -142,21 +140,3 @@ def _held(tar: tarfile.TarFile, one: Any) -> Held:
             gettext("A name in it cannot be one of an image: %(why)s") % {"why": error.message}
         ) from None
     return Held(f"sha256:{hashlib.sha256(text).hexdigest()}", found)
-
-
-def _json(tar: tarfile.TarFile, name: str, otherwise: str) -> Any:
-    try:
-        return json.loads(_bytes(tar, name, otherwise))
-    except (ValueError, RecursionError):
-        raise Bad(gettext("Its %(name)s is no JSON.") % {"name": name}) from None
-
-
-def _bytes(tar: tarfile.TarFile, name: str, otherwise: str) -> bytes:
-    try:
-        member = tar.getmember(name)
-    except KeyError:
-        raise Bad(otherwise) from None
-    data = tar.extractfile(member) if member.isreg() else None
-    if data is None or member.size > LISTED_MOST:
-        raise Bad(gettext("%(name)s in it is no file of a size that makes sense.") % {"name": shown(name)})
-    return data.read()

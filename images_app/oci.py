@@ -25,6 +25,7 @@ INDEX, LIST = "index.json", "manifest.json"
 MOST = 200
 """Images in one file, and entries of one list."""
 LARGEST = 8 * 1024 * 1024
+"""Bytes of a list, and of one image's settings."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
@@ -112,15 +113,28 @@ def _name(one: Found) -> str:
 
 
 def _read(tar: tarfile.TarFile, name: str) -> Found:
+    nowhere = _("%(name)s is named in its index.json, and not in it.") % {"name": shown(name)}
+    found = parsed(tar, name, nowhere)
+    if not isinstance(found, dict):
+        raise Bad(_("Its %(name)s is no JSON.") % {"name": shown(name)})
+    return found
+
+
+def parsed(tar: tarfile.TarFile, name: str, otherwise: str) -> Any:
+    """The JSON of one entry. Raises `Bad`: ``otherwise`` where there is none of that name."""
+    try:
+        return json.loads(content(tar, name, otherwise))
+    except (ValueError, RecursionError):
+        raise Bad(_("Its %(name)s is no JSON.") % {"name": shown(name)}) from None
+
+
+def content(tar: tarfile.TarFile, name: str, otherwise: str) -> bytes:
+    """What one small entry holds. Raises `Bad`: ``otherwise`` where there is none of that name."""
     try:
         member = tar.getmember(name)
     except KeyError:
-        raise Bad(_("%(name)s is named in its index.json, and not in it.") % {"name": shown(name)}) from None
+        raise Bad(otherwise) from None
     data = tar.extractfile(member) if member.isreg() and member.size <= LARGEST else None
-    try:
-        found = json.loads(data.read()) if data else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise Bad(_("%(name)s in it is no JSON of a size that makes sense.") % {"name": shown(name)})
-    return found
+    if data is None:
+        raise Bad(_("%(name)s in it is no file of a size that makes sense.") % {"name": shown(name)})
+    return data.read()
