@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo demo-remove test faults security bench check lint types format assets requirements
+.PHONY: help setup run demo demo-remove test faults security audit sbom bench check lint types format assets requirements
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -33,6 +33,12 @@ faults: ## Kill, stop, lose and empty everything under operations, the long test
 security: ## Attacks on REST, tokens and guard rails, with many more tries than make test has: minutes
 	@exec $(PYTHON) -m scripts.checks security $(ARGS)
 
+audit: ## Known weaknesses of what Slipway is made of, credentials in the history, the list of parts
+	@exec $(PYTHON) -m scripts.audit
+
+sbom: ## The list of what Slipway is made of, in CycloneDX, into var/sbom/
+	@exec $(PYTHON) -m scripts.audit sbom
+
 bench: ## How fast it is, against the raw engine in the same run: minutes, and a table at the end
 	@exec $(PYTHON) -m scripts.checks bench $(ARGS)
 
@@ -54,6 +60,6 @@ assets: ## Build the pages' styles, scripts and icons
 
 requirements: ## Pin anew what requirements*.in ask for
 	@$(PYTHON) -m scripts.setup --dev
-	@for list in requirements requirements-dev requirements-node; do \
+	@for list in requirements requirements-dev requirements-node requirements-audit; do \
 		$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 			--no-emit-index-url --no-emit-find-links --output-file $$list.txt $$list.in || exit 1; done

@@ -100,12 +100,12 @@ def ensure_python_packages(*, dev: bool) -> None:
     stamp.write_text(f"{name} {lists[name]}\n")
 
 
-def _npm() -> list[str]:
+def npm() -> list[str]:
     """npm of a Node.js that is new enough: the machine's, else the one of a wheel."""
-    if (node := shutil.which("node")) and (npm := shutil.which("npm")):
+    if (node := shutil.which("node")) and (program := shutil.which("npm")):
         said = subprocess.run([node, "--version"], capture_output=True, text=True).stdout
         if (found := re.match(r"v(\d+)", said)) and int(found.group(1)) >= NODE_OLDEST:
-            return [npm]
+            return [program]
     if not (VENV / "bin" / "npm").exists():
         say("Installing Node.js")
         _pip("requirements-node.txt", "Installing Node.js")
@@ -118,9 +118,9 @@ def ensure_assets() -> None:
     stamp = ROOT / "node_modules" / ".installed"
     wanted = _digest("package-lock.json")
     if not stamp.exists() or stamp.read_text() != wanted:
-        npm = _npm()
+        program = npm()
         say("Installing the browser's packages")
-        _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], "npm ci")
+        _run([*program, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], "npm ci")
         stamp.write_text(wanted)
     build_assets.build()
 
