@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from typing import Any
 from scripts import setup
 
 TOOLS = setup.VENV / "audit"
-OSV = os.environ.get("SLIPWAY_OSV_URL", "https://api.osv.dev/v1/query")
 SEVERE = {"high", "critical"}
 
 EXCEPTIONS: dict[str, tuple[str, str]] = {}
@@ -76,7 +74,7 @@ def _json(command: list[str]) -> tuple[Any, str]:
 def python_packages(today: dt.date) -> int:
     """Every severity counts: OSV does not tell them for all."""
     ignored = [word for name in excepted(today) for word in ("--ignore-vuln", name)]
-    options = ["--disable-pip", "--require-hashes", "-r", "requirements.txt", "-s", "osv", "--osv-url", OSV]
+    options = ["--disable-pip", "--require-hashes", "-r", "requirements.txt", "-s", "osv"]
     shown = ["-f", "json", "--progress-spinner", "off"]
     found, said = _json([tool("pip-audit"), *options, *shown, *ignored])
     if found is None:
