@@ -14,11 +14,12 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts import anchors, audit, verification
 from accounts.access import Actor, actor_of, requires
-from accounts.filters import AuditFilter
+from accounts.filters import AuditFilter, complaints
 from accounts.models import AuditEntry, User
 from accounts.querysets import team_ids, visible_entries
 
@@ -65,16 +66,17 @@ def audit_list(request: HttpRequest) -> HttpResponse:
     """What was done, newest first, by number: pages stay what they are while more happens."""
     actor = actor_of(request)
     found = AuditFilter(request.GET, visible_entries(actor))
-    errors = [f"{name.capitalize()}: {' '.join(said)}" for name, said in found.errors.items()]
+    errors = complaints(found)
     entries, newer, older = ([], False, False) if errors else _page(request, found.qs.select_related("actor"))
     lines = [Line(entry, wrong) for entry, wrong in zip(entries, _wrong(entries), strict=True)]
     context = {
         "lines": lines,
         "wanted": request.GET,
+        "clock": str(timezone.get_current_timezone()),
         "errors": errors,
         "newer": _address(request, f"after-{entries[0].seq}") if newer else "",
         "older": _address(request, f"before-{entries[-1].seq}") if older else "",
-        "export": _export(request),
+        "export": _export(request, found),
         "chain": _anchored([line.entry.seq for line in lines if line.wrong]),
     }
     if request.headers.get("HX-Request"):
@@ -131,11 +133,14 @@ def _address(request: HttpRequest, cursor: str) -> str:
     return f"?{query.urlencode()}"
 
 
-def _export(request: HttpRequest) -> str:
-    """The same choice as a table. REST knows no parameters but its own."""
+def _export(request: HttpRequest, found: AuditFilter) -> str:
+    """The same choice as a table. REST knows no parameters but its own, and no clock but UTC."""
     query = request.GET.copy()
     for name in list(query):
         if name not in AuditFilter.base_filters or not query[name]:
             del query[name]
+    for name in ("since", "until"):
+        if at := found.form.cleaned_data.get(name):
+            query[name] = at.isoformat().replace("+00:00", "Z")
     query["format"] = "csv"
     return f"{reverse('api:audit')}?{query.urlencode()}"

@@ -10,6 +10,7 @@ import django_filters as filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_filters.fields import IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
@@ -76,17 +77,23 @@ class UserFilter(filters.FilterSet):
 
 
 class MomentField(IsoDateTimeField):
-    """A time, or the beginning of a day; within what databases can compare with."""
+    """A time, or the beginning of a day by the reader's clock; within what databases can compare with.
+
+    REST has no reader: its clock is UTC. A midnight that a clock skips is the first moment of that day, and of two
+    midnights the first one is.
+    """
 
     whole_day = timedelta(0)
 
     def to_python(self, value: Any) -> datetime | None:
+        text = str(value).strip()
         try:
+            if _DAY.fullmatch(text):
+                midnight = datetime.fromisoformat(text) + self.whole_day
+                return midnight.replace(tzinfo=timezone.get_current_timezone()).astimezone(UTC)
             found = super().to_python(value)
-            if found and _DAY.fullmatch(str(value).strip()):
-                found += self.whole_day
             return found.astimezone(UTC) if found else None
-        except OverflowError:
+        except (ValueError, OverflowError):
             raise ValidationError(self.error_messages["invalid"], code="invalid") from None
 
 
@@ -94,6 +101,12 @@ class EndField(MomentField):
     """A time, or the end of a day."""
 
     whole_day = timedelta(days=1)
+
+
+def complaints(found: filters.FilterSet) -> list[str]:
+    """What is wrong with what a page was asked for, in sentences."""
+    names = {"since": _("From"), "until": _("Until")}
+    return [f"{names.get(name, name.capitalize())}: {' '.join(said)}" for name, said in found.errors.items()]
 
 
 class Since(filters.IsoDateTimeFilter):

@@ -15,6 +15,8 @@ from django.utils.translation import gettext as _
 if TYPE_CHECKING:
     from accounts.models import User
 
+ZONE_COOKIE = "zone"
+"""Written by `static/js/zone.js`."""
 YEAR = 365 * 24 * 3600
 _PARTS_OF_THE_WORLD = (
     "Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific",
@@ -53,9 +55,12 @@ def language_of(request: HttpRequest, user: User | None) -> str:
     return translation.get_language_from_request(request)
 
 
-def zone_of(user: User | None) -> zoneinfo.ZoneInfo | None:
-    """The clock that the person has chosen; ``None`` for the browser's own."""
-    return zoneinfo.ZoneInfo(user.zone) if user is not None and user.zone in zones() else None
+def zone_of(request: HttpRequest, user: User | None) -> zoneinfo.ZoneInfo | None:
+    """The clock that the person has chosen, else that of the browser, which says it in a cookie; ``None``: UTC."""
+    for name in (user.zone if user is not None else "", request.COOKIES.get(ZONE_COOKIE, "")):
+        if name in zones():
+            return zoneinfo.ZoneInfo(name)
+    return None
 
 
 def remember(response: HttpResponse, language: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
@@ -48,7 +49,7 @@ def recovering(operation: Operation, actor: Actor) -> Plan:
         what = _("%(names)s and %(number)s more") % {"names": what, "number": len(paths) - SHOWN}
     plan = Plan(button=_("Restore"))
     if operation.params["new"]:
-        made = f"{backup.created_at:%Y-%m-%d %H:%M} UTC"
+        made = f"{timezone.localtime(backup.created_at):%Y-%m-%d %H:%M %Z}"
         words = _("with %(what)s of %(when)s") % {"what": what, "when": made}
         plan.made.append(Item(_("Volume %(name)s") % {"name": name}, words))
         return plan

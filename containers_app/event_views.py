@@ -11,9 +11,11 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import actor_of, requires
+from accounts.filters import complaints
 from containers_app.events import ACTIONS, TYPES, events, happened
 from containers_app.filters import EventFilter
 from containers_app.past import EngineEvent
@@ -29,11 +31,12 @@ def event_list(request: HttpRequest) -> HttpResponse:
     """What engines said has happened, newest first."""
     actor = actor_of(request)
     found = EventFilter(request.GET, events(actor))
-    errors = [f"{name.capitalize()}: {' '.join(said)}" for name, said in found.errors.items()]
+    errors = complaints(found)
     rows, more = ([], False) if errors else _page(_told(request, found), request.GET.get("before", ""))
     context = {
         "found": happened(rows, actor),
         "wanted": request.GET,
+        "clock": str(timezone.get_current_timezone()),
         "narrowed": any(request.GET.get(name) for name in EventFilter.base_filters),
         "errors": errors,
         "types": TYPES.items(),

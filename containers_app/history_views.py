@@ -56,7 +56,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What happened on one day, newest first. In UTC: the server does not know the reader's zone."""
+    """What happened on one day, newest first. By the reader's clock."""
 
     date: Any
     entries: list[Entry]
@@ -112,7 +112,10 @@ def month(container: Container, actor: Actor) -> Month:
 
 def _days(found: list[timeline.Moment], actor: Actor, wanted: str) -> list[Day]:
     entries = _entries(found, actor, wanted)
-    return [Day(date, list(group)) for date, group in groupby(entries, key=lambda entry: entry.at.date())]
+    return [
+        Day(date, list(group))
+        for date, group in groupby(entries, key=lambda entry: timezone.localtime(entry.at).date())
+    ]
 
 
 def _entries(found: list[timeline.Moment], actor: Actor, wanted: str) -> list[Entry]:

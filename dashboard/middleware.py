@@ -127,7 +127,7 @@ class Reader:
         signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated
         user = user_of(request) if signed_in and "Authorization" not in request.headers else None
         language = reading.language_of(request, user)
-        zone = None if request.path.startswith("/api/") else reading.zone_of(user)
+        zone = None if request.path.startswith("/api/") else reading.zone_of(request, user)
         with translation.override(language), timezone.override(zone):
             response = self.get_response(request)
         response.headers.setdefault("Content-Language", language)

@@ -64,7 +64,9 @@ class Wanted:
             found = parse_datetime(self.since)
         except ValueError:
             return None
-        return found if found and found.tzinfo else None
+        if found and not found.tzinfo:  # a day, or a time as somebody reads it
+            found = found.replace(tzinfo=timezone.get_current_timezone())
+        return found
 
 
 @dataclass(frozen=True, slots=True)

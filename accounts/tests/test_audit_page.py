@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 
 from accounts import anchors, audit
@@ -161,3 +163,56 @@ def test_viewer_may_not_read_the_trail_and_that_is_in_it(client_for: ClientFor, 
         vic,
         {"path": "/audit/", "request": line.detail["request"]},
     )
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "first", "last"),
+    [
+        # An hour before UTC's midnight in winter, two in summer.
+        ("Europe/Berlin", "2026-01-15", "2026-01-14T23:00:00Z", "2026-01-15T22:59:59Z"),
+        ("Europe/Berlin", "2026-07-15", "2026-07-14T22:00:00Z", "2026-07-15T21:59:59Z"),
+        # 23 hours and 25 hours: the clock is put forward, and back.
+        ("Europe/Berlin", "2026-03-29", "2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z"),
+        ("Europe/Berlin", "2026-10-25", "2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z"),
+        ("America/New_York", "2026-11-01", "2026-11-01T04:00:00Z", "2026-11-02T04:59:59Z"),
+        # There is no midnight in Beirut that day: it begins at one.
+        ("Asia/Beirut", "2026-03-29", "2026-03-28T22:00:00Z", "2026-03-29T20:59:59Z"),
+        # There are two in Havana: the day begins with the first.
+        ("America/Havana", "2026-11-01", "2026-11-01T04:00:00Z", "2026-11-02T04:59:59Z"),
+        ("Pacific/Kiritimati", "2026-01-15", "2026-01-14T10:00:00Z", "2026-01-15T09:59:59Z"),
+    ],
+)
+@pytest.mark.parametrize("by", ["account", "browser"])
+def test_a_day_is_one_of_the_readers_clock(
+    client_for: ClientFor, alice: User, zone: str, day: str, first: str, last: str, by: str
+) -> None:
+    begin, end = (datetime.fromisoformat(text) for text in (first, last))
+    second = timedelta(seconds=1)
+    for name, at in (("eve", begin - second), ("first", begin), ("last", end), ("morrow", end + second)):
+        with time_machine.travel(at):
+            audit.record("container.stop", actor_for(alice, source="ui"), target_name=name)
+    client = client_for(alice)
+    if by == "account":
+        User.objects.filter(pk=alice.pk).update(zone=zone)
+        client.cookies["zone"] = "Asia/Tokyo"  # of a browser that is elsewhere: the person's word counts
+    else:
+        client.cookies["zone"] = zone
+    page = client.get(f"/audit/?since={day}&until={day}")
+    assert names(page) == ["last", "first"]
+    assert f"by the clock of {zone}" in page.text
+    # The table comes from REST, whose clock is UTC: the same entries are in it.
+    rows = client.get(page.context["export"].replace("&format=csv", "")).json()["results"]
+    assert [row["target"]["name"] for row in rows] == ["last", "first"]
+
+
+def test_rest_reads_days_in_utc_and_a_zone_that_is_none_is_utc(client_for: ClientFor, alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(zone="Asia/Tokyo")
+    with time_machine.travel("2026-01-15T00:00:00Z"):
+        audit.record("container.stop", actor_for(alice, source="ui"), target_name="midnight")
+    client = client_for(alice)
+    found = client.get("/api/v1/audit/?since=2026-01-15&until=2026-01-15").json()["results"]
+    assert [row["target"]["name"] for row in found] == ["midnight"]
+    User.objects.filter(pk=alice.pk).update(zone="")
+    for wrong in ("../../etc/passwd", "Mars/Olympus", "x" * 3000):
+        client.cookies["zone"] = wrong
+        assert names(client.get("/audit/?since=2026-01-15&until=2026-01-15")) == ["midnight"], wrong

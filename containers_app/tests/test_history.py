@@ -380,3 +380,16 @@ def test_events_of_the_container_are_a_link_away(web: Container, vic: User, clie
     page = client_for(vic).get(f"/events/?container={web.pk}").content.decode()
     assert "Paused" in page
     assert EngineEvent.objects.count() == 1
+
+
+def test_a_container_s_past_is_told_by_the_days_of_the_reader(
+    web: Container, vic: User, bob: User, client_for: ClientFor
+) -> None:
+    """An hour before midnight in UTC it is the next day in Berlin, and the evening before in New York."""
+    asked(web, bob, ago=NOW - NOW.replace(hour=23, minute=0) + timedelta(days=1))
+    day = (NOW - timedelta(days=1)).date()
+    client = client_for(vic)
+    for zone, date in (("Europe/Berlin", day + timedelta(days=1)), ("America/New_York", day), ("", day)):
+        client.cookies["zone"] = zone
+        days = client.get(f"/containers/{web.pk}/history/?view=people").context["days"]
+        assert [found.date for found in days] == [date], zone

@@ -238,6 +238,9 @@ def test_the_list_filters_by_state_engine_target_and_time(
         assert found(query) == [operation], query
     assert old not in found("since=1d")
     assert old in found("since=7d")
+    day = (timezone.now() - timedelta(days=1)).date()
+    assert old not in found(f"since={day}")
+    assert old in found(f"since={day - timedelta(days=9)}")
     assert len(found("since=nonsense")) == len(found("engine=x&target=y")) == 4
     assert "No operation matches" in client.get("/operations/?since=1h&state=cancelled").content.decode()
 

@@ -1,6 +1,6 @@
 // Lines over time with uPlot: one cursor over all of them, limits and moments as dashed lines, both themes.
 import { size } from './figures.js'
-import { shown } from './zone.js'
+import { shown, wall } from './zone.js'
 
 const SPACE = { 300: 70, 3600: 64 }, NEAR = 6
 const MONTHS = new Intl.DateTimeFormat(document.documentElement.lang || 'en', { month: 'short', timeZone: 'UTC' })
@@ -123,6 +123,7 @@ export function plot(host, name, data, { window: shown, hover }) {
   const u = new window.uPlot({
     width: host.clientWidth, height: host.clientHeight, padding: [10, 16, 0, 0], legend: { show: false },
     cursor: { sync: { key: 'stats' }, y: false, drag: { x: false, y: false }, points: { size: 6 } },
+    tzDate: wall, // lines stand at the hours and midnights of the reader's clock
     scales: { x: { range: shown }, y: { range: (_, low, high) => [0, top(kind, data, high)] } },
     axes: [
       { ...axis, size: 26, space: SPACE[data.seconds] ?? 74, grid: { show: false }, values: (_, at) => at.map(t => tick(t, data.seconds)) },

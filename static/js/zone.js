@@ -1,4 +1,5 @@
-// The reader's clock: of the time zone that they have named in their account, else of the browser.
+// The reader's clock: of the time zone that they have named in their account, else of the browser. The server reads days
+// by it too, so it is told the browser's.
 const QUARTER = 900000 // no zone is off by less
 /** The name of that zone, empty for the browser's. */
 export let zone = ''
@@ -9,6 +10,7 @@ try {
   if (named) format = new Intl.DateTimeFormat('en', { timeZone: named, hourCycle: 'h23', year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit' })
   if (format) zone = named
 } catch { /* a zone that this browser does not know: its own */ }
+try { document.cookie = `zone=${new Intl.DateTimeFormat().resolvedOptions().timeZone}; path=/; max-age=31536000; samesite=lax` } catch { /* days stay those of UTC */ }
 
 function offset(ms) {
   if (!format) return -new Date(ms).getTimezoneOffset() * 60000
@@ -22,6 +24,12 @@ export function local(at) {
   if (!Number.isFinite(ms)) return new Date(NaN)
   if (!offsets.has(quarter)) { if (offsets.size > 5000) offsets.clear(); offsets.set(quarter, offset(quarter * QUARTER)) }
   return new Date(ms + offsets.get(quarter))
+}
+
+/** The same for what reads the browser's own parts (getHours …), in seconds: see `tzDate` of uPlot. */
+export function wall(seconds) {
+  const then = local(seconds * 1000)
+  return new Date(then.getUTCFullYear(), then.getUTCMonth(), then.getUTCDate(), then.getUTCHours(), then.getUTCMinutes(), then.getUTCSeconds(), then.getUTCMilliseconds())
 }
 
 /** The time at which the reader's clock shows this (`2026-11-24T13:45:30`), in milliseconds. */

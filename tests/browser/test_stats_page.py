@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import docker
 import pytest
@@ -133,3 +136,40 @@ def test_without_the_plots_there_is_a_table(
     assert "MB" in line.inner_text() or "KB" in line.inner_text()
     assert page.locator("#as-table thead th").count() == 10
     assert stats.page.locator("#as-table").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("browser", "named", "clock"),
+    [("Asia/Kolkata", "America/St_Johns", "America/St_Johns"), ("Asia/Kathmandu", "", "Asia/Kathmandu")],
+)
+def test_the_plots_stand_by_the_readers_clock_wherever_the_browser_is(
+    live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any, stats: Visitor,
+    browser: str, named: str, clock: str,
+) -> None:  # fmt: skip
+    """Zones that are off by a half and a quarter of an hour: round hours of another zone are none of theirs."""
+    person = visit(live_app, storage_state=signed_in, timezone_id=browser)
+    said = f"from accounts.models import User; User.objects.filter(username='admin').update(zone={named!r})"
+    live_app.manage("shell", "-v", "0", "-c", said)
+    try:
+        # What is written on the canvas, as uPlot hands it over.
+        person.page.add_init_script(
+            "window.written = []; const fill = CanvasRenderingContext2D.prototype.fillText;"
+            "CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {"
+            " window.written.push(String(text)); return fill.call(this, text, ...rest) }"
+        )
+        person.go(stats.page.url.removeprefix(live_app.url) + "?range=24h")
+        person.page.wait_for_function(DRAWN)
+        person.page.wait_for_function("window.written.some(text => /^\\d\\d:\\d\\d$/.test(text))")
+        written = person.page.evaluate("window.written")
+        hours = {text for text in written if re.fullmatch(r"\d\d:\d\d", text)}
+        assert len(hours) > 3, written
+        assert all(text.endswith(":00") for text in hours), hours
+        now = datetime.now(ZoneInfo(clock))
+        assert hours <= {f"{(now - timedelta(hours=n)):%H}:00" for n in range(25)}
+        cookies = {one["name"]: one["value"] for one in person.context.cookies()}
+        # Chromium has older names for some.
+        assert ZoneInfo(cookies["zone"]).utcoffset(now) == ZoneInfo(browser).utcoffset(now)
+    finally:
+        live_app.manage(
+            "shell", "-v", "0", "-c", "from accounts.models import User; User.objects.update(zone='')"
+        )
