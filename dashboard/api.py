@@ -35,7 +35,7 @@ from containers_app.api import (
     variables,
 )
 from containers_app.api import views as containers
-from containers_app.api.care import CareRuleDetail, CareRuleList
+from containers_app.api.care import CareRuleDetail, CareRuleList, ContainerMute
 from containers_app.api.commit import ContainerCommit, ContainerFilesystem
 from containers_app.api.drift import ContainerAccept, ContainerDrift
 from containers_app.api.engines import EngineDiskUsage
@@ -135,6 +135,7 @@ urlpatterns = [
     path("containers/<uuid:pk>/commit/", ContainerCommit.as_view(), name="container-commit"),
     path("containers/<uuid:pk>/filesystem/", ContainerFilesystem.as_view(), name="container-filesystem"),
     path("containers/<uuid:pk>/seen/", events.ContainerSeen.as_view(), name="container-seen"),
+    path("containers/<uuid:pk>/mute/", ContainerMute.as_view(), name="container-mute"),
     path("containers/<uuid:pk>/logs/", logs.ContainerLogs.as_view(), name="container-logs"),
     path("containers/<uuid:pk>/logs/search/", logs.ContainerLogSearch.as_view(), name="container-log-search"),
     path("containers/<uuid:pk>/hooks/", hooks.ContainerHooks.as_view(), name="container-hooks"),

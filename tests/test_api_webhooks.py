@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
 from accounts.models import Team, User
 from operations import posting
 from operations.models import Channel, Delivery
 from tests.receiver import Receiver, receiver
+from tests.rows import make_container, make_engine
 
 
 @pytest.fixture
@@ -72,6 +76,24 @@ def test_a_wish_that_cannot_be_is_refused_at_its_field(
     assert answer.status_code in (400, 422), answer.data
     assert field in answer.data["errors"]
     assert not Channel.objects.exists()
+
+
+def test_a_container_is_muted_for_a_while_and_no_longer(
+    api_for: Callable[..., APIClient], bob: User, vic: User, charlie: User, team: Team
+) -> None:
+    place = f"/api/v1/containers/{make_container(make_engine(), team).pk}/mute/"
+    api = api_for(bob)
+    assert api.get(place).data == {"muted_until": None}
+    until = api.post(place, {"hours": 2}).data["muted_until"]
+    assert timedelta(minutes=119) < parse_datetime(until) - timezone.now() <= timedelta(hours=2)
+    assert api_for(vic).get(place).data["muted_until"] == until
+    assert api_for(vic).post(place, {"hours": 0}).status_code == 403
+    assert api_for(charlie).get(place).status_code == 404
+    for hours in (-1, 721, "2", None):
+        answer = api.post(place, {"hours": hours})
+        assert answer.status_code in (400, 422), hours
+        assert "hours" in answer.data["errors"]
+    assert api.post(place, {"hours": 0}).data == {"muted_until": None}
 
 
 def test_others_find_nothing(

@@ -14,11 +14,14 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.base import Body, Listing, TeamSlug, Text, View, body
+from accounts.api.base import Body, Integer, Listing, TeamSlug, Text, View, body
 from accounts.api.versions import Versioned
 from accounts.querysets import visible_teams, visible_to
 from containers_app import care, care_page
+from containers_app.api.views import visible_containers
 from containers_app.models import CareRule, Container
+from operations import channels
+from operations.channel import Mute
 
 
 class CareRuleRow(serializers.ModelSerializer):
@@ -78,3 +81,34 @@ class CareRuleDetail(Versioned, View):
     @extend_schema(responses=CareRuleRow)
     def get(self, request: Request, pk: UUID) -> Response:
         return Response(CareRuleRow(self.object(care_page.rules(self.actor), pk)).data)
+
+
+class Muting(Body):
+    """No messages about it for so many hours from now on, up to 720; 0 for no more."""
+
+    hours = Integer()
+
+
+class Muted(serializers.Serializer):
+    """Until when, null: it is not."""
+
+    muted_until = serializers.DateTimeField(allow_null=True, read_only=True)
+
+
+class ContainerMute(View):
+    """Keeps messages about one container from going out for a while."""
+
+    permission = {"GET": "container.read", "POST": "webhook.mute"}
+
+    @extend_schema(responses=Muted)
+    def get(self, request: Request, pk: UUID) -> Response:
+        return _muted(channels.muted(self.object(visible_containers(request), pk)))
+
+    @extend_schema(request=Muting, responses=Muted)
+    def post(self, request: Request, pk: UUID) -> Response:
+        container = self.object(visible_containers(request), pk)
+        return _muted(channels.mute(container, body(request, Muting)["hours"], actor=self.actor))
+
+
+def _muted(row: Mute | None) -> Response:
+    return Response(Muted({"muted_until": row and row.until}).data)
