@@ -19,6 +19,8 @@ class DashboardConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from dashboard import checks  # noqa: F401 - registers them
+        from dashboard import checks, names  # noqa: F401 - registers them
+
+        names.translate()
 
         pre_migrate.connect(_may_take_its_time, sender=self)

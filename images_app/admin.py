@@ -7,6 +7,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import can
 from accounts.admin import admin_actor
@@ -49,10 +51,10 @@ class ImageAdmin(Facts):
     def has_remove_permission(self, request: HttpRequest) -> bool:
         return can(admin_actor(request), "image.remove")
 
-    @admin.action(description="Remove the selected images", permissions=["remove"])
+    @admin.action(description=_lazy("Remove the selected images"), permissions=["remove"])
     def remove(self, request: HttpRequest, queryset: QuerySet[Image]) -> HttpResponse | None:
         """Asks for each to be removed; those in use are refused."""
-        page = confirmed(self, request, queryset, "remove images with their tags")
+        page = confirmed(self, request, queryset, _("remove images with their tags"))
         if page is None:
             ask(self, request, queryset, lambda row, actor: operations.request_remove(row, actor=actor))
         return page

@@ -228,7 +228,7 @@ class TrashAdmin(Facts):
     @admin.action(description=_lazy("Remove the selected things for good"), permissions=["restore"])
     def purge(self, request: HttpRequest, queryset: QuerySet[TrashItem]) -> HttpResponse | None:
         """Asks for each to be removed for good."""
-        page = confirmed(self, request, queryset, "remove what is in the trash for good")
+        page = confirmed(self, request, queryset, _("remove what is in the trash for good"))
         if page is None:
             ask(self, request, queryset, lambda row, actor: trash.purge(row, actor=actor))
         return page

@@ -165,6 +165,8 @@ def in_python(source: str, name: str = "") -> Iterator[Text]:
             yield from (Text(str(one.value)) for one in said if isinstance(one, ast.Constant))
         if not isinstance(node.func, ast.Name):
             continue
+        if node.func.id == "field_names":
+            yield from (Text(_constant(one, name), "field") for one in node.args)
         if (call := names.get(node.func.id)) in _CALLS:
             values = [_constant(node.args[at], name) if at >= 0 else "" for at in _CALLS[call]]
             yield Text(values[1], values[0], values[2])
