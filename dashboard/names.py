@@ -6,6 +6,8 @@ What stands in the list below is translated where it is shown; a test names what
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import apps
 from django.utils import translation
 
@@ -70,6 +72,7 @@ def translate() -> None:
         many = str(meta.verbose_name_plural)  # made from the other name, unless it is said
         if type(meta.verbose_name) is str and many in NAMES:
             meta.verbose_name_plural = translation.pgettext_lazy(CONTEXT, many)
-        for thing in (meta, *meta.fields):
+        things: tuple[Any, ...] = (meta, *meta.fields)
+        for thing in things:
             if type(thing.verbose_name) is str and thing.verbose_name in NAMES:
                 thing.verbose_name = translation.pgettext_lazy(CONTEXT, thing.verbose_name)
