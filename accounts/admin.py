@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _lazy
 
 from accounts import audit, factors, members, sessions, tokens
 from accounts.access import Actor, address_of, person
-from accounts.models import ApiToken, AuditEntry, Membership, PermissionSet, Role, Team, User
+from accounts.models import ApiToken, AuditEntry, GroupMapping, Membership, PermissionSet, Role, Team, User
 
 admin.site.unregister(Group)  # rights are roles in teams, and nothing else
 for _model in (EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
@@ -142,6 +142,12 @@ class MembershipSet(BaseInlineFormSet):
                     _("Nobody changes their own roles here: ask another site administrator.")
                 )
         changed = [form for form in self.forms if form.instance.pk and form.has_changed()]
+        for row in (form.instance for form in {*changed, *self.deleted_forms}):
+            if row.mapping:
+                text = _(
+                    "The group %(group)s of single sign-on gives this: it is changed there, or by the mapping."
+                )
+                raise ValidationError(text % {"group": row.mapping.group})
         gone = [form.instance for form in self.forms if form in self.deleted_forms]
         gone += [form.instance for form in changed if form.cleaned_data.get("role") != Role.ADMIN]
         come = {
@@ -223,7 +229,10 @@ class PersonAdmin(OnlySiteAdmins, Audited, UserAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         own = ("is_active", "is_staff", "is_superuser") if obj == request.user else ()
-        return (*super().get_readonly_fields(request, obj), *own)
+        given = (
+            ("is_superuser",) if obj and obj.site_admin_by_id else ()
+        )  # by a group: it alone takes it away
+        return (*super().get_readonly_fields(request, obj), *own, *given)
 
     @admin.action(description=_lazy("End all sessions of the selected people"), permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
@@ -278,6 +287,16 @@ class PermissionSetAdmin(ReadOnly):
     list_filter = ("team",)
     search_fields = ("name", "team__name")
     list_select_related = ("team",)
+
+
+@admin.register(GroupMapping)
+class GroupMappingAdmin(ReadOnly):
+    """What groups of single sign-on give, to look at: changed on its page, where it counts at once."""
+
+    list_display = ("group", "team", "role", "permission_set", "when_gone", "created_at")
+    list_filter = ("team",)
+    search_fields = ("group", "team__name")
+    list_select_related = ("team", "permission_set")
 
 
 @admin.register(ApiToken)

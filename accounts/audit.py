@@ -27,6 +27,7 @@ EVENTS = (
     "user.create", "user.change", "user.remove", "user.enable", "team.create", "team.change", "team.remove",
     "member.add", "member.change", "member.remove", "audit.export",
     "permission_set.create", "permission_set.change", "permission_set.remove",
+    "group_mapping.create", "group_mapping.change", "group_mapping.remove", "auth.groups",
     "console.watch", "console.end", "console.replay",
 )  # fmt: skip
 """What is recorded besides operations and denials, whose verbs are kinds and permissions."""

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, sessions
 from accounts.access import Actor, Denied, all_of, has, held, require
-from accounts.models import ApiToken, Membership, PermissionSet, Role, Team, User
+from accounts.models import ApiToken, GroupMapping, Membership, PermissionSet, Role, Team, User
 
 PERMISSION = "team.members"
 
@@ -53,9 +53,10 @@ def put(
         row = Membership.objects.filter(team=team, user=user).first()
         was = _copy(row) if row else None
         row = row or Membership(team=team, user=user)
-        permission_set = _usable(permission_set, team)
-        _change(row, role, permission_set, console, files)
+        permission_set = usable(permission_set, team)
+        change(row, role, permission_set, console, files)
         _judge(team, user, actor, row, was)
+        _by_hand(row)
         if was and was.role == Role.ADMIN != row.role:
             _keep_an_admin(team, user)
         if was is None or _said(row) != _said(was):
@@ -65,7 +66,7 @@ def put(
     return row
 
 
-def _usable(permission_set: PermissionSet | None, team: Team) -> PermissionSet | None:
+def usable(permission_set: PermissionSet | None, team: Team) -> PermissionSet | None:
     """The set as it is now; one of another team is none here. Locked: it is not changed while it is given."""
     if permission_set is None:
         return None
@@ -75,13 +76,14 @@ def _usable(permission_set: PermissionSet | None, team: Team) -> PermissionSet |
     return found
 
 
-def _change(
+def change(
     row: Membership,
     role: Role | None,
     permission_set: PermissionSet | None,
     console: bool | None,
     files: bool | None,
 ) -> None:
+    """Sets what it is to be, and saves nothing; what is ``None`` stays. Raises `Kept` for what does not go together."""
     if permission_set:
         row.role, row.permission_set = Role.CUSTOM, permission_set
         row.console = row.files = False
@@ -103,10 +105,79 @@ def take_out(row: Membership, *, actor: Actor) -> None:
             raise Http404(_("No such object."))
         row = now  # what they are by now
         _judge(team, user, actor, None, row)
+        _by_hand(row)
         if row.role == Role.ADMIN:
             _keep_an_admin(team, user)
         row.delete()
         audit.about("member.remove", actor, user, team_id=team.pk, was=_said(row))
+
+
+def follow(team: Team, user: User, best: GroupMapping | None, *, actor: Actor, ends: bool = False) -> None:
+    """What a group of single sign-on gives somebody in a team: ``best``, or no longer anything (``None``). Audited.
+
+    What was given by hand stays as it is. A team's last admin stays too, with a line that says so; ``ends``: the
+    mapping itself goes, so that they do so by hand from now on.
+    """
+    with transaction.atomic():
+        _locked(team)
+        row = Membership.objects.filter(team=team, user=user).first()
+        if row is None and best:
+            _given(Membership(team=team, user=user), None, best, actor, ends)
+        elif row and row.mapping:
+            _given(row, _copy(row), best, actor, ends)
+
+
+def _given(
+    row: Membership, was: Membership | None, best: GroupMapping | None, actor: Actor, ends: bool
+) -> None:
+    old, verb = row.mapping, "member.change" if was else "member.add"
+    said: dict[str, Any] = {"was": _said(was) if was else {}, "group": (best or old).group}  # type: ignore[union-attr]
+    if best:
+        row.role, row.permission_set = Role(best.role), best.permission_set
+        row.console, row.files, row.mapping = best.console, best.files, best
+    elif old and old.when_gone == GroupMapping.Gone.KEEP:
+        row.mapping, said["by_hand_now"] = None, True
+    else:
+        verb = "member.remove"
+    led = was is not None and was.role == Role.ADMIN
+    if led and (row.role != Role.ADMIN or verb == "member.remove") and is_last_admin(row.team, row.user):
+        said["reason"] = "last_admin"
+        audit.about(verb, actor, row.user, outcome="denied", team_id=row.team.pk, **said)
+        if ends:
+            Membership.objects.filter(pk=row.pk).update(mapping=None)
+        return
+    if verb == "member.remove":
+        row.delete()
+    else:
+        said["now"] = _said(row)
+        row.save()
+    if row.mapping is None or said["was"] != said.get("now"):
+        audit.about(verb, actor, row.user, team_id=row.team.pk, **said)
+
+
+def follow_site(user: User, best: GroupMapping | None, *, actor: Actor, ends: bool = False) -> None:
+    """Whether a group of single sign-on has somebody administer the site; see `follow`."""
+    with transaction.atomic():
+        now = User.objects.select_for_update().get(pk=user.pk)
+        old = now.site_admin_by
+        if now.is_superuser and (old is None or best == old):
+            return
+        if best is None and (old is None or not now.is_superuser):
+            return
+        said: dict[str, Any] = {"group": (best or old).group}  # type: ignore[union-attr]
+        stays, by = best is not None, best
+        if old and best is None and not (stays := old.when_gone == GroupMapping.Gone.KEEP):
+            try:
+                keep_an_administrator(now, stays=False)
+            except Kept as error:
+                stays, by = True, None if ends else old
+                audit.about("user.change", actor, user, outcome="denied", reason=error.code, **said)
+        User.objects.filter(pk=user.pk).update(is_superuser=stays, site_admin_by=by)
+        user.is_superuser, user.site_admin_by = stays, by
+        if by != old:
+            audit.about(
+                "user.change", actor, user, site_admin=stays, by_hand_now=stays and by is None, **said
+            )
 
 
 def save_team(team: Team, *, actor: Actor) -> Team:
@@ -207,6 +278,12 @@ def _judge(team: Team, user: User, actor: Actor, new: Membership | None, was: Me
         raise Denied(_("Only a site administrator changes another one's roles."), PERMISSION, user.pk)
     if actor.token_key and any(has(row, PERMISSION) for row in rows):
         raise Denied(_("A token neither makes team admins nor unmakes them: sign in."), PERMISSION, user.pk)
+
+
+def _by_hand(row: Membership) -> None:
+    if row.mapping:
+        text = _("The group %(group)s of single sign-on gives this: it is changed there, or by the mapping.")
+        raise Kept("given_by_group", text % {"group": row.mapping.group})
 
 
 def _locked(team: Team) -> None:

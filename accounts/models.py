@@ -34,6 +34,10 @@ class User(AbstractUser):
         _lazy("time zone"), max_length=64, blank=True, default="", validators=[reading.check_zone],
         help_text=_lazy("Such as Europe/Berlin; empty for the browser's own."),
     )  # fmt: skip
+    site_admin_by = models.ForeignKey(
+        "GroupMapping", on_delete=models.RESTRICT, null=True, blank=True, editable=False, related_name="site_admins"
+    )  # fmt: skip
+    """Whose group made them a site administrator; ``None``: somebody did, or they are none."""
 
     @property
     def display_name(self) -> str:
@@ -104,15 +108,72 @@ class PermissionSet(models.Model):
         return whole(self.permissions)
 
 
+class GroupMapping(models.Model):
+    """Who is in this group at the provider of single sign-on has that role or permission set in a team.
+
+    Without a team: administers the site. ``when_gone``: what becomes of what it gave once the group is gone.
+    """
+
+    class Gone(models.TextChoices):
+        REMOVE = "remove", _lazy("Take it away again")
+        KEEP = "keep", _lazy("Leave it, as if given by hand")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    group = models.CharField(_lazy("group"), max_length=255)
+    team = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, blank=True, related_name="group_mappings"
+    )
+    role = models.CharField(max_length=12, choices=Role, blank=True)
+    permission_set = models.ForeignKey(
+        PermissionSet, on_delete=models.RESTRICT, null=True, blank=True, related_name="group_mappings"
+    )
+    console = models.BooleanField(_lazy("may open consoles"), default=False)
+    files = models.BooleanField(_lazy("may see and change files"), default=False)
+    when_gone = models.CharField(
+        _lazy("when the group is gone"), max_length=8, choices=Gone, default=Gone.REMOVE
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["group"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["group", "team"], name="one_mapping_of_a_group"),
+            models.UniqueConstraint(
+                fields=["group"], condition=models.Q(team=None), name="one_mapping_of_a_group_for_the_site"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(team=None, role="", permission_set=None, console=False, files=False)
+                | models.Q(
+                    team__isnull=False, role="custom", permission_set__isnull=False, console=False, files=False
+                )
+                | (models.Q(team__isnull=False, permission_set=None) & ~models.Q(role__in=["", "custom"])),
+                name="a_mapping_gives_one_thing",
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.group
+
+    @property
+    def called(self) -> str:
+        """What it gives, for people."""
+        if self.team_id is None:
+            return str(_lazy("Site administrator"))
+        return self.permission_set.name if self.permission_set else self.get_role_display()
+
+
 class MembershipManager(models.Manager["Membership"]):
     """Every read of a membership is a question about rights: its permission set comes along."""
 
     def get_queryset(self) -> models.QuerySet[Membership]:
-        return super().get_queryset().select_related("permission_set")
+        return super().get_queryset().select_related("permission_set", "mapping")
 
 
 class Membership(models.Model):
-    """The role of one person in one team, and what they were granted beyond it; or a permission set instead."""
+    """The role of one person in one team, and what they were granted beyond it; or a permission set instead.
+
+    ``mapping``: whose group at the provider of single sign-on gave it, and alone may change it.
+    """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
@@ -132,6 +193,9 @@ class Membership(models.Model):
         help_text=_lazy("For operators: files in the team's containers and volumes. Team admins may anyway."),
     )
     since = models.DateTimeField(default=timezone.now, null=True, editable=False)
+    mapping = models.ForeignKey(
+        GroupMapping, on_delete=models.RESTRICT, null=True, blank=True, editable=False, related_name="memberships"
+    )  # fmt: skip
 
     objects = MembershipManager()
 

@@ -83,6 +83,9 @@ def remove(
     with transaction.atomic():
         row = _locked(row) or row
         _judge(row, actor, row.allowed)
+        if groups := sorted({mapping.group for mapping in row.group_mappings.all()}):
+            text = _("Groups of single sign-on give it: %(groups)s. Change their mappings first.")
+            raise members.Kept("in_use", text % {"groups": ", ".join(groups)})
         having = list(holders(row))
         if having and role is None and permission_set in (None, row):
             names = [member.user.username for member in having]

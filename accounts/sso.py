@@ -29,7 +29,7 @@ from django.urls import reverse
 from django.utils.crypto import constant_time_compare, get_random_string
 from django.utils.translation import gettext as _
 
-from accounts import audit, door
+from accounts import audit, door, group_mappings
 from accounts.access import Actor, actor_of, address_of
 from accounts.models import User
 from accounts.pages import safe
@@ -122,11 +122,12 @@ def linked(user: User) -> SocialAccount | None:
     return row
 
 
-def unlink(user: User) -> bool:
-    """Ends that. False where they could not sign in any more then, or it was not so."""
-    return user.has_usable_password() and bool(
-        SocialAccount.objects.filter(user=user, provider=ID).delete()[0]
-    )
+def unlink(user: User, ip: str | None) -> bool:
+    """Ends that, and what groups there gave. False where they could not sign in any more then, or it was not so."""
+    if not user.has_usable_password() or not SocialAccount.objects.filter(user=user, provider=ID).delete()[0]:
+        return False
+    group_mappings.forget(user, ip=ip)
+    return True
 
 
 def _provider(request: HttpRequest) -> OpenIDConnectProvider:
@@ -136,8 +137,10 @@ def _provider(request: HttpRequest) -> OpenIDConnectProvider:
         name=settings.OIDC["name"],
         client_id=settings.OIDC["client_id"],
         secret=settings.OIDC["secret"],
-        settings={"server_url": settings.OIDC["issuer"], "oauth_pkce_enabled": True},
-    )
+        settings={
+            "server_url": settings.OIDC["issuer"], "oauth_pkce_enabled": True, "scope": settings.OIDC["scopes"],
+        },
+    )  # fmt: skip
     return Provider(request, app=app)
 
 
@@ -163,6 +166,8 @@ def _arrived(request: HttpRequest, login: SocialLogin) -> HttpResponse:
             _("%(said)s Sign in otherwise and link it, or ask a site administrator.") % {"said": said},
             "unknown",
         )
+    if user.is_active:  # before the second step: who does not take it keeps nothing that has gone there
+        group_mappings.judge(user, login.account.extra_data, ip=address_of(request))
     return door.enter(request, user, "socialaccount", safe(request, state.get("next", "")), provider=ID)
 
 

@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import audit, sso
-from accounts.access import PUBLIC, actor_of, requires
+from accounts.access import PUBLIC, actor_of, address_of, requires
 from accounts.pages import safe_next, user_of
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def unlink(request: HttpRequest) -> HttpResponse:
     """From now on the account there opens nothing here."""
     user = user_of(request)
     with transaction.atomic():
-        if sso.unlink(user):
+        if sso.unlink(user, address_of(request)):
             audit.about("auth.unlink", actor_of(request), user)
             messages.success(request, _("Unlinked"), extra_tags="ok")
         else:

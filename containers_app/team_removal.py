@@ -29,6 +29,7 @@ THINGS = {
 REST = {
     "membership": gettext_lazy("Members, whose accounts stay"),
     "permissionset": gettext_lazy("Permission sets"),
+    "groupmapping": gettext_lazy("Mappings of groups of single sign-on"),
     "apitoken": gettext_lazy("Tokens of the team"),
     "registry": gettext_lazy("Registries that it keeps, with their credentials"),
     "variable": gettext_lazy("Variables"),

@@ -13,7 +13,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from rest_framework.exceptions import NotAuthenticated
 
 from accounts.access import PUBLIC, SIGNED_IN
-from accounts.api import permission_sets, teams
+from accounts.api import group_mappings, permission_sets, teams
 from accounts.api import views as accounts
 from containers_app import converters
 from containers_app.api import (
@@ -247,6 +247,8 @@ urlpatterns = [
     ),
     path("permission-sets/", permission_sets.SiteSetList.as_view(), name="site-sets"),
     path("permission-sets/<uuid:row>/", permission_sets.SiteSetDetail.as_view(), name="site-set"),
+    path("group-mappings/", group_mappings.GroupMappingList.as_view(), name="group-mappings"),
+    path("group-mappings/<uuid:pk>/", group_mappings.GroupMappingDetail.as_view(), name="group-mapping"),
     path("users/", teams.UserList.as_view(), name="users"),
     path("users/<uuid:pk>/", teams.UserDetail.as_view(), name="user"),
     path("tokens/", accounts.TokenList.as_view(), name="tokens"),

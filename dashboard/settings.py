@@ -13,7 +13,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from environs import Env, validate
 
-from dashboard import logs
+from dashboard import logs, sign_on
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env(eager=False)
@@ -38,11 +38,7 @@ SECOND_FACTOR: str = env.str(
 )
 _mail = urlsplit(env.str("SLIPWAY_EMAIL_URL", ""))
 DEFAULT_FROM_EMAIL: str = env.str("SLIPWAY_EMAIL_FROM", "slipway@localhost")
-_oidc_issuer: str = env.str("SLIPWAY_OIDC_ISSUER", "")
-_oidc_client: str = env.str("SLIPWAY_OIDC_CLIENT_ID", "")
-_oidc_secret: str = env.str("SLIPWAY_OIDC_SECRET_FILE", "")
-_oidc_name: str = env.str("SLIPWAY_OIDC_NAME", "single sign-on")
-_oidc_unknown: str = env.str("SLIPWAY_OIDC_UNKNOWN", "refuse", validate=validate.OneOf(["refuse", "create"]))
+_oidc = sign_on.asked(env)
 API_RATE: int = env.int("SLIPWAY_API_RATE", 1200)  # requests a minute and caller, 0 for no limit
 ADMIN_PATH: str = env.str(
     "SLIPWAY_ADMIN_PATH", "admin", validate=validate.Regexp(r"(/?[a-z0-9][a-z0-9-]{0,60}/?)?$")
@@ -250,19 +246,7 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_USER_VERIFICATION = "preferred"
 
-OIDC: dict[str, str] = {}
-if _oidc_issuer:
-    _issuer = urlsplit(_oidc_issuer)
-    if _issuer.scheme != "https" and _issuer.hostname not in ("localhost", "127.0.0.1"):
-        raise SystemExit("SLIPWAY_OIDC_ISSUER must begin with https://")
-    if not (_oidc_client and _oidc_secret and Path(_oidc_secret).is_file()):
-        raise SystemExit(
-            "SLIPWAY_OIDC_ISSUER needs SLIPWAY_OIDC_CLIENT_ID and a file SLIPWAY_OIDC_SECRET_FILE."
-        )
-    OIDC = {
-        "issuer": _oidc_issuer, "client_id": _oidc_client, "secret": Path(_oidc_secret).read_text().strip(),
-        "name": _oidc_name, "unknown": _oidc_unknown,
-    }  # fmt: skip
+OIDC = sign_on.checked(_oidc)
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "accounts:login"

@@ -146,6 +146,8 @@ def member_change(request: HttpRequest, pk: UUID, user: UUID) -> HttpResponse:
         team.memberships.select_related("user", "team", "permission_set"), user_id=user
     )
     form = MemberForm(request.POST or None, actor=actor, team=team, member=member)
+    if member.mapping:
+        members.put(team, member.user, actor=actor)  # says why not
     if request.POST.get("out"):
         members.take_out(member, actor=actor)
         return toast(
@@ -170,7 +172,7 @@ def people(request: HttpRequest) -> HttpResponse:
     """Everybody, for site administrators; ``?q=``."""
     words = request.GET.get("q", "")[:100].strip()
     roles = Membership.objects.select_related("team", "permission_set").order_by("team__name")
-    everybody = User.objects.annotate(seen_at=Max("web_sessions__seen_at"))
+    everybody = User.objects.select_related("site_admin_by").annotate(seen_at=Max("web_sessions__seen_at"))
     rows = everybody.prefetch_related(Prefetch("memberships", queryset=roles)).order_by("username")
     if words:
         named = Q(username__icontains=words) | Q(first_name__icontains=words) | Q(last_name__icontains=words)

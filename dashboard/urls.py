@@ -25,7 +25,17 @@ from containers_app.urls import (
     variable_urls,
     volume_urls,
 )
-from dashboard import api, engine_views, health, home, metrics, palette, permission_views, team_views
+from dashboard import (
+    api,
+    engine_views,
+    health,
+    home,
+    mapping_views,
+    metrics,
+    palette,
+    permission_views,
+    team_views,
+)
 from images_app.urls import build_urls, image_urls, registry_urls, tag_urls
 from operations.urls import notification_urls, operation_urls, trash_urls
 
@@ -48,6 +58,10 @@ team_urls = [
     path("permission-sets/<uuid:row>/", permission_views.set_detail, name="site_set"),
     path("permission-sets/<uuid:row>/change/", permission_views.site_set_change, name="site_set_change"),
     path("permission-sets/<uuid:row>/remove/", permission_views.site_set_remove, name="site_set_remove"),
+    path("group-mappings/", mapping_views.mapping_list, name="mappings"),
+    path("group-mappings/new/", mapping_views.mapping_change, name="mapping_new"),
+    path("group-mappings/<uuid:pk>/change/", mapping_views.mapping_change, name="mapping_change"),
+    path("group-mappings/<uuid:pk>/remove/", mapping_views.mapping_remove, name="mapping_remove"),
     path("people/<uuid:pk>/active/", team_views.person_active, name="active"),
     path("<uuid:pk>/", team_views.team_detail, name="detail"),
     path("<uuid:pk>/rename/", team_views.team_rename, name="rename"),

@@ -20,7 +20,7 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 from django.utils import timezone
 
-from accounts.models import PermissionSet, Team, User
+from accounts.models import GroupMapping, PermissionSet, Team, User
 from containers_app.models import Container, EngineEvent, Incident, Network, PrunePolicy, Volume, VolumeBackup
 from engine.errors import Unreachable
 from images_app.models import Image, Registry, TagMove
@@ -148,6 +148,7 @@ def past(things: Things, bob: User) -> dict[str, str]:
     gone = rows.in_the_trash("volume", engine, team, "old-data")
     variable = Variable.objects.create(team=team, name="MODE", value="quiet")
     PermissionSet.objects.create(team=team, name="Restart only", permissions=["container.restart"])
+    GroupMapping.objects.create(group="crew", team=team, role="operator")
     PermissionSet.objects.create(name="Log readers", permissions=["container.logs"])
     return {
         "variable": reverse("variables:one", args=[variable.pk]),

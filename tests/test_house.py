@@ -147,7 +147,8 @@ def _environment_names() -> set[str]:
     """What the settings read: the first argument of every ``env.type("NAME")``."""
     return {
         str(node.args[0].value)
-        for node in ast.walk(house.tree(Path("dashboard/settings.py")))
+        for path in ("dashboard/settings.py", "dashboard/sign_on.py")
+        for node in ast.walk(house.tree(Path(path)))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and getattr(node.func.value, "id", "") == "env"

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from accounts import tokens
 from accounts.access import PUBLIC, SIGNED_IN
-from accounts.models import AuditEntry, Membership, PermissionSet, Role, Team, User
+from accounts.models import AuditEntry, GroupMapping, Membership, PermissionSet, Role, Team, User
 from accounts.permissions import PERMISSIONS, SCOPES
 from containers_app.backed import BackupStore, VolumeBackup
 from containers_app.cared import CareRule
@@ -74,6 +74,7 @@ NEEDS_MORE = {
     r"GET /containers/[^/]+/ask/stop/": "operator",
     r"DELETE /api/v1/log-history/rules/[^/]+/": "admin",  # it is the whole team's
     r"POST /api/v1/tokens/": "person",  # a token makes no tokens
+    r"(POST|PATCH|DELETE) /api/v1/group-mappings/([^/]+/)?": "person",  # nor administrators
 }
 # Each of everybody: how high they stand on the ladder in team blue, -1 for strangers, None for who is nobody.
 PEOPLE: dict[str, int | None] = {
@@ -160,6 +161,7 @@ def things(team: Team, db: None) -> dict[str, Any]:
         "prune|policies": PrunePolicy.objects.create(name="canary", engine=engine, next_at=soon),
         "permission-sets": PermissionSet.objects.create(team=team, name="canary", permissions=["container.logs"]),
         "teams/permission-sets|v1/permission-sets": PermissionSet.objects.create(name="Readers"),
+        "group-mappings": GroupMapping.objects.create(group="canary", team=team, role=Role.VIEWER),
         "variables": Variable.objects.create(team=team, name="CANARY", value="canary"), "teams": team,
     }  # fmt: skip
 

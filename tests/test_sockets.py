@@ -10,8 +10,9 @@ import uuid
 import pytest
 from asgiref.sync import sync_to_async
 
+from accounts import group_mappings
 from accounts.access import SYSTEM
-from accounts.models import PermissionSet
+from accounts.models import GroupMapping, PermissionSet
 from containers_app import owning
 from operations import sockets
 from streams import bell, hub
@@ -306,6 +307,18 @@ async def test_rights_that_are_taken_away_end_the_topic(live, bob, operation):
     assert (frame["type"], frame["topic"]) == ("error", topic)
     await sync_to_async(add_events)(operation, 1)
     assert await live.receive_nothing(0.4)
+
+
+async def test_a_group_that_is_gone_ends_the_topic(live, bob, team, blue):
+    """S-12: by a sign-in elsewhere, on the socket that is open."""
+    crew = await GroupMapping.objects.acreate(group="crew", team=team, role="operator")
+    await bob.memberships.aupdate(mapping=crew)
+    topic = f"container:{blue.pk}"
+    await live.say({"subscribe": [topic]})
+    assert (await live.frame())["subscribed"] == {topic: 0}
+    await sync_to_async(group_mappings.judge)(bob, {"id_token": {"groups": ["others"]}}, ip=None)
+    frame = await live.frame()
+    assert (frame["type"], frame["topic"]) == ("error", topic)
 
 
 async def test_a_set_that_is_changed_ends_the_topic(live, bob, team, blue):

@@ -52,17 +52,18 @@ class TeamRow(Row):
 
 class MemberRow(serializers.ModelSerializer):
     """What somebody is in a team. ``role`` is ``custom`` where a permission set says what they may. ``since`` is null
-    where nobody knows."""
+    where nobody knows. ``group``: of single sign-on, whose mapping gave it and alone changes it."""
 
     id = serializers.UUIDField(source="user_id", read_only=True)
     username = serializers.CharField(source="user.username", read_only=True)
     name = serializers.CharField(source="user.display_name", read_only=True)
     permission_set = serializers.SerializerMethodField()
+    group = serializers.CharField(source="mapping.group", read_only=True, allow_null=True, default=None)
 
     class Meta:
         model = Membership
         fields: tuple[str, ...] = (
-            "id", "username", "name", "role", "permission_set", "console", "files", "since",
+            "id", "username", "name", "role", "permission_set", "console", "files", "since", "group",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 

@@ -30,11 +30,14 @@ ID, SECRET = "slipway", "a secret of the client's own"
 
 
 class Provider:
-    """Signs in whoever ``sub`` names. ``claims`` and ``sign`` change what its ID token says and is signed with."""
+    """Signs in whoever ``sub`` names. ``claims`` and ``sign`` change what its ID token says and is signed with,
+    ``info`` what it says besides; ``asked`` is what it was asked with last."""
 
     def __init__(self) -> None:
         self.sub, self.name = "0001", "sso-sam"
         self.claims: dict[str, Any] = {}
+        self.info: dict[str, Any] = {}
+        self.asked: dict[str, str] = {}
         self.sign: dict[str, Any] = {"key": KEY, "algorithm": "RS256", "headers": {"kid": "1"}}
         self.codes: dict[str, dict[str, str]] = {}
         provider = self
@@ -57,7 +60,7 @@ class Provider:
         asked = {name: values[0] for name, values in parse_qs(url.query).items()}
         if url.path == "/authorize":
             code = f"code-{len(self.codes)}"
-            self.codes[code] = asked
+            self.codes[code] = self.asked = asked
             handler.send_response(302)
             back = urlencode({"code": code, "state": asked["state"]})
             handler.send_header("Location", f"{asked['redirect_uri']}?{back}")
@@ -71,7 +74,9 @@ class Provider:
                 "userinfo_endpoint": f"{self.url}/userinfo",
             },
             "/keys": {"keys": [{**public, "kid": "1", "alg": "RS256", "use": "sig"}]},
-            "/userinfo": {"sub": self.sub, "preferred_username": self.name, "email": "vic@slipway.example"},
+            "/userinfo": {
+                "sub": self.sub, "preferred_username": self.name, "email": "vic@slipway.example", **self.info
+            },
         }  # fmt: skip
         self.say(handler, 200, answers[url.path])
 
@@ -114,7 +119,8 @@ def provider(settings: Any) -> Iterator[Provider]:
     """It runs, and Slipway knows of it."""
     made = Provider()
     settings.OIDC = {
-        "issuer": made.url, "client_id": ID, "secret": SECRET, "name": "Shipyard SSO", "unknown": "refuse"
+        "issuer": made.url, "client_id": ID, "secret": SECRET, "name": "Shipyard SSO", "unknown": "refuse",
+        "groups": "groups", "scopes": ["openid", "profile", "email"],
     }  # fmt: skip
     thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

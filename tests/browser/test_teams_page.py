@@ -17,6 +17,11 @@ from accounts.models import User
 for name, first in (("omar", "Omar"), ("ivy", "Ivy")):
     User.objects.create(username=name, first_name=first)
 """
+JOIN = """
+from accounts import group_mappings
+from accounts.models import User
+group_mappings.judge(User.objects.get(username="omar"), {"id_token": {"groups": ["shipyard/crew"]}}, ip=None)
+"""
 FORGET = """
 from accounts.models import Team, User
 Team.objects.filter(slug="web-shop").delete()
@@ -166,3 +171,39 @@ def test_what_nobody_owns_goes_to_a_team_and_on_to_another(
     page.get_by_role("link", name="Delete…").click()
     dialog.get_by_role("button", name="Delete the team").click()
     page.get_by_text("Web shop is deleted").wait_for()
+
+
+def test_a_group_of_single_sign_on_gives_a_role(
+    two_people: None, live_app: LiveApp, visit: Callable[..., Visitor], signed_in: Any
+) -> None:
+    admin = visit(live_app, storage_state=signed_in)
+    live_app.manage(
+        "shell",
+        "-v",
+        "0",
+        "-c",
+        "from accounts.models import Team; Team(slug='web-shop', name='Web shop').save()",
+    )
+    page, dialog = admin.go("/teams/group-mappings/"), admin.page.locator("dialog[open]")
+    page.get_by_role("heading", name="No group gives anything yet").wait_for()
+    pictures(admin, "groups-none")
+    page.get_by_role("link", name="New mapping").click()
+    dialog.get_by_label("Group", exact=True).fill("shipyard/crew")
+    dialog.get_by_label("Gives").select_option("operator")
+    dialog.get_by_label("In the team").select_option(label="Web shop")
+    dialog.get_by_label("May open consoles").check()
+    pictures(admin, "groups-new")
+    dialog.get_by_role("button", name="Create").click()
+    row = page.get_by_role("row", name="shipyard/crew")
+    row.get_by_text("Operator, consoles").wait_for()
+    live_app.manage("shell", "-v", "0", "-c", JOIN)
+    admin.go("/teams/group-mappings/")
+    row.get_by_text("Omar").wait_for()
+    pictures(admin, "groups")
+    row.get_by_role("link", name="Delete shipyard/crew").click()
+    dialog.get_by_text("These are no longer in Web shop").wait_for()
+    pictures(admin, "groups-remove")
+    dialog.get_by_role("link", name="Cancel").click()
+    row.get_by_role("link", name="Web shop").click()
+    page.get_by_text("by group shipyard/crew").wait_for()
+    pictures(admin, "groups-team")
