@@ -27,6 +27,9 @@ REST = """
     teams:site_set_new POST permission-sets/
     teams:site_set_change PATCH permission-sets/{id}/
     teams:site_set_remove DELETE permission-sets/{id}/
+    teams:mapping_new POST group-mappings/
+    teams:mapping_change PATCH group-mappings/{id}/
+    teams:mapping_remove DELETE group-mappings/{id}/
     teams:active PATCH users/{id}/
     teams:unowned POST move/
     accounts:create_token POST tokens/
