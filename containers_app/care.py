@@ -24,6 +24,7 @@ from accounts.models import Team
 from containers_app import alarms, own
 from containers_app.models import CareRule, Container, EngineEvent
 from containers_app.queries import span
+from engine.words import kept
 from operations import services
 from operations.models import Engine, Operation
 from operations.services import Refused, Target, denials
@@ -35,7 +36,6 @@ BACK_OFF = (10.0, 30.0, 120.0, 600.0, 600.0)
 """Seconds before each restart of what is unhealthy; after the last one it is given up."""
 AFTER_LAST = 600.0
 """Seconds that the last restart has before it is given up."""
-STOPPED = "stopped by Slipway"
 STEADY = timedelta(minutes=10)
 """A container that is healthy so long after the next restart would have been due begins anew."""
 ENDS, WITHIN = 10, timedelta(minutes=10)
@@ -157,7 +157,7 @@ def _try(row: Container, now: datetime) -> int:
         mine.update(heal_at=now + timedelta(seconds=BACK_OFF[0]))
         return 0
     if tries >= len(BACK_OFF):
-        words = f"unhealthy, and {tries} restarts by Slipway did not help"
+        words = kept(f"unhealthy, and {tries} restarts by Slipway did not help")
         if mine.update(heal_over=now, heal_at=None, trouble=words, trouble_at=now, trouble_until=now + TOLD):
             bell.ring("containers", f"container:{row.pk}")
         return 0
@@ -187,13 +187,13 @@ def _end_loops(rules: Rules) -> int:
     ).exclude(restart_policy__in=("", "no"))
     for row in rows.select_related("engine", "team"):
         begun = ends.filter(container=row.pk).order_by("at").values_list("at", flat=True).first() or now
-        words = f"crash loop: {counts[row.pk]} ends in {span(now - begun)}"
+        words = kept(f"crash loop: {counts[row.pk]} ends in {span(now - begun)}")
         if not rules.of(row).end_loops or _looked_at(row, begun):
             continue
         if _ask("container.stop", row, words):
             done += 1
             Container.objects.filter(pk=row.pk).update(
-                trouble=f"{words}, {STOPPED}", trouble_at=now, trouble_until=now + TOLD
+                trouble=kept(f"{words}, stopped by Slipway"), trouble_at=now, trouble_until=now + TOLD
             )
     return done
 

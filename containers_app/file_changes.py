@@ -23,6 +23,7 @@ from engine.files import Place, clean, joined, parent, shown
 from engine.files import name as checked
 from engine.specs import SpecError
 from engine.types import Progress
+from engine.words import kept
 from operations import reads, registry, room, services
 from operations.models import Operation
 from operations.plans import Item, Plan
@@ -31,7 +32,7 @@ from operations.registry import Context, leaving, operation
 from operations.services import Refused, Target
 from streams import bell
 
-OTHER = "This file has changed since you looked at it: look again."
+OTHER = kept("This file has changed since you looked at it: look again.")
 LOOK = 1.5
 """Seconds that a plan waits for what the engine can tell about it."""
 _PIECE = 1 << 20

@@ -12,6 +12,7 @@ from typing import Any
 from containers_app import sync
 from engine.errors import Cancelled, EngineError, GateFailed, NotFound
 from engine.types import ContainerInfo, ContainerState, Health, Progress
+from engine.words import kept
 from operations import remains
 from operations.registry import Context
 
@@ -55,11 +56,11 @@ def does_well(info: ContainerInfo, ran: float, gate: Gate) -> bool:
     """Whether it passes after ``ran`` seconds. Raises `GateFailed` where it cannot any more. Pure."""
     name = info.name
     if info.state not in sync.LIVE:
-        memory = ": it ran out of memory" if info.oom_killed else ""
+        memory = kept(": it ran out of memory") if info.oom_killed else ""
         raise GateFailed(f"{name} ended with exit code {info.exit_code} after {ran:.0f} s{memory}")
     if not info.healthcheck:
         if info.restart_count or info.state is ContainerState.RESTARTING:
-            code = "" if info.exit_code is None else f" with exit code {info.exit_code}"
+            code = "" if info.exit_code is None else kept(f" with exit code {info.exit_code}")
             raise GateFailed(f"{name} ended{code} within {gate.steady} s and had to be started again")
         return ran >= gate.steady
     if info.restart_count >= TRIES:
@@ -111,6 +112,7 @@ def said(info: ContainerInfo) -> str:
     failed = [entry for entry in info.health_log if entry.get("exit_code")]
     if not failed:
         return ""
-    text = " ".join(str(failed[-1].get("output", "")).split())
-    said = f'its last check said "{text[:_SAID]}"' if text else "its last check said nothing"
-    return f": {said} (exit code {failed[-1]['exit_code']})"
+    text, code = " ".join(str(failed[-1].get("output", "")).split())[:_SAID], failed[-1]["exit_code"]
+    if not text:
+        return kept(f": its last check said nothing (exit code {code})")
+    return kept(f': its last check said "{text}" (exit code {code})')

@@ -14,6 +14,7 @@ from containers_app.models import Container
 from containers_app.sync import LIVE
 from engine.errors import Cancelled, GateFailed, NotFound
 from engine.types import ContainerInfo, ContainerState, Health, Progress
+from engine.words import kept
 from operations.registry import Context
 
 LABEL = "com.docker.compose.depends_on"
@@ -55,7 +56,7 @@ def is_met(ctx: Context, need: Mapping[str, str], ran: float) -> bool:
         raise GateFailed(f"It was not started: {info.name}, which it needs, {why}.")
     met = info.health is Health.HEALTHY if need["condition"] == HEALTHY else info.state not in LIVE
     if not met and ran >= LONGEST:
-        late = "did not get healthy" if need["condition"] == HEALTHY else "did not end"
+        late = kept("did not get healthy") if need["condition"] == HEALTHY else kept("did not end")
         raise GateFailed(
             f"It was not started: {info.name}, which it needs, {late} within {LONGEST} s{gate.said(info)}."
         )

@@ -256,9 +256,9 @@ def _connections(ctx: Context, found: NetworkInfo) -> list[Connection]:
             connections += _connection(ctx.engine.container(native_id), found)
     users = [one["name"] for one in connections if one["container"] not in trashed]
     if users and not ctx.params.get("force"):
-        raise InUse(
-            f"{listed(users)} {'is' if len(users) == 1 else 'are'} on it: disconnect them first, or force it."
-        )
+        if len(users) == 1:
+            raise InUse(f"{users[0]} is on it: disconnect them first, or force it.")
+        raise InUse(f"{listed(users)} are on it: disconnect them first, or force it.")
     return connections
 
 

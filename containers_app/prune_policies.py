@@ -27,6 +27,7 @@ from containers_app.schedules import AGAIN, Every, next_after
 from containers_app.unused import KINDS, Unused
 from engine.fields import Fields
 from engine.specs import SpecError
+from engine.words import kept
 from operations import actors, registry
 from operations.models import Engine, Operation
 from operations.services import Refused, Target, denials
@@ -215,7 +216,7 @@ def _pause_without_rights(row: PrunePolicy) -> Actor | None:
     if actor is not None and _may(actor):
         return actor
     who = row.made_by.username if row.made_by else "Whoever made it"
-    words = f"{who} may not clean up any more: save it anew for it to go on in your name."
+    words = kept(f"{who} may not clean up any more: save it anew for it to go on in your name.")
     if PrunePolicy.objects.filter(pk=row.pk, enabled=True).update(enabled=False, problem=words):
         system = Actor(user=row.made_by, source=Operation.Source.SYSTEM)
         _noted(row, system, {"paused": words}, outcome="denied")
@@ -245,17 +246,17 @@ def run_due() -> int:
 def _due(row: PrunePolicy, actor: Actor) -> tuple[str, timedelta | None]:
     """Runs it: why not, and in how long it is tried again where that is before its next time."""
     if row.engine.status != Engine.Status.ONLINE:
-        return "The engine did not answer.", AGAIN
+        return kept("The engine did not answer."), AGAIN
     try:
         plan, found = look(row, actor=actor)
         if not plan.items:
             late = AGAIN if row.only_over is not None and found.usage is None else None
-            return prune_plans.waits(row, found) or "Nothing to remove.", late
+            return prune_plans.waits(row, found) or kept("Nothing to remove."), late
         operations.request_prune(plan.pk, actor=actor)
     except Refused as why:
-        return f"Not now: {why.message}", AGAIN
+        return kept(f"Not now: {why.message}"), AGAIN
     except (Denied, Http404) as why:
-        return f"Not allowed: {why}", None
+        return kept(f"Not allowed: {why}"), None
     return "", None
 
 

@@ -20,6 +20,7 @@ from accounts.access import Actor, can
 from accounts.querysets import visible_to
 from containers_app import exits
 from containers_app.models import Container, Network, Volume
+from operations.retold import retold
 
 LIVE = ("running", "paused", "restarting")
 BY_STOP = (0, 137, 143)
@@ -61,7 +62,9 @@ def status_of(container: Container, now: datetime | None = None) -> Status:
     if state == "running":
         return _running(container, now)
     if state == "restarting":
-        note = container.trouble if _in_trouble(container, now) else _restarts(container.restart_count)
+        note = (
+            retold(container.trouble) if _in_trouble(container, now) else _restarts(container.restart_count)
+        )
         if container.exit_code and "exit" not in note:
             code = _("exit %(code)s") % {"code": container.exit_code}
             note = ", ".join(filter(None, [code, note]))
@@ -90,11 +93,11 @@ def _running(container: Container, now: datetime) -> Status:
     if container.health == "unhealthy":
         note = _unhealthy(container.failing_streak)
         if container.heal_over:
-            note = container.trouble or note
+            note = retold(container.trouble) or note
         return Status("unhealthy", text, note, "bad", "note", since)
     if _in_trouble(container, now):
         glyph = "running" if container.trouble.startswith("out of memory") else "restarting"
-        return Status(glyph, text, container.trouble, "warn", "note", since)
+        return Status(glyph, text, retold(container.trouble), "warn", "note", since)
     if container.health == "starting":
         return Status("starting", text, _("health check starting"), "", "note", since)
     if container.health == "healthy":
@@ -108,7 +111,7 @@ def _exited(container: Container, now: datetime) -> Status:
     ago = _ago(container.finished_at, now)
     since = container.finished_at
     if container.trouble.startswith("crash loop") and _in_trouble(container, now):
-        return Status("failed", text, container.trouble, "bad", since=since)
+        return Status("failed", text, retold(container.trouble), "bad", since=since)
     if container.ended in ("asked", "outside"):
         outside = container.ended == "outside"
         return Status("exited", text, _from_outside(ago) if outside else _stopped(ago), since=since)

@@ -38,6 +38,7 @@ from engine.errors import (
 )
 from engine.specs import UpdateSpec
 from engine.types import ContainerInfo, ContainerState, Progress
+from engine.words import kept
 from operations import policies, services, trash
 from operations.context import LeaseLost
 from operations.models import Engine, Operation, TrashItem
@@ -45,7 +46,7 @@ from operations.registry import Context, operation
 
 Result = Mapping[str, Any]
 _AWAY = (Unreachable, DeadlineExceeded)
-_BROKE = "Slipway made a mistake, its log has the details"
+_BROKE = kept("Slipway made a mistake, its log has the details")
 
 
 # Who may
@@ -132,7 +133,11 @@ def _put_right(ctx: Context) -> Result | bool | None:
         return _kept(ctx, item)
     if item is None and _new(ctx) is None:
         return None
-    words = "Its worker was lost" if item else "The new container was removed, the old one is as it was."
+    words = (
+        kept("Its worker was lost")
+        if item
+        else kept("The new container was removed, the old one is as it was.")
+    )
     left = _back(ctx, Cancelled(words))
     raise Cancelled(left.message if isinstance(left, EngineError) else _BROKE) from left
 

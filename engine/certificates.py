@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from engine.specs import SpecError
-from engine.words import gettext
+from engine.words import gettext, kept
 
 LONGEST = 64 * 1024
 """Bytes of one PEM text. A chain of four certificates takes eight thousand."""
@@ -99,7 +99,9 @@ def words(error: ssl.SSLError) -> str:
     """Why there is no connection, for people."""
     if isinstance(error, ssl.SSLCertVerificationError):
         said = error.verify_message.rstrip(".")
-        return f"The engine shows a certificate that is not the expected one: {said}."
+        return kept(f"The engine shows a certificate that is not the expected one: {said}.")
     if "ALERT" in (error.reason or ""):
-        return "The engine does not accept the certificate that it was shown."
-    return "No TLS connection came about: perhaps something else listens at this address, or without TLS."
+        return kept("The engine does not accept the certificate that it was shown.")
+    return kept(
+        "No TLS connection came about: perhaps something else listens at this address, or without TLS."
+    )

@@ -24,6 +24,7 @@ from engine.errors import (
     RegistryUnreachable,
 )
 from engine.specs import ENDS_FOR_GOOD
+from engine.words import kept
 
 LONGEST_MESSAGE = 500
 
@@ -72,13 +73,13 @@ def _name_in_use(text: str) -> EngineError:
 
 def _uses_more(text: str) -> EngineError:
     match = re.search(r"current usage: (\d{1,18})", text)
-    uses = f"{int(match[1]) / 1024**2:.0f} MB" if match else "more than that"
+    uses = f"{int(match[1]) / 1024**2:.0f} MB" if match else kept("more than that")
     return Conflict(f"The container uses {uses} of memory now: choose a higher limit, or stop it first.")
 
 
 def _few_cores(text: str) -> EngineError:
     match = re.search(r"there are only (\d{1,5}) CPU", text)
-    has = f"has {match[1]} CPU cores" if match else "has fewer CPU cores"
+    has = kept(f"has {match[1]} CPU cores") if match else kept("has fewer CPU cores")
     return Invalid(f"The engine {has}: choose from 0.01 to that many.")
 
 

@@ -19,6 +19,7 @@ from engine.errors import Invalid, PolicyDenied
 from engine.rails import CAPABILITIES, Rails, below, host_of
 from engine.specs import BuildSpec, ContainerSpec, NetworkSpec, UpdateSpec, VolumeSpec
 from engine.types import Reach
+from engine.words import kept
 
 SITE = "site"
 TEAM = "team"
@@ -55,9 +56,11 @@ SHUT = (
 )  # fmt: skip
 """Folders that no allowed root opens, nor the folders above them: they are the host itself."""
 
-_PRIVILEGED = "Privileged containers own the engine's host: only a site administrator may run one."
-_HOST_PATHS = "Folders of the engine's host may only be mounted by a site administrator: use a named volume."
-_HOST_NETWORK = (
+_PRIVILEGED = kept("Privileged containers own the engine's host: only a site administrator may run one.")
+_HOST_PATHS = kept(
+    "Folders of the engine's host may only be mounted by a site administrator: use a named volume."
+)
+_HOST_NETWORK = kept(
     "The network of the engine's host, or of another container, may only be used by a site administrator."
 )
 
@@ -104,7 +107,7 @@ def of_build(
     found: list[Violation] = []
     for line, image in images if rails.registries is not None or rails.digests_only else ():
         if "$" in image:
-            message = f"Line {line}: nobody can tell which image {image} is before it is built."
+            message = kept(f"Line {line}: nobody can tell which image {image} is before it is built.")
             found.append(Violation("known_registries_only", "dockerfile", message))
             continue
         try:
@@ -113,7 +116,7 @@ def of_build(
             wrong = [Violation("known_registries_only", "dockerfile", error.message)]
         found += (replace(one, message=f"Line {line}: {one.message}") for one in wrong)
     for line, words in fetches if rails.no_fetching else ():
-        message = f"Line {line}: builds fetch nothing here, neither addresses nor images ({words})."
+        message = kept(f"Line {line}: builds fetch nothing here, neither addresses nor images ({words}).")
         found.append(Violation("builds_fetch_nothing", "dockerfile", message))
     return found
 
@@ -166,7 +169,7 @@ def _reaching(reach: Reach, rails: Rails) -> Iterator[Violation]:
         if words.startswith("network "):
             yield Violation("no_host_network", "networks", _HOST_NETWORK)
         else:
-            message = f"What it shares ({words}) may only be shared by a site administrator."
+            message = kept(f"What it shares ({words}) may only be shared by a site administrator.")
             yield Violation("no_shared_namespaces", words.partition(" ")[0], message)
     for capability in reach.capabilities:
         yield from _capability(capability, rails, "cap_add")
@@ -175,7 +178,9 @@ def _reaching(reach: Reach, rails: Rails) -> Iterator[Violation]:
             "no_devices", "devices", "Devices of the host may only be given by a site administrator."
         )
     for option in () if rails.isolation else reach.options:
-        message = f"The setting {option} loosens what keeps it apart: it is a site administrator's to give."
+        message = kept(
+            f"The setting {option} loosens what keeps it apart: it is a site administrator's to give."
+        )
         yield Violation("no_loosened_isolation", "options", message)
     for port in reach.ports:
         yield from _port(port, rails, "ports")
@@ -202,10 +207,12 @@ def _kept_apart(reach: Reach, rails: Rails) -> Iterator[Violation]:
 def _image(image: str, rails: Rails, field: str) -> Iterator[Violation]:
     host = host_of(image)
     if host and rails.registries is not None and host not in rails.registries:
-        message = f"Images of {host} are not allowed here: {_or(rails.registries)}."
+        message = kept(f"Images of {host} are not allowed here: {_or(rails.registries)}.")
         yield Violation("known_registries_only", field, message)
     if host and rails.digests_only and "@" not in image:
-        message = "Images are named by digest here (name@sha256:…), so that nobody moves a tag under them."
+        message = kept(
+            "Images are named by digest here (name@sha256:…), so that nobody moves a tag under them."
+        )
         yield Violation("digests_only", field, message)
 
 
@@ -220,20 +227,22 @@ def _path(path: str, rails: Rails, field: str) -> Iterator[Violation]:
             "no_host_paths", field, f"{clean} is the host itself, and never mounted: use a named volume."
         )
     elif not below(clean, rails.host_paths):
-        message = f"{clean} is not in a folder that may be mounted: {_or(rails.host_paths)}."
+        message = kept(f"{clean} is not in a folder that may be mounted: {_or(rails.host_paths)}.")
         yield Violation("no_host_paths", field, message)
 
 
 def _capability(capability: str, rails: Rails, field: str) -> Iterator[Violation]:
     if capability.upper().removeprefix("CAP_") not in rails.capabilities:
-        message = f"The capability {capability} may only be added by a site administrator."
+        message = kept(f"The capability {capability} may only be added by a site administrator.")
         yield Violation("no_added_capability", field, message)
 
 
 def _port(port: int, rails: Rails, field: str) -> Iterator[Violation]:
     if not rails.lowest_port <= port <= rails.highest_port:
-        top = "up" if rails.highest_port == 65535 else f"to {rails.highest_port}"
-        message = f"Host port {port} is kept for the site: choose one from {rails.lowest_port} {top}."
+        message = kept(f"Host port {port} is kept for the site: choose one from {rails.lowest_port} up.")
+        if rails.highest_port < 65535:
+            span = f"{rails.lowest_port} to {rails.highest_port}"
+            message = kept(f"Host port {port} is kept for the site: choose one from {span}.")
         yield Violation("no_low_ports", field, message)
 
 
@@ -255,7 +264,7 @@ def _address(address: str, rails: Rails, field: str) -> Iterator[Violation]:
 
 def _restart(policy: str, rails: Rails) -> Iterator[Violation]:
     if policy not in ("", "no", *rails.restart_policies):
-        message = f"The restart policy {policy} is not allowed here: {_or(rails.restart_policies)}."
+        message = kept(f"The restart policy {policy} is not allowed here: {_or(rails.restart_policies)}.")
         yield Violation("allowed_restarts_only", "restart_policy.name", message)
 
 
@@ -263,14 +272,16 @@ def _or(allowed: Iterable[str]) -> str:
     """``choose a, b or c``."""
     found = list(allowed)
     if not found:
-        return "none is"
-    return f"choose {', '.join(found[:-1])}{' or ' if found[1:] else ''}{found[-1]}"
+        return kept("none is")
+    if len(found) == 1:
+        return kept(f"choose {found[0]}")
+    return kept(f"choose {', '.join(found[:-1])} or {found[-1]}")
 
 
 def _volume(spec: VolumeSpec, rails: Rails) -> Iterator[Violation]:
     if spec.driver not in rails.volume_drivers:
         others = _others(rails.volume_drivers)
-        message = f"Volumes with another driver than {others} may only be made by a site administrator."
+        message = kept(f"Volumes with another driver than {others} may only be made by a site administrator.")
         yield Violation("local_volumes_only", "driver", message)
     if spec.options and not rails.volume_options:
         yield Violation(
@@ -284,7 +295,9 @@ def _network(spec: NetworkSpec, rails: Rails) -> Iterator[Violation]:
     """A range that the host needs for itself, or a driver's option, would reach the host's own network."""
     if spec.driver not in rails.network_drivers:
         others = _others(rails.network_drivers)
-        message = f"Networks with another driver than {others} may only be made by a site administrator."
+        message = kept(
+            f"Networks with another driver than {others} may only be made by a site administrator."
+        )
         yield Violation("bridge_networks_only", "driver", message)
     if spec.options and not rails.network_options:
         yield Violation(
@@ -293,7 +306,9 @@ def _network(spec: NetworkSpec, rails: Rails) -> Iterator[Violation]:
             "Driver options can reach the network of the engine's host: only a site administrator may set them.",
         )
     wide = [addresses.subnet(text) for text in rails.pool]
-    free = f"choose one within {', '.join(rails.pool)}" if rails.pool else "leave it to the engine"
+    free = kept("leave it to the engine")
+    if rails.pool:
+        free = kept(f"choose one within {', '.join(rails.pool)}")
     for index, text in enumerate(spec.subnets):
         if not addresses.within(addresses.subnet(text), wide):
             yield Violation(

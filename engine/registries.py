@@ -30,6 +30,7 @@ from engine.errors import (
     RegistryBusy,
     RegistryUnreachable,
 )
+from engine.words import kept
 
 HUB = "docker.io"
 _HUB_HOST, _HUB_TOKENS = "registry-1.docker.io", "auth.docker.io"
@@ -245,8 +246,8 @@ class Registry:
 
     def _wrong(self) -> str:
         if self.password:
-            return "The registry does not take this user name and password."
-        return "The registry wants a user name and a password."
+            return kept("The registry does not take this user name and password.")
+        return kept("The registry wants a user name and a password.")
 
     def _sent(self, base: str, method: str, where: str, headers: Mapping[str, str]) -> Answer:
         try:

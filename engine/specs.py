@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from engine.errors import Invalid
-from engine.words import gettext
+from engine.words import gettext, kept
 
 
 class SpecError(Invalid):
@@ -142,10 +142,14 @@ class UpdateSpec:
 
 
 STAYS = {
-    "memory": "An engine cannot take a memory limit from a container that exists: give it a higher one, "
-    "or run another like it without.",
-    "cpus": "An engine cannot take a CPU limit from a container that exists: give it more cores, "
-    "or run another like it without.",
+    "memory": kept(
+        "An engine cannot take a memory limit from a container that exists: give it a higher one, "
+        "or run another like it without."
+    ),
+    "cpus": kept(
+        "An engine cannot take a CPU limit from a container that exists: give it more cores, "
+        "or run another like it without."
+    ),
 }
 """Limits that can be changed and not taken away: engines answer "done" and leave them."""
 ENDS_FOR_GOOD = (

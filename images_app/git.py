@@ -29,11 +29,14 @@ from engine.docker_errors import one_line
 from engine.docker_text import MASK
 from engine.errors import Cancelled, DeadlineExceeded, EngineError, Invalid
 from engine.specs import SpecError
+from engine.words import kept
 
 MOST_SECONDS = 600.0
 MOST_MEMORY = 2 * 1024 * 1024
 """KiB of addresses that one `git` may use: a tree can be made that is far larger than what was fetched of it."""
-MISSING = "git is not installed where Slipway's workers run: install it there, or send the folder itself."
+MISSING = kept(
+    "git is not installed where Slipway's workers run: install it there, or send the folder itself."
+)
 _OLDEST = (2, 37)
 _REF = re.compile(r"[A-Za-z0-9_][\w./+@-]{0,199}")
 _DIR = re.compile(r"[^\x00-\x1f:\\]{1,500}")
@@ -223,18 +226,19 @@ class _Git:
 
 _WHY = (
     (r"could not read (Username|Password)|Authentication failed|error: 40[13]|HTTP Basic",
-     "The repository asks for an account, or does not take this one."),
+     kept("The repository asks for an account, or does not take this one.")),
     (r"couldn't find remote ref|not our ref|unadvertised object|no matching remote head|Invalid refspec",
-     "The repository has no branch, tag or whole commit “{ref}”."),
+     kept("The repository has no branch, tag or whole commit “{ref}”.")),
     (r"error: 30\d|redirect",
-     "The repository has moved, and nobody is followed elsewhere: use the address it is at now."),
-    (r"error: 404|repository .* not found", "There is no repository at this address, or it asks for an account."),
-    (r"not a valid object name|not a tree object", "The repository has no folder “{dir}” there."),
-    (r"certificate|SSL|TLS", "The git server cannot be trusted: its certificate is not one that this machine trusts."),
+     kept("The repository has moved, and nobody is followed elsewhere: use the address it is at now.")),
+    (r"error: 404|repository .* not found", kept("There is no repository at this address, or it asks for an account.")),
+    (r"not a valid object name|not a tree object", kept("The repository has no folder “{dir}” there.")),
+    (r"certificate|SSL|TLS",
+     kept("The git server cannot be trusted: its certificate is not one that this machine trusts.")),
     (r"Could not resolve|Failed to connect|Couldn't connect|timed out|too slow|Empty reply|Connection re",
-     "The git server does not answer."),
+     kept("The git server does not answer.")),
     (r"out of memory|malloc|mmap failed|Cannot allocate",
-     "The repository needs more memory to be read than there is for it."),
+     kept("The repository needs more memory to be read than there is for it.")),
 )  # fmt: skip
 
 

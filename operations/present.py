@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _lazy
 from accounts.access import Actor, can
 from operations import registry, undoable
 from operations.models import Engine, Operation, OperationEvent
+from operations.retold import retold
 
 GLYPHS = {
     "queued": "queued",
@@ -321,7 +322,7 @@ def line_text(event: OperationEvent) -> str:
     words = str(_STORY.get(state, state))
     if state == "running" and attempt > 1:
         words = _("Started, attempt %(n)s") % {"n": attempt}
-    message = str(data.get("message") or "")
+    message = retold(str(data.get("message") or ""))
     return f"{words}: {message}" if message else words
 
 
@@ -334,9 +335,9 @@ def step_number(data: Mapping[str, Any]) -> int:
 def _note(operation: Operation) -> str:
     message = str(operation.progress.get("message") or "")
     if operation.state == "failed":
-        return operation.error_message or _("Failed")
+        return retold(operation.error_message) or _("Failed")
     if operation.state == "cancelled":
-        return operation.error_message or _("Cancelled")
+        return retold(operation.error_message) or _("Cancelled")
     if operation.state == "unknown":
         return _("No answer came: looking at the engine for what happened")
     if operation.state == "running" and operation.cancel_requested_at:
@@ -344,7 +345,7 @@ def _note(operation: Operation) -> str:
     if operation.state == "succeeded":
         unit, total = operation.progress.get("unit"), operation.progress.get("total")
         return f"{total} {unit}" if unit in ("steps", "layers") and total else ""
-    return message
+    return retold(message)
 
 
 def _waits(operation: Operation, ahead: int, after: str) -> str:

@@ -27,6 +27,7 @@ from engine import errors
 from engine.base import Engine as EngineBackend
 from operations import actors, registry
 from operations.models import Engine
+from operations.retold import retold
 from streams.connection import LOST, WAIT, client, key
 
 log = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ def unpacked(body: bytes) -> dict[str, Any]:
     error = found["error"]
     if error["code"] == "denied":
         raise Denied(error["message"])
-    raise _error_class(error["code"])(error["message"], **error["details"])
+    raise _error_class(error["code"])(retold(error["message"]), **error["details"])
 
 
 def problem(error: errors.EngineError) -> dict[str, Any]:

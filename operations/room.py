@@ -7,9 +7,11 @@ import sqlite3
 
 from django.db import InterfaceError, InternalError, OperationalError
 
+from engine.words import kept
+
 AWAY = (OperationalError, InterfaceError, InternalError)
 """What a database raises that is away, restarting, locked or full: no fault of what was asked of it."""
-FULL = "Slipway's own disk is full. Make room there, and try again."
+FULL = kept("Slipway's own disk is full. Make room there, and try again.")
 _ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 

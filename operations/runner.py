@@ -20,6 +20,7 @@ from accounts.access import Denied, require
 from engine import errors
 from engine.base import Engine as EngineBackend
 from engine.connect import connect
+from engine.words import kept
 from operations import claims, endings, engines, leases, reads, registry, room, secrets, services, verifying
 from operations.context import LeaseLost, RunContext
 from operations.endings import Outcome, cancelled, failed
@@ -85,7 +86,7 @@ def _run(operation: Operation, held: leases.Hold) -> None:
 
 def _attempt(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
     """Does it, and looks at the engine where the answer is not to be had. ``None``: it is still unclear."""
-    before = "it started" if ctx.operation.attempt < 2 else "another worker went on with it"
+    before = kept("it started") if ctx.operation.attempt < 2 else kept("another worker went on with it")
     stop = cancelled(f"Cancelled before {before}.") if ctx.held.cancelled else _not_begun(kind, ctx.operation)
     if stop:
         return _put_right(kind, ctx, stop)
@@ -164,7 +165,7 @@ def _rights_gone(kind: registry.Kind, operation: Operation) -> str | None:
     """Asks again, of today's owner and with today's rights of whoever asked."""
     actor = services.actor_of(operation)
     if actor is None:
-        return "the account or the token is gone."
+        return kept("the account or the token is gone.")
     owner = services.owner_of(operation)
     try:
         require(actor, kind.permission, owner)
@@ -172,7 +173,7 @@ def _rights_gone(kind: registry.Kind, operation: Operation) -> str | None:
     except (Denied, errors.SelfProtected) as error:
         return str(error)
     except Http404:
-        return "it belongs to another team now."
+        return kept("it belongs to another team now.")
     return None
 
 

@@ -27,6 +27,7 @@ from accounts.access import SYSTEM, Actor, Denied, Owner, english, require
 from accounts.models import Team
 from engine.errors import PolicyDenied, SelfProtected
 from engine.specs import SpecError
+from engine.words import kept
 from operations import actors, batches, events, quotas, registry, secrets
 from operations.batches import Batch
 from operations.models import Engine, Operation
@@ -161,7 +162,7 @@ def cancel(operation: Operation, *, actor: Actor) -> Operation:
             cancel_requested_at=now,
             sealed="",
             error_code="cancelled",
-            error_message=f"Cancelled by {actor.name} before it started.",
+            error_message=kept(f"Cancelled by {actor.name} before it started."),
         )
         asked = ended or rows.filter(state__in=Operation.ACTIVE, cancel_requested_at=None).update(
             cancel_requested_at=now

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _lazy
 
 from operations import present, registry, services, variables
 from operations.models import Operation, OperationEvent
+from operations.retold import retold
 
 TITLES = {
     "queued": _lazy("Asked"),
@@ -111,7 +112,7 @@ def result(operation: Operation) -> list[Fact]:
 
 def _words(operation: Operation, state: str, data: Mapping[str, Any], before: str) -> tuple[str, str]:
     title = str(TITLES.get(state, state.capitalize()))
-    attempt, message = int(data.get("attempt") or 1), str(data.get("message") or "")
+    attempt, message = int(data.get("attempt") or 1), retold(str(data.get("message") or ""))
     if state == "queued":
         who, way = operation.actor_name or "engine", operation.get_source_display()
         return title, _("by %(who)s (%(way)s)") % {"who": who, "way": way}

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from engine.certificates import Certificates
 from engine.connect import connect
 from engine.errors import EngineError
+from engine.words import kept
 from operations import reads, secrets
 
 KIND = "engine.check"
@@ -34,12 +35,14 @@ def check(_engine: Any, _row: Any, params: Mapping[str, Any]) -> Mapping[str, An
             backend.close()
     except EngineError as error:
         # An engine that refuses a certificate hangs up, at times before it has said so.
-        hung_up = " Perhaps it does not accept the certificate." if wish and "broke" in error.message else ""
+        hung_up = (
+            kept(" Perhaps it does not accept the certificate.") if wish and "broke" in error.message else ""
+        )
         return {**nobody, "trouble": error.message + hung_up}
     if not info.native_id:
         return {
             **nobody,
-            "trouble": "What answers there does not say who it is: it is no engine that Slipway knows.",
+            "trouble": kept("What answers there does not say who it is: it is no engine that Slipway knows."),
         }
     return {"native_id": info.native_id[:128], "version": info.version[:40], "trouble": ""}
 
@@ -51,7 +54,7 @@ def _socket_problem(endpoint: str) -> str:
     try:
         mode = Path(parts.netloc + parts.path).stat().st_mode
     except PermissionError:
-        return "Slipway’s worker may not look at this path: give it the right, and try again."
+        return kept("Slipway’s worker may not look at this path: give it the right, and try again.")
     except OSError:
-        return "There is nothing at this path on the machine where Slipway’s worker runs."
-    return "" if stat.S_ISSOCK(mode) else "This path is no socket."
+        return kept("There is nothing at this path on the machine where Slipway’s worker runs.")
+    return "" if stat.S_ISSOCK(mode) else kept("This path is no socket.")

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine import errors
+from engine.words import kept
 from operations import events, leases, registry, room
 from operations.context import LeaseLost, RunContext
 from operations.endings import Outcome, failed
@@ -17,7 +18,7 @@ from operations.models import Operation
 
 log = logging.getLogger(__name__)
 
-BROKE = "Slipway made a mistake; its log has the details."
+BROKE = kept("Slipway made a mistake; its log has the details.")
 LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Pauses before each look at the engine after an answer was lost; then the sweeper takes over."""
 GIVE_UP = timedelta(minutes=1)
@@ -46,7 +47,8 @@ def verify(kind: registry.Kind, ctx: RunContext) -> Outcome | None:
     lost = Outcome(
         "failed",
         code=operation.error_code or "lost",
-        message=operation.error_message or "The worker was lost on the way, and the engine shows no result.",
+        message=operation.error_message
+        or kept("The worker was lost on the way, and the engine shows no result."),
     )
     if kind.verify is None:
         return lost

@@ -38,6 +38,7 @@ from engine.errors import Invalid, PolicyDenied, SelfProtected
 from engine.specs import SpecError
 from operations import registry, undoable
 from operations.models import Operation
+from operations.retold import retold
 from operations.services import Refused
 
 PIECE = 256 * 1024
@@ -130,7 +131,7 @@ def why(error: Exception) -> str:
         return " ".join(
             _with_field(field, found[0]) for field, found in error.errors.items() if found
         ) or str(error)
-    return str(error)
+    return retold(str(error))
 
 
 def sentence(operation: Operation) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 import django
 from django.utils.translation.template import templatize
 
+from engine import errors
 from scripts import catalogues
 from scripts.catalogues import Catalogue, Text
 
@@ -36,7 +37,12 @@ _CALLS = {
     "pgettext": (0, 1, -1), "pgettext_lazy": (0, 1, -1),
     "npgettext": (0, 1, 2), "npgettext_lazy": (0, 1, 2),
 }  # fmt: skip
+# What is kept of how an operation ended is English; `operations.retold` tells it in the reader's language.
+_KEPT = {"cancelled", "leaving", "kept", "until", "Outcome", "Came", "Progress", "Violation", "_said", *(
+    name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, errors.EngineError)
+)}  # fmt: skip
 _STRING = r"""(u?"(?:[^"\\\n]|\\.)*"|u?'(?:[^'\\\n]|\\.)*')"""
+PLACE = re.compile(r"%\(\w+\)s")
 _IN_TEMPLATE = re.compile(rf"\b(n?p?gettext|_)\(\s*{_STRING}(?:\s*,\s*{_STRING})?(?:\s*,\s*{_STRING})?")
 _SCRIPT_STRING = r"""('(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\$]|\\.)*`)"""
 _IN_SCRIPT = re.compile(
@@ -163,6 +169,8 @@ def in_python(source: str, name: str = "") -> Iterator[Text]:
             # Labels of kinds of operations are kept in English, and translated where they are shown.
             said = (one.value for one in node.keywords if one.arg in ("label", "doing"))
             yield from (Text(str(one.value)) for one in said if isinstance(one, ast.Constant))
+        if getattr(node.func, "id", getattr(node.func, "attr", "")) in _KEPT and "/fake" not in name:
+            yield from _kept(node)
         if not isinstance(node.func, ast.Name):
             continue
         if node.func.id == "field_names":
@@ -170,6 +178,36 @@ def in_python(source: str, name: str = "") -> Iterator[Text]:
         if (call := names.get(node.func.id)) in _CALLS:
             values = [_constant(node.args[at], name) if at >= 0 else "" for at in _CALLS[call]]
             yield Text(values[1], values[0], values[2])
+
+
+def _kept(call: ast.Call) -> Iterator[Text]:
+    """Sentences among what is given to it, with their values by name."""
+    named = (one.value for one in call.keywords if one.arg in ("message", "problem"))
+    for given in (*call.args, *named):
+        node: ast.AST = given.left if isinstance(given, ast.BinOp) else given  # _("…") % {…}
+        if isinstance(node, ast.Call) and node.args and getattr(node.func, "id", "") in ("_", "gettext"):
+            if isinstance(node.args[0], ast.Constant):
+                yield Text(str(node.args[0].value), "kept")
+            continue
+        sentence = _sentence(node, {})
+        if " " in sentence.strip() and re.search(r"[a-z]{2}", PLACE.sub("", sentence)):
+            yield Text(sentence, "kept")
+
+
+def _sentence(node: ast.AST, known: dict[str, str]) -> str:
+    """A string as it is written, what an f-string fills in as ``%(name)s``; empty for what is none."""
+    if isinstance(node, ast.Constant):
+        return node.value.replace("%", "%%") if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_sentence(value, known) for value in node.values)
+    if isinstance(node, ast.FormattedValue):
+        source = ast.unparse(node.value)
+        said = re.sub(r"\W+", "_", source).strip("_")
+        name = getattr(node.value, "id", getattr(node.value, "attr", said if len(said) < 20 else "value"))
+        while known.setdefault(name, source) != source:
+            name += "_"
+        return f"%({name})s"
+    return ""
 
 
 def _constant(node: ast.expr, name: str) -> str:
