@@ -19,7 +19,7 @@ from containers_app.backed import BackupSchedule, BackupStore, VolumeBackup
 from containers_app.models import Volume
 from containers_app.schedules import AGAIN, next_after
 from engine import names
-from engine.errors import Invalid
+from engine.errors import Invalid, SelfProtected
 from engine.fields import Fields
 from engine.specs import SpecError
 from operations import registry, secrets, services
@@ -186,7 +186,7 @@ def ask_for_due() -> int:
         try:
             request_volume_backup(volume, actor=SYSTEM, store=row.store, keep=row.keep, scheduled=True)
             asked += 1
-        except Refused:
+        except (Refused, SelfProtected):
             BackupSchedule.objects.filter(pk=row.pk).update(next_at=min(later, now + AGAIN))
     return asked
 

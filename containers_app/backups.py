@@ -153,7 +153,7 @@ def _is_back(ctx: Context) -> Result | None:
 
 @operation(
     "volume.recover", label="Restore backup", doing="Restoring", deadline=7200, repeatable=True, verify=_is_back,
-    after=volume_copies.after, plan=backup_plans.recovering,
+    after=volume_copies.after, plan=backup_plans.recovering, expensive=True,
 )  # fmt: skip
 def recover(ctx: Context) -> Result:
     """Puts what a backup holds, or some of it, into a volume: one that is there, or a new one."""

@@ -57,6 +57,7 @@ def place_of(row: Container | Volume, actor: Actor) -> Place:
     if isinstance(row, Container):
         own.check(row, actor)
         return _container(row, actor)
+    own.check_volume(row, actor)
     if _is_of_the_host(row) and not actor.is_site_admin:
         raise PolicyDenied(
             "This volume is a folder of the engine's host: its files are for site administrators.",
@@ -75,6 +76,8 @@ def _container(row: Container, actor: Actor) -> Place:
 
 
 def _is_open(mount: Mount, actor: Actor) -> bool:
+    if mount.volume is not None and own.keeps(mount.volume) and not own.open_for(mount.volume, actor):
+        return False
     if actor.is_site_admin:
         return True
     if mount.type == "volume" and mount.volume is not None:

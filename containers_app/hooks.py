@@ -143,7 +143,8 @@ def _ask(row: DeployHook, digest: str, ip: str | None) -> Operation:
         raise Refused("permission_denied", "The account or the token that made this hook is gone.", 403)
     try:
         return operations.request(
-            container, "recreate", actor=replace(actor, ip=ip), params={}, idempotency_key=f"hook:{row.pk}:{digest}"
+            container, "recreate", actor=replace(actor, ip=ip), params={},
+            idempotency_key=f"hook:{row.pk}:{digest}", paced=False,
         )  # fmt: skip
     except (Denied, Http404):
         raise Refused("permission_denied", "Whoever made this hook may not do this any more.", 403) from None

@@ -72,9 +72,10 @@ def request(
     batch: Batch | None = None,
     needs: Sequence[Need] = (),
     after: Operation | None = None,
+    paced: bool = True,
 ) -> Operation:
     """Asks for one of `ACTIONS`, as a step of a ``batch`` where there is one; ``needs``: what a start waits for;
-    ``after``: what has to succeed before.
+    ``after``: what has to succeed before. ``paced``: false where whoever calls has a pace of its own.
 
     ``params``: stop and restart ``timeout`` (seconds), kill ``signal``, rename ``name``, remove ``force``,
     ``volumes`` (anonymous ones too) and ``forever`` (not into the trash), recreate ``image``, ``pull``, ``gate``
@@ -104,6 +105,9 @@ def request(
         secrets=secrets,
         idempotency_key=idempotency_key,
         check=vanished.check(container, wish) if action in vanished.STARTS else None,
+        fetches=paced
+        and action == "recreate"
+        and run.fetches(wish["image"] or container.image_ref, pull=wish["pull"], engine=container.engine),
         batch=batch,
         after=after,
     )
@@ -147,6 +151,7 @@ def request_run(
         batch=batch,
         after=after,
         check=_is_free(Container.objects.filter(engine=engine, name=spec.name), "container", spec.name),
+        fetches=run.fetches(spec.image, pull=spec.pull, engine=engine),
     )
 
 

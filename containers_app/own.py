@@ -1,8 +1,10 @@
-"""Slipway's own containers: which ones they are, and that nothing is done to them from within.
+"""Slipway's own containers: which ones they are, and that nothing is done to them, or to what they keep, from within.
 
 Found by the id of the container that this process runs in, by the compose project of that one, and by
-``SLIPWAY_OWN_CONTAINERS`` (names or ids; ``none`` finds nothing at all). Break-glass is an exception from the rule
-`guard.OWN`, which `operations.policies.allow` gives a site administrator for a reason and at most a day.
+``SLIPWAY_OWN_CONTAINERS`` (names or ids; ``none`` finds nothing at all). The project is a label that anybody's image
+can carry: it counts for containers of nobody's, and of the team that ours belongs to. With a container go the volumes
+that it mounts, the networks that it is on and the images and tags that it was made from. Break-glass is an exception
+from the rule `guard.OWN`, which `operations.policies.allow` gives a site administrator for a reason and at most a day.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
@@ -22,13 +25,16 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor, rank
 from accounts.permissions import SITE
 from containers_app import attachments
-from containers_app.models import Container, Network
+from containers_app.models import Container, Network, Volume
 from engine import guard
 from engine.errors import SelfProtected
+from images_app import references
+from images_app.models import Image, Tag
 from operations import policies, registry
 
 HARMLESS = frozenset((
     "container.run", "container.start", "container.unpause", "container.restore",
+    "image.pull",
 ))  # fmt: skip
 """Kinds that may be asked for all the same: they end nothing, and take nothing out."""
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -65,15 +71,18 @@ def _text(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What makes a container Slipway's own: ``ids`` (whole, or their beginnings), names, compose projects."""
+    """What makes a container Slipway's own: ``ids`` (whole, or their beginnings), names, compose projects.
+
+    ``stacks``: ``(engine, project, team)``.
+    """
 
     ids: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
-    stacks: frozenset[tuple[Any, str]] = frozenset()
+    stacks: frozenset[tuple[Any, str, UUID | None]] = frozenset()
 
     def has(self, row: Container) -> bool:
         """Whether this is one of them."""
-        if row.name in self.names or (row.stack and (row.engine_id, row.stack) in self.stacks):
+        if row.name in self.names or (row.stack and (row.engine_id, row.stack, row.team_id) in self.stacks):
             return True
         return bool(self.ids) and row.native_id.startswith(self.ids)
 
@@ -88,15 +97,21 @@ def ours() -> Own:
     mine = Q()
     for one in here:
         mine |= Q(native_id__startswith=one)
-    found = Container.objects.filter(mine).exclude(stack="").values_list("engine_id", "stack") if here else ()
-    return Own(ids, named, frozenset(found))
+    rows = Container.objects.filter(mine).exclude(stack="") if here else Container.objects.none()
+    found = rows.values_list("engine_id", "stack", "team_id") if here else ()
+    stacks = {(engine, stack, whose) for engine, stack, team in found for whose in (team, None)}
+    return Own(ids, named, frozenset(stacks))
 
 
-def open_for(row: Container, actor: Actor) -> bool:
+def open_for(row: Container | Volume, actor: Actor) -> bool:
     """Whether somebody has broken the glass, and this is a person who may reach in: a site administrator, no token."""
-    if actor.user is None or actor.token_key or rank(actor, row.team_id) < SITE:
+    return _is_open(row.team_id, row.name, actor)
+
+
+def _is_open(team_id: UUID | None, name: str, actor: Actor) -> bool:
+    if actor.user is None or actor.token_key or rank(actor, team_id) < SITE:
         return False
-    return policies.exceptions(row.team_id, row.name).filter(rule=guard.OWN).exists()
+    return policies.exceptions(team_id, name).filter(rule=guard.OWN).exists()
 
 
 def check(row: Container, actor: Actor) -> None:
@@ -109,6 +124,34 @@ def check(row: Container, actor: Actor) -> None:
         raise SelfProtected(words % {"name": row.name})
 
 
+def check_volume(row: Volume, actor: Actor) -> None:
+    """Raises `SelfProtected` where one of ours mounts it: what Slipway keeps is in it."""
+    if keeps(row) and not open_for(row, actor):
+        raise _in_use(row.name)
+
+
+def keeps(row: Volume) -> bool:
+    """Whether one of ours mounts it."""
+    mounts = {"mounts__type": "volume", "mounts__source": row.native_id}
+    return _any_of_ours(Q(engine_id=row.engine_id, **mounts))
+
+
+def _any_of_ours(wanted: Q) -> bool:
+    found = ours()
+    if found == Own():
+        return False
+    rows = Container.everything.filter(wanted).only("name", "team", "stack", "native_id", "engine").distinct()
+    return any(found.has(row) for row in rows)
+
+
+def _in_use(name: str) -> SelfProtected:
+    words = _(
+        "One of Slipway's own containers uses %(name)s: Slipway neither changes nor opens what it runs on itself. "
+        "A site administrator can make an exception on the page of the guard rails, for a day at most."
+    )
+    return SelfProtected(words % {"name": name})
+
+
 def _of_container(kind: str, id_: str, actor: Actor) -> None:
     if kind not in HARMLESS and (row := Container.everything.filter(pk=id_).first()):
         check(row, actor)
@@ -119,6 +162,38 @@ def _of_network(kind: str, id_: str, actor: Actor) -> None:
     if kind == "network.remove" and (row := Network.objects.filter(pk=id_).first()):
         for container in _on(row):
             check(container, actor)
+
+
+def _of_volume(kind: str, id_: str, actor: Actor) -> None:
+    """Whatever is done to a volume changes what is in it, ends it, or takes it out."""
+    if row := Volume.objects.filter(pk=id_).first():
+        check_volume(row, actor)
+
+
+def _of_image(kind: str, id_: str, actor: Actor) -> None:
+    """Without it they could not be made anew. Its names are protected by themselves: see `_of_tag`."""
+    if kind not in ("image.remove", "image.untag"):
+        return
+    row = Image.everything.filter(pk=id_).first()
+    if row is None or not _any_of_ours(Q(engine_id=row.engine_id, image_native_id=row.native_id)):
+        return
+    if not _is_open(row.team_id, str(row), actor):
+        raise _in_use(str(row))
+
+
+def _of_tag(kind: str, id_: str, actor: Actor) -> None:
+    """What they are made anew from is not to be anybody's other image. A pull brings what the name stands for."""
+    row = Tag.objects.select_related("image").filter(pk=id_).first()
+    if row is None or kind in HARMLESS:
+        return
+    found = ours()
+    if found == Own():
+        return
+    rows = Container.everything.filter(engine_id=row.engine_id).exclude(image_ref="")
+    rows = rows.only("name", "team", "stack", "native_id", "engine", "image_ref")
+    used = any(references.tag_of(one.image_ref) == row.name and found.has(one) for one in rows)
+    if used and not _is_open(row.image.team_id, row.name, actor):
+        raise _in_use(row.name)
 
 
 def _on(network: Network) -> Iterator[Container]:
@@ -134,3 +209,6 @@ def _on(network: Network) -> Iterator[Container]:
 
 registry.protect("container", _of_container)
 registry.protect("network", _of_network)
+registry.protect("volume", _of_volume)
+registry.protect("image", _of_image)
+registry.protect("tag", _of_tag)

@@ -26,7 +26,7 @@ from images_app.models import Image, Tag
 from images_app.progress import PullLayers
 from images_app.tag_history import FOREIGN, GONE, REGISTRY, TRASH, Earlier, earlier
 from images_app.verbs import after, now
-from operations import services, trash
+from operations import registry, services, trash
 from operations.models import Operation
 from operations.plans import Item, Plan, undo
 from operations.registry import Context, leaving, operation
@@ -53,6 +53,8 @@ def request(
     lock = services.lock("engine", tag.engine_id, "tag", tag.name)
     target = Target("image", str(image.pk), tag.name, lock)
     services.authorize(KIND, actor=actor, target=target, team_id=image.team_id)
+    with services.denials(KIND, actor=actor, target=target, team_id=image.team_id):
+        registry.may_touch(KIND, "tag", str(tag.pk), actor)
     found = earlier(tag, native_id, actor)
     if found is None or found.fate == FOREIGN:
         raise SpecError({"to": [_("%(name)s never pointed at such an image.") % {"name": tag.name}]})
@@ -69,8 +71,12 @@ def request(
             "reference": tag.name, "native_id": native_id, "was": image.native_id, "digest": found.digest,
             "recreate": bool(recreate),
         },
-        idempotency_key=idempotency_key, check=possible,
+        idempotency_key=idempotency_key, check=possible, fetches=not _is_here(tag, native_id),
     )  # fmt: skip
+
+
+def _is_here(tag: Tag, native_id: str) -> bool:
+    return Image.everything.filter(engine_id=tag.engine_id, native_id=native_id).exists()
 
 
 def made_from(tag: Tag) -> list[Container]:

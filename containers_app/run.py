@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from containers_app import drift, sync, team_values
+from containers_app import drift, own, sync, team_values
 from containers_app.models import Container, Network, Volume
 from engine import guard, names
 from engine.base import Engine as EngineBackend
@@ -29,9 +29,9 @@ from engine.errors import (
 )
 from engine.specs import ContainerSpec
 from engine.types import ContainerInfo, Progress
-from images_app import registries
+from images_app import references, registries
 from images_app import sync as image_sync
-from images_app.models import Image
+from images_app.models import Image, Tag
 from operations import policies, services
 from operations.models import Engine, Operation
 from operations.registry import Context, leaving, operation
@@ -49,11 +49,15 @@ def allowed(
     had: Collection[str] = (),
     name: str = "",
 ) -> None:
-    """Raises `PolicyDenied` where a guard rail, or somebody else's volume or network, stands in the way.
+    """Raises `PolicyDenied` where a guard rail, or somebody else's volume or network, stands in the way, and
+    `SelfProtected` where a volume keeps what is Slipway's own.
 
     ``had``: names of those that it has already, as a container that is made anew, with its ``name``.
     """
     policies.check(spec, actor=actor, team_id=team_id, name=spec.name or name)
+    mounted = {other for _field, kind, other in _references(spec) if kind == "volume"} - set(had)
+    for row in Volume.objects.filter(engine=engine, native_id__in=mounted):
+        own.check_volume(row, actor)
     if policies.guard_level(actor, team_id) == guard.SITE:
         return
     for field, kind, other in _references(spec):
@@ -63,6 +67,19 @@ def allowed(
                 rule=f"not_your_{kind}",
                 field=field,
             )
+
+
+def fetches(reference: str, *, pull: str, engine: Engine) -> bool:
+    """Whether a registry will be asked for it, as far as rows know: that is paced like a pull."""
+    if pull == "never" or names.is_image_id(reference):
+        return False
+    if pull == "always":
+        return True
+    if "@" in reference:
+        here = Image.objects.filter(engine=engine).exclude(digests=[]).values_list("digests", flat=True)
+        digest = reference.rpartition("@")[2]
+        return not any(str(one).endswith(digest) for digests in here for one in digests)
+    return not Tag.objects.filter(engine=engine, name=references.tag_of(reference)).exists()
 
 
 def _is_taken(kind: str, name: str, engine: Engine, actor: Actor) -> bool:

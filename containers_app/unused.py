@@ -194,7 +194,7 @@ def _containers(engine: Engine, usage: DiskUsage | None) -> list[Item]:
             row.started_at, row.finished_at, started_at=_moment(row.started_at),
         )
         for row in rows.only(
-            "native_id", "name", "created_at", "started_at", "finished_at", "labels", "stack", "engine"
+            "native_id", "name", "created_at", "started_at", "finished_at", "labels", "stack", "engine", "team"
         )
         if not found.has(row)
     ]  # fmt: skip

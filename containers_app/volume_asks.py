@@ -81,6 +81,7 @@ def request_volume_import(
     check = is_free(engine, spec.name)
     check()  # before all of it is read
     target = Target("volume", "", spec.name, services.lock("engine", engine.pk, "volume", spec.name))
+    services.pace(kind, actor=actor, lock_key=target.lock_key, idempotency_key=idempotency_key)
     path, digest = volume_files.spool(archive)
     # The same wish once more is known by the same name of its file.
     kept = volume_files.file_of(f"{digest[:32]}-{spec.name[:80]}-{engine.pk.hex[:12]}.tar")

@@ -86,7 +86,7 @@ def _is_cloned(ctx: Context) -> Result | None:
 
 @operation(
     "volume.clone", label="Clone volume", doing="Cloning", deadline=3600, repeatable=True, verify=_is_cloned,
-    after=after, plan=volume_plans.cloning,
+    after=after, plan=volume_plans.cloning, expensive=True,
 )  # fmt: skip
 def clone(ctx: Context) -> Result:
     """Copies all that is in it into a new one, with owners, modes and links as they are."""
@@ -146,7 +146,7 @@ def _ask_again(operation_: Operation, actor: Actor) -> Operation:
 
 @operation(
     "volume.import", label="Import volume", doing="Importing", deadline=3600, repeatable=True, verify=_is_imported,
-    after=after, again=_ask_again, plan=volume_plans.importing,
+    after=after, again=_ask_again, plan=volume_plans.importing, expensive=True,
 )  # fmt: skip
 def import_(ctx: Context) -> Result:
     """Makes a volume of a tar that was checked and written anew when it came in."""

@@ -12,6 +12,7 @@ django = get_asgi_application()  # sets Django up: what follows imports models
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
+import dashboard.urls  # noqa: E402, F401 - what is wrong with them stops the start, not the first request
 from dashboard.bodies import Bodies  # noqa: E402
 from dashboard.sockets import application as sockets  # noqa: E402
 from dashboard.static_files import App, StaticFiles  # noqa: E402

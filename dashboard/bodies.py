@@ -13,8 +13,9 @@ from django.core.exceptions import RequestAborted
 
 from dashboard.static_files import App, Receive, Send
 
-WITHIN = 15.0
-"""Seconds that a body may stand still; and on the whole each second has to bring some bytes."""
+WITHIN = 60.0
+"""Seconds that a body may stand still, as an upload does over a poor line; and on the whole each second has to bring
+some bytes."""
 SLOWEST = 512
 SLACK = 16
 """MB for the other fields of a form, and what stands around a file."""

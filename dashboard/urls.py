@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import include, path
 
 from accounts import views as accounts
@@ -88,6 +90,26 @@ def admin_at(where: str) -> list[Any]:
     ]
 
 
+def segments(patterns: Iterable[Any]) -> Iterator[str]:
+    """What the addresses of these begin with."""
+    for one in patterns:
+        if first := str(one.pattern).lstrip("^").split("/")[0]:
+            yield first
+        else:
+            yield from segments(getattr(one, "url_patterns", ()))
+
+
+def free(where: str, patterns: Iterable[Any]) -> str:
+    """The admin's path. What begins like pages of ours would hide them, or be hidden. Raises `ImproperlyConfigured`."""
+    if where in {*segments(patterns), *OTHERS}:
+        raise ImproperlyConfigured(
+            f"SLIPWAY_ADMIN_PATH is {where!r}, where Slipway's own pages are: name another path, or leave it empty."
+        )
+    return where
+
+
+OTHERS = ("api", "static", "media", "ws")
+"""Addresses that no pattern here tells of."""
 urlpatterns = [
     path("", home.home, name="home"),
     path("frame/", home.frame_parts, name="frame"),
@@ -116,10 +138,10 @@ urlpatterns = [
     path("log-history/", include((log_history_urls, "loghistory"))),
     path("trash/", include((trash_urls, "trash"))),
     path("prune/", include((prune_urls, "prune"))),
-    *admin_at(settings.ADMIN_PATH),
     path("api/v1/", include((api.urlpatterns, "api"))),
     api.unknown_api,
 ]
+urlpatterns += admin_at(free(settings.ADMIN_PATH, urlpatterns))
 handler400 = "dashboard.problems.bad_request"
 handler403 = "dashboard.problems.forbidden"
 handler404 = "dashboard.problems.not_found"

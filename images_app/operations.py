@@ -11,7 +11,6 @@ from functools import partial
 from typing import IO, Any
 from uuid import UUID
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
@@ -65,6 +64,7 @@ def request_build(
     with services.denials(kind, actor=actor, target=wanted, team_id=team_id):
         policies.check(spec, actor=actor, team_id=team_id)
         references.may_tag(spec.tags, actor=actor, engine=engine, team_id=team_id)
+    services.pace(kind, actor=actor, lock_key=wanted.lock_key, idempotency_key=idempotency_key)
     kept, params, hidden, fetched = _kept(spec, context, dockerfile, git_source)
     _may_demand(kept, spec, wanted, actor=actor, engine=engine, team_id=team_id)
     told = {"context": kept.digest, "uploaded": context is not None, **_shown(then)}
@@ -134,23 +134,23 @@ def _suits(spec: BuildSpec, kept: spool.Context) -> None:
 
 
 def _with_build(
-    submit: Callable[[], Operation],
+    submit: Callable[..., Operation],
     kept: spool.Context,
     params: Mapping[str, Any],
     follow: Callable[[Operation], object],
 ) -> Operation:
     """The operation and its build in one transaction; where an earlier one was joined, its context is enough."""
+
+    def written(operation: Operation) -> None:
+        _new_build(operation, kept, params)
+        follow(operation)
+
     try:
-        with transaction.atomic():
-            operation = submit()
-            fresh = not Build.objects.filter(operation=operation).exists()
-            if fresh:
-                _new_build(operation, kept, params)
-                follow(operation)
+        operation = submit(also=written)
     except BaseException:
         spool.forget(kept.path)
         raise
-    if not fresh:
+    if not Build.objects.filter(operation=operation, context_path=kept.path).exists():
         spool.forget(kept.path)
     return operation
 
@@ -235,7 +235,9 @@ def request_push(
         params["registry"] = str(registry.pk)
     target = Target("image", str(image.pk), name, _tag_lock(image.engine, name))
     with services.denials(kind, actor=actor, target=target, team_id=image.team_id):
-        references.may_tag([name], actor=actor, engine=image.engine, team_id=image.team_id)
+        references.may_tag(
+            [name], actor=actor, engine=image.engine, team_id=image.team_id, native_id=image.native_id
+        )
     return services.submit(
         kind, actor=actor, engine=image.engine, target=target, team=image.team, params=params,
         idempotency_key=idempotency_key,
@@ -255,7 +257,9 @@ def request_tag(image: Image, reference: str, *, actor: Actor, idempotency_key: 
     name = _named("reference", lambda value: str(names.tag_reference(value)), reference)
     target = Target("image", str(image.pk), name, _tag_lock(image.engine, name))
     with services.denials(kind, actor=actor, target=target, team_id=image.team_id):
-        references.may_tag([name], actor=actor, engine=image.engine, team_id=image.team_id)
+        references.may_tag(
+            [name], actor=actor, engine=image.engine, team_id=image.team_id, native_id=image.native_id
+        )
     return services.submit(
         kind, actor=actor, engine=image.engine, target=target, team=image.team,
         params={"reference": name, "native_id": image.native_id}, idempotency_key=idempotency_key,

@@ -19,10 +19,14 @@ from operations.models import Operation
 
 @dataclass(slots=True)
 class Batch:
-    """Handed to `services.submit`, with the ``step`` of the next ones. Submit them in the order of their steps."""
+    """Handed to `services.submit`, with the ``step`` of the next ones. Submit them in the order of their steps.
+
+    ``paid``: they are one wish, and its pace was counted.
+    """
 
     id: UUID = field(default_factory=uuid4)
     step: int = 0
+    paid: bool = False
 
 
 def due() -> Q:

@@ -24,7 +24,25 @@ class Refused(Exception):
 
 def spend(what: str, actor: Actor) -> None:
     """Counts one of these (``EXPENSIVE``, ``SEARCH``) for whoever asks. Raises `Refused` (429) where it is too soon."""
-    most = settings.EXPENSIVE_RATE if what == EXPENSIVE else settings.SEARCH_RATE
-    if wait := math.ceil(rates.wait_for(what, actor, most)):
+    _within(what, actor, 1)
+
+
+def look(what: str, actor: Actor) -> None:
+    """Raises the same, and counts nothing: before much is read for what will be refused."""
+    _within(what, actor, 0)
+
+
+def give_back(what: str, actor: Actor) -> None:
+    """What was counted was no second one."""
+    rates.wait_for(what, actor, _most(what), number=-1)
+
+
+def _most(what: str) -> int:
+    return int(settings.EXPENSIVE_RATE if what == EXPENSIVE else settings.SEARCH_RATE)
+
+
+def _within(what: str, actor: Actor, number: int) -> None:
+    most = _most(what)
+    if wait := math.ceil(rates.wait_for(what, actor, most, number=number)):
         words = _("That is expensive, and may be asked for %(most)s times a minute: wait %(wait)s s.")
         raise Refused("rate_limited", words % {"most": most, "wait": wait}, 429, retry_after=wait)

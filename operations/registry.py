@@ -72,7 +72,7 @@ class Kind:
     `services.Refused`. ``plan`` says what it would do, from rows and at most one short look at the engine; see
     `operations.plans`. ``half`` puts right what an earlier attempt left half done, where it was cancelled or rights
     ended before another one began; a ``result`` means that it has happened all the same, and `Cancelled` says what is
-    there now. ``expensive``: a caller may ask for few of them a minute (``SLIPWAY_EXPENSIVE_RATE``).
+    there now. ``expensive``: one may ask for few of them a minute (``SLIPWAY_EXPENSIVE_RATE``).
     """
 
     name: str

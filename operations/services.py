@@ -32,7 +32,7 @@ from operations import actors, batches, events, quotas, registry, secrets
 from operations.batches import Batch
 from operations.models import Engine, Operation
 from operations.previews import Previewed, is_preview
-from operations.refused import EXPENSIVE, spend
+from operations.refused import EXPENSIVE, give_back, look, spend
 from operations.refused import Refused as Refused  # noqa: PLC0414 - everybody takes it from here
 from streams.connection import client
 
@@ -107,10 +107,14 @@ def submit(
     check: Callable[[], None] | None = None,
     batch: Batch | None = None,
     after: Operation | None = None,
+    fetches: bool = False,
+    also: Callable[[Operation], None] | None = None,
 ) -> Operation:
     """Accepts a change: one transaction writes the row (queued) and the audit entry; after the commit the
     bell rings and the worker is woken with the id alone.
 
+    ``also`` writes more rows in that transaction, of an operation that is new. ``fetches``: it is paced like what is
+    expensive, since it pulls an image. The pace is asked of Redis before the transaction, so that nobody else waits.
     ``secrets`` holds the real values of those ``params`` that are masked there; they are sealed until the end.
     A queued or running operation of the same kind with the same parameters on the same target is joined: that
     one is returned. ``check`` is called where nothing is joined, and may raise `Refused`. Raises
@@ -126,24 +130,41 @@ def submit(
         hidden=dict(secrets or {}), idempotency_key=idempotency_key,
     )  # fmt: skip
     operation.batch, operation.step = (batch.id, batch.step) if batch else (None, 0)
-    for attempt in range(
-        3
-    ):  # somebody else may be first between a look and a write; then the next look finds it
+    paced, paid = after is None and (fetches or registry.get(kind).expensive), False
+    for _attempt in range(3):  # somebody else may be first between a look and a write: the next look finds it
         found = _same(operation) or _active(operation)
         if found:
+            if paid:
+                give_back(EXPENSIVE, actor)
             return found
         if check:
             check()
         _preview(operation)
-        if not attempt and registry.get(kind).expensive:
+        if paced and not paid and not (batch and batch.paid):
             spend(EXPENSIVE, actor)
+            paid = True
+            if batch:
+                batch.paid = True
         try:
             with transaction.atomic():
                 _accept(operation, actor)
+                if also:
+                    also(operation)
         except IntegrityError:
             continue
         return operation
     raise Refused("conflict", _("Another change of the same thing was faster."))
+
+
+def pace(kind: str, *, actor: Actor, lock_key: str = "", idempotency_key: str = "") -> None:
+    """Raises `Refused` (429) where `submit` will, before a large file is read. What may be joined is read."""
+    if is_preview() or not registry.get(kind).expensive:
+        return
+    known = Operation.objects.filter(actor=actor.user, idempotency_key=idempotency_key[:200])
+    if idempotency_key and known.exists():
+        return
+    if not (lock_key and Operation.objects.active().filter(lock_key=lock_key).exists()):
+        look(EXPENSIVE, actor)
 
 
 def cancel(operation: Operation, *, actor: Actor) -> Operation:

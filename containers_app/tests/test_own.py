@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,18 +12,24 @@ import docker
 import pytest
 from django.utils import timezone
 
-from accounts.access import Actor, Denied
+from accounts.access import Actor, Denied, person
 from accounts.models import AuditEntry, Team, User
 from containers_app import consoles, files, operations, own, sync, unused
+from containers_app.backed import BackupSchedule
+from containers_app.backup_asks import ask_for_due
 from containers_app.commit_asks import request_commit, request_export
-from containers_app.models import Container, Network
+from containers_app.models import Container, Network, Volume
 from containers_app.network_asks import request_network_remove
 from engine.base import Engine as EngineBackend
 from engine.errors import SelfProtected
 from engine.specs import SpecError
+from images_app import operations as images
+from images_app import references
+from images_app import sync as image_sync
+from images_app.models import Tag
 from operations import policies
 from operations.models import Engine, Operation
-from tests.rows import make_container, make_engine
+from tests.rows import make_container, make_engine, make_image
 
 ID = "a" * 64
 
@@ -52,19 +60,42 @@ def db_of_ours(
     labels = {"com.docker.compose.project": "ours"}
     made = [
         docker_client.containers.create(
-            busybox, ["sleep", "600"], name=name, labels=labels, network="ours_default"
+            busybox,
+            ["sleep", "600"],
+            name=name,
+            labels=labels,
+            network="ours_default",
+            volumes={"ours_data": {"bind": "/data", "mode": "rw"}},
         )
         for name in ("ours-web", "ours-db")
     ]
     made[1].start()
     monkeypatch.setattr(own, "_of_this_process", lambda: frozenset({str(made[0].id)[:12]}))
     sync.reconcile(engine_row, engine_backend)
+    image_sync.reconcile(engine_row, engine_backend)
+    sync.reconcile(engine_row, engine_backend)
     return Container.objects.get(name="ours-db")
 
 
 def _other_ways(row: Container, actor: Actor) -> list[Callable[[], object]]:
-    network = Network.objects.get(name="ours_default")
+    network, volume = Network.objects.get(name="ours_default"), Volume.objects.get(native_id="ours_data")
+    tag = Tag.objects.select_related("image", "engine").get(name=references.tag_of(row.image_ref))
+    other = make_image(row.engine, None, "evil:1")
+    mounts = [{"type": "volume", "source": "ours_data", "target": "/data"}]
+    wish = {"image": "evil:1", "name": "mine", "mounts": mounts}
     return [
+        lambda: operations.request_volume_remove(volume, actor=actor, force=True),
+        lambda: operations.request_volume_clone(volume, {"name": "mine"}, actor=actor),
+        lambda: operations.request_volume_export(volume, actor=actor),
+        lambda: operations.request_volume_backup(volume, actor=actor),
+        lambda: files.place_of(volume, actor),
+        lambda: operations.file_changes.request_write(volume, "/x", io.BytesIO(b"x"), actor=actor),
+        lambda: operations.file_changes.request_erase(volume, "/x", actor=actor),
+        lambda: operations.request_run(wish, actor=actor),
+        lambda: images.request_remove(tag.image, actor=actor, force=True),
+        lambda: images.request_untag(tag, actor=actor),
+        lambda: images.request_tag(other, tag.name, actor=actor),
+        lambda: images.request_build(actor=actor, tags=[tag.name], dockerfile="FROM scratch\n"),
         lambda: request_commit(row, {"repository": "mine"}, actor=actor),
         lambda: request_export(row, actor=actor),
         lambda: operations.request_copy(row, actor=actor),
@@ -116,6 +147,61 @@ def test_nothing_happens_to_its_own_containers_until_somebody_breaks_the_glass(
     operations.request(row, "kill", actor=actor)
     (done,) = run_operations()
     assert (done.state, docker_client.containers.get("ours-db").status) == ("succeeded", "exited")
+
+
+def test_what_its_own_containers_keep_is_opened_by_its_own_name(
+    db_of_ours: Container, engine_row: Engine, engine_backend: EngineBackend, alice: User,
+    docker_client: docker.DockerClient, busybox: str,
+) -> None:  # fmt: skip
+    """S-31: not by an exception for the container; nor is it seen through another container that mounts it."""
+    docker_client.containers.create(
+        busybox, ["true"], name="by", volumes={"ours_data": {"bind": "/d", "mode": "rw"}}
+    )
+    sync.reconcile(engine_row, engine_backend)
+    volume, by, actor = (
+        Volume.objects.get(native_id="ours_data"),
+        Container.objects.get(name="by"),
+        person(alice, source="ui"),
+    )
+    assert files.place_of(by, actor).closed == ("/d",)
+    end = timezone.now() + timedelta(hours=1)
+    wish: dict[str, Any] = {"rule": "self_protected", "reason": "why", "expires_at": end}
+    policies.allow(None, actor=actor, **wish, name="ours-db")
+    with pytest.raises(SelfProtected):
+        files.place_of(volume, actor)
+    BackupSchedule.objects.create(
+        engine=engine_row, volume_name="ours_data", every="day", hour=3, keep=1, next_at=timezone.now()
+    )
+    assert ask_for_due() == 0, "and the other schedules go on"
+    policies.allow(None, actor=actor, **wish, name="ours_data")
+    assert files.place_of(volume, actor)
+    assert files.place_of(by, actor).closed == ()
+    with pytest.raises(SelfProtected):
+        operations.request_volume_remove(volume, actor=replace(actor, token_key="abc"))
+
+
+def test_no_label_makes_a_container_of_a_team_slipways_own(
+    db_of_ours: Container, engine_row: Engine, engine_backend: EngineBackend, team: Team, tara: User,
+    docker_client: docker.DockerClient, busybox: str,
+) -> None:  # fmt: skip
+    """S-24, S-31: an image may carry the label of our project; its team stays master of what it has run."""
+    labels = {"com.docker.compose.project": "ours"}
+    volumes = {"theirs": {"bind": "/d", "mode": "rw"}}
+    docker_client.containers.create(busybox, ["true"], name="theirs", labels=labels, volumes=volumes)
+    sync.reconcile(engine_row, engine_backend)
+    row, actor = Container.objects.get(name="theirs"), person(tara, source="ui")
+    assert own.ours().has(row), "while it is nobody's"
+    Container.objects.filter(pk=row.pk).update(team=team)
+    Volume.objects.filter(native_id="theirs").update(team=team)
+    row.refresh_from_db()
+    assert (own.ours().has(row), own.ours().has(db_of_ours)) == (False, True)
+    operations.request(row, "remove", actor=actor)
+    operations.request_volume_remove(Volume.objects.get(native_id="theirs"), actor=actor)
+    assert "theirs" in {item["name"] for item in unused.unused(engine_row, None).items(["containers"])}
+    mine = Container.objects.get(name="ours-web")
+    Container.objects.filter(pk__in=[mine.pk, db_of_ours.pk]).update(team=team)
+    db_of_ours.refresh_from_db()
+    assert own.ours().has(db_of_ours), "where Slipway itself is a team's, so are its neighbours"
 
 
 def test_the_worker_asks_again(

@@ -16,7 +16,12 @@ from operations import sockets
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
-    size, more = 0, True
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+        return
+    size, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
         size, more = size + len(message.get("body", b"")), message.get("more_body", False)
@@ -36,8 +41,13 @@ async def _refusing(scope: Any, receive: Any, send: Any) -> None:
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(patience, "WITHIN", 0.3)
     monkeypatch.setattr(bodies, "WITHIN", 0.3)
+    pages = Bodies(_refusing)
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        await (pages if scope["type"] == "http" else _app)(scope, receive, send)
+
     config = uvicorn.Config(
-        Bodies(_refusing), port=0, http=patience.Patient, ws="none", lifespan="off", log_level="critical"
+        both, port=0, http=patience.Patient, ws="websockets-sansio", lifespan="off", log_level="critical"
     )
     server = uvicorn.Server(config)
     server.config.load()
@@ -74,6 +84,29 @@ async def test_slow_and_large_requests_are_cut_off(port: int) -> None:
     large = b"x-much: " + b"a" * patience.MOST_HEADERS + b"\r\n"
     assert (await _said(port, start + close + large + b"\r\n")).startswith(b"HTTP/1.1 431")
     assert (await _said(port, start + large)).startswith(b"HTTP/1.1 400")
+
+
+async def test_what_is_left_of_a_body_holds_no_connection(port: int) -> None:
+    """S-79: the answer came before the body was read, and what comes of it afterwards ends the idle time."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /early HTTP/1.1\r\nhost: x\r\ncontent-length: 999\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.write(b"a")
+    async with asyncio.timeout(3):  # uvicorn alone waits for ever
+        await reader.read()
+    writer.close()
+
+
+async def test_large_headers_open_no_socket(port: int) -> None:
+    """S-79."""
+    start = b"GET /ws/ HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    key = b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    large = b"".join(b"x-%d: " % n + b"a" * 4000 + b"\r\n" for n in range(5))
+    assert (await _said(port, start + key + large + b"\r\n")).startswith(b"HTTP/1.1 431")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(start + key + b"\r\n")
+    assert b" 101 " in await reader.readline()
+    writer.close()
 
 
 async def test_a_body_that_trickles_is_cut_off(port: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from django.urls import clear_url_caches
 
@@ -38,6 +41,21 @@ def admin_at(settings: Any) -> Iterator[Callable[[str], None]]:
     yield put
     sys.modules.pop("elsewhere", None)
     clear_url_caches()
+
+
+@pytest.mark.parametrize("where", ["containers", "login", "healthz", "api", "static", "ws", "account"])
+def test_the_admin_takes_no_place_of_the_pages(where: str) -> None:
+    """S-86: it would hide them, or be hidden; the start says which setting is wrong."""
+    others = [one for one in urls.urlpatterns if str(one.pattern) != "admin/"]
+    with pytest.raises(ImproperlyConfigured, match="SLIPWAY_ADMIN_PATH"):
+        urls.free(where, others)
+    assert urls.free("panel", others) == "panel"
+    assert urls.free("", others) == ""
+    asked = [sys.executable, "-c", "import dashboard.asgi"]
+    env = {**os.environ, "SLIPWAY_ADMIN_PATH": where}
+    if where == "containers":
+        told = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert (told.returncode, "SLIPWAY_ADMIN_PATH" in told.stderr) == (1, True)
 
 
 def test_the_admin_stands_where_the_site_says(
