@@ -14,7 +14,7 @@ from containers_app.models import Volume
 from engine import names
 from engine.fields import Fields
 from engine.specs import SpecError, VolumeSpec
-from operations import policies, services
+from operations import pace, policies, services
 from operations.models import Engine, Operation
 from operations.previews import is_preview
 from operations.services import Refused, Target
@@ -81,7 +81,7 @@ def request_volume_import(
     check = is_free(engine, spec.name)
     check()  # before all of it is read
     target = Target("volume", "", spec.name, services.lock("engine", engine.pk, "volume", spec.name))
-    services.pace(kind, actor=actor, lock_key=target.lock_key, idempotency_key=idempotency_key)
+    pace.before(kind, actor=actor, lock_key=target.lock_key, idempotency_key=idempotency_key)
     path, digest = volume_files.spool(archive)
     # The same wish once more is known by the same name of its file.
     kept = volume_files.file_of(f"{digest[:32]}-{spec.name[:80]}-{engine.pk.hex[:12]}.tar")

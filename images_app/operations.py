@@ -23,7 +23,7 @@ from images_app import kept as kept_contexts
 from images_app import then as follows
 from images_app.dockerfile import needs_buildkit
 from images_app.models import Build, Image, Registry, Tag
-from operations import policies, registry, services, variables
+from operations import pace, policies, registry, services, variables
 from operations.batches import Batch
 from operations.masking import withhold
 from operations.models import Engine, Operation
@@ -64,7 +64,7 @@ def request_build(
     with services.denials(kind, actor=actor, target=wanted, team_id=team_id):
         policies.check(spec, actor=actor, team_id=team_id)
         references.may_tag(spec.tags, actor=actor, engine=engine, team_id=team_id)
-    services.pace(kind, actor=actor, lock_key=wanted.lock_key, idempotency_key=idempotency_key)
+    pace.before(kind, actor=actor, lock_key=wanted.lock_key, idempotency_key=idempotency_key)
     kept, params, hidden, fetched = _kept(spec, context, dockerfile, git_source)
     _may_demand(kept, spec, wanted, actor=actor, engine=engine, team_id=team_id)
     told = {"context": kept.digest, "uploaded": context is not None, **_shown(then)}

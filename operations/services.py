@@ -31,8 +31,8 @@ from engine.words import kept
 from operations import actors, batches, events, quotas, registry, secrets
 from operations.batches import Batch
 from operations.models import Engine, Operation
+from operations.pace import Pace
 from operations.previews import Previewed, is_preview
-from operations.refused import EXPENSIVE, give_back, look, spend
 from operations.refused import Refused as Refused  # noqa: PLC0414 - everybody takes it from here
 from streams.connection import client
 
@@ -110,11 +110,9 @@ def submit(
     fetches: bool = False,
     also: Callable[[Operation], None] | None = None,
 ) -> Operation:
-    """Accepts a change: one transaction writes the row (queued) and the audit entry; after the commit the
-    bell rings and the worker is woken with the id alone.
+    """Accepts a change: one transaction writes the row (queued) and the audit entry; after the commit the bell rings.
 
-    ``also`` writes more rows in that transaction, of an operation that is new. ``fetches``: it is paced like what is
-    expensive, since it pulls an image. The pace is asked of Redis before the transaction, so that nobody else waits.
+    ``also`` writes more rows in that transaction. ``fetches``: paced like what is expensive, since it pulls an image.
     ``secrets`` holds the real values of those ``params`` that are masked there; they are sealed until the end.
     A queued or running operation of the same kind with the same parameters on the same target is joined: that
     one is returned. ``check`` is called where nothing is joined, and may raise `Refused`. Raises
@@ -130,41 +128,22 @@ def submit(
         hidden=dict(secrets or {}), idempotency_key=idempotency_key,
     )  # fmt: skip
     operation.batch, operation.step = (batch.id, batch.step) if batch else (None, 0)
-    paced, paid = after is None and (fetches or registry.get(kind).expensive), False
+    pace = Pace(actor, batch, after is None and (fetches or registry.get(kind).expensive))
     for _attempt in range(3):  # somebody else may be first between a look and a write: the next look finds it
-        found = _same(operation) or _active(operation)
-        if found:
-            if paid:
-                give_back(EXPENSIVE, actor)
+        if found := _same(operation) or _active(operation):
+            pace.joined()
             return found
         if check:
             check()
         _preview(operation)
-        if paced and not paid and not (batch and batch.paid):
-            spend(EXPENSIVE, actor)
-            paid = True
-            if batch:
-                batch.paid = True
+        pace.pay()
         try:
             with transaction.atomic():
-                _accept(operation, actor)
-                if also:
-                    also(operation)
+                _accept(operation, actor, also)
         except IntegrityError:
             continue
         return operation
     raise Refused("conflict", _("Another change of the same thing was faster."))
-
-
-def pace(kind: str, *, actor: Actor, lock_key: str = "", idempotency_key: str = "") -> None:
-    """Raises `Refused` (429) where `submit` will, before a large file is read. What may be joined is read."""
-    if is_preview() or not registry.get(kind).expensive:
-        return
-    known = Operation.objects.filter(actor=actor.user, idempotency_key=idempotency_key[:200])
-    if idempotency_key and known.exists():
-        return
-    if not (lock_key and Operation.objects.active().filter(lock_key=lock_key).exists()):
-        look(EXPENSIVE, actor)
 
 
 def cancel(operation: Operation, *, actor: Actor) -> Operation:
@@ -355,13 +334,15 @@ def _within_quota(operation: Operation, *, locked: bool) -> None:
         raise Refused("quota_exceeded", quotas.sentence(found), **found)
 
 
-def _accept(operation: Operation, actor: Actor) -> None:
+def _accept(operation: Operation, actor: Actor, also: Callable[[Operation], None] | None) -> None:
     _within_quota(operation, locked=True)
     operation.save(force_insert=True)
     events.append(operation, [("state", {"state": "queued"})])
     _audit(operation, actor, operation.kind, "accepted", detail=operation.params)
     events.ring(operation, state=True)
     transaction.on_commit(lambda: dispatch(operation.pk), robust=True)
+    if also:
+        also(operation)
 
 
 def _audit(
