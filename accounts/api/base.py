@@ -213,9 +213,10 @@ def flag(request: Request, name: str) -> bool:
 
 def number(request: Request, name: str, usual: int, *, least: int = 0, most: int) -> int:
     """``?name=7`` as a whole number within bounds; raises `ValidationError`."""
-    text = request.query_params.get(name, "")
-    if text == "":
+    said = request.query_params.getlist(name)
+    if not said:
         return usual
+    text = said[0] if len(said) == 1 else ""
     if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
         return int(text)
     raise ValidationError(

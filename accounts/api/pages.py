@@ -79,9 +79,10 @@ class Keyset(BasePagination):
         return Response({"next": self.next, "previous": self.previous, "results": data})
 
     def _limit(self, request: Request) -> int:
-        text = request.query_params.get("limit", "")
-        if text == "":
+        said = request.query_params.getlist("limit")
+        if not said:
             return self.usual
+        text = said[0] if len(said) == 1 else ""
         if not text.isascii() or not text.isdigit() or int(text[:9]) < 1:
             raise ValidationError({"limit": [_("A number from 1 to 200 is expected.")]})
         return min(int(text[:9]), self.most)

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from accounts import audit, tokens
 from accounts.access import Actor, Denied, can, require
-from accounts.api.base import Listing, Nothing, Problem, View, body, flag
+from accounts.api.base import PAGING, Listing, Nothing, Problem, View, body, flag
 from accounts.api.rows import EntryRow, NewToken, NewTokenRow, TokenRow
 from accounts.api.tables import table
 from accounts.api.versions import Versioned
@@ -133,7 +133,8 @@ class TokenRotate(View):
 class AuditList(Listing):
     """Who did what, newest first: one's own, one's team's for team admins, all of it for site administrators.
 
-    ``format=csv`` answers with one table of at most 100,000 lines instead of pages; that is in the trail too.
+    ``format=csv`` answers with one table of at most 100,000 lines instead of pages (no ``limit``, ``cursor``,
+    ``ordering``); that is in the trail too.
     """
 
     permission = "audit.read"
@@ -146,10 +147,15 @@ class AuditList(Listing):
     def get_queryset(self) -> QuerySet[AuditEntry]:
         return visible_entries(self.actor)
 
-    @extend_schema(parameters=[OpenApiParameter("format", OpenApiTypes.STR, enum=["json", "csv"])])
+    @extend_schema(
+        parameters=[OpenApiParameter("format", OpenApiTypes.STR, enum=["json", "csv"])],
+        responses={(200, "application/json"): EntryRow(many=True), (200, "text/csv"): OpenApiTypes.STR},
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         kind = request.query_params.get("format", "json")
         if kind == "csv":
+            if paged := sorted(PAGING & set(request.query_params)):
+                raise ValidationError({name: [_("A table has no pages.")] for name in paged})
             entries = self.filter_queryset(self.get_queryset())
             wanted = {key: value for key, value in request.query_params.items() if value and key != "format"}
             audit.record("audit.export", self.actor, target_type="audit", detail=wanted)

@@ -14,7 +14,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.base import Body, Integer, Listing, TeamSlug, Text, View, body
+from accounts.api.base import Body, Boolean, Integer, Listing, TeamSlug, Text, View, body
 from accounts.api.versions import Versioned
 from accounts.querysets import visible_teams, visible_to
 from containers_app import care, care_page
@@ -40,8 +40,8 @@ class NewCareRule(Body):
 
     container = serializers.UUIDField(required=False)
     team = Text(required=False, max_length=100)
-    heal = serializers.BooleanField(required=False, allow_null=True)
-    end_loops = serializers.BooleanField(required=False, allow_null=True)
+    heal = Boolean(required=False, allow_null=True)
+    end_loops = Boolean(required=False, allow_null=True)
 
 
 class CareRuleList(Listing):

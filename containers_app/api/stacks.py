@@ -17,7 +17,7 @@ from accounts.api.base import Nothing, View, body, flag
 from accounts.api.links import absolute
 from accounts.api.versions import Versioned
 from containers_app import many, stacks
-from containers_app.api.views import BulkAnswer, bulk_answer
+from containers_app.api.views import BULK, bulk_answer
 from containers_app.queries import Stack
 from operations.api.answers import idempotency_key
 from operations.api.previews import Previews
@@ -101,7 +101,7 @@ class StackDetail(Versioned, Previews):
         return Response({**_row(request, stack), **used})
 
     @extend_schema(
-        responses=dict.fromkeys((200, 202, 207), BulkAnswer),
+        responses=BULK,
         parameters=[option("volumes", "Anonymous volumes too."), FOREVER, KEY, DRY_RUN],
     )
     def delete(self, request: Request, engine: UUID, name: str) -> Response:
@@ -129,8 +129,7 @@ def stack_verb(verb: str) -> Any:
         "__doc__": f"{verb.capitalize()}s the stack.",
     }
     view = type(f"Stack{verb.title()}", (StackAction,), details)
-    answers = dict.fromkeys((200, 202, 207), BulkAnswer)
-    return extend_schema(request=Nothing, responses=answers, parameters=[KEY, DRY_RUN])(view)
+    return extend_schema(request=Nothing, responses=BULK, parameters=[KEY, DRY_RUN])(view)
 
 
 def _ask(view: View, engine: UUID, name: str, action: str, params: dict[str, Any] | None) -> Response:

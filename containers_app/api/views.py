@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -161,14 +161,18 @@ class BulkAnswer(serializers.Serializer):
     results = BulkItem(many=True)
 
 
+BULK = dict.fromkeys((202, 207), BulkAnswer) | {
+    200: PolymorphicProxySerializer("BulkAnswerOrPlan", [BulkAnswer, PlanAnswer], None)
+}
+"""What the OpenAPI document says of such a change."""
+
+
 class ContainerBulk(Previews):
     """The same verb for several containers: one operation each. 202 where all were accepted, else 207."""
 
     permission = "container.read"
 
-    @extend_schema(
-        request=Bulk, responses=dict.fromkeys((200, 202, 207), BulkAnswer), parameters=[KEY, DRY_RUN]
-    )
+    @extend_schema(request=Bulk, responses=BULK, parameters=[KEY, DRY_RUN])
     def post(self, request: Request) -> Response:
         wish = body(request, Bulk)
         if wish["action"] == "update":
