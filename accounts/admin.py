@@ -52,6 +52,24 @@ class Audited(admin.ModelAdmin):
         self._line(request, obj, "change", {"fields": [str(field) for field in changed]})
         return super().log_change(request, obj, message)
 
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Who is in which team with what is a line each, as it is from the pages."""
+        if formset.model is not Membership:
+            super().save_formset(request, form, formset, change)
+            return
+        rows = Membership.objects.select_related("permission_set", "user", "team")
+        before = {row.pk: row for row in rows.filter(pk__in=[one.instance.pk for one in formset.forms])}
+        super().save_formset(request, form, formset, change)
+        after = rows.filter(pk__in=[one.instance.pk for one in formset.forms if one.instance.pk]).in_bulk()
+        for pk in {*before, *after}:
+            was, now = before.get(pk), after.get(pk)
+            told: Any = {"was": members.said(was) if was else {}, "now": members.said(now) if now else {}}
+            if told["was"] == told["now"]:
+                continue
+            verb = "member.change" if was and now else "member.add" if now else "member.remove"
+            about: Any = now or was
+            audit.about(verb, admin_actor(request), about.user, team_id=about.team_id, **told)
+
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         for obj in queryset:
             self._line(request, obj, "remove")
@@ -112,6 +130,11 @@ class MembershipForm(forms.ModelForm):
         model = Membership
         fields = ("user", "team", "role", "permission_set", "console", "files")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.role == Role.CUSTOM:  # else the row of who has a set would be another one, untouched
+            self.fields["role"].choices = [*Role.choices]  # type: ignore[attr-defined]
+
     def clean(self) -> dict[str, Any]:
         """As `accounts.members.put` has it."""
         found = super().clean() or self.cleaned_data
@@ -120,7 +143,7 @@ class MembershipForm(forms.ModelForm):
             raise ValidationError({"permission_set": _("There is no such permission set in this team.")})
         if row:
             found |= {"role": Role.CUSTOM, "console": False, "files": False}
-        elif not found.get("role"):
+        elif found.get("role") in ("", None, Role.CUSTOM):
             found["role"] = Role.VIEWER
         return found
 

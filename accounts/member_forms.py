@@ -77,7 +77,10 @@ class MemberForm(forms.Form):
         """What `accounts.members.put` takes. Grants are for operators: a team admin may anyway, a viewer may not."""
         found = self.cleaned_data
         field: Any = self.fields["role"]
-        return {**field.chosen(found["role"]), "console": found["console"], "files": found["files"]}
+        chosen: dict[str, Any] = field.chosen(found["role"])
+        if "permission_set" in chosen:  # which has its own; what is ticked beside it was of the role before
+            return chosen
+        return {**chosen, "console": found["console"], "files": found["files"]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,10 +59,10 @@ def put(
         _by_hand(row)
         if was and was.role == Role.ADMIN != row.role:
             _keep_an_admin(team, user)
-        if was is None or _said(row) != _said(was):
+        if was is None or said(row) != said(was):
             row.save()
-            verb, before = ("member.change", _said(was)) if was else ("member.add", {})
-            audit.about(verb, actor, user, team_id=team.pk, was=before, now=_said(row))
+            verb, before = ("member.change", said(was)) if was else ("member.add", {})
+            audit.about(verb, actor, user, team_id=team.pk, was=before, now=said(row))
     return row
 
 
@@ -84,6 +84,8 @@ def change(
     files: bool | None,
 ) -> None:
     """Sets what it is to be, and saves nothing; what is ``None`` stays. Raises `Kept` for what does not go together."""
+    if permission_set and (console or files):
+        raise _no_grants()
     if permission_set:
         row.role, row.permission_set = Role.CUSTOM, permission_set
         row.console = row.files = False
@@ -92,7 +94,11 @@ def change(
     row.console = row.console if console is None or permission_set else console
     row.files = row.files if files is None or permission_set else files
     if row.permission_set and (row.console or row.files):
-        raise Kept("conflict", _("Grants go with a role: put consoles and files into the permission set."))
+        raise _no_grants()
+
+
+def _no_grants() -> Kept:
+    return Kept("conflict", _("Grants go with a role: put consoles and files into the permission set."))
 
 
 def take_out(row: Membership, *, actor: Actor) -> None:
@@ -109,7 +115,7 @@ def take_out(row: Membership, *, actor: Actor) -> None:
         if row.role == Role.ADMIN:
             _keep_an_admin(team, user)
         row.delete()
-        audit.about("member.remove", actor, user, team_id=team.pk, was=_said(row))
+        audit.about("member.remove", actor, user, team_id=team.pk, was=said(row))
 
 
 def follow(team: Team, user: User, best: GroupMapping | None, *, actor: Actor, ends: bool = False) -> None:
@@ -131,28 +137,28 @@ def _given(
     row: Membership, was: Membership | None, best: GroupMapping | None, actor: Actor, ends: bool
 ) -> None:
     old, verb = row.mapping, "member.change" if was else "member.add"
-    said: dict[str, Any] = {"was": _said(was) if was else {}, "group": (best or old).group}  # type: ignore[union-attr]
+    told: dict[str, Any] = {"was": said(was) if was else {}, "group": (best or old).group}  # type: ignore[union-attr]
     if best:
         row.role, row.permission_set = Role(best.role), best.permission_set
         row.console, row.files, row.mapping = best.console, best.files, best
     elif old and old.when_gone == GroupMapping.Gone.KEEP:
-        row.mapping, said["by_hand_now"] = None, True
+        row.mapping, told["by_hand_now"] = None, True
     else:
         verb = "member.remove"
     led = was is not None and was.role == Role.ADMIN
     if led and (row.role != Role.ADMIN or verb == "member.remove") and is_last_admin(row.team, row.user):
-        said["reason"] = "last_admin"
-        audit.about(verb, actor, row.user, outcome="denied", team_id=row.team.pk, **said)
+        told["reason"] = "last_admin"
+        audit.about(verb, actor, row.user, outcome="denied", team_id=row.team.pk, **told)
         if ends:
             Membership.objects.filter(pk=row.pk).update(mapping=None)
         return
     if verb == "member.remove":
         row.delete()
     else:
-        said["now"] = _said(row)
+        told["now"] = said(row)
         row.save()
-    if row.mapping is None or said["was"] != said.get("now"):
-        audit.about(verb, actor, row.user, team_id=row.team.pk, **said)
+    if row.mapping is None or told["was"] != told.get("now"):
+        audit.about(verb, actor, row.user, team_id=row.team.pk, **told)
 
 
 def follow_site(user: User, best: GroupMapping | None, *, actor: Actor, ends: bool = False) -> None:
@@ -297,6 +303,7 @@ def _copy(row: Membership) -> Membership:
     )  # fmt: skip
 
 
-def _said(row: Membership) -> dict[str, Any]:
+def said(row: Membership) -> dict[str, Any]:
+    """What somebody is in a team, as the trail has it."""
     named = {"permission_set": row.permission_set.name} if row.permission_set else {}
     return {"role": row.role, "console": row.console, "files": row.files, **named}

@@ -81,6 +81,9 @@ def remove(
 ) -> None:
     """Removes a set; who has it gets that role or set instead. Raises `Denied`, or `Kept` with their names; audited."""
     with transaction.atomic():
+        # Teams before sets, as whoever changes a member does it: else both wait for each other.
+        teams = Team.objects.filter(pk=row.team_id) if row.team_id else Team.objects.all()
+        list(teams.select_for_update().order_by("pk").values_list("pk"))
         row = _locked(row) or row
         _judge(row, actor, row.allowed)
         if groups := sorted({mapping.group for mapping in row.group_mappings.all()}):

@@ -122,6 +122,10 @@ _SEEN_WITH = {
 }  # fmt: skip
 
 
+# The same for a permission by itself, where others of its kind of thing say more than it takes.
+_ALONE = {"webhook.mute": ("container.read",)}
+
+
 def whole(names: Iterable[str]) -> frozenset[str]:
     """These, and those without which they lead nowhere: who may stop a container sees it, and how it went.
 
@@ -131,7 +135,7 @@ def whole(names: Iterable[str]) -> frozenset[str]:
     found = set(wanted | ALWAYS)
     for name in wanted:
         noun = name.partition(".")[0]
-        found.update(_SEEN_WITH.get(noun, ()), FOR_TEAMS & {f"{noun}.read"})
+        found.update(_ALONE.get(name) or (*_SEEN_WITH.get(noun, ()), *(FOR_TEAMS & {f"{noun}.read"})))
         if PERMISSIONS[name][0] > VIEWER:
             found.add("operation.read")
     return frozenset(found)

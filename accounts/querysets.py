@@ -56,6 +56,13 @@ def visible_teams(actor: Actor) -> QuerySet[Team]:
     return Team.objects.filter(pk__in=team_ids(actor))
 
 
+def teams_where(actor: Actor, permission: str) -> QuerySet[Team]:
+    """Those in which this actor may that; all of them for site administrators."""
+    if actor.is_site_admin and actor.token_team_id is None:
+        return Team.objects.all()
+    return Team.objects.filter(pk__in=team_ids(actor, permission))
+
+
 def only_team(actor: Actor) -> Team | None:
     """The team of somebody who is a member of exactly one: what they make is its unless they say otherwise."""
     if actor.user is None:

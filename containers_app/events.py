@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import pgettext_lazy
 
-from accounts.access import Actor
+from accounts.access import Actor, Owner, can
 from accounts.querysets import team_ids, visible_to
 from containers_app.exits import signal_name
 from containers_app.models import Network, Volume
@@ -32,6 +32,7 @@ TYPES = {
     "daemon": _lazy("the engine"),
     EngineEvent.OWN: _lazy("times not watched"),
 }
+_THINGS: tuple[tuple[str, Any], ...] = (("image", Image), ("volume", Volume), ("network", Network))
 _WORDS = {
     "die": _lazy("Ended"),
     "oom": _lazy("Out of memory"),
@@ -86,6 +87,14 @@ def _whose(actor: Actor) -> Q:
     return Q(container__team__in=ids) | Q(container__native_id__isnull=True, team__in=ids)
 
 
+def _whose_things(actor: Actor) -> Q:
+    """The same for events, which tell of images, volumes and networks too: by what these are seen by."""
+    found = _whose(actor) & ~Q(type__in=[kind for kind, _model in _THINGS])
+    for kind, model in _THINGS:
+        found |= Q(type=kind, team__in=team_ids(actor, model.read_permission))
+    return found
+
+
 def visible_past(actor: Actor, rows: QuerySet[M]) -> QuerySet[M]:
     """Those of these events or incidents that this actor may know of."""
     mine = visible_to(actor, rows)
@@ -98,7 +107,7 @@ def events(actor: Actor) -> QuerySet[EngineEvent]:
     rows = rows.defer(*(f"container__{name}" for name in _HEAVY))
     if visible_to(actor, rows) is rows:
         return rows
-    return rows.filter(_whose(actor) | Q(type=EngineEvent.OWN))
+    return rows.filter(_whose_things(actor) | Q(type=EngineEvent.OWN))
 
 
 _HEAVY = (
@@ -127,10 +136,19 @@ class Happened:
 def happened(rows: Sequence[EngineEvent], actor: Actor) -> list[Happened]:
     """Events in words, in their order, with the pages of what they happened to. One query for each type of these."""
     found = set[Any]()
-    for kind, model in (("image", Image), ("volume", Volume), ("network", Network)):
+    for kind, model in _THINGS:
         if wanted := {row.object_id for row in rows if row.type == kind and row.object_id}:
             found |= set(visible_to(actor, model.objects.filter(pk__in=wanted)).values_list("pk", flat=True))
-    return [replace(told(row), url=_page(row, found)) for row in rows]
+    return [replace(_told(row, actor), url=_page(row, found)) for row in rows]
+
+
+def _told(row: EngineEvent, actor: Actor) -> Happened:
+    """In words, with who asked for it only for who sees operations there."""
+    one = told(row)
+    team_id = row.container.team_id if row.container else row.team_id
+    if one.operation and not can(actor, "operation.read", Owner(team_id)):
+        return replace(one, who="", by=None, operation=None)
+    return one
 
 
 def _page(row: EngineEvent, there: Collection[Any]) -> str:

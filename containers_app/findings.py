@@ -12,13 +12,13 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor
 from accounts.models import Team
-from accounts.querysets import visible_to
+from accounts.querysets import team_ids, visible_to
 from containers_app.models import Container
 from engine import guard, reach
 from engine.errors import Invalid
 from engine.rails import Rails
 from operations import policies
-from operations.policy import PolicyException
+from operations.policy import Policy, PolicyException
 
 MOST = 2000
 """Containers that are looked at."""
@@ -73,6 +73,8 @@ class Found:
 def found(actor: Actor, *, team: Team | None = None, rule: str = "", advice: bool = True) -> Found:
     """What the reader may know of, of a team and a rule where they are given. Three queries."""
     rows = visible_to(actor, Container.objects.select_related("team", "engine"))
+    if not (actor.is_site_admin and actor.token_team_id is None):
+        rows = rows.filter(team__in=team_ids(actor, Policy.read_permission))
     if team:
         rows = rows.filter(team=team)
     rows = rows.only(

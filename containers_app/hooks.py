@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts import audit, limits
@@ -28,6 +28,7 @@ from containers_app import operations
 from containers_app.models import Container, DeployHook, HookCall
 from engine.errors import Invalid, PolicyDenied, SelfProtected
 from engine.specs import SpecError
+from engine.words import kept
 from operations import actors, messages, registry, secrets
 from operations.models import Operation
 from operations.services import Refused, Target, denials
@@ -124,9 +125,10 @@ def receive(hook_id: UUID, headers: Mapping[str, str], body: bytes, *, ip: str |
     if row.calls.filter(at__gt=since).count() >= MOST_A_MINUTE:
         raise limits.TooMany(60)
     if not _is_push(headers):
-        return HookCall.objects.create(hook=row, ip=ip, outcome="Nothing to do: this event is no push.")
+        return HookCall.objects.create(hook=row, ip=ip, outcome=kept("Nothing to do: this event is no push."))
     try:
-        operation = _ask(row, digest, ip)
+        with translation.override("en"):  # evidence; pages tell it in the language of whoever reads it
+            operation = _ask(row, digest, ip)
     except Refused as error:
         HookCall.objects.create(hook=row, ip=ip, outcome=error.message[:300])
         raise
@@ -138,18 +140,20 @@ def _ask(row: DeployHook, digest: str, ip: str | None) -> Operation:
     rows = Container.objects.select_related("engine", "team")
     container = rows.filter(engine=row.engine, name=row.name, team=row.team_id).first()
     if container is None:
-        raise Refused("not_found", f"There is no container {row.name} of this owner any more.", 404)
+        raise Refused("not_found", kept(f"There is no container {row.name} of this owner any more."), 404)
     if actor is None:
-        raise Refused("permission_denied", "The account or the token that made this hook is gone.", 403)
+        raise Refused("permission_denied", kept("The account or the token that made this hook is gone."), 403)
     try:
         return operations.request(
             container, "recreate", actor=replace(actor, ip=ip), params={},
             idempotency_key=f"hook:{row.pk}:{digest}", paced=False,
         )  # fmt: skip
     except (Denied, Http404):
-        raise Refused("permission_denied", "Whoever made this hook may not do this any more.", 403) from None
+        raise Refused(
+            "permission_denied", kept("Whoever made this hook may not do this any more."), 403
+        ) from None
     except (PolicyDenied, SelfProtected, Invalid) as error:
-        raise Refused("conflict", f"It cannot be made anew: {error.message}") from None
+        raise Refused("conflict", kept(f"It cannot be made anew: {error.message}")) from None
 
 
 def _is_signed(row: DeployHook | None, headers: Mapping[str, str], body: bytes) -> bool:

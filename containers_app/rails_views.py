@@ -14,12 +14,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Actor, actor_of, can, requires
 from accounts.models import Team
-from accounts.querysets import visible_teams
+from accounts.querysets import teams_where
 from containers_app import findings, rails_page
 from containers_app.rails_form import ExceptionForm, RailsForm
 from engine import guard, rails
 from engine.specs import SpecError
 from operations import policies
+from operations.policy import Policy
 from operations.web import answers, toast
 
 
@@ -34,7 +35,7 @@ def broken(request: HttpRequest) -> HttpResponse:
     titles = {**guard.RULES, **findings.ADVICE}
     context = {
         "found": found, "shown": shown, "rule": rule, "q": words, "team": request.GET.get("team", ""),
-        "teams": list(visible_teams(actor)),
+        "teams": list(teams_where(actor, Policy.read_permission)),
         "rules": [(name, titles[name], count) for name, count in sorted(found.counts.items())],
         "narrowed": bool(rule or words or request.GET.get("team")), "may_except": can(actor, "policy.except"),
     }  # fmt: skip
@@ -46,7 +47,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 def rules(request: HttpRequest) -> HttpResponse:
     """The rails that hold for a team (``?team=``) or the site, and how much of its quotas a team has."""
     actor = actor_of(request)
-    teams = list(visible_teams(actor))
+    teams = list(teams_where(actor, Policy.read_permission))
     team = _team(actor, request.GET.get("team", ""))
     told = policies.said(team.pk if team else None)
     context = {
@@ -95,7 +96,7 @@ def recommend(request: HttpRequest) -> HttpResponse:
 def exceptions(request: HttpRequest) -> HttpResponse:
     """What may break a rule for a while; site administrators add to it (``?rule=``, ``?name=``, ``?team=``)."""
     asked: dict[str, Any] = {key: request.GET.get(key, "") for key in ("team", "rule", "name")}
-    teams = list(visible_teams(actor_of(request)))
+    teams = list(teams_where(actor_of(request), Policy.read_permission))
     return _exceptions(request, ExceptionForm(teams=teams, initial=asked))
 
 
@@ -105,7 +106,7 @@ def exceptions(request: HttpRequest) -> HttpResponse:
 def allow(request: HttpRequest) -> HttpResponse:
     """Something may break a rule."""
     actor = actor_of(request)
-    form = ExceptionForm(request.POST, teams=list(visible_teams(actor)))
+    form = ExceptionForm(request.POST, teams=list(teams_where(actor, Policy.read_permission)))
     if form.is_valid():
         try:
             policies.allow(_team(actor, form.cleaned_data["team"]), actor=actor, **form.said())
@@ -136,4 +137,4 @@ def end(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _team(actor: Actor, slug: str) -> Team | None:
-    return get_object_or_404(visible_teams(actor), slug=slug) if slug else None
+    return get_object_or_404(teams_where(actor, Policy.read_permission), slug=slug) if slug else None

@@ -118,7 +118,7 @@ def _team(actor: Actor, pk: UUID | None) -> Team | None:
 
 
 def _row(team: Team | None, pk: UUID) -> PermissionSet:
-    return get_object_or_404(PermissionSet.objects.filter(team=team), pk=pk)
+    return get_object_or_404(permission_sets.of_team(team).filter(team=team), pk=pk)
 
 
 def _seen(actor: Actor, row: PermissionSet, team: Team | None) -> list[Membership]:

@@ -18,11 +18,12 @@ from accounts.access import Actor, actor_of, can, require, requires
 from accounts.member_forms import MemberForm, TeamForm
 from accounts.models import AuditEntry, Membership, Team, User
 from accounts.pages import user_of
-from accounts.querysets import visible_entries, visible_teams
+from accounts.querysets import visible_entries, visible_teams, visible_to
 from containers_app import rails_page
 from containers_app.models import Container, Network, Volume
 from images_app.models import Image
 from operations import quotas
+from operations.policy import Policy
 from operations.web import answers, toast
 
 COUNTED: dict[str, type[Any]] = {
@@ -40,12 +41,16 @@ def team_list(request: HttpRequest) -> HttpResponse:
     """One's teams with what they have; all of them for site administrators."""
     actor = actor_of(request)
     teams = list(visible_teams(actor).annotate(people=Count("memberships")))
-    have = {name: _counts(model, teams) for name, model in COUNTED.items()}
+    have = {name: _counts(actor, model, teams) for name, model in COUNTED.items()}
     roles = {m.team_id: m.called for m in user_of(request).memberships.all()}
     rows = [
         {
-            "team": team, "role": roles.get(team.pk, ""), "quota": _fullest(team),
-            "have": [(name, found.get(team.pk, 0)) for name, found in have.items()],
+            "team": team, "role": roles.get(team.pk, ""),
+            "quota": _fullest(team) if can(actor, Policy.read_permission, team) else None,
+            "have": [
+                (name, found.get(team.pk, 0) if can(actor, COUNTED[name].read_permission, team) else None)
+                for name, found in have.items()
+            ],
         }
         for team in teams
     ]  # fmt: skip
@@ -54,8 +59,13 @@ def team_list(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _counts(model: type[Any], teams: Sequence[Team]) -> dict[Any, int]:
-    found = model.objects.filter(team__in=teams).order_by().values("team").annotate(count=Count("pk"))
+def _counts(actor: Actor, model: type[Any], teams: Sequence[Team]) -> dict[Any, int]:
+    found = (
+        visible_to(actor, model.objects.filter(team__in=teams))
+        .order_by()
+        .values("team")
+        .annotate(count=Count("pk"))
+    )
     return {row["team"]: row["count"] for row in found}
 
 
@@ -77,10 +87,15 @@ def team_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     actor = actor_of(request)
     team = get_object_or_404(visible_teams(actor), pk=pk)
     rows = team.memberships.select_related("user", "permission_set").order_by("user__username")
+    may_quotas = can(actor, Policy.read_permission, team)
     lines: QuerySet[AuditEntry] = visible_entries(actor).filter(team_id=team.pk, outcome="succeeded")
     context = {
-        "team": team, "rows": rows, "bars": rails_page.bars(team), "may_members": can(actor, members.PERMISSION, team),
-        "have": [(name, model.objects.filter(team=team).count()) for name, model in COUNTED.items()],
+        "team": team, "rows": rows, "bars": rails_page.bars(team) if may_quotas else None,
+        "may_members": can(actor, members.PERMISSION, team),
+        "have": [
+            (name, model.objects.filter(team=team).count()) for name, model in COUNTED.items()
+            if can(actor, model.read_permission, team)
+        ],
         "lines": lines[:_LINES] if can(actor, "audit.read", team) else None,
         "may_rename": can(actor, "team.manage", team), "fresh": sessions.fresh(request.session),
         "sets": permission_sets.of_team(team), **_views(actor),

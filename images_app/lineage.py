@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
+from engine import files
 from images_app.models import Image, Layer
 from images_app.queries import images, named
 
@@ -175,6 +176,7 @@ def _pieces(mine: Sequence[Layer], shared: Sequence[int], start: int, end: int) 
         x = 100 * sum(r.size for r in mine[:i]) / total
         width = 100 * layer.size / total
         word, command = readable(layer.command)
+        command = files.shown(" ".join(command.split()))  # text of somebody else's Dockerfile
         pct = round(100 * layer.size / largest) if largest else 0
         biggest = layer.size == largest and largest > 0
         # a hair of the panel between neighbours, unless the layer is only a hair itself

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.http import Http404
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from accounts import members, permission_sets, tokens
 from accounts.access import Denied, can, why_not
 from accounts.access import person as actor_of
 from accounts.models import AuditEntry, Membership, PermissionSet, Role, Team, User
+from accounts.permissions import ALWAYS, whole
 from accounts.tests.test_members import form_of, send
 from accounts.tests.test_members import path as members_path
 from tests import rows
@@ -313,3 +316,83 @@ def test_the_admin_gives_sets_too_and_takes_no_team_s_last_admin(
     assert b"Blue, which nobody else administers" in client.get(gone).content
     client.post(gone, {"post": "yes"})
     assert User.objects.filter(pk=tara.pk).exists()
+
+
+def test_a_row_of_the_admin_that_nobody_touched_is_no_change_and_one_that_is_has_its_line(
+    client_for: ClientFor, alice: User, sue: User, restarts: PermissionSet, team: Team
+) -> None:
+    client, row = client_for(alice), sue.memberships.get()
+    Membership.objects.create(user=alice, team=team, role=Role.CUSTOM, permission_set=restarts)
+    there = f"/admin/accounts/user/{alice.pk}/change/"
+    own = form_of(alice.memberships.get(), permission_set=str(restarts.pk))
+    assert b'<option value="custom" selected>' in client.get(there).content
+    said = {**own, "username": "alice", "is_active": "on", "first_name": "Alice"}
+    answer = client.post(there, said)
+    assert answer.status_code == 302, "nobody changes their own roles, and she has not"
+    there = f"/admin/accounts/user/{sue.pk}/change/"
+    said = {**form_of(row, role="operator", console="on"), "username": "sue", "is_active": "on"}
+    assert client.post(there, said).status_code == 302
+    line = AuditEntry.objects.filter(verb="member.change", target_name="sue").get()
+    assert line.detail["was"] == {
+        "role": "custom", "console": False, "files": False, "permission_set": "Restart only"
+    }  # fmt: skip
+    assert line.detail["now"] == {"role": "operator", "console": True, "files": False}
+    assert not AuditEntry.objects.filter(verb__startswith="member.", target_name="alice").exists()
+
+
+def test_grants_beside_a_set_are_refused_whether_somebody_comes_or_changes(
+    client_for: ClientFor, tara: User, bob: User, restarts: PermissionSet, team: Team,
+    person: Callable[..., User],
+) -> None:  # fmt: skip
+    person("nora")
+    client, wish = client_for(tara), {"permission_set": str(restarts.pk), "console": True}
+    for answer in (
+        send(client, "POST", members_path(team), username="nora", **wish),
+        send(client, "PATCH", members_path(team, bob), **wish),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert set(team.memberships.values_list("user__username", flat=True)) == {"tara", "bob"}
+
+
+def test_muting_messages_shows_no_channels() -> None:
+    assert whole(["webhook.mute"]) == {
+        *ALWAYS, "webhook.mute", "container.read", "operation.read"
+    }  # fmt: skip
+    assert "webhook.read" in whole(["webhook.manage"])
+
+
+def test_counts_quotas_and_rules_are_shown_by_the_set(
+    client_for: ClientFor, sue: User, team: Team, other_team: Team
+) -> None:
+    """S-22. That she may see the rules of another team opens none of this one's."""
+    engine = rows.make_engine()
+    rows.make_container(engine, team, "web")
+    rows.make_image(engine, team, "app:1")
+    client, here = client_for(sue), f"/teams/{team.pk}/"
+    page, listed = client.get(here).content.decode(), client.get("/teams/").content.decode()
+    assert ("1 containers" in page, "1 images" in page, ">Quotas<" in page) == (True, False, False)
+    assert '<span class="nil">–</span>' in listed
+    assert client.get("/api/v1/policies/usage/?team=blue").status_code == 403
+    Membership.objects.create(user=sue, team=other_team, role=Role.VIEWER)
+    client = client_for(sue)
+    assert client.get(f"/api/v1/policies/usage/?team={team.slug}").status_code == 404
+    assert client.get(f"/guard-rails/rules/?team={team.slug}").status_code == 404
+    told = client.get("/api/v1/policies/").json()["results"]
+    assert [one["team"] for one in told] == [None, other_team.slug]
+    found = client.get("/api/v1/policies/findings/").json()
+    assert found["looked_at"] == 0
+    assert ">Quotas<" in client.get(f"/teams/{other_team.pk}/").content.decode()
+
+
+def test_a_set_s_page_asks_once_for_all_who_have_it(
+    client_for: ClientFor, tara: User, sue: User, restarts: PermissionSet, team: Team,
+    person: Callable[..., User], django_assert_max_num_queries: Any,
+) -> None:  # fmt: skip
+    client, here = client_for(tara), f"/teams/{team.pk}/permission-sets/{restarts.pk}/"
+    with CaptureQueriesContext(connection) as few:
+        client.get(here)
+    for number in range(5):
+        user = person(f"more{number}")
+        Membership.objects.create(user=user, team=team, role=Role.CUSTOM, permission_set=restarts)
+    with django_assert_max_num_queries(len(few)):
+        assert b"more4" in client.get(here).content

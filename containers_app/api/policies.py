@@ -18,12 +18,12 @@ from accounts.access import Actor
 from accounts.api.base import Body, Boolean, Listing, TeamSlug, Text, View, body, flag
 from accounts.api.versions import Versioned
 from accounts.models import Team
-from accounts.querysets import visible_teams
+from accounts.querysets import teams_where
 from containers_app import findings
 from engine import guard
 from operations import policies, quotas
 from operations.policies import Said
-from operations.policy import PolicyException
+from operations.policy import Policy, PolicyException
 
 _TEAM = OpenApiParameter("team", str, description="A team's slug; without it the site.")
 
@@ -69,7 +69,7 @@ class PolicyList(View):
 
     @extend_schema(responses=PolicyAnswer)
     def get(self, request: Request) -> Response:
-        teams: list[Team | None] = [None, *visible_teams(self.actor)]
+        teams: list[Team | None] = [None, *teams_where(self.actor, Policy.read_permission)]
         told = policies.of_teams([team.pk if team else None for team in teams])
         return Response({"results": [_row(team, told[team.pk if team else None]) for team in teams]})
 
@@ -206,7 +206,7 @@ class ExceptionDetail(Versioned, View):
 
 
 def _team(actor: Actor, slug: str) -> Team | None:
-    return get_object_or_404(visible_teams(actor), slug=slug) if slug else None
+    return get_object_or_404(teams_where(actor, Policy.read_permission), slug=slug) if slug else None
 
 
 def _row(team: Team | None, told: Said) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import Team, User
+from accounts.models import Membership, PermissionSet, Role, Team, User
 from containers_app import chronicle
 from containers_app.models import Container, EngineEvent
 from engine.types import Event
 from images_app.models import Image
 from operations.models import Engine, Operation
-from tests.rows import make_container, make_engine, make_image
+from tests.rows import make_container, make_engine, make_image, make_operation
 
 ClientFor = Callable[..., Client]
 ApiFor = Callable[..., APIClient]
@@ -260,3 +260,27 @@ def test_a_row_that_is_gone_leaves_its_events_behind(
         ("destroy", gone),
         ("delete", str(image.pk)),
     }
+
+
+def test_events_tell_of_what_a_permission_set_shows(
+    engine: Engine, team: Team, person: Callable[..., User], client_for: ClientFor
+) -> None:
+    """S-22: nor of images, volumes and networks by what shows containers, nor who asked for it."""
+    some = PermissionSet.objects.create(team=team, name="Looks", permissions=["container.read"])
+    sue = person("sue")
+    Membership.objects.create(user=sue, team=team, role=Role.CUSTOM, permission_set=some)
+    web, image = make_container(engine, team), make_image(engine, team, "secret/app:1")
+    work = make_operation(engine, team, actor_name="somebody-else")
+    heard(
+        engine,
+        event(web, "start", name="web"),
+        Event("image", "tag", image.native_id, NOW_NS, "secret/app:2"),
+    )
+    EngineEvent.objects.filter(type="container").update(operation=work, origin="operation")
+    client = client_for(sue)
+    page = client.get("/events/").content.decode()
+    assert ("web" in page, "secret/" in page, "somebody-else" in page) == (True, False, False)
+    assert [one["name"] for one in client.get("/api/v1/events/").json()["results"]] == ["web"]
+    PermissionSet.objects.update(permissions=["container.read", "image.read", "operation.read"])
+    page = client_for(sue).get("/events/").content.decode()
+    assert ("secret/" in page, "somebody-else" in page) == (True, True)

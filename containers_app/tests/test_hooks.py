@@ -19,6 +19,7 @@ from containers_app import hooks
 from containers_app.models import Container, DeployHook, HookCall
 from operations import messages
 from operations.models import Operation
+from operations.services import lock
 from tests import rows
 
 BODY = b'{"ref": "refs/heads/main"}'
@@ -178,3 +179,27 @@ def test_the_page_shows_the_secret_once_and_closes_the_address(
     assert client_for(vic).post(f"{place}{row.pk}/forget/").status_code == 403
     assert client.post(f"{place}{row.pk}/forget/").status_code == 302
     assert not DeployHook.objects.exists()
+
+
+def test_what_came_of_a_call_is_kept_in_english_and_told_in_the_reader_s_language(
+    made: Callable[..., tuple[str, str]], web: Container, bob: User, client_for: Callable[..., Client]
+) -> None:
+    path, secret = made()
+    rows.make_operation(
+        web.engine, web.team, kind="container.stop", state="running", lock_key=lock("container", web.pk),
+        target_name="web", actor_name="bob",
+    )  # fmt: skip
+    answer = Client().post(
+        path, BODY, content_type="application/json", headers={**signed(secret), "Accept-Language": "de"}
+    )
+    assert answer.status_code == 409
+    said = "bob asked to stop web, and that is not finished yet."
+    assert HookCall.objects.get().outcome == said
+    path, secret = made("github")
+    call(path, **{**signed(secret, style="github"), "X-GitHub-Event": "ping"})
+    assert HookCall.objects.first().outcome == "Nothing to do: this event is no push."  # type: ignore[union-attr]
+    page = f"/containers/{web.pk}/hooks/"
+    assert said in client_for(bob).get(page).content.decode()
+    german = client_for(bob).get(page, headers={"Accept-Language": "de"}).content.decode()
+    assert "Nothing to do" not in german
+    assert "Nichts zu tun: Dieses Ereignis ist kein Push." in german

@@ -461,3 +461,12 @@ def test_a_page_of_one_image_asks_no_oftener_for_more_around_it(
     for number in range(2, 12):
         grow(number)
     assert count() == few
+
+
+def test_commands_of_a_history_hide_and_turn_nothing(client_for: Any, bob: User, team: Team) -> None:
+    """S-60: on the page of the image; those of layers are tried in a browser."""
+    image = rows.make_image(rows.make_engine(), team, "a:1")
+    Layer.objects.update(command="RUN echo \u202etxt.exe \u200b\x07 \\\n  && true # <b>")
+    found = client_for(bob).get(f"/images/{image.pk}/").content.decode()
+    assert not {"\u202e", "\u200b", "\x07"} & set(found)
+    assert "echo \\u202etxt.exe \\u200b\\x07 \\ &amp;&amp; true # &lt;b&gt;" in found

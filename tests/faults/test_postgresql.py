@@ -251,6 +251,52 @@ def test_no_statement_and_no_wait_for_a_lock_is_without_an_end(running: Running)
     assert "idle_in_transaction_session_timeout 1min" in said
 
 
+WAITS = """
+import threading, time
+from django.db import connection
+from accounts import members, permission_sets
+from accounts.access import person
+from accounts.models import PermissionSet, Role, Team, User
+
+actor = person(User.objects.get(username="admin"), source="ui")
+team = Team.objects.create(slug="waits", name="Waits")
+people = [User.objects.create(username=f"waits{n}") for n in range(2)]
+usable, holders, wrong = members.usable, permission_sets.holders, []
+members.usable = lambda *given: (time.sleep(0.1), usable(*given))[1]
+permission_sets.holders = lambda row: (time.sleep(0.2), holders(row))[1]
+
+def run(do):
+    start.wait()
+    try:
+        do()
+    except members.Kept:
+        pass
+    except Exception as error:
+        wrong.append(repr(error))
+    finally:
+        connection.close()
+
+for number in range(4):
+    row = PermissionSet.objects.create(name="Of all", permissions=["container.restart"])
+    members.put(team, people[0], actor=actor, permission_set=row)
+    start = threading.Barrier(2)
+    wishes = (
+        lambda: permission_sets.remove(row, actor=actor, role=Role.VIEWER),
+        lambda: members.put(team, people[1], actor=actor, permission_set=row),
+    )
+    threads = [threading.Thread(target=run, args=(wish,)) for wish in wishes]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+print("left", PermissionSet.objects.count(), "wrong", wrong)
+"""
+
+
+def test_a_set_of_all_teams_that_goes_and_a_member_that_changes_do_not_wait_for_each_other(
+    running: Running,
+) -> None:
+    assert "left 0 wrong []" in running.app.manage("shell", "-c", WAITS)
+
+
 def test_connections_that_are_killed_again_and_again_lose_nothing(
     running: Running, docker_client: docker.DockerClient
 ) -> None:
