@@ -11,12 +11,12 @@ from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
-from environs import Env, validate
+from environs import FileAwareEnv, validate
 
 from dashboard import logs, sign_on
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = Env(eager=False)
+env = FileAwareEnv(eager=False, strip_whitespace=True)  # NAME_FILE names a file with the value of NAME
 
 HOME = Path(env.str("SLIPWAY_HOME", None) or BASE_DIR / "var").resolve()
 BIND: str = env.str("SLIPWAY_BIND", "127.0.0.1:8000")

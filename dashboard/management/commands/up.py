@@ -43,6 +43,27 @@ def web_options(host: str, port: int) -> list[str]:
     return [*found, "--no-proxy-headers"]
 
 
+def worker_options() -> list[str]:
+    """How Celery runs the worker."""
+    found = ["-A", "dashboard.celery", "worker", "-P", "threads", "-c", "4"]
+    return [*found, "--without-gossip", "--without-mingle", "-n", "worker@local", "-l", "WARNING"]
+
+
+def prepare(*, collect: bool) -> None:
+    """Brings the database and the static files up to date; raises `CommandError`."""
+    call_command("migrate", verbosity=0, interactive=False)
+    try:
+        kept_keys.mark_or_refuse()
+    except kept_keys.WrongKey as error:
+        raise CommandError(str(error)) from None
+    ensure_admin_from_env()
+    try:
+        if collect:
+            collect_if_changed()
+    except subprocess.CalledProcessError:
+        raise CommandError("The static files could not be collected.") from None
+
+
 class Command(BaseCommand):
     help = "Runs all of Slipway on this machine until Ctrl-C."
     requires_system_checks: list[str] = []  # noqa: RUF012 - Django's name; `make check` runs them
@@ -141,19 +162,7 @@ class Command(BaseCommand):
         )
 
     def _worker(self) -> Child:
-        command = [
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "dashboard.celery",
-            "worker",
-            "-P",
-            "threads",
-            "-c",
-            "4",
-        ]
-        command += ["--without-gossip", "--without-mingle", "-n", "worker@local", "-l", "WARNING"]
+        command = [sys.executable, "-m", "celery", *worker_options()]
         return self._child("worker", command, grace=2.0)
 
     def _gateway(self) -> Child:
@@ -162,19 +171,8 @@ class Command(BaseCommand):
     # While it starts
 
     def _prepare(self, *, collect: bool) -> None:
-        """Brings the database and the static files up to date."""
         self.supervisor.preparing = True
-        call_command("migrate", verbosity=0, interactive=False)
-        try:
-            kept_keys.mark_or_refuse()
-        except kept_keys.WrongKey as error:
-            raise CommandError(str(error)) from None
-        ensure_admin_from_env()
-        try:
-            if collect:
-                collect_if_changed()
-        except subprocess.CalledProcessError:
-            raise CommandError("The static files could not be collected.") from None
+        prepare(collect=collect)
         self.supervisor.preparing = False
 
     def _wait_for_redis(self, redis: Child) -> None:
