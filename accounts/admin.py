@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
-from accounts import audit, factors, members, sessions, tokens
+from accounts import audit, factors, members, notices, sessions, tokens
 from accounts.access import Actor, address_of, person
 from accounts.models import ApiToken, AuditEntry, GroupMapping, Membership, PermissionSet, Role, Team, User
 
@@ -249,6 +249,21 @@ class PersonAdmin(OnlySiteAdmins, Audited, UserAdmin):
         alone = [row.team for row in led if members.leaves_none(row.team, [row.pk])]
         said = _("%(team)s, which nobody else administers: make somebody team admin first")
         return shown, counts, forbidden, [*protected, *(said % {"team": team.name} for team in alone)]
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        """Another address: the old one is told as well, since it may be nobody's wish."""
+        was = getattr(obj, "_address_was", None)
+        made = super().log_change(request, obj, message)
+        if was is not None and isinstance(obj, User):
+            line = AuditEntry.objects.filter(verb="user.change", target_id=obj.pk).order_by("-seq")[0]
+            for address in dict.fromkeys((was, obj.email)):
+                notices.tell(obj, "address", line, address=address, name=obj.email)
+        return made
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change and "email" in form.changed_data:
+            obj._address_was = form.initial.get("email", "")
+        super().save_model(request, obj, form, change)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         own = ("is_active", "is_staff", "is_superuser") if obj == request.user else ()

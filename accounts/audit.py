@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from structlog.contextvars import get_contextvars
 
-from accounts import chain
+from accounts import chain, notices
 from accounts.access import Actor
 from accounts.models import AuditEntry, AuditHead, Team, User
 from accounts.permissions import PERMISSIONS
@@ -82,6 +82,7 @@ def record(
         entry.hash = chain.seal(chain.facts_of(entry), entry.prev_hash)
         entry.save(force_insert=True)
         AuditHead.objects.filter(id=1).update(seq=entry.seq, hash=entry.hash)
+        notices.of(entry)
     return entry
 
 

@@ -110,10 +110,10 @@ def confirm(request: HttpRequest) -> HttpResponse:
         attempt = limits.begin(f"{what}:{user.pk}", address_of(request), most=most)
     except limits.TooMany as error:
         return locked_page(request, "accounts/confirm.html", context, error)
-    if _password_is_right(user, password) if by_password else _shown(request, user, code):
+    if kind := _password_is_right(user, password) if by_password else _shown(request, user, code):
         limits.succeeded(attempt)
         sessions.confirmed(request)
-        audit.record("auth.confirm", actor_of(request))
+        audit.record("auth.confirm", actor_of(request), detail={"by": [what if by_password else kind]})
         return HttpResponseRedirect(to)
     door.failed(request, "auth.confirm", user, attempt, most)
     return render(request, "accounts/confirm.html", context)

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _lazy
 
 from accounts import reading
 from accounts.chain import START
+from accounts.notice import Notice  # noqa: F401 - rows of this app
 from accounts.permissions import whole
 
 

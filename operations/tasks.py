@@ -12,7 +12,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections, connection
 
-from accounts import anchors, sessions
+from accounts import anchors, notices, sessions
 from operations import claims, registry, runner, services, trash
 from operations.reads import TASK as READ
 from streams import health
@@ -25,6 +25,7 @@ TRASH_TICK = 30.0
 """Seconds between two looks for what has had its time in the trash."""
 
 registry.every(3600)(sessions.forget_ended)
+registry.every(5)(notices.wake)
 _stopping = threading.Event()
 _free = threading.Semaphore(2)
 

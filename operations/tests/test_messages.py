@@ -8,6 +8,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from engine.specs import SpecError
 from operations import channels, outbox, posting, services
 from operations.models import Channel, Delivery, Engine, Mute
 from tests.receiver import Receiver, receiver
+from tests.smtp import server
+from tests.tls import Authority
 
 SECRET = "a secret of sixteen and more"
 
@@ -315,6 +318,31 @@ def test_a_mail_goes_to_all_addresses_and_shows_none_of_them(
     assert got.extra_headers["Message-ID"] == f"<{sent.event_id}@localhost>"
     assert "Exit code 3." in got.body
     assert "https://slipway.example/containers/1/" in got.body
+
+
+def test_a_mail_is_handed_in_by_tls_with_an_account(
+    channel: Callable[..., Channel], told: Callable[..., int], settings: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """By real SMTP: to a server that is trusted and wants an account; what it refuses is tried again."""
+    authority = Authority()
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_USE_TLS = "127.0.0.1", True
+    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "slipway", "of the mail's"
+    with server(tmp_path, authority, account="slipway:of the mail's") as post:
+        settings.EMAIL_PORT, post.refuse = post.port, "450 later"
+        row = channel(kind="mail", address="ops@example.com, night@example.org")
+        told("a", title="web ended")
+        (sent,) = send(row)
+        assert (sent.state, bool(sent.problem), post.mails) == ("waiting", True, [])
+        post.refuse = ""
+        due_now()
+        (sent,) = send(row)
+    assert (sent.state, post.sealed) == ("sent", [True])
+    assert post.recipients[-1] == ["ops@example.com", "night@example.org"]
+    (got,) = post.mails
+    assert (got["Subject"], got["To"], got["Bcc"]) == ("[Slipway] web ended", None, None)
 
 
 def test_who_may_see_and_change_channels(
