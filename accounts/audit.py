@@ -76,10 +76,8 @@ def record(
     with transaction.atomic(savepoint=False):
         head, _ = AuditHead.objects.select_for_update().get_or_create(id=1)
         entry.at = timezone.now()
-        entry.seq = head.seq + 1
-        entry.key_id = chain.key_id()
-        entry.prev_hash = head.hash
-        entry.hash = chain.seal(chain.facts_of(entry), entry.prev_hash)
+        entry.seq, entry.prev_hash, entry.key_id = head.seq + 1, head.hash, chain.key_id()
+        entry.hash = chain.seal(chain.facts_of(entry), head.hash)
         entry.save(force_insert=True)
         AuditHead.objects.filter(id=1).update(seq=entry.seq, hash=entry.hash)
         notices.of(entry)
