@@ -25,13 +25,15 @@ SHOWN = 5
 @requires("hook.manage")
 @answers
 def container_hooks(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Those that there are with their last calls; a POST (``style``) makes one, and shows its secret this once."""
+    """Those there are with their last calls; a POST (``style``, ``branch``) makes one, its secret shown this once."""
     actor = actor_of(request)
     container = get_object_or_404(present.one(actor), pk=pk)
     require(actor, hooks.PERMISSION, container)
     more: dict[str, Any] = {}
     if request.method == "POST":
-        made, secret = hooks.add(container, request.POST.get("style", ""), actor=actor)
+        said = request.POST
+        branch = said.get("branch", "")
+        made, secret = hooks.add(container, said.get("style", ""), branch=branch, actor=actor)
         more = {"made": made, "secret": secret}
     return render(request, "containers/hooks.html", _context(request, container) | more)
 

@@ -18,7 +18,8 @@ class DeployHook(models.Model):
     """Who knows its secret may have this container made anew with the newest image of its tag, and nothing else.
 
     Of a container by its engine and name, as long as that team (or nobody) owns it. ``sealed`` holds the secret. It
-    acts for whoever made it (``token_key``: by that token), with their rights of the day.
+    acts for whoever made it (``token_key``: by that token), with their rights of the day. ``branch``: pushes to these
+    alone count (``main, release/*``); empty, everything new does.
     """
 
     read_permission: ClassVar[str] = "container.read"
@@ -35,6 +36,7 @@ class DeployHook(models.Model):
     )
     name = models.CharField(max_length=255, db_index=True)
     style = models.CharField(max_length=8, choices=Style, default=Style.SLIPWAY)
+    branch = models.CharField(max_length=200, blank=True)
     sealed = models.TextField()
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"

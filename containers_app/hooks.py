@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, limits
 from accounts.access import Actor, Denied, require
-from containers_app import operations
+from containers_app import operations, pushes
 from containers_app.models import Container, DeployHook, HookCall
 from engine.errors import Invalid, PolicyDenied, SelfProtected
 from engine.specs import SpecError
@@ -62,24 +62,25 @@ def of(container: Container) -> QuerySet[DeployHook]:
     )
 
 
-def add(container: Container, style: str, *, actor: Actor) -> tuple[DeployHook, str]:
+def add(container: Container, style: str, *, branch: str = "", actor: Actor) -> tuple[DeployHook, str]:
     """A new one, and its secret, which is never shown again. Raises `SpecError`, `Denied` or Http404."""
     _may(container, actor)
     if style not in DeployHook.Style.values:
         raise SpecError(
             {"style": [_("One of %(names)s is expected.") % {"names": ", ".join(DeployHook.Style.values)}]}
         )
+    branch = pushes.checked(branch)
     if of(container).count() >= MOST:
         raise Refused("conflict", _("A container has %(most)s hooks at most.") % {"most": MOST})
     secret = random.token_urlsafe(32)
     row = DeployHook(
-        engine=container.engine, team=container.team, name=container.name, style=style, created_by=actor.user,
-        actor_name=actor.name, token_key=actor.token_key,
+        engine=container.engine, team=container.team, name=container.name, style=style, branch=branch,
+        created_by=actor.user, actor_name=actor.name, token_key=actor.token_key,
     )  # fmt: skip
     row.sealed = secrets.seal(row.pk, {"secret": secret})
     with transaction.atomic():
         row.save(force_insert=True)
-        _noted(container, actor, {"hook": str(row.pk), "style": style})
+        _noted(container, actor, {"hook": str(row.pk), "style": style, "branch": branch})
     return row, secret
 
 
@@ -126,6 +127,8 @@ def receive(hook_id: UUID, headers: Mapping[str, str], body: bytes, *, ip: str |
         raise limits.TooMany(60)
     if not _is_push(headers):
         return HookCall.objects.create(hook=row, ip=ip, outcome=kept("Nothing to do: this event is no push."))
+    if why := pushes.passed_over(row.branch, headers, body):
+        return HookCall.objects.create(hook=row, ip=ip, outcome=why)
     try:
         with translation.override("en"):  # evidence; pages tell it in the language of whoever reads it
             operation = _ask(row, digest, ip)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, QuerySet, Sum
+from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, Q, QuerySet, Sum
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -32,10 +32,11 @@ from rest_framework.views import APIView
 
 from accounts.authentication import Declared
 from accounts.models import AuditHead
-from containers_app.models import Container, LogGap, Volume
+from accounts.notice import Notice
+from containers_app.models import Container, HookCall, LogGap, Volume
 from dashboard import health
 from images_app.models import Image
-from operations.models import Engine, Operation
+from operations.models import Channel, Delivery, Engine, Operation
 
 
 class Figures(Collector):
@@ -47,6 +48,7 @@ class Figures(Collector):
         yield from _operations()
         yield from _engines()
         yield from _things()
+        yield from _messages()
         head = AuditHead.objects.values_list("seq", flat=True).first()
         entries = CounterMetricFamily("slipway_audit_entries", "Lines of the audit trail.")
         entries.add_metric([], head or 0)
@@ -169,6 +171,38 @@ def _things() -> Iterator[Metric]:
             found.add_metric([engine], number)
         yield found
     yield GaugeMetricFamily("slipway_log_gaps", "Known holes in the kept logs.", LogGap.objects.count())
+
+
+def _messages() -> Iterator[Metric]:
+    """What goes out and what comes in, of as many days as it is kept."""
+    now = timezone.now()
+    out = GaugeMetricFamily(
+        "slipway_messages", "Messages to other systems that are kept.", labels=["kind", "state"]
+    )
+    rows = Delivery.objects.order_by("channel__kind", "state").values_list("channel__kind", "state")
+    for kind, state, number in rows.annotate(Count("id")):
+        out.add_metric([kind, state], number)
+    yield out
+    waiting = Delivery.objects.filter(state=Delivery.State.WAITING, at__lte=now)
+    oldest = waiting.aggregate(at=Min("at"))["at"]
+    yield GaugeMetricFamily(
+        "slipway_messages_oldest_waiting_seconds",
+        "How long the oldest message that is to go out has waited.",
+        (now - oldest).total_seconds() if oldest else 0,
+    )
+    failing = Channel.objects.filter(enabled=True, failures__gt=0).count()
+    yield GaugeMetricFamily("slipway_channels_failing", "Places that take no messages now.", failing)
+    mails = Notice.objects.count()
+    yield GaugeMetricFamily(
+        "slipway_account_mails_waiting", "Mails about accounts that have not gone.", mails
+    )
+    calls = GaugeMetricFamily(
+        "slipway_hook_calls", "Signed calls that are kept, by whether they redeployed.", labels=["redeployed"]
+    )
+    counted = HookCall.objects.aggregate(all=Count("id"), taken=Count("id", filter=~Q(digest="")))
+    calls.add_metric(["yes"], counted["taken"])
+    calls.add_metric(["no"], counted["all"] - counted["taken"])
+    yield calls
 
 
 def _counted(rows: QuerySet, *by: str) -> QuerySet:

@@ -24,7 +24,7 @@ NAMES = field_names(
     "ID", "access key", "action", "actor", "actor name", "added", "anonymous", "api token", "api tokens",
     "api version", "architecture", "asked", "at", "attempt", "attempts", "audit entries", "audit entry", "author",
     "auto remove", "backup schedule", "backup schedules", "backup store", "backup stores", "batch", "blind since",
-    "bucket", "build", "build args", "builder", "builder why", "builds", "bytes in", "bytes out",
+    "branch", "bucket", "build", "build args", "builder", "builder why", "builds", "bytes in", "bytes out",
     "cancel requested at", "care rule", "care rules", "cause", "chain", "changed", "changed at", "changed by",
     "channel", "channels", "checked at", "columns", "command", "config", "configured", "console session",
     "console sessions", "container", "container name", "containers", "context path", "context size", "cooldown",

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from accounts import limits
 from accounts.access import PUBLIC, address_of
-from accounts.api.base import Body, Problem, View, body
+from accounts.api.base import Body, Problem, Text, View, body
 from accounts.api.bodies import TooLarge
 from accounts.api.links import absolute
 from accounts.querysets import visible_to
@@ -25,14 +25,15 @@ from containers_app.models import Container, DeployHook
 
 
 class HookRow(serializers.ModelSerializer[DeployHook]):
-    """``address`` is where to send to; its secret is shown once, to whoever makes it."""
+    """``address`` is where to send to; its secret is shown once, to whoever makes it. ``branch``: pushes to these alone
+    count; empty, everything new does."""
 
     address = serializers.SerializerMethodField()
     created_by = serializers.CharField(source="actor_name")
 
     class Meta:
         model = DeployHook
-        fields: tuple[str, ...] = ("id", "style", "address", "created_by", "created_at")
+        fields: tuple[str, ...] = ("id", "style", "branch", "address", "created_by", "created_at")
         read_only_fields: tuple[str, ...] = fields
 
     def get_address(self, row: DeployHook) -> str:
@@ -59,9 +60,10 @@ class HookAnswer(serializers.Serializer[Any]):
 
 
 class NewHook(Body):
-    """How its messages are signed."""
+    """How its messages are signed, and pushes to which branches count: ``main, release/*``."""
 
     style: Any = serializers.ChoiceField(DeployHook.Style.choices, required=False)
+    branch = Text(max_length=200, required=False, allow_blank=True)
 
 
 class HookCalled(serializers.Serializer[Any]):
@@ -85,8 +87,9 @@ class ContainerHooks(View):
     def post(self, request: Request, pk: UUID) -> Response:
         wish = body(request, NewHook)
         row, secret = hooks.add(
-            self.object(_containers(self), pk), wish.get("style", "slipway"), actor=self.actor
-        )
+            self.object(_containers(self), pk), wish.get("style", "slipway"), branch=wish.get("branch", ""),
+            actor=self.actor,
+        )  # fmt: skip
         return Response(NewHookRow(row, context={"request": request, "secret": secret}).data, 201)
 
 

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
@@ -203,3 +204,57 @@ def test_what_came_of_a_call_is_kept_in_english_and_told_in_the_reader_s_languag
     german = client_for(bob).get(page, headers={"Accept-Language": "de"}).content.decode()
     assert "Nothing to do" not in german
     assert "Nichts zu tun: Dieses Ereignis ist kein Push." in german
+
+
+ZEROS = "0" * 40
+SAID: dict[str, tuple[Any, str, bool]] = {
+    "a branch of these": ({"ref": "refs/heads/main", "after": "1" + ZEROS[1:]}, "push", True),
+    "one that fits a pattern": ({"ref": "refs/heads/release/1.2"}, "push", True),
+    "another branch": ({"ref": "refs/heads/mainly"}, "push", False),
+    "a branch in another case": ({"ref": "refs/heads/Main"}, "push", False),
+    "a tag of that name": ({"ref": "refs/tags/main"}, "push", False),
+    "a bare name": ({"ref": "main"}, "push", False),
+    "a branch that was deleted": ({"ref": "refs/heads/main", "deleted": True}, "push", False),
+    "one that points to nothing": ({"ref": "refs/heads/main", "after": ZEROS}, "push", False),
+    "a package": ({"action": "published"}, "package", False),
+    "no object": (["refs/heads/main"], "push", False),
+    "an odd ref": ({"ref": {"refs/heads/main": 1}, "after": 0}, "push", False),
+}
+
+
+@pytest.mark.parametrize("what", SAID)
+@pytest.mark.parametrize("form", [False, True])
+def test_a_hook_for_some_branches_leaves_other_pushes_alone(
+    what: str, form: bool, web: Container, bob: User, api_for: Callable[..., APIClient]
+) -> None:
+    said, event, counts = SAID[what]
+    wish = {"style": "github", "branch": "main,release/*"}
+    row = api_for(bob).post(f"/api/v1/containers/{web.pk}/hooks/", wish).data
+    assert row["branch"] == "main, release/*"
+    body = json.dumps(said).encode()
+    kind = "application/json"
+    if form:  # as GitHub sends it unless told otherwise
+        body, kind = urlencode({"payload": body.decode()}).encode(), "application/x-www-form-urlencoded"
+    headers = signed(row["secret"], body, style="github") | {"X-GitHub-Event": event}
+    answer = Client().post(f"/api/v1/hooks/{row['id']}/", body, content_type=kind, headers=headers)
+    assert answer.status_code == (202 if counts else 200), answer.content
+    assert Operation.objects.exists() is counts
+    assert HookCall.objects.get().outcome.startswith("Redeploying" if counts else "Nothing to do")
+
+
+def test_without_branches_whatever_is_new_counts_and_what_was_deleted_does_not(
+    made: Callable[..., tuple[str, str]],
+) -> None:
+    path, secret = made("github")
+    gone = json.dumps({"ref": "refs/heads/old", "after": ZEROS}).encode()
+    assert call(path, gone, **signed(secret, gone, style="github")).status_code == 200
+    assert not Operation.objects.exists()
+    odd = b"[" * 200_000  # JSON that goes too deep
+    assert call(path, odd, **signed(secret, odd, style="github")).status_code == 202
+
+
+def test_odd_branches_are_refused(web: Container, bob: User, api_for: Callable[..., APIClient]) -> None:
+    for odd in ("x" * 201, "main\r\nX: 1", 7):
+        answer = api_for(bob).post(f"/api/v1/containers/{web.pk}/hooks/", {"branch": odd}, format="json")
+        assert answer.status_code == 400, odd
+    assert not DeployHook.objects.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -12,7 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries
 
 from accounts import tokens
-from accounts.models import User
+from accounts.models import Team, User
+from accounts.notice import Notice
+from containers_app.models import DeployHook, HookCall
+from operations.models import Channel, Delivery
 from streams import health as beats
 from tests.rows import make_engine, make_operation
 
@@ -61,6 +65,29 @@ def test_the_figures_are_those_of_the_rows(client: Client, busy: None) -> None:
     assert (found["slipway_up", "worker"], found["slipway_up", "gateway"]) == (1, 0)
     assert found["slipway_engine_up", "far\nslipway_up 1"] in (0, 1)
     assert found["slipway_state_free_bytes",] > 0
+
+
+def test_messages_and_calls_are_counted(client: Client, db: None, team: Team, bob: User) -> None:
+    now = timezone.now()
+    engine = make_engine()
+    channel = Channel.objects.create(name="ops", kind="mail", sealed="", shown="o…@example.com", failures=3)
+    Channel.objects.create(name="off", sealed="", shown="h", failures=3, enabled=False)
+    for state, minutes in (("sent", 9), ("waiting", 5), ("waiting", 1), ("waiting", -5)):
+        at = now - timedelta(minutes=minutes)
+        Delivery.objects.create(
+            channel=channel, event_id=uuid4(), last_id=uuid4(), event="container.oom", state=state, at=at, due_at=at,
+            expires_at=at + timedelta(days=1),
+        )  # fmt: skip
+    hook = DeployHook.objects.create(engine=engine, team=team, name="web", sealed="", actor_name="bob")
+    for digest in ("a" * 64, "", ""):
+        HookCall.objects.create(hook=hook, digest=digest, outcome="x")
+    Notice.objects.create(user=bob, address="bob@example.com", about="password", language="en", at=now)
+    found = figures(client)
+    assert found["slipway_messages", "mail", "sent"] == 1
+    assert found["slipway_messages", "mail", "waiting"] == 3
+    assert 300 <= found["slipway_messages_oldest_waiting_seconds",] < 360
+    assert (found["slipway_channels_failing",], found["slipway_account_mails_waiting",]) == (1, 1)
+    assert (found["slipway_hook_calls", "yes"], found["slipway_hook_calls", "no"]) == (1, 2)
 
 
 def test_more_rows_are_no_more_queries(
