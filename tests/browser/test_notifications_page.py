@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -100,12 +101,15 @@ def _hook(visitor: Visitor, container: str) -> None:
     page = visitor.go(f"/containers/{container}/")
     page.get_by_role("button", name="More actions").click()
     page.get_by_role("link", name="Redeploy on push…").click()
+    page.get_by_label("Branches").fill("main, release/*")
     page.get_by_role("button", name="Make").click()
     address, secret = (page.locator(name).inner_text() for name in ("#hook-address", "#hook-secret"))
     pictures(visitor, "hook-made")
-    signature = messages.signature(secret, int(time.time()), b"{}")
-    answer = page.request.post(address, data="{}", headers={"Slipway-Signature": signature})
-    assert answer.status == 202, answer.text()
+    for branch, status in (("draft", 200), ("main", 202)):
+        body = json.dumps({"ref": f"refs/heads/{branch}"})
+        signature = messages.signature(secret, int(time.time()), body.encode())
+        answer = page.request.post(address, data=body, headers={"Slipway-Signature": signature})
+        assert answer.status == status, answer.text()
     page = visitor.go(f"/containers/{container}/hooks/")
     expect(page.locator(".hook-call a")).to_be_visible()
     pictures(visitor, "hook-called")
