@@ -212,3 +212,21 @@ def test_bounds_beyond_the_usual_ones_are_told_too(web: Container) -> None:
         ("Cores", "only 0-1"), ("Shared memory", "64 MB"), ("Open files", "1,024 to 4,096"), ("Core dumps", "none"),
         ("Its own layer", "read only"),
     ]  # fmt: skip
+
+
+def test_labels_and_variables_hide_and_turn_nothing(
+    client_for: Callable[..., Any], bob: User, team: Team
+) -> None:
+    """S-60: nor commands and paths, on the pages of a container and of an image."""
+    evil, engine = "\u202egpj.exe\u200b", make_engine()
+    config = {"Env": [f"NAME={evil}"], "Cmd": ["echo", evil], "Labels": {"org.evil": evil}}
+    web = make_container(
+        engine, team, "web", labels={"org.evil": evil}, environment={"NAME": evil}, command=["echo", evil],
+        inspect={"Config": config},
+    )  # fmt: skip
+    web.mounts.create(type="bind", source=f"/srv/{evil}", target=f"/data/{evil}")
+    image = make_image(engine, team, "a:1", labels={"org.evil": evil}, config={"environment": {"NAME": evil}})
+    for page in (f"/containers/{web.pk}/", f"/images/{image.pk}/"):
+        found = client_for(bob).get(page).content.decode()
+        assert not {"\u202e", "\u200b"} & set(found), page
+        assert "\\u202egpj.exe\\u200b" in found, page
