@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -14,9 +15,16 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from containers_app import published
 from engine import addresses
 from engine.errors import Invalid
+from operations.models import Engine
 
 ASSETS = ("css/app.css", "js/app.js", "icons.svg")
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+
+
+KNOWN = (
+    ((29, 5, 1), "unpacking an upload can run a program of the container's on the host (CVE-2026-41567)."),
+)
+"""Up to which version an engine has which weakness that Slipway's own use of it meets."""
 
 
 @register(Tags.staticfiles)
@@ -122,3 +130,20 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@register(Tags.database)
+def engines(databases: Any = None, **_: Any) -> Iterator[CheckMessage]:
+    """Engines that are older than a fix we know of; asked for by ``check --database default``."""
+    if not databases:
+        return
+    for row in Engine.objects.order_by("name"):
+        # Podman and others count in ways of their own: only what looks like a version of Docker's is judged.
+        found = re.match(r"(\d+)\.(\d+)\.(\d+)", row.version)
+        for fixed, weakness in KNOWN:
+            if found and tuple(map(int, found.groups())) < fixed:
+                yield Warning(
+                    f"The engine {row.name} says that it is {row.version}: {weakness}",
+                    hint=f"Update it to {'.'.join(map(str, fixed))}, unless its packager says that the fix is in.",
+                    id="slipway.W006",
+                )
