@@ -69,7 +69,7 @@ def of(entry: AuditEntry) -> None:
         user,
         about,
         entry,
-        name=entry.target_name if entry.target_type == "token" else entry.detail.get("name", ""),
+        name=entry.target_name if entry.target_type == "token" else entry.detail.get("passkey", ""),
     )
 
 

@@ -242,7 +242,7 @@ def security_page(request: HttpRequest, *, status: int = 200, **context: Any) ->
 
 def _added(request: HttpRequest, kind: str, said: str, name: str = "") -> HttpResponse:
     """A new factor is there: with the first one come recovery codes."""
-    _line(request, "factor.add", kind=kind, **({"name": name} if name else {}))
+    _line(request, "factor.add", kind=kind, **({"passkey": name} if name else {}))
     messages.success(request, said, extra_tags="ok")
     return _codes_page(request) if factors.of(user_of(request)).codes is None else _back()
 

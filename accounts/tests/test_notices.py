@@ -229,3 +229,17 @@ def test_it_is_handed_in_by_tls_with_an_account(
 def test_the_trail_says_by_what_somebody_confirmed(client_for: ClientFor, vic: User) -> None:
     client_for(vic).post("/account/confirm/", {"password": PASSWORD})
     assert AuditEntry.objects.get(verb="auth.confirm").detail["by"] == ["password"]
+
+
+def test_a_passkey_is_called_what_its_owner_calls_it_and_the_trail_names_its_owner(
+    client_for: ClientFor, vic: User, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a browser would make is taken as right here: tests/browser has one that makes them."""
+    monkeypatch.setattr("accounts.passkeys.add", lambda *_: True)
+    client_for(vic).post("/account/passkeys/", {"name": "alice", "credential": "{}"})
+    line = AuditEntry.objects.get(verb="factor.add")
+    assert (line.actor_name, line.detail["passkey"]) == ("vic", "alice")
+    notices.send_due()
+    text = post.mails[0].get_content()
+    assert "Name: alice" in text
+    assert "By:" not in text
