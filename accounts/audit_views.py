@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_safe
 
 from accounts import anchors, audit, verification
@@ -25,7 +26,10 @@ from accounts.querysets import team_ids, visible_entries
 
 ENTRIES = 100
 PEOPLE = 200
-OUTCOMES = ("accepted", "succeeded", "failed", "denied", "cancelled")
+OUTCOMES = (
+    ("accepted", _lazy("accepted")), ("succeeded", _lazy("succeeded")), ("failed", _lazy("failed")),
+    ("denied", _lazy("denied")), ("cancelled", _lazy("cancelled")),
+)  # fmt: skip
 _CURSOR = re.compile(r"(before|after)-([0-9]{1,18})", re.ASCII)
 
 

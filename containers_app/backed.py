@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.models import Team
 from containers_app import schedules
 from operations.models import Engine, Operation
+from operations.retold import inside
 
 MOST_LISTED = 50_000
 """Entries of a backup that are listed; one that holds more is restored whole."""
@@ -80,7 +81,7 @@ class BackupSchedule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.volume_name}, {self.get_every_display().lower()}"
+        return f"{self.volume_name}, {inside(self.get_every_display())}"
 
 
 class VolumeBackup(models.Model):

@@ -11,6 +11,7 @@ from django.utils import timezone
 from containers_app import alarms, exits, setups
 from containers_app.models import Container, Incident
 from containers_app.queries import span
+from engine.words import kept
 from streams import bell
 
 LOOP = timedelta(minutes=15)
@@ -104,7 +105,11 @@ def tell(container: Container, group: Incident, *, fresh: bool, ended: str) -> N
         columns |= {"trouble_at": now} if fresh else {}
         until = now + OOM_LASTS if group.oom else now + LOOP_LASTS if group.count >= LOOPS else None
         if until and (container.trouble_until is None or until > container.trouble_until):
-            words = f"crash loop: {in_brief(group)}" if group.count >= alarms.CRASH_LOOP else in_brief(group)
+            words = (
+                kept(f"crash loop: {in_brief(group)}")
+                if group.count >= alarms.CRASH_LOOP
+                else in_brief(group)
+            )
             columns |= {"trouble": words[:120], "trouble_until": until}
     Container.everything.filter(pk=container.pk).update(**columns)
     for name, value in columns.items():
@@ -114,10 +119,10 @@ def tell(container: Container, group: Incident, *, fresh: bool, ended: str) -> N
 
 def in_brief(group: Incident) -> str:
     """``exit 1, 4 times in 2 min``."""
-    what = exits.briefly(group.exit_code, oom=group.oom) or f"exit {group.exit_code}"
-    return (
-        f"{what}, {group.count} times in {span(group.last_at - group.first_at)}" if group.count > 1 else what
-    )
+    what = exits.briefly(group.exit_code, oom=group.oom) or kept(f"exit {group.exit_code}")
+    if group.count > 1:
+        return kept(f"{what}, {group.count} times in {span(group.last_at - group.first_at)}")
+    return what
 
 
 def ring(container: Container) -> None:

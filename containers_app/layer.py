@@ -8,10 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from operations.remains import moment
 
-VIEWS = {"all": "All", "added": "Added", "modified": "Changed", "deleted": "Deleted"}
+VIEWS = {
+    "all": _lazy("All"), "added": _lazy("Added"), "modified": _lazy("Changed"), "deleted": _lazy("Deleted"),
+}  # fmt: skip
 MOST = 500
 """Files that the page shows; a path typed into the filter finds the others."""
 DEPTH = 2

@@ -22,6 +22,7 @@ from engine.errors import EngineError
 from operations.models import Operation, TrashItem
 from operations.plans import Item, Plan, listed, undo
 from operations.reads import read
+from operations.retold import inside
 
 LOOK = 1.5
 """Seconds that a plan waits for what the engine can tell about it."""
@@ -79,7 +80,7 @@ def removal(container: Container, written: Written | None, actor: Actor, *, fore
     served = serving(container)
     if live:
         plan.lead = " ".join([_state_of(container, served), _end_of_one(plan)])
-        plan.stopped.append(Item(container.name, container.get_state_display().lower()))
+        plan.stopped.append(Item(container.name, inside(container.get_state_display())))
     lose(plan, container, written, actor)
     if live and served:
         plan.affected.append(Item(listed(served), stop_answering(len(served))))
@@ -90,7 +91,7 @@ def removal(container: Container, written: Written | None, actor: Actor, *, fore
 
 
 def _state_of(container: Container, served: list[str]) -> str:
-    said = {"state": container.get_state_display().lower(), "ports": listed(served)}
+    said = {"state": inside(container.get_state_display()), "ports": listed(served)}
     return _("It is %(state)s and serves %(ports)s.") % said if served else _("It is %(state)s.") % said
 
 
@@ -170,7 +171,7 @@ def restoring(operation: Operation, actor: Actor) -> Plan:
                 _("is stopped and goes into the trash in turn"),
             )
         )
-        plan.stopped.append(Item(other.name, other.get_state_display().lower()))
+        plan.stopped.append(Item(other.name, inside(other.get_state_display())))
         if ports := serving(other):
             plan.affected.append(
                 Item(

@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from django import forms
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
@@ -130,7 +130,10 @@ class RailsForm(forms.Form):
 class ExceptionForm(forms.Form):
     """Something may break a rule, for a reason and a while."""
 
-    rule = forms.ChoiceField(label=_lazy("Rule"), choices=list(guard.RULES.items()))
+    rule = forms.ChoiceField(
+        label=_lazy("Rule"),
+        choices=[(rule, translation.gettext_lazy(words)) for rule, words in guard.RULES.items()],
+    )
     name = forms.CharField(label=_lazy("Name"), max_length=255, widget=forms.TextInput(attrs=PLAIN))
     reason = forms.CharField(label=_lazy("Reason"), max_length=500, widget=forms.TextInput(attrs=PLAIN))
     until = forms.DateField(label=_lazy("Until"), widget=forms.DateInput(attrs={"type": "date"}))

@@ -328,7 +328,8 @@ def _ended(ctx: Context, item: TrashItem) -> Result:
     if verdict["passed"]:
         return _kept(ctx, item)
     if not verdict.get("said"):
-        said = f"{str(verdict['words']).rstrip('.')}; {_taken_back(ctx, item)}."
+        words = str(verdict["words"]).rstrip(".")
+        said = kept(f"{words}; {_taken_back(ctx, item)}.")
         verdict = {**verdict, "said": said}
         trash.note(item, verdict=verdict)
         ctx.emit(Progress(log=(said,)))
@@ -339,20 +340,24 @@ def _taken_back(ctx: Context, item: TrashItem) -> str:
     """The new one goes, and the old one is where it was; how that went, in words."""
     new = _new(ctx)
     if look(ctx) is None:
-        return "the old one is gone from the engine, so the new one stays"
+        return kept("the old one is gone from the engine, so the new one stays")
     removed = ""
     if new:
         _discard(ctx, new)
-        removed = "the new one was removed, and "
+        removed = kept("the new one was removed, and ")
     try:
         removal.take_back(ctx, item)
     except Conflict as error:
-        return f"{removed}the old one is in the trash, since its name was taken meanwhile: {error.message.rstrip('.')}"
+        why = error.message.rstrip(".")
+        return kept(f"{removed}the old one is in the trash, since its name was taken meanwhile: {why}")
     trouble = removal.start_again(ctx, item)
     trash.end(item, TrashItem.State.RESTORED)
     if trouble:
-        return f"{removed}the old one is back, but did not start: {trouble.rstrip('.')}"
-    return f"{removed}the old one is back" + (" and runs" if item.facts["running"] else "")
+        why = trouble.rstrip(".")
+        return kept(f"{removed}the old one is back, but did not start: {why}")
+    if item.facts["running"]:
+        return kept(f"{removed}the old one is back and runs")
+    return kept(f"{removed}the old one is back")
 
 
 def _run_again(ctx: Context) -> None:

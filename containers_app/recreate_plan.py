@@ -16,6 +16,7 @@ from containers_app.run import is_foreign
 from images_app.models import Image, Tag
 from operations.models import Operation
 from operations.plans import Item, Plan, listed, undo
+from operations.retold import inside
 
 _LIVE = ("running", "restarting")
 
@@ -33,7 +34,7 @@ def recreating(operation: Operation, actor: Actor) -> Plan:
     changes = operation.params.get("changes") or {}
     plan.changed += settings(container, changes)
     if container.state in _LIVE:
-        plan.stopped.append(Item(container.name, container.get_state_display().lower()))
+        plan.stopped.append(Item(container.name, inside(container.get_state_display())))
         if ports := plans.serving(container):
             words = ngettext(
                 "does not answer until the new one runs", "do not answer until the new one runs", len(ports)

@@ -13,6 +13,7 @@ from containers_app.plans import of_others
 from operations import trash
 from operations.models import Operation, TrashItem
 from operations.plans import Item, Plan, listed, undo
+from operations.retold import inside
 
 LIVE = ("running", "restarting")
 
@@ -104,7 +105,7 @@ def removal(volume: Volume, actor: Actor, *, forever: bool = False) -> Plan:
         plan.blocked = ngettext(
             "%(names)s mounts it. Remove that first.", "%(names)s mount it. Remove those first.", len(there)
         ) % {"names": listed(names)}
-    plan.affected = [Item(one.name, "", one.get_state_display().lower()) for one in there if one.pk in seen]
+    plan.affected = [Item(one.name, "", inside(one.get_state_display())) for one in there if one.pk in seen]
     for one in users:
         if one.trashed_at is not None:
             name = _name_in_trash(one) if one.pk in seen else _("A container of another team")

@@ -33,6 +33,10 @@ from operations.web import answers, leaves_when_gone, toast
 from streams import want
 
 KINDS = (("containers", Container), ("images", Image), ("volumes", Volume), ("networks", Network))
+NAMES = {
+    "containers": _lazy("containers"), "images": _lazy("images"), "volumes": _lazy("volumes"),
+    "networks": _lazy("networks"),
+}  # fmt: skip
 PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
 
 
@@ -138,7 +142,7 @@ def engine_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     actor = actor_of(request)
     engine = _engine(actor, pk)
     counts = [
-        (name, reverse(f"{name}:list"), _counted(actor, model, engine=engine).get(engine.pk, 0))
+        (NAMES[name], reverse(f"{name}:list"), _counted(actor, model, engine=engine).get(engine.pk, 0))
         for name, model in KINDS
     ]
     context = {

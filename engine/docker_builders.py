@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from engine.docker_text import text
 from engine.errors import Invalid
+from engine.words import kept
 
 BUILDKIT, CLASSIC = "buildkit", "classic"
 
@@ -20,13 +21,13 @@ def choose(told: Mapping[str, str], wanted: str) -> tuple[str, str]:
     docker = text(told.get("Server"), 64).startswith("Docker/") and not told.get("Libpod-API-Version")
     has_it = names_it == "2" or (docker and text(told.get("Ostype"), 16).lower() == "linux")
     if wanted == CLASSIC:
-        return CLASSIC, "Asked for"
+        return CLASSIC, kept("Asked for")
     if not has_it:
         if wanted == BUILDKIT:
             raise Invalid("This engine has no BuildKit: build with its classic builder.")
-        return CLASSIC, "This engine has no BuildKit"
+        return CLASSIC, kept("This engine has no BuildKit")
     if wanted == BUILDKIT:
-        return BUILDKIT, "Asked for"
+        return BUILDKIT, kept("Asked for")
     if names_it == "1":
-        return CLASSIC, "This engine is set to its classic builder"
-    return BUILDKIT, "This engine has it"
+        return CLASSIC, kept("This engine is set to its classic builder")
+    return BUILDKIT, kept("This engine has it")

@@ -40,6 +40,7 @@ from engine.errors import (
 )
 from engine.specs import BuildSpec
 from engine.types import Progress
+from engine.words import kept
 
 SHOWN_AFTER = 0.5
 """Seconds after which also work that no line of the Dockerfile asks for is a step."""
@@ -249,15 +250,14 @@ class Board:
         known, message = from_text(said), from_build(_BEFORE.sub("", said))
         if code := _CODE.search(said) if step and step.place else None:
             details["exit_code"] = int(code[1])
-            message = f"{instruction} ended with exit code {code[1]}."
+            message = kept(f"{instruction} ended with exit code {code[1]}.")
         elif isinstance(known, RegistryUnreachable | ImageNotFound | AuthRequired):
             message, details["cause"] = f"{known.message} ({instruction})", known.code
         elif missing := _NO_FILE.search(said) if step and step.place else None:
-            message = (
-                f"There is no {one_line(missing[1], 200)} among the files of this build ({instruction})."
-            )
+            name = one_line(missing[1], 200)
+            message = kept(f"There is no {name} among the files of this build ({instruction}).")
         elif said == "no active sessions" or re.match(r"secret \S+ not found", said):
-            message = f"This step wants a secret that the build was not given ({instruction})."
+            message = kept(f"This step wants a secret that the build was not given ({instruction}).")
         if line := _PARSE.search(said):
             details["line"] = int(line[1] or line[2])
         return BuildFailed(message, **details)

@@ -19,7 +19,7 @@ from engine.errors import Invalid, PolicyDenied
 from engine.rails import CAPABILITIES, Rails, below, host_of
 from engine.specs import BuildSpec, ContainerSpec, NetworkSpec, UpdateSpec, VolumeSpec
 from engine.types import Reach
-from engine.words import kept
+from engine.words import gettext_noop, kept
 
 SITE = "site"
 TEAM = "team"
@@ -27,27 +27,27 @@ TEAM = "team"
 OWN = "self_protected"
 """The rule that no wish breaks by itself: Slipway's own containers stay as they are."""
 RULES: Mapping[str, str] = {
-    "no_privileged": "Privileged containers",
-    "no_host_paths": "Folders of the host",
-    "no_host_network": "The host's network",
-    "no_shared_namespaces": "Shared namespaces",
-    "no_added_capability": "Capabilities",
-    "no_devices": "Devices of the host",
-    "no_loosened_isolation": "Loosened isolation",
-    "no_low_ports": "Ports of the host",
-    "allowed_addresses_only": "Addresses of the host",
-    "known_registries_only": "Registries",
-    "digests_only": "Images by digest",
-    "known_log_drivers_only": "Log drivers",
-    "no_sysctls": "Kernel parameters",
-    "allowed_restarts_only": "Restart policies",
-    "local_volumes_only": "Drivers of volumes",
-    "no_volume_options": "Options of volumes",
-    "bridge_networks_only": "Drivers of networks",
-    "no_network_options": "Options of networks",
-    "pool_addresses_only": "Addresses of networks",
-    "builds_fetch_nothing": "What builds fetch",
-    OWN: "Slipway's own containers",
+    "no_privileged": gettext_noop("Privileged containers"),
+    "no_host_paths": gettext_noop("Folders of the host"),
+    "no_host_network": gettext_noop("The host's network"),
+    "no_shared_namespaces": gettext_noop("Shared namespaces"),
+    "no_added_capability": gettext_noop("Capabilities"),
+    "no_devices": gettext_noop("Devices of the host"),
+    "no_loosened_isolation": gettext_noop("Loosened isolation"),
+    "no_low_ports": gettext_noop("Ports of the host"),
+    "allowed_addresses_only": gettext_noop("Addresses of the host"),
+    "known_registries_only": gettext_noop("Registries"),
+    "digests_only": gettext_noop("Images by digest"),
+    "known_log_drivers_only": gettext_noop("Log drivers"),
+    "no_sysctls": gettext_noop("Kernel parameters"),
+    "allowed_restarts_only": gettext_noop("Restart policies"),
+    "local_volumes_only": gettext_noop("Drivers of volumes"),
+    "no_volume_options": gettext_noop("Options of volumes"),
+    "bridge_networks_only": gettext_noop("Drivers of networks"),
+    "no_network_options": gettext_noop("Options of networks"),
+    "pool_addresses_only": gettext_noop("Addresses of networks"),
+    "builds_fetch_nothing": gettext_noop("What builds fetch"),
+    OWN: gettext_noop("Slipway's own containers"),
 }
 """Every rule, with what it is about."""
 SHUT = (

@@ -21,6 +21,7 @@ from engine.specs import SpecError
 from operations import registry, trash
 from operations.models import Operation
 from operations.previews import Previewed, previewing
+from operations.retold import inside
 from operations.services import Refused
 
 
@@ -136,7 +137,7 @@ def planned(operation: Operation, actor: Actor) -> Plan:
 
 def _plain(operation: Operation, kind: registry.Kind) -> Plan:
     """For changes that lose nothing and touch nobody else."""
-    return Plan(changed=[Item(operation.target_name, kind.label.lower())])
+    return Plan(changed=[Item(operation.target_name, inside(translation.gettext(kind.label)))])
 
 
 def undo(plan: Plan, *, forever: bool = False, no_undo: str = "") -> None:

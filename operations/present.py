@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from accounts.access import Actor, can
 from operations import registry, undoable
@@ -344,7 +345,11 @@ def _note(operation: Operation) -> str:
         return _("Stopping as asked")
     if operation.state == "succeeded":
         unit, total = operation.progress.get("unit"), operation.progress.get("total")
-        return f"{total} {unit}" if unit in ("steps", "layers") and total else ""
+        if not isinstance(total, int) or not total:
+            return ""
+        if unit == "steps":
+            return ngettext("%(n)s step", "%(n)s steps", total) % {"n": total}
+        return ngettext("%(n)s layer", "%(n)s layers", total) % {"n": total} if unit == "layers" else ""
     return retold(message)
 
 

@@ -23,6 +23,12 @@ _DEEP = 3
 """How deep one sentence may stand in another: "Cancelled. No file was made." """
 
 
+def inside(text: str) -> str:
+    """A label within a sentence: small in English. Other languages keep it, as German does with its nouns."""
+    language = translation.get_language() or "en"
+    return text.lower() if language.partition("-")[0] == "en" else text
+
+
 def retold(text: str) -> str:
     """The same in the reader's language, where that is known."""
     language = translation.get_language()
@@ -45,6 +51,9 @@ def _told(language: str, text: str, deep: int) -> str:
                 for name, value in match.groupdict().items()
             }
             return _filled(meant, values)
+    first, cut, rest = text.partition("; ")  # what happened, and what was done about it
+    if cut and deep and rest.endswith("."):
+        return f"{_told(language, first, deep - 1)}; {_told(language, rest[:-1], deep - 1)}."
     return text
 
 

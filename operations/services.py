@@ -34,6 +34,7 @@ from operations.models import Engine, Operation
 from operations.pace import Pace
 from operations.previews import Previewed, is_preview
 from operations.refused import Refused as Refused  # noqa: PLC0414 - everybody takes it from here
+from operations.retold import inside
 from streams.connection import client
 
 log = logging.getLogger(__name__)
@@ -311,7 +312,7 @@ def _active(new: Operation) -> Operation | None:
     found = Operation.objects.active().filter(lock_key=new.lock_key).first()
     if found is None or (found.kind == new.kind and found.body_digest == new.body_digest):
         return found
-    label = translation.gettext(registry.get(found.kind).label).lower()
+    label = inside(translation.gettext(registry.get(found.kind).label))
     raise Refused(
         "conflict",
         _("%(actor_name)s asked to %(label)s %(target_name)s, and that is not finished yet.")

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _lazy
 
 from operations import present, registry, services, variables
 from operations.models import Operation, OperationEvent
-from operations.retold import retold
+from operations.retold import inside, retold
 
 TITLES = {
     "queued": _lazy("Asked"),
@@ -119,7 +119,7 @@ def _words(operation: Operation, state: str, data: Mapping[str, Any], before: st
     if state == "running" and attempt > 1:
         return _("Started again"), _("Attempt %(attempt)s") % {"attempt": attempt}
     if before == "unknown" and state in ("succeeded", "failed"):
-        return _("Verified: %(lower)s") % {"lower": title.lower()}, message or _("Looked up on the engine")
+        return _("Verified: %(lower)s") % {"lower": inside(title)}, message or _("Looked up on the engine")
     return title, message
 
 

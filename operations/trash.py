@@ -25,6 +25,7 @@ from engine.errors import NotFound
 from operations import registry, services
 from operations.models import Operation, TrashItem
 from operations.registry import Context
+from operations.retold import inside
 from operations.services import Refused, Target
 from streams import bell
 
@@ -186,7 +187,7 @@ def purge(item: TrashItem, *, actor: Actor, idempotency_key: str = "") -> Operat
 def _ask(kind: str, item: TrashItem, actor: Actor, idempotency_key: str) -> Operation:
     def there() -> None:
         if not TrashItem.objects.filter(pk=item.pk, state=State.KEPT).exists():
-            word = TrashItem.State(item.state).label.lower()
+            word = inside(str(TrashItem.State(item.state).label))
             raise Refused("not_undoable", _("It is not in the trash any more: %(word)s.") % {"word": word})
 
     return services.submit(

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 
 from containers_app.queries import span
 from engine import files
-from operations.retold import retold
+from operations.retold import inside, retold
 
 register = template.Library()
 register.tag("static", do_static)
@@ -239,6 +239,12 @@ def line_at(when: datetime | None) -> SafeString:
 def clock(when: datetime | None) -> SafeString:
     """The time of day alone, for lists under a date; the page turns it into the reader's own zone."""
     return _time(when, f"{timezone.localtime(when):%H:%M}", "clock") if when else _NOTHING
+
+
+@register.filter(name="inside")
+def within(label: str) -> str:
+    """A label within a sentence; see `operations.retold`."""
+    return inside(str(label or ""))
 
 
 @register.filter(name="retold")

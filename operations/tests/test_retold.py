@@ -52,6 +52,11 @@ def test_sentences_within_sentences_are_told_too_and_names_stay_what_they_are() 
                 "It was not started: Stop, which it needs, is gone.",
                 "Er wurde nicht gestartet: Stop, das er braucht, gibt es nicht mehr.",
             ),
+            (
+                "web is unhealthy after 9 s; the new one was removed, and the old one is back and runs.",
+                "web ist nach 9 s ungesund; der neue wurde entfernt, und der alte ist zurück und läuft.",
+            ),
+            ("crash loop: exit 2, 12 times in 3 min", "Absturzschleife: Exit-Code 2, 12-mal in 3 min"),
             ("OCI runtime create failed: unknown", "OCI runtime create failed: unknown"),
             ("", ""),
         ):
