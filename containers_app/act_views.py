@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
@@ -23,7 +23,7 @@ from engine.errors import EngineError
 from operations.models import Operation
 from operations.plans import preview
 from operations.services import Refused
-from operations.web import answers, came_from, submitted, toast, uuids, why
+from operations.web import answers, came_from, dialog, submitted, toast, uuids, why
 
 BULK = ("start", "stop", "restart", "kill", "pause", "unpause", "update", "remove", "seen")
 ASKED_FIRST = ("stop", "restart", "pause")
@@ -112,7 +112,7 @@ def ask(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
         "container": container, "plan": plan, "title": title % {"name": container}, "button": button,
         "action": reverse("containers:act", args=[pk, action]),
     }  # fmt: skip
-    return _dialog(request, "containers/ask.html", context)
+    return dialog(request, "containers/ask.html", context)
 
 
 @require_safe
@@ -127,7 +127,7 @@ def remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         "container": container, "plan": plan, "title": _("Remove %(name)s?") % {"name": container},
         "action": reverse("containers:act", args=[pk, "remove"]),
     }  # fmt: skip
-    return _dialog(request, "containers/remove.html", context)
+    return dialog(request, "containers/remove.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -141,7 +141,7 @@ def kill(request: HttpRequest, pk: UUID) -> HttpResponse:
         return submitted(request, _ask(request, container, "kill", form.cleaned_data), to=_page(pk))
     actor = actor_of(request)
     plan = preview(lambda: operations.request(container, "kill", actor=actor), actor=actor)
-    return _dialog(request, "containers/kill.html", {"container": container, "form": form, "plan": plan})
+    return dialog(request, "containers/kill.html", {"container": container, "form": form, "plan": plan})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -155,7 +155,7 @@ def rename(request: HttpRequest, pk: UUID) -> HttpResponse:
     if form.is_valid():
         return submitted(request, _ask(request, container, "rename", form.cleaned_data), to=_page(pk))
     plan = plans.renamed(container)
-    return _dialog(request, "containers/rename.html", {"container": container, "form": form, "plan": plan})
+    return dialog(request, "containers/rename.html", {"container": container, "form": form, "plan": plan})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -200,13 +200,13 @@ def _bulk_question(request: HttpRequest, action: str, found: list[Container], fo
             "form": form, "ids": [one.pk for one in found], "bulk": action, "title": title % {"n": len(found)},
             "plan": plans.killing_many(found) if action == "kill" else None, "action": reverse("containers:bulk"),
         }  # fmt: skip
-        return _dialog(request, "containers/bulk.html", context)
+        return dialog(request, "containers/bulk.html", context)
     title = ngettext("Remove %(n)s container?", "Remove %(n)s containers?", len(found)) % {"n": len(found)}
     context = {
         "plan": plans.removal_of_many(found), "ids": [one.pk for one in found],
         "title": title, "action": reverse("containers:bulk"),
     }  # fmt: skip
-    return _dialog(request, "containers/remove.html", context)
+    return dialog(request, "containers/remove.html", context)
 
 
 def _ask_each(
@@ -243,11 +243,6 @@ def _question(request: HttpRequest, url: str) -> HttpResponse:
     if "HX-Request" not in request.headers:
         return HttpResponseRedirect(url)
     return HttpResponse(status=204, headers={"HX-Trigger": json.dumps({"slipway:ask": {"url": url}})})
-
-
-def _dialog(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-    """A question: a part of the page for htmx, else a page of its own."""
-    return render(request, f"{template}#dialog" if "HX-Request" in request.headers else template, context)
 
 
 def _get(request: HttpRequest, pk: UUID) -> Container:

@@ -23,7 +23,7 @@ from engine.specs import SpecError
 from operations.models import Operation
 from operations.plans import Plan, preview
 from operations.services import Refused
-from operations.web import answers, leaves_when_gone, submitted, toast
+from operations.web import answers, dialog, leaves_when_gone, submitted, toast
 
 PAGE = 50
 SHOWN = 300
@@ -103,7 +103,7 @@ def backup_now(request: HttpRequest, pk: UUID) -> HttpResponse:
         operation = operations.request_volume_backup(volume, actor=actor, store=form.cleaned_data["store"])
         return submitted(request, operation, to=_page(volume))
     plan = preview(lambda: operations.request_volume_backup(volume, actor=actor), actor=actor)
-    return _dialog(request, "volumes/backup.html", {"volume": volume, "form": form, "plan": plan})
+    return dialog(request, "volumes/backup.html", {"volume": volume, "form": form, "plan": plan})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -122,7 +122,7 @@ def schedule(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         made = backup_asks.put_schedule(volume, form.wish(), actor=actor)
         return _to(request, volume, _BACKED_UP[made.every] % {"volume": volume})
-    return _dialog(request, "volumes/schedule.html", {"volume": volume, "form": form, "schedule": row})
+    return dialog(request, "volumes/schedule.html", {"volume": volume, "form": form, "schedule": row})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -182,7 +182,7 @@ def backup_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         return submitted(request, operations.request_backup_remove(backup, actor=actor), to=back)
     plan = preview(lambda: operations.request_backup_remove(backup, actor=actor), actor=actor)
     context = {"backup": backup, "volume": volume, "plan": plan, "back": back}
-    return _dialog(request, "volumes/backup_remove.html", context)
+    return dialog(request, "volumes/backup_remove.html", context)
 
 
 # Stores
@@ -236,8 +236,3 @@ def _page(volume: Volume) -> str:
 
 def _to(request: HttpRequest, volume: Volume, text: str) -> HttpResponse | HttpResponseRedirect:
     return toast(request, text, to=_page(volume))
-
-
-def _dialog(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-    """A question: a part of the page for htmx, else a page of its own."""
-    return render(request, f"{template}#dialog" if "HX-Request" in request.headers else template, context)

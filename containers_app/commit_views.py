@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_safe
@@ -20,7 +20,7 @@ from engine.specs import SpecError
 from operations import queries
 from operations.models import Operation
 from operations.spooled import sent
-from operations.web import Download, answers
+from operations.web import Download, answers, dialog
 
 GONE = _lazy("This export is gone: it was kept for a day.")
 
@@ -62,7 +62,7 @@ def commit_(request: HttpRequest, pk: UUID) -> HttpResponse:
         return redirect("operations:detail", operation.pk)
     reference = form.cleaned_data.get("reference", "") if form.is_bound else ""
     plan = commit.committed(container, reference, actor)
-    return _dialog(request, "containers/commit.html", {"container": container, "form": form, "plan": plan})
+    return dialog(request, "containers/commit.html", {"container": container, "form": form, "plan": plan})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -76,7 +76,7 @@ def export(request: HttpRequest, pk: UUID) -> HttpResponse:
             "operations:detail", commit_asks.request_export(container, actor=actor_of(request)).pk
         )
     plan = commit.exported(container)
-    return _dialog(request, "containers/filesystem.html", {"container": container, "plan": plan})
+    return dialog(request, "containers/filesystem.html", {"container": container, "plan": plan})
 
 
 @require_safe
@@ -110,8 +110,3 @@ def _one(request: HttpRequest, pk: UUID, permission: str) -> Container:
     container = get_object_or_404(present.one(actor_of(request)), pk=pk)
     require(actor_of(request), permission, container)
     return container
-
-
-def _dialog(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-    part = "#dialog" if "HX-Request" in request.headers else ""
-    return render(request, f"{template}{part}", context)

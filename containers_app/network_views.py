@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
@@ -28,7 +27,7 @@ from engine.specs import SpecError
 from operations.models import Engine
 from operations.plans import Plan, preview
 from operations.services import Refused
-from operations.web import answers, leaves_when_gone, submitted
+from operations.web import answers, dialog, leaves_when_gone, submitted
 
 PAGE = 100
 MOST_DRAWN = 500
@@ -125,7 +124,7 @@ def network_create(request: HttpRequest) -> HttpResponse:
             form.refuse(error.details.get("errors") or {"name": [str(error)]})
         except Refused as error:
             form.refuse({"subnets" if error.code == "subnet_in_use" else "name": [str(error)]})
-    return _dialog(request, "networks/create.html", {"form": form})
+    return dialog(request, "networks/create.html", {"form": form})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -140,7 +139,7 @@ def network_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         operation = operations.request_network_remove(network, actor=actor, force=force, forever=forever)
         return submitted(request, operation, to=reverse("networks:list"))
     plan = preview(lambda: operations.request_network_remove(network, actor=actor, force=True), actor=actor)
-    return _dialog(request, "networks/remove.html", {"network": network, "plan": plan})
+    return dialog(request, "networks/remove.html", {"network": network, "plan": plan})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -165,7 +164,7 @@ def network_connect(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {"network": network, "form": form, "plan": _connecting(network, form, actor)}
     if request.headers.get("HX-Target") == "connect-plan":
         return render(request, "networks/connect.html#plan", context)
-    return _dialog(request, "networks/connect.html", context)
+    return dialog(request, "networks/connect.html", context)
 
 
 def _connecting(network: Network, form: ConnectForm, actor: Actor) -> Plan | None:
@@ -202,7 +201,7 @@ def network_disconnect(request: HttpRequest, pk: UUID, container: UUID) -> HttpR
         )
     plan = preview(lambda: operations.request_network_disconnect(network, row, actor=actor), actor=actor)
     context = {"network": network, "container": row, "plan": plan}
-    return _dialog(request, "networks/disconnect.html", context)
+    return dialog(request, "networks/disconnect.html", context)
 
 
 def _get(request: HttpRequest, pk: UUID) -> Network:
@@ -211,8 +210,3 @@ def _get(request: HttpRequest, pk: UUID) -> Network:
 
 def _page(network: Network) -> str:
     return reverse("networks:detail", args=[network.pk])
-
-
-def _dialog(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-    """A question: a part of the page for htmx, else a page of its own."""
-    return render(request, f"{template}#dialog" if "HX-Request" in request.headers else template, context)

@@ -15,7 +15,7 @@ from accounts import group_mappings, members
 from accounts.access import actor_of, can, requires
 from accounts.mapping_forms import MappingForm
 from accounts.models import GroupMapping
-from operations.web import answers, toast
+from operations.web import answers, dialog, toast
 
 
 @require_safe
@@ -49,7 +49,7 @@ def mapping_change(request: HttpRequest, pk: UUID | None = None) -> HttpResponse
             said = _("Who is in %(group)s: %(gives)s") % {"group": saved.group, "gives": saved.called}
             return toast(request, said, to=reverse("teams:mappings"))
     held = group_mappings.holders(row) if row else []
-    return _dialog(request, "teams/mapping.html", {"form": form, "mapping": row, "holders": held})
+    return dialog(request, "teams/mapping.html", {"form": form, "mapping": row, "holders": held})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -62,9 +62,4 @@ def mapping_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         group_mappings.remove(row, actor=actor_of(request))
         return toast(request, _("%(name)s is gone") % {"name": row.group}, to=reverse("teams:mappings"))
     context = {"mapping": row, "holders": group_mappings.holders(row), "keeps": row.when_gone == "keep"}
-    return _dialog(request, "teams/mapping_remove.html", context)
-
-
-def _dialog(request: HttpRequest, template: str, context: dict[str, object]) -> HttpResponse:
-    part = "#dialog" if "HX-Request" in request.headers else ""
-    return render(request, f"{template}{part}", context)
+    return dialog(request, "teams/mapping_remove.html", context)

@@ -24,7 +24,7 @@ from containers_app.models import Container, Network, Volume
 from images_app.models import Image
 from operations import quotas
 from operations.policy import Policy
-from operations.web import answers, toast
+from operations.web import answers, dialog, toast
 
 COUNTED: dict[str, type[Any]] = {
     "containers": Container,
@@ -110,7 +110,7 @@ def team_new(request: HttpRequest) -> HttpResponse:
     """A new team, with nobody in it."""
     form = TeamForm(request.POST or None)
     if not form.is_valid():
-        return _dialog(request, "teams/name.html", {"form": form})
+        return dialog(request, "teams/name.html", {"form": form})
     team = members.save_team(form.instance, actor=actor_of(request))
     return HttpResponseRedirect(reverse("teams:detail", args=[team.pk]))
 
@@ -124,7 +124,7 @@ def team_rename(request: HttpRequest, pk: UUID) -> HttpResponse:
     team = get_object_or_404(visible_teams(actor), pk=pk)
     form = TeamForm(request.POST or None, instance=team)
     if not form.is_valid():
-        return _dialog(request, "teams/name.html", {"form": form, "team": team})
+        return dialog(request, "teams/name.html", {"form": form, "team": team})
     members.save_team(form.instance, actor=actor)
     return toast(request, _("Renamed"), to=reverse("teams:detail", args=[pk]))
 
@@ -139,7 +139,7 @@ def member_add(request: HttpRequest, pk: UUID) -> HttpResponse:
     require(actor, members.PERMISSION, team)
     form = MemberForm(request.POST or None, actor=actor, team=team)
     if not form.is_valid():
-        return _dialog(request, "teams/member.html", {"form": form, "team": team})
+        return dialog(request, "teams/member.html", {"form": form, "team": team})
     user = form.cleaned_data["username"]
     members.put(team, user, actor=actor, **form.said())
     return toast(
@@ -173,7 +173,7 @@ def member_change(request: HttpRequest, pk: UUID, user: UUID) -> HttpResponse:
         )
     if not form.is_valid():
         last = member.role == "admin" and members.is_last_admin(team, member.user)
-        return _dialog(
+        return dialog(
             request, "teams/member.html", {"form": form, "team": team, "member": member, "last": last}
         )
     row = members.put(team, member.user, actor=actor, **form.said())
@@ -205,12 +205,7 @@ def person_active(request: HttpRequest, pk: UUID) -> HttpResponse:
     actor = actor_of(request)
     user = get_object_or_404(User, pk=pk)
     if request.method != "POST":
-        return _dialog(request, "teams/active.html", {"person": user, "ends": members.what_ends(user)})
+        return dialog(request, "teams/active.html", {"person": user, "ends": members.what_ends(user)})
     members.set_active(user, not user.is_active, actor=actor)
     done = _("may sign in again") if user.is_active else _("is disabled, and signed out everywhere")
     return toast(request, f"{user.display_name} {done}", to=reverse("teams:people"))
-
-
-def _dialog(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-    part = "#dialog" if "HX-Request" in request.headers else ""
-    return render(request, f"{template}{part}", context)

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -21,7 +21,7 @@ from operations import queries as operation_queries
 from operations import services
 from operations.plans import preview
 from operations.services import Refused
-from operations.web import answers, toast, uuids
+from operations.web import answers, dialog, toast, uuids
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -39,7 +39,7 @@ def image_export(request: HttpRequest, pk: UUID) -> HttpResponse:
             return redirect("operations:detail", operation.pk)
         except SpecError as error:
             form.add_error("more", [text for texts in error.errors.values() for text in texts])
-    return _dialog(request, "images/export.html", {"form": form, "image": image})
+    return dialog(request, "images/export.html", {"form": form, "image": image})
 
 
 @require_safe
@@ -90,7 +90,7 @@ def image_import(request: HttpRequest) -> HttpResponse:
             form.refuse(error.errors)
         except (PolicyDenied, Refused) as error:
             form.refuse({"archive": [str(error)]})
-    return _dialog(request, "images/import.html", context)
+    return dialog(request, "images/import.html", context)
 
 
 def _looked_into(request: HttpRequest, form: ImportForm) -> dict[str, object]:
@@ -105,8 +105,3 @@ def _looked_into(request: HttpRequest, form: ImportForm) -> dict[str, object]:
     )
     ticket = transfers.ticket(archive, actor, engine, team)
     return {"plan": plan, "ticket": ticket, "archive": archive, "engine": engine}
-
-
-def _dialog(request: HttpRequest, template: str, context: dict[str, object]) -> HttpResponse:
-    """The inside of a dialog for htmx, a page of its own without."""
-    return render(request, f"{template}#dialog" if request.headers.get("HX-Request") else template, context)

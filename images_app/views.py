@@ -20,7 +20,7 @@ from images_app.lineage import lineage
 from images_app.models import Image, Tag
 from operations.plans import preview
 from operations.queries import engine_asked
-from operations.web import answers, leaves_when_gone, submitted
+from operations.web import answers, dialog, leaves_when_gone, submitted
 
 VIEWS = ("all", "used", "unused", "dangling", "newer")
 ORDERINGS = ("name", "size", "unique", "created", "used", "host")
@@ -75,7 +75,7 @@ def image_pull(request: HttpRequest) -> HttpResponse:
             return redirect("operations:detail", operation.pk)
         except SpecError as error:
             form.refuse(error.errors)
-    return _dialog(request, "images/pull.html", {"form": form})
+    return dialog(request, "images/pull.html", {"form": form})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -97,7 +97,7 @@ def image_push(request: HttpRequest, pk: UUID) -> HttpResponse:
         except SpecError as error:
             for name, messages in error.errors.items():
                 form.add_error(name if name in form.fields else None, [*messages])
-    return _dialog(request, "images/push.html", {"form": form, "image": image})
+    return dialog(request, "images/push.html", {"form": form, "image": image})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -117,7 +117,7 @@ def image_filesystem(request: HttpRequest) -> HttpResponse:
             return redirect("builds:detail", operation.build.pk)
         except SpecError as error:
             form.refuse(error.errors)
-    return _dialog(request, "images/filesystem.html", {"form": form})
+    return dialog(request, "images/filesystem.html", {"form": form})
 
 
 @require_POST
@@ -144,7 +144,7 @@ def image_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         operation = operations.request_remove(image, actor=actor, force=force, forever=forever)
         return submitted(request, operation, to=reverse("images:list"))
     plan = preview(lambda: operations.request_remove(image, actor=actor, force=True), actor=actor)
-    return _dialog(request, "images/remove.html", {
+    return dialog(request, "images/remove.html", {
         "title": _("Remove %(name)s?") % {"name": image}, "plan": plan, "action": reverse("images:remove", args=[pk]),
         "force": True, "back": reverse("images:detail", args=[pk]),
     })  # fmt: skip
@@ -164,7 +164,7 @@ def tag_remove(request: HttpRequest, pk: UUID) -> HttpResponse:
         forever = bool(request.POST.get("forever"))
         return submitted(request, operations.request_untag(tag, actor=actor, forever=forever), to=back)
     plan = preview(lambda: operations.request_untag(tag, actor=actor), actor=actor)
-    return _dialog(request, "images/remove.html", {
+    return dialog(request, "images/remove.html", {
         "title": _("Remove the tag %(name)s?") % {"name": tag.name}, "plan": plan,
         "action": reverse("tags:remove", args=[pk]), "force": False, "back": back,
     })  # fmt: skip
@@ -198,8 +198,3 @@ def _wanted(request: HttpRequest) -> queries.Wanted:
         engine=str(getattr(engine_asked(request.GET), "pk", "")),
         ordering=ordering if ordering.removeprefix("-") in ORDERINGS else "name",
     )
-
-
-def _dialog(request: HttpRequest, template: str, context: dict[str, object]) -> HttpResponse:
-    """The inside of a dialog for htmx, a page of its own without."""
-    return render(request, f"{template}#dialog" if request.headers.get("HX-Request") else template, context)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import wraps
 from itertools import islice
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from django.http import (
     HttpResponseBase,
     HttpResponseRedirect,
 )
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -53,6 +54,12 @@ class Download(FileResponse):
         file = self.file_to_stream
         while file and (piece := await asyncio.to_thread(file.read, PIECE)):
             yield piece
+
+
+def dialog(request: HttpRequest, template: str, context: Mapping[str, Any]) -> HttpResponse:
+    """A question: the part ``dialog`` of the template for htmx, else a page of its own."""
+    part = "#dialog" if "HX-Request" in request.headers else ""
+    return render(request, f"{template}{part}", dict(context))
 
 
 def submitted(request: HttpRequest, operation: Operation, *, text: str = "", to: str = "") -> HttpResponse:

@@ -57,19 +57,6 @@ class GroupName(Text):
         super().__init__(max_length=group_mappings.LONGEST, trim_whitespace=False, **options)
 
 
-class NewGroupMapping(Body):
-    """``team``: its slug; ``null`` makes site administrators of the group. ``permission_set``, by its id, stands in
-    place of a role."""
-
-    group = GroupName()
-    team = Text(max_length=40, allow_null=True)
-    role = serializers.ChoiceField(ROLES, required=False)
-    permission_set = serializers.UUIDField(required=False)
-    console = Boolean(required=False)
-    files = Boolean(required=False)
-    when_gone = serializers.ChoiceField(GroupMapping.Gone.choices, required=False)
-
-
 class GroupMappingChange(Body):
     """What is left out stays; the group and the team do in any case."""
 
@@ -78,6 +65,14 @@ class GroupMappingChange(Body):
     console = Boolean(required=False)
     files = Boolean(required=False)
     when_gone = serializers.ChoiceField(GroupMapping.Gone.choices, required=False)
+
+
+class NewGroupMapping(GroupMappingChange):
+    """``team``: its slug; ``null`` makes site administrators of the group. ``permission_set``, by its id, stands in
+    place of a role."""
+
+    group = GroupName()
+    team = Text(max_length=40, allow_null=True)
 
 
 class GroupMappingList(View):
