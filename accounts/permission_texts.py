@@ -44,6 +44,7 @@ AREAS: tuple[tuple[Promise, dict[str, Promise]], ...] = (
         "image.push": _("Push images to registries"),
         "image.build": _("Build images"),
         "image.index": _("Look into the layers of images"),
+        "image.report": _("Bring reports of scanners about images"),
         "image.tag": _("Tag images"),
         "image.export": _("Export images"),
         "image.import": _("Import images"),

@@ -50,6 +50,7 @@ REST = {
     "engineevent": gettext_lazy("Past events"),
     "incident": gettext_lazy("Past incidents"),
     "setup": gettext_lazy("Earlier set-ups of containers"),
+    "scan": gettext_lazy("Scans of images that it brought"),
 }
 
 

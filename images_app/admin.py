@@ -13,7 +13,18 @@ from django.utils.translation import gettext_lazy as _lazy
 from accounts.access import can
 from accounts.admin import admin_actor
 from images_app import operations
-from images_app.models import Build, Image, Layer, LayerIndex, LayerStack, Registry, Tag, TagCheck, TagMove
+from images_app.models import (
+    Build,
+    Image,
+    Layer,
+    LayerIndex,
+    LayerStack,
+    Registry,
+    Scan,
+    Tag,
+    TagCheck,
+    TagMove,
+)
 from operations.admin import Facts, ask, confirmed
 
 
@@ -119,6 +130,19 @@ class LayerStackAdmin(Facts):
     list_display = ("chain", "index", "added", "changed", "removed", "hidden")
     search_fields = ("chain", "index__digest")
     list_select_related = ("index",)
+
+
+@admin.register(Scan)
+class ScanAdmin(Facts):
+    """What scanners found in images; those of nobody count for all teams."""
+
+    permission = "image.read"
+    exclude = ("data",)
+    list_display = ("digest", "scanner", "version", "scanned_at", "team", "actor_name", "by_worker")
+    list_filter = ("scanner", "by_worker", "team")
+    search_fields = ("digest", "scanner", "actor_name")
+    date_hierarchy = "scanned_at"
+    list_select_related = ("team",)
 
 
 @admin.register(Build)

@@ -1,4 +1,4 @@
-"""Images, the tags that name them, their layers, and the builds that made them.
+"""Images, the tags that name them, their layers, what scanners found in them, and the builds that made them.
 
 Rows are a projection of the engine (written by `images_app.sync` alone) plus what the engine forgets:
 the team that owns an image, and what a tag used to point at.
@@ -229,6 +229,45 @@ class LayerStack(models.Model):
 
     def __str__(self) -> str:
         return self.chain[:12]
+
+
+class Scan(models.Model):
+    """What a scanner found in an image, known by the ``digest`` that engines know it by: one for all its tags, and for
+    all engines that have it.
+
+    ``team`` brought it, for its own images; nobody: the worker's own scanner or a site administrator did, for all. With
+    the team it goes. ``counts`` and ``fixable`` are numbers by severity, ``data`` the findings, see `images_app.scans`.
+    ``report`` is the SHA-256 of what was sent.
+    """
+
+    read_permission: ClassVar[str] = "image.read"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    digest = models.CharField(max_length=80)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="scans")
+    scanner = models.CharField(max_length=60)
+    version = models.CharField(max_length=60, blank=True)
+    database_at = models.DateTimeField(null=True, blank=True)
+    scanned_at = models.DateTimeField()
+    received_at = models.DateTimeField(default=timezone.now)
+    counts = models.JSONField(default=dict)
+    fixable = models.JSONField(default=dict)
+    data = models.BinaryField()
+    report = models.CharField(max_length=64)
+    actor_name = models.CharField(max_length=150, blank=True)
+    by_worker = models.BooleanField(default=False)
+
+    class Meta:
+        ordering: ClassVar = ["-scanned_at", "-received_at"]
+        indexes: ClassVar = [models.Index(fields=["digest", "-scanned_at"], name="scans_of_an_image")]
+
+    def __str__(self) -> str:
+        return f"{self.scanner}, {self.digest.removeprefix('sha256:')[:12]}"
+
+    @property
+    def total(self) -> int:
+        """How many weaknesses it lists."""
+        return sum(self.counts.values())
 
 
 class Registry(models.Model):

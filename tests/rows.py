@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from accounts.models import Team, User
 from containers_app.models import Container, Mount, Network, PrunePlan, Volume
-from images_app.models import Build, Image, Layer, Tag, TagMove
+from engine import scan_reports
+from images_app import scans
+from images_app.models import Build, Image, Layer, Scan, Tag, TagMove
 from operations.models import Engine, Operation, OperationEvent, TrashItem
 
 _numbers = itertools.count(1)
@@ -51,6 +53,22 @@ def make_image(engine: Engine, team: Team | None, *tags: str, layers: int = 2, *
         for i in range(layers + 1)
     )
     return image
+
+
+def make_scan(image: Image, *found: scan_reports.Finding, **fields: Any) -> Scan:
+    """A scan that its team brought just now."""
+    counts = scans.counted(found)
+    fields = {
+        "team": image.team,
+        "scanner": "Trivy",
+        "version": "0.58.1",
+        "scanned_at": timezone.now(),
+        **fields,
+    }
+    return Scan.objects.create(
+        digest=image.native_id, counts=counts, fixable=scans.counted(one for one in found if one.fixed),
+        data=scans.packed(found), report=hex64(), **fields,
+    )  # fmt: skip
 
 
 def make_volume(

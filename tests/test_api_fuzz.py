@@ -77,6 +77,7 @@ def ids(team: Team) -> dict[str, str]:
         "tags": image.tags.get(), "builds": rows.make_build(engine, team),
         "operations": rows.make_operation(engine, team), "trash": rows.in_the_trash("container", engine, team),
         "registries": Registry.objects.create(name="Blue", host="registry.example", owner=team),
+        "scans": rows.make_scan(image),
         "webhooks": Channel.objects.create(team=team, name="ops", shown="https://hooks.example/…"),
         "care": CareRule.objects.create(team=team, heal=True),
         "log-history/rules": LogRule.objects.create(team=team),
@@ -110,7 +111,8 @@ def _places(path: str, ids: dict[str, str], user: User) -> dict[str, Any]:
     collection = path.split("/api/v1/")[1].split("/{id}", maxsplit=1)[0]
     known = {**ids, "users": str(user.pk), "tokens": str(user.tokens.get().pk)}
     places = {"id": known.get(collection, str(uuid4()))}
-    return places | ({"other": ids["images"]} if "{other}" in path else {})
+    others = {"other": "images", "scan": "scans"}
+    return places | {place: ids[name] for place, name in others.items() if f"{{{place}}}" in path}
 
 
 def _send(case: Case, client: Client, secret: str) -> Response:

@@ -58,9 +58,9 @@ NEEDS = {
     "granted": "container.console container.files container.write volume.files volume.write",
     "admin": """
         logs.keep_team care.team container.copy container.commit container.export registry.manage registry.untag
-        image.untag image.remove volume.create volume.remove volume.clone volume.export volume.import volume.backup
-        volume.recover backup.read backup.remove backup.schedule network.create network.remove webhook.read
-        webhook.manage variable.manage team.members""",
+        image.report image.untag image.remove volume.create volume.remove volume.clone volume.export volume.import
+        volume.backup volume.recover backup.read backup.remove backup.schedule network.create network.remove
+        webhook.read webhook.manage variable.manage team.members""",
     "site": """
         engine.manage engine.prune prune.manage care.site store.manage policy.manage policy.except team.manage
         object.move user.read user.disable metrics.read""",
@@ -134,6 +134,7 @@ def things(team: Team, db: None) -> dict[str, Any]:
     }
     return {
         "engines|stacks": engine, "containers|disconnect": web, "images|compare": image, "volumes": volume,
+        "scans": rows.make_scan(image, actor_name="canary"),
         "networks": rows.make_network(engine, team, "canary-net", web), "builds": rows.make_build(engine, team),
         "operations|copies|exports|filesystems": operation, "tags": image.tags.get(),
         "registries": Registry.objects.create(name="Canary", host="registry.example.com", owner=team),

@@ -41,7 +41,7 @@ OPEN = {
 }
 VALUES = {
     "<int:pk>": "1", "<uuid:pk>": ANY, "<uuid:session>": ANY, "<uuid:container>": ANY, "<uuid:other>": ANY,
-    "<uuid:delivery>": ANY, "<uuid:member>": ANY, "<uuid:user>": ANY, "<uuid:row>": ANY,
+    "<uuid:delivery>": ANY, "<uuid:member>": ANY, "<uuid:user>": ANY, "<uuid:row>": ANY, "<uuid:scan>": ANY,
     "<slug:action>": "stop",
     "<uuid:engine>": ANY, "<anything:name>": "shop",
     "<path:object_id>": "1", "<path:content_type_id>": "1", "<id>": "1",
