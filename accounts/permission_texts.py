@@ -25,7 +25,7 @@ AREAS: tuple[tuple[Promise, dict[str, Promise]], ...] = (
         "container.copy": _("Copy containers to another engine"),
         "container.commit": _("Commit containers to images"),
         "container.export": _("Export the file systems of containers"),
-        "hook.manage": _("Make addresses that redeploy a container on a push"),
+        "hook.manage": _("Make addresses that redeploy a container or a stack on a push"),
         "logs.keep": _("Choose whose logs are kept"),
         "logs.keep_team": _("Keep the logs of the whole team"),
         "care.container": _("Choose how a container is healed and updated"),

@@ -345,12 +345,12 @@ class LogGapAdmin(Facts):
 
 @admin.register(DeployHook)
 class DeployHookAdmin(Facts):
-    """Addresses that others call to have a container made anew; they are made and ended on its page."""
+    """Addresses that others call to have a container or a stack made anew; they are made and ended on its page."""
 
     permission = "hook.manage"
     exclude = ("sealed", "token_key")
-    list_display = ("name", "style", "team", "engine", "actor_name", "created_at")
-    list_filter = ("style", "engine", "team")
+    list_display = ("name", "kind", "style", "team", "engine", "actor_name", "created_at")
+    list_filter = ("kind", "style", "engine", "team")
     search_fields = ("name", "actor_name", "id")
     list_select_related = ("team", "engine")
 
@@ -362,6 +362,7 @@ class HookCallAdmin(Facts):
     permission = "hook.manage"
     owner = "hook__team"
     exclude = ("digest",)
-    list_display = ("at", "hook", "outcome", "operation", "ip")
-    search_fields = ("hook__name", "outcome")
+    list_display = ("at", "hook", "outcome", "operation", "batch", "ip")
+    list_filter = ("hook__kind",)
+    search_fields = ("hook__name", "outcome", "batch")
     list_select_related = ("hook", "operation")

@@ -1,4 +1,5 @@
-"""Rows of webhooks that come in: addresses that others call to have a container made anew. `containers_app.models`."""
+"""Rows of webhooks that come in: addresses that others call to have a container, or the containers of a stack, made
+anew. `containers_app.models`."""
 
 from __future__ import annotations
 
@@ -15,14 +16,20 @@ from operations.models import Engine, Operation
 
 
 class DeployHook(models.Model):
-    """Who knows its secret may have this container made anew with the newest image of its tag, and nothing else.
+    """Who knows its secret may have this container, or those of this stack, made anew with the newest image of their
+    tags, and nothing else.
 
-    Of a container by its engine and name, as long as that team (or nobody) owns it. ``sealed`` holds the secret. It
-    acts for whoever made it (``token_key``: by that token), with their rights of the day. ``branch``: pushes to these
-    alone count (``main, release/*``); empty, everything new does.
+    Of a container by its engine and name, as long as that team (or nobody) owns it; of what that team has in a compose
+    project by the project's name. ``sealed`` holds the secret. It acts for whoever made it (``token_key``: by that
+    token), with their rights of the day. ``branch``: pushes to these alone count (``main, release/*``); empty,
+    everything new does.
     """
 
     read_permission: ClassVar[str] = "container.read"
+
+    class Kind(models.TextChoices):
+        CONTAINER = "container", _("A container")
+        STACK = "stack", _("A stack")
 
     class Style(models.TextChoices):
         SLIPWAY = "slipway", _("A script, signed with the time")
@@ -34,6 +41,7 @@ class DeployHook(models.Model):
     team = models.ForeignKey(
         Team, on_delete=models.CASCADE, null=True, blank=True, related_name="deploy_hooks"
     )
+    kind = models.CharField(max_length=9, choices=Kind, default=Kind.CONTAINER)
     name = models.CharField(max_length=255, db_index=True)
     style = models.CharField(max_length=8, choices=Style, default=Style.SLIPWAY)
     branch = models.CharField(max_length=200, blank=True)
@@ -53,7 +61,11 @@ class DeployHook(models.Model):
 
 
 class HookCall(models.Model):
-    """A call whose signature was right, and what came of it. ``digest`` names the message once it has had an effect."""
+    """A call whose signature was right, and what came of it. ``digest`` names the message once it has had an effect.
+
+    What it began: an ``operation``, or a ``batch`` of them, one for each container of a stack. ``refused``: those that
+    could not be made anew, each ``{"container": name, "message": why}``.
+    """
 
     id = models.BigAutoField(primary_key=True)
     hook = models.ForeignKey(DeployHook, on_delete=models.CASCADE, related_name="calls")
@@ -63,6 +75,8 @@ class HookCall(models.Model):
     operation = models.ForeignKey(
         Operation, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    batch = models.UUIDField(null=True, blank=True)
+    refused = models.JSONField(default=list, blank=True)
     outcome = models.CharField(max_length=300)
 
     class Meta:

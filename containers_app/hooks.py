@@ -1,4 +1,5 @@
-"""Webhooks that come in: a container is made anew with the newest image of its tag, because somebody has pushed one.
+"""Webhooks that come in: a container is made anew with the newest image of its tag, because somebody has pushed one;
+or all that a team has in a stack is, as one batch of operations.
 
 Whose signature is wrong learns nothing, not even whether there is such a hook. What a hook does is an ordinary
 operation of whoever made it; the message says nothing of what is done.
@@ -10,27 +11,28 @@ import hashlib
 import hmac
 import secrets as random
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
-from django.http import Http404
+from django.db.models import Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts import audit, limits
-from accounts.access import Actor, Denied, require
-from containers_app import operations, pushes
+from accounts.access import Actor, Owner, can, require
+from accounts.models import Team
+from containers_app import many, pushes, stacks
 from containers_app.models import Container, DeployHook, HookCall
-from engine.errors import Invalid, PolicyDenied, SelfProtected
+from containers_app.queries import Stack
+from engine.errors import EngineError
 from engine.specs import SpecError
 from engine.words import kept
 from operations import actors, messages, registry, secrets
-from operations.models import Operation
+from operations.models import Engine
 from operations.services import Refused, Target, denials
 
 PERMISSION = "hook.manage"
@@ -40,7 +42,7 @@ FRESH = 300
 """Seconds that a signature with a time is good, to both sides of our clock."""
 MOST_A_MINUTE = 10
 MOST = 20
-"""Hooks of one container."""
+"""Hooks of one container, or of what a team has in a stack."""
 PUSHES = {
     "X-GitHub-Event": ("push", "release", "package", "registry_package"),
     "X-Gitlab-Event": ("Push Hook", "Tag Push Hook", "Release Hook"),
@@ -55,53 +57,104 @@ class Unsigned(Exception):
 # Naming them
 
 
-def of(container: Container) -> QuerySet[DeployHook]:
-    """Those of this container."""
-    return DeployHook.objects.filter(
-        engine_id=container.engine_id, name=container.name, team=container.team_id
-    )
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """What a hook makes anew: a container, or what one team (or nobody) has in a stack."""
+
+    kind: DeployHook.Kind
+    engine: Engine
+    team: Team | None
+    name: str
+    id: str = ""
+    """A container's, for the trail; a stack has none."""
+
+    @property
+    def team_id(self) -> UUID | None:
+        """Whose rights count."""
+        return self.team.pk if self.team else None
 
 
-def add(container: Container, style: str, *, branch: str = "", actor: Actor) -> tuple[DeployHook, str]:
+def container(row: Container) -> Thing:
+    """A container as what a hook is of."""
+    return Thing(DeployHook.Kind.CONTAINER, row.engine, row.team, row.name, str(row.pk))
+
+
+def parts(stack: Stack, actor: Actor) -> list[Thing]:
+    """The stack by its owners, of those where the actor may have hooks, nobody's last. `Denied` where there is none.
+
+    A compose project is a label that anybody can write: a hook reaches what its own team has in it, and no more.
+    """
+    owners = {row.team_id: row.team for row in stack.rows}
+    mine = [team for pk, team in owners.items() if can(actor, PERMISSION, Owner(pk))]
+    if not mine:
+        require(actor, PERMISSION, stack.rows[0])
+    mine.sort(key=lambda team: (team is None, team.name if team else ""))
+    engine = stack.rows[0].engine
+    return [Thing(DeployHook.Kind.STACK, engine, team, stack.name) for team in mine]
+
+
+def part(things: Sequence[Thing], said: Mapping[str, object]) -> Thing:
+    """The one that is meant: of the ``team`` with this slug, null or empty for what nobody owns; without a word the
+    only one. Raises `SpecError`."""
+    if "team" not in said and len(things) == 1:
+        return things[0]
+    slug = said.get("team") or ""
+    for thing in things:
+        if "team" in said and slug == (thing.team.slug if thing.team else ""):
+            return thing
+    raise SpecError({"team": [_("Several own containers in it: say whose are meant.")]})
+
+
+def of(*things: Thing) -> QuerySet[DeployHook]:
+    """Those of these."""
+    wanted = Q(pk=None)
+    for thing in things:
+        wanted |= Q(kind=thing.kind, engine=thing.engine, team=thing.team, name=thing.name)
+    return DeployHook.objects.select_related("team").filter(wanted)
+
+
+def add(thing: Thing, style: str, *, branch: str = "", actor: Actor) -> tuple[DeployHook, str]:
     """A new one, and its secret, which is never shown again. Raises `SpecError`, `Denied` or Http404."""
-    _may(container, actor)
+    _may(thing, actor)
     if style not in DeployHook.Style.values:
         raise SpecError(
             {"style": [_("One of %(names)s is expected.") % {"names": ", ".join(DeployHook.Style.values)}]}
         )
     branch = pushes.checked(branch)
-    if of(container).count() >= MOST:
-        raise Refused("conflict", _("A container has %(most)s hooks at most.") % {"most": MOST})
+    if of(thing).count() >= MOST:
+        raise Refused("conflict", _("It has %(most)s addresses, and cannot have more.") % {"most": MOST})
     secret = random.token_urlsafe(32)
     row = DeployHook(
-        engine=container.engine, team=container.team, name=container.name, style=style, branch=branch,
+        kind=thing.kind, engine=thing.engine, team=thing.team, name=thing.name, style=style, branch=branch,
         created_by=actor.user, actor_name=actor.name, token_key=actor.token_key,
     )  # fmt: skip
     row.sealed = secrets.seal(row.pk, {"secret": secret})
     with transaction.atomic():
         row.save(force_insert=True)
-        _noted(container, actor, {"hook": str(row.pk), "style": style, "branch": branch})
+        _noted(thing, actor, {"hook": str(row.pk), "style": style, "branch": branch})
     return row, secret
 
 
-def drop(container: Container, row: DeployHook, *, actor: Actor) -> None:
-    """Its address answers 401 from now on."""
-    _may(container, actor)
+def drop(things: Iterable[Thing], row: DeployHook, *, actor: Actor) -> None:
+    """Its address answers 401 from now on. ``things``: what it may be of."""
+    thing = next(one for one in things if one.team_id == row.team_id)
+    _may(thing, actor)
     with transaction.atomic():
-        _noted(container, actor, {"hook": str(row.pk), "forgotten": True})
+        _noted(thing, actor, {"hook": str(row.pk), "forgotten": True})
         row.delete()
 
 
-def _may(container: Container, actor: Actor) -> None:
-    target = Target("container", str(container.pk), container.name)
-    with denials(PERMISSION, actor=actor, target=target, team_id=container.team_id):
-        require(actor, PERMISSION, container)
+def _may(thing: Thing, actor: Actor) -> None:
+    target = Target(thing.kind, thing.id, thing.name)
+    with denials(PERMISSION, actor=actor, target=target, team_id=thing.team_id):
+        require(actor, PERMISSION, thing)
 
 
-def _noted(container: Container, actor: Actor, detail: Mapping[str, object]) -> None:
+def _noted(thing: Thing, actor: Actor, detail: Mapping[str, object]) -> None:
+    more = {} if thing.id else {"engine": thing.engine.name}
     audit.record(
-        PERMISSION, actor, target_type="container", target_id=str(container.pk), target_name=container.name,
-        team_id=container.team_id, detail=detail,
+        PERMISSION, actor, target_type=thing.kind, target_id=thing.id, target_name=thing.name,
+        team_id=thing.team_id, detail={**detail, **more},
     )  # fmt: skip
 
 
@@ -119,7 +172,7 @@ def receive(hook_id: UUID, headers: Mapping[str, str], body: bytes, *, ip: str |
         raise Unsigned
     attempt.delete()
     digest = _digest(row, headers, body)
-    before = row.calls.filter(digest=digest).select_related("operation").first()
+    before = row.calls.filter(digest=digest).first()
     if before:
         return before
     since = timezone.now() - timedelta(minutes=1)
@@ -129,34 +182,74 @@ def receive(hook_id: UUID, headers: Mapping[str, str], body: bytes, *, ip: str |
         return HookCall.objects.create(hook=row, ip=ip, outcome=kept("Nothing to do: this event is no push."))
     if why := pushes.passed_over(row.branch, headers, body):
         return HookCall.objects.create(hook=row, ip=ip, outcome=why)
+    call = HookCall(hook=row, ip=ip)
     try:
         with translation.override("en"):  # evidence; pages tell it in the language of whoever reads it
-            operation = _ask(row, digest, ip)
+            _ask(call, digest)
     except Refused as error:
-        HookCall.objects.create(hook=row, ip=ip, outcome=error.message[:300])
+        call.outcome = error.message[:300]
+        call.save()
         raise
-    return HookCall.objects.create(hook=row, ip=ip, digest=digest, operation=operation, outcome="Redeploying")
+    call.digest = digest
+    call.save()
+    return call
 
 
-def _ask(row: DeployHook, digest: str, ip: str | None) -> Operation:
+def _ask(call: HookCall, digest: str) -> None:
+    """Asks for all that the hook is of, each by itself. `Refused` where nothing of it can be done."""
+    row = call.hook
+    rows = Container.objects.select_related("engine", "team").filter(engine=row.engine, team=row.team_id)
     actor = actors.recall(row.created_by, source="api", token_key=row.token_key)
-    rows = Container.objects.select_related("engine", "team")
-    container = rows.filter(engine=row.engine, name=row.name, team=row.team_id).first()
-    if container is None:
+    actor = replace(actor, ip=call.ip) if actor else None
+    key = f"hook:{row.pk}:{digest}"
+    if row.kind == DeployHook.Kind.STACK:
+        found = rows.filter(stack=row.name).order_by("name")[: stacks.MOST]
+        steps = stacks.steps(one for one in found if not stacks.is_one_off(one))
+        if not steps:
+            raise Refused("not_found", kept(f"This owner has nothing in stack {row.name} any more."), 404)
+        answers = many.ask_in_steps(steps, "recreate", actor=_known(actor), key=key, paced=False)
+        _told(call, answers)
+        return
+    one = rows.filter(name=row.name).first()
+    if one is None:
         raise Refused("not_found", kept(f"There is no container {row.name} of this owner any more."), 404)
+    answer = many.ask_one(one, "recreate", actor=_known(actor), idempotency_key=key, paced=False)
+    if answer.refused:
+        raise _why(answer.refused)
+    call.operation, call.outcome = answer.operation, "Redeploying"
+
+
+def _known(actor: Actor | None) -> Actor:
     if actor is None:
         raise Refused("permission_denied", kept("The account or the token that made this hook is gone."), 403)
-    try:
-        return operations.request(
-            container, "recreate", actor=replace(actor, ip=ip), params={},
-            idempotency_key=f"hook:{row.pk}:{digest}", paced=False,
-        )  # fmt: skip
-    except (Denied, Http404):
-        raise Refused(
-            "permission_denied", kept("Whoever made this hook may not do this any more."), 403
-        ) from None
-    except (PolicyDenied, SelfProtected, Invalid) as error:
-        raise Refused("conflict", kept(f"It cannot be made anew: {error.message}")) from None
+    return actor
+
+
+def _told(call: HookCall, answers: Sequence[many.Answer]) -> None:
+    """What became of a stack: its batch, and who is left as it was, and why."""
+    begun = [one.operation for one in answers if one.operation]
+    held = [(one.container.name, _why(one.refused)) for one in answers if one.refused]
+    call.refused = [{"container": name, "message": why.message} for name, why in held]
+    if not begun:
+        (name, first), total = held[0], len(held)
+        if all(why.status == 403 for name, why in held):
+            raise first
+        words = kept(f"None of its {total} containers can be made anew. {name}: {first.message}")
+        raise Refused("conflict", words, refused=call.refused)
+    # What was under way already, by the call before, is joined, and is of that one's batch.
+    call.batch = next((one.batch for one in begun if one.batch), None)
+    call.operation = None if call.batch else begun[0]
+    number, total = len(begun), len(answers)
+    call.outcome = kept(f"Redeploying {number} of {total} containers")
+
+
+def _why(refused: many.Refusal) -> Refused:
+    """As it is kept, and answered."""
+    if isinstance(refused, Refused):
+        return refused
+    if isinstance(refused, EngineError):
+        return Refused("conflict", kept(f"It cannot be made anew: {refused.message}"))
+    return Refused("permission_denied", kept("Whoever made this hook may not do this any more."), 403)
 
 
 def _is_signed(row: DeployHook | None, headers: Mapping[str, str], body: bytes) -> bool:

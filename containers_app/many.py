@@ -49,10 +49,11 @@ def ask_in_steps(
     params: Mapping[str, Any] | None = None,
     needs: Mapping[Any, Sequence[Need]] | None = None,
     key: str = "",
+    paced: bool = True,
 ) -> list[Answer]:
     """Asks for all; those of a step wait until those before have ended. In the order in which they come about.
 
-    ``needs``: what each waits for besides, by the id of its row.
+    ``needs``: what each waits for besides, by the id of its row. ``paced``: see `operations.request`.
     """
     batch, answers = Batch(), []
     for number, rows in enumerate(steps):
@@ -62,7 +63,14 @@ def ask_in_steps(
             waits = (needs or {}).get(row.pk, ())
             answers.append(
                 ask_one(
-                    row, action, actor=actor, params=params, idempotency_key=own, batch=batch, needs=waits
+                    row,
+                    action,
+                    actor=actor,
+                    params=params,
+                    idempotency_key=own,
+                    batch=batch,
+                    needs=waits,
+                    paced=paced,
                 )
             )
     return answers

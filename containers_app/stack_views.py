@@ -14,7 +14,7 @@ from django.utils.translation import ngettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import Actor, actor_of, can, requires
-from containers_app import listing, many, stacks
+from containers_app import hooks, listing, many, stacks
 from containers_app.act_views import removal_ticks
 from containers_app.queries import Stack, containers
 from containers_app.views import host_of
@@ -78,7 +78,7 @@ def stack_detail(request: HttpRequest, engine: UUID, name: str) -> HttpResponse:
         "services": [(service, [rows[row.pk] for row in service.rows]) for service in found],
         "volumes": stacks.volumes(stack, actor), "networks": stacks.networks(stack, actor),
         "images": stacks.images(stack, actor),
-        "actions": _offered(stack, actor),
+        "actions": _offered(stack, actor), "may_hook": any(can(actor, hooks.PERMISSION, row) for row in stack.rows),
     }  # fmt: skip
     template = "stacks/_detail.html" if "HX-Request" in request.headers else "stacks/detail.html"
     return render(request, template, context)

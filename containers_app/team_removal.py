@@ -39,7 +39,7 @@ REST = {
     "policyexception": gettext_lazy("Exceptions from guard rails"),
     "carerule": gettext_lazy("Rules of care"),
     "logrule": gettext_lazy("Rules of kept logs"),
-    "deployhook": gettext_lazy("Addresses that redeploy a container"),
+    "deployhook": gettext_lazy("Addresses that redeploy a container or a stack"),
     "operation": gettext_lazy("Past operations"),
     "trashitem": gettext_lazy("Things in the trash"),
     "build": gettext_lazy("Builds"),

@@ -164,6 +164,12 @@ prune_urls = [
 stack_urls = [
     path("", stack_views.stack_list, name="list"),
     path("<uuid:engine>/<anything:name>/do/<slug:action>/", stack_views.stack_act, name="act"),
+    path("<uuid:engine>/<anything:name>/hooks/", hook_views.stack_hooks, name="hooks"),
+    path(
+        "<uuid:engine>/<anything:name>/hooks/<uuid:other>/forget/",
+        hook_views.stack_forget,
+        name="hook-forget",
+    ),
     path("<uuid:engine>/<anything:name>/", stack_views.stack_detail, name="detail"),
 ]
 unowned_urls = [

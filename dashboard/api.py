@@ -152,6 +152,12 @@ urlpatterns = [
     path("policies/exceptions/<uuid:pk>/", policies.ExceptionDetail.as_view(), name="policy-exception"),
     path("stacks/", StackList.as_view(), name="stacks"),
     *_stack_verbs,
+    path("stacks/<uuid:engine>/<anything:name>/hooks/", hooks.StackHooks.as_view(), name="stack-hooks"),
+    path(
+        "stacks/<uuid:engine>/<anything:name>/hooks/<uuid:other>/",
+        hooks.StackHook.as_view(),
+        name="stack-hook",
+    ),
     path("stacks/<uuid:engine>/<anything:name>/", StackDetail.as_view(), name="stack"),
     path("volumes/", things.VolumeList.as_view(), name="volumes"),
     path("volumes/import/", things.VolumeImport.as_view(), name="volume-import"),

@@ -33,7 +33,7 @@ from rest_framework.views import APIView
 from accounts.authentication import Declared
 from accounts.models import AuditHead
 from accounts.notice import Notice
-from containers_app.models import Container, HookCall, LogGap, Volume
+from containers_app.models import Container, DeployHook, HookCall, LogGap, Volume
 from dashboard import health
 from images_app.models import Image
 from operations.models import Channel, Delivery, Engine, Operation
@@ -197,11 +197,16 @@ def _messages() -> Iterator[Metric]:
         "slipway_account_mails_waiting", "Mails about accounts that have not gone.", mails
     )
     calls = GaugeMetricFamily(
-        "slipway_hook_calls", "Signed calls that are kept, by whether they redeployed.", labels=["redeployed"]
+        "slipway_hook_calls",
+        "Signed calls that are kept, by whether they redeployed.",
+        labels=["of", "redeployed"],
     )
-    counted = HookCall.objects.aggregate(all=Count("id"), taken=Count("id", filter=~Q(digest="")))
-    calls.add_metric(["yes"], counted["taken"])
-    calls.add_metric(["no"], counted["all"] - counted["taken"])
+    for kind in DeployHook.Kind.values:
+        counted = HookCall.objects.filter(hook__kind=kind).aggregate(
+            all=Count("id"), taken=Count("id", filter=~Q(digest=""))
+        )
+        calls.add_metric([kind, "yes"], counted["taken"])
+        calls.add_metric([kind, "no"], counted["all"] - counted["taken"])
     yield calls
 
 

@@ -53,6 +53,7 @@ NAMES = field_names(
     "permissions", "pids limit", "policies", "policy", "policy exception", "policy exceptions", "ports", "prefix",
     "prev hash", "privileged", "problem", "problem at", "progress", "prune plan", "prune plans", "prune policies",
     "prune policy", "pull", "quota", "rate", "read at", "read only", "read to", "reason", "recorded", "recorded at",
+    "refused",
     "region", "registries", "registry", "removed", "repository", "restart count", "restart max retries",
     "restart policy", "result", "revoked at", "role", "rows", "rule", "rules", "scheduled", "scope", "scopes",
     "sealed", "secret", "seen at", "sent at", "seq", "shown", "signal", "since", "site admin by",

@@ -176,6 +176,7 @@ def world(things: Things, past: dict[str, str]) -> dict[str, str]:
         "backups": reverse("volumes:backups", args=[things.volume.pk]),
         "all backups": reverse("volumes:all-backups"),
         "stack": reverse("stacks:detail", args=[things.engine.pk, "shop"]),
+        "hooks of the stack": reverse("stacks:hooks", args=[things.engine.pk, "shop"]),
         "trash": reverse("trash:list"), "events": events, "its events": f"{events}?container={things.web.pk}",
     }  # fmt: skip
 
@@ -192,7 +193,7 @@ def _worker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 THERE_AND_BACK = [
     ("container", "image"), ("container", "volume"), ("container", "network"), ("container", "stack"),
-    ("container", "its history"), ("image", "build"), ("volume", "backups"), ("backups", "restore"),
+    ("stack", "hooks of the stack"), ("container", "its history"), ("image", "build"), ("volume", "backups"), ("backups", "restore"),
     ("backups", "all backups"), ("trash", "removal"), ("trash", "replacement"),
 ]  # fmt: skip
 """Pairs of pages, each of which leads to the other."""

@@ -126,6 +126,7 @@ def things(team: Team, db: None) -> dict[str, Any]:
     ended = rows.make_operation(engine, team, kind="volume.backup", target_name="canary-data")
     soon = timezone.now() + timedelta(hours=1)
     channel = Channel.objects.create(team=team, name="canary", sealed="", shown="https://canary.example.com")
+    hook = {"engine": engine, "team": team, "sealed": "", "actor_name": "canary"}
     console = {
         "engine": engine,
         "native_id": web.native_id,
@@ -158,7 +159,8 @@ def things(team: Team, db: None) -> dict[str, Any]:
             channel=channel, event_id=uuid4(), last_id=uuid4(), event="test", title="canary", at=soon, due_at=soon,
             expires_at=soon,
         ),
-        "hooks": DeployHook.objects.create(engine=engine, team=team, name=web.name, sealed="", actor_name="canary"),
+        "hooks": DeployHook.objects.create(name=web.name, **hook),
+        "shop/hooks": DeployHook.objects.create(kind="stack", name="shop", **hook),
         "prune|policies": PrunePolicy.objects.create(name="canary", engine=engine, next_at=soon),
         "permission-sets": PermissionSet.objects.create(team=team, name="canary", permissions=["container.logs"]),
         "teams/permission-sets|v1/permission-sets": PermissionSet.objects.create(name="Readers"),

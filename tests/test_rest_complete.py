@@ -76,6 +76,8 @@ REST = """
     stacks:act POST stacks/{id}/{name}/stop/
     stacks:act POST stacks/{id}/{name}/restart/
     stacks:act DELETE stacks/{id}/{name}/
+    stacks:hooks POST stacks/{id}/{name}/hooks/
+    stacks:hook-forget DELETE stacks/{id}/{name}/hooks/{id}/
     volumes:create POST volumes/
     volumes:count GET engines/{id}/disk-usage/
     volumes:import POST volumes/import/

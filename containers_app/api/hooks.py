@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -16,24 +15,25 @@ from rest_framework.response import Response
 
 from accounts import limits
 from accounts.access import PUBLIC, address_of
-from accounts.api.base import Body, Problem, Text, View, body
+from accounts.api.base import Body, Problem, TeamSlug, Text, View, body
 from accounts.api.bodies import TooLarge
 from accounts.api.links import absolute
 from accounts.querysets import visible_to
-from containers_app import hooks
+from containers_app import hooks, stacks
 from containers_app.models import Container, DeployHook
 
 
 class HookRow(serializers.ModelSerializer[DeployHook]):
     """``address`` is where to send to; its secret is shown once, to whoever makes it. ``branch``: pushes to these alone
-    count; empty, everything new does."""
+    count; empty, everything new does. ``team``: whose containers it makes anew."""
 
+    team = TeamSlug()
     address = serializers.SerializerMethodField()
     created_by = serializers.CharField(source="actor_name")
 
     class Meta:
         model = DeployHook
-        fields: tuple[str, ...] = ("id", "style", "branch", "address", "created_by", "created_at")
+        fields: tuple[str, ...] = ("id", "style", "branch", "team", "address", "created_by", "created_at")
         read_only_fields: tuple[str, ...] = fields
 
     def get_address(self, row: DeployHook) -> str:
@@ -54,7 +54,7 @@ class NewHookRow(HookRow):
 
 
 class HookAnswer(serializers.Serializer[Any]):
-    """All hooks of a container."""
+    """All hooks of a container or a stack."""
 
     results = HookRow(many=True)
 
@@ -66,10 +66,26 @@ class NewHook(Body):
     branch = Text(max_length=200, required=False, allow_blank=True)
 
 
-class HookCalled(serializers.Serializer[Any]):
-    """What came of it; ``operation`` is null where there was nothing to do."""
+class NewStackHook(NewHook):
+    """With the ``team`` whose containers of the stack are meant, null for nobody's; where there are several."""
 
-    operation = serializers.UUIDField(allow_null=True)
+    team = Text(max_length=100, required=False, allow_null=True)
+
+
+class LeftAsItWas(serializers.Serializer[Any]):
+    """A container of a stack that could not be made anew, and why."""
+
+    container = serializers.CharField()
+    message = serializers.CharField()
+
+
+class HookCalled(serializers.Serializer[Any]):
+    """What came of it; ``operation`` and ``batch`` are null where there was nothing to do. A stack's is a ``batch`` of
+    operations, and ``refused`` are those of its containers that stay as they are."""
+
+    operation = serializers.UUIDField(source="operation_id", allow_null=True)
+    batch = serializers.UUIDField(allow_null=True)
+    refused = LeftAsItWas(many=True)
     outcome = serializers.CharField()
 
 
@@ -80,17 +96,11 @@ class ContainerHooks(View):
 
     @extend_schema(responses=HookAnswer)
     def get(self, request: Request, pk: UUID) -> Response:
-        rows = hooks.of(self.object(_containers(self), pk, "hook.manage"))
-        return Response({"results": HookRow(rows, many=True, context={"request": request}).data})
+        return _listed(request, _container(self, pk, "hook.manage"))
 
     @extend_schema(request=NewHook, responses={201: NewHookRow})
     def post(self, request: Request, pk: UUID) -> Response:
-        wish = body(request, NewHook)
-        row, secret = hooks.add(
-            self.object(_containers(self), pk), wish.get("style", "slipway"), branch=wish.get("branch", ""),
-            actor=self.actor,
-        )  # fmt: skip
-        return Response(NewHookRow(row, context={"request": request, "secret": secret}).data, 201)
+        return _made(self, _container(self, pk), body(request, NewHook))
 
 
 class ContainerHook(View):
@@ -101,9 +111,34 @@ class ContainerHook(View):
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: UUID, other: UUID) -> Response:
-        container = self.object(_containers(self), pk)
-        hooks.drop(container, self.object(hooks.of(container), other), actor=self.actor)
-        return Response(status=204)
+        return _ended(self, [_container(self, pk)], other)
+
+
+class StackHooks(View):
+    """Addresses that others call to have what a team has in this stack made anew, each with the newest image of its
+    tag."""
+
+    permission = {"GET": "hook.manage", "POST": "hook.manage"}
+
+    @extend_schema(responses=HookAnswer)
+    def get(self, request: Request, engine: UUID, name: str) -> Response:
+        return _listed(request, *_parts(self, engine, name))
+
+    @extend_schema(request=NewStackHook, responses={201: NewHookRow})
+    def post(self, request: Request, engine: UUID, name: str) -> Response:
+        wish = body(request, NewStackHook)
+        return _made(self, hooks.part(_parts(self, engine, name), wish), wish)
+
+
+class StackHook(View):
+    """One of them; ``DELETE`` ends it."""
+
+    permission = "hook.manage"
+    http_method_names = ["delete"]
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, engine: UUID, name: str, other: UUID) -> Response:
+        return _ended(self, _parts(self, engine, name), other)
 
 
 class HookReceiver(View):
@@ -125,9 +160,30 @@ class HookReceiver(View):
             raise Problem(401, "not_authenticated", _("The signature is not right.")) from None
         except limits.TooMany as error:
             raise Throttled(wait=error.retry_after) from None
-        operation = str(call.operation_id) if call.operation_id else None
-        return Response({"operation": operation, "outcome": call.outcome}, 202 if operation else 200)
+        began = call.operation_id or call.batch
+        return Response(HookCalled(call, context={"request": request}).data, 202 if began else 200)
 
 
-def _containers(view: View) -> QuerySet[Container]:
-    return visible_to(view.actor, Container.objects.select_related("engine", "team"))
+def _container(view: View, pk: UUID, permission: str = "") -> hooks.Thing:
+    rows = visible_to(view.actor, Container.objects.select_related("engine", "team"))
+    return hooks.container(view.object(rows, pk, permission))
+
+
+def _parts(view: View, engine: UUID, name: str) -> list[hooks.Thing]:
+    return hooks.parts(stacks.one(view.actor, engine, name), view.actor)
+
+
+def _listed(request: Request, *things: hooks.Thing) -> Response:
+    return Response({"results": HookRow(hooks.of(*things), many=True, context={"request": request}).data})
+
+
+def _made(view: View, thing: hooks.Thing, wish: dict[str, Any]) -> Response:
+    row, secret = hooks.add(
+        thing, wish.get("style", "slipway"), branch=wish.get("branch", ""), actor=view.actor
+    )
+    return Response(NewHookRow(row, context={"request": view.request, "secret": secret}).data, 201)
+
+
+def _ended(view: View, things: list[hooks.Thing], pk: UUID) -> Response:
+    hooks.drop(things, view.object(hooks.of(*things), pk), actor=view.actor)
+    return Response(status=204)

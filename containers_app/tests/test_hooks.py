@@ -78,7 +78,9 @@ def test_a_good_signature_has_the_container_made_anew_by_whoever_made_the_hook(
         str(web.pk),
         "bob",
     )
-    assert answer.data == {"operation": str(operation.pk), "outcome": "Redeploying"}
+    assert answer.data == {
+        "operation": str(operation.pk), "batch": None, "refused": [], "outcome": "Redeploying",
+    }  # fmt: skip
     again = call(path, **signed(secret, style=style))
     assert again.data["operation"] == str(operation.pk)  # joined, or known already
     assert Operation.objects.count() == 1

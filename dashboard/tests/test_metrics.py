@@ -79,15 +79,19 @@ def test_messages_and_calls_are_counted(client: Client, db: None, team: Team, bo
             expires_at=at + timedelta(days=1),
         )  # fmt: skip
     hook = DeployHook.objects.create(engine=engine, team=team, name="web", sealed="", actor_name="bob")
-    for digest in ("a" * 64, "", ""):
-        HookCall.objects.create(hook=hook, digest=digest, outcome="x")
+    shop = DeployHook.objects.create(
+        engine=engine, team=team, kind="stack", name="shop", sealed="", actor_name="bob"
+    )
+    for to, digest in ((hook, "a" * 64), (hook, ""), (hook, ""), (shop, "b" * 64), (shop, "c" * 64)):
+        HookCall.objects.create(hook=to, digest=digest, outcome="x")
     Notice.objects.create(user=bob, address="bob@example.com", about="password", language="en", at=now)
     found = figures(client)
     assert found["slipway_messages", "mail", "sent"] == 1
     assert found["slipway_messages", "mail", "waiting"] == 3
     assert 300 <= found["slipway_messages_oldest_waiting_seconds",] < 360
     assert (found["slipway_channels_failing",], found["slipway_account_mails_waiting",]) == (1, 1)
-    assert (found["slipway_hook_calls", "yes"], found["slipway_hook_calls", "no"]) == (1, 2)
+    calls = [found["slipway_hook_calls", of, done] for of in ("container", "stack") for done in ("yes", "no")]
+    assert calls == [1, 2, 2, 0]
 
 
 def test_more_rows_are_no_more_queries(
