@@ -193,8 +193,9 @@ def _worker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 THERE_AND_BACK = [
     ("container", "image"), ("container", "volume"), ("container", "network"), ("container", "stack"),
-    ("stack", "hooks of the stack"), ("container", "its history"), ("image", "build"), ("volume", "backups"), ("backups", "restore"),
-    ("backups", "all backups"), ("trash", "removal"), ("trash", "replacement"),
+    ("stack", "hooks of the stack"), ("container", "its history"), ("image", "build"),
+    ("volume", "backups"), ("backups", "restore"), ("backups", "all backups"),
+    ("trash", "removal"), ("trash", "replacement"),
 ]  # fmt: skip
 """Pairs of pages, each of which leads to the other."""
 ONE_WAY = [
