@@ -126,13 +126,7 @@ def things(team: Team, db: None) -> dict[str, Any]:
     ended = rows.make_operation(engine, team, kind="volume.backup", target_name="canary-data")
     soon = timezone.now() + timedelta(hours=1)
     channel = Channel.objects.create(team=team, name="canary", sealed="", shown="https://canary.example.com")
-    hook = {"engine": engine, "team": team, "sealed": "", "actor_name": "canary"}
-    console = {
-        "engine": engine,
-        "native_id": web.native_id,
-        "container_name": web.name,
-        "actor_name": "canary",
-    }
+    said = {"engine": engine, "team": team, "actor_name": "canary"}
     return {
         "engines|stacks": engine, "containers|disconnect": web, "images|compare": image, "volumes": volume,
         "scans": rows.make_scan(image, actor_name="canary"),
@@ -140,7 +134,9 @@ def things(team: Team, db: None) -> dict[str, Any]:
         "operations|copies|exports|filesystems": operation, "tags": image.tags.get(),
         "registries": Registry.objects.create(name="Canary", host="registry.example.com", owner=team),
         "trash": rows.in_the_trash("image", engine, team, "canary-gone"),
-        "console": ConsoleSession.objects.create(container=web, team=team, **console),
+        "console": ConsoleSession.objects.create(
+            container=web, native_id=web.native_id, container_name=web.name, **said
+        ),
         "log-history": KeptLog.objects.create(engine=engine, native_id=web.native_id, name="canary", team=team),
         "log-history/rules": LogRule.objects.create(team=team),
         "care": CareRule.objects.create(team=team, heal=True),
@@ -159,8 +155,8 @@ def things(team: Team, db: None) -> dict[str, Any]:
             channel=channel, event_id=uuid4(), last_id=uuid4(), event="test", title="canary", at=soon, due_at=soon,
             expires_at=soon,
         ),
-        "hooks": DeployHook.objects.create(name=web.name, **hook),
-        "shop/hooks": DeployHook.objects.create(kind="stack", name="shop", **hook),
+        "hooks": DeployHook.objects.create(name=web.name, sealed="", **said),
+        "shop/hooks": DeployHook.objects.create(kind="stack", name="shop", sealed="", **said),
         "prune|policies": PrunePolicy.objects.create(name="canary", engine=engine, next_at=soon),
         "permission-sets": PermissionSet.objects.create(team=team, name="canary", permissions=["container.logs"]),
         "teams/permission-sets|v1/permission-sets": PermissionSet.objects.create(name="Readers"),
