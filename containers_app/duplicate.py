@@ -98,6 +98,7 @@ def _made(ctx: Context, old: ContainerInfo) -> ContainerInfo:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
     sync.refresh_volumes(asked.engine, ctx.engine)
     recreate.allowed(old, actor=actor, engine=asked.engine, team_id=asked.team_id, changes=changes)
+    run.scanned(ctx, old.image_ref, old.image_id, actor=actor)
     if ctx.should_stop():
         raise Cancelled("Cancelled before the container was made.")
     ctx.emit(Progress(message="Making the container"))

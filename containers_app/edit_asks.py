@@ -14,6 +14,7 @@ from engine import names
 from engine.changes import ChangeSpec
 from engine.fields import Fields
 from engine.specs import SpecError
+from images_app import scan_gate
 from operations import services, variables
 from operations.masking import withhold
 from operations.models import Operation
@@ -77,6 +78,10 @@ def request_duplicate(
     with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
         own.check(container, actor)
         recreate.reaches(container, actor=actor, changes=spec)
+        scan_gate.check(
+            container.image_ref, engine=container.engine, actor=actor, team_id=container.team_id, name=str(name),
+            native_id=container.image_native_id,
+        )  # fmt: skip
     source = {
         "source": str(container.pk),
         "native_id": container.native_id,

@@ -17,6 +17,7 @@ from containers_app.models import Container
 from engine import guard, reach
 from engine.errors import Invalid
 from engine.rails import Rails
+from images_app import scan_gate
 from operations import policies
 from operations.policy import Policy, PolicyException
 
@@ -78,7 +79,16 @@ def found(actor: Actor, *, team: Team | None = None, rule: str = "", advice: boo
     if team:
         rows = rows.filter(team=team)
     rows = rows.only(
-        "id", "name", "team", "engine", "inspect", "image_ref", "memory_limit", "pids_limit", "state"
+        "id",
+        "name",
+        "team",
+        "engine",
+        "inspect",
+        "image_ref",
+        "image_native_id",
+        "memory_limit",
+        "pids_limit",
+        "state",
     ).order_by("name", "pk")[:MOST]
     containers = list(rows)
     told = policies.of_teams(list({row.team_id for row in containers}))
@@ -86,7 +96,8 @@ def found(actor: Actor, *, team: Team | None = None, rule: str = "", advice: boo
         (one.team_id, one.name, one.rule): one.reason
         for one in PolicyException.objects.filter(expires_at__gt=timezone.now())
     }
-    every = [one for row in containers for one in _of(row, told[row.team_id], free)]
+    scans = _scans_of(containers, told)
+    every = [one for row in containers for one in _of(row, told[row.team_id], free, scans)]
     counts: dict[str, int] = {}
     for one in every:
         counts[one.rule] = counts.get(one.rule, 0) + 1
@@ -97,30 +108,45 @@ def found(actor: Actor, *, team: Team | None = None, rule: str = "", advice: boo
 
 def of_one(container: Container) -> list[Finding]:
     """The same for one container."""
-    free = policies.exceptions(container.team_id, container.name)
+    free = policies.exceptions(container.team_id, container.name, *scan_gate.called(container.image_ref))
     said = {(one.team_id, one.name, one.rule): one.reason for one in free}
-    return list(_of(container, policies.said(container.team_id), said))
+    told = policies.said(container.team_id)
+    return list(_of(container, told, said, _scans_of([container], {container.team_id: told})))
+
+
+Scans = dict[tuple[str, UUID | None], dict[str, Any]]
+
+
+def _scans_of(rows: list[Container], told: dict[UUID | None, policies.Said]) -> Scans:
+    """What is known of the images of those whose team has a rule about it."""
+    asked = {(row.image_native_id, row.team_id) for row in rows if told[row.team_id].rails.scans}
+    return scan_gate.known(asked) if asked else {}
 
 
 def _of(
-    row: Container, told: policies.Said, free: dict[tuple[UUID | None, str, str], str]
+    row: Container, told: policies.Said, free: dict[tuple[UUID | None, str, str], str], scans: Scans
 ) -> Iterator[Finding]:
     broken: dict[str, list[guard.Violation]] = {}
-    for violation in _violations(row, told.rails):
+    for violation in _violations(row, told.rails, scans):
         broken.setdefault(violation.rule, []).append(violation)
-    site = {one.rule for one in _violations(row, told.site_rails)} if broken else set()
+    site = {one.rule for one in _violations(row, told.site_rails, scans)} if broken else set()
     for name, violations in broken.items():
         slug = told.team.team.slug if told.team and told.team.team else "site"
+        names = [row.name, *(scan_gate.called(row.image_ref) if name in scan_gate.RULES else ())]
+        excepted = next((why for one in names if (why := free.get((row.team_id, one, name)))), "")
         yield Finding(
             row, name, guard.RULES[name], tuple(dict.fromkeys(one.message for one in violations)),
-            by="site" if name in site else slug, excepted=free.get((row.team_id, row.name, name), ""),
+            by="site" if name in site else slug, excepted=excepted,
         )  # fmt: skip
     for name in _advice(row):
         yield Finding(row, name, str(ADVICE[name]), (str(_ADVISED[name]),))
 
 
-def _violations(row: Container, rails: Rails) -> list[guard.Violation]:
+def _violations(row: Container, rails: Rails, scans: Scans) -> list[guard.Violation]:
     found = guard.of_reach(reach.of(row.inspect), rails)
+    if rails.scans:
+        facts = scans.get((row.image_native_id, row.team_id), {})
+        found += scan_gate.violations(row.image_ref or row.image_native_id, facts, rails)
     try:
         return found + guard.of_image(row.image_ref, rails) if row.image_ref else found
     except Invalid:  # an engine shows an id where the tag has gone

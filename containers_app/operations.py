@@ -35,6 +35,7 @@ from containers_app import (
     written,
 )
 from containers_app.backup_asks import request_backup_remove, request_backup_restore, request_volume_backup
+from containers_app.bodies import image_of
 from containers_app.edit_asks import changes_of, request_duplicate, sealed
 from containers_app.models import Container, PrunePlan, Volume
 from containers_app.needs import Need
@@ -48,6 +49,7 @@ from containers_app.volume_asks import request_volume_clone, request_volume_expo
 from engine import names
 from engine.fields import Fields
 from engine.specs import ContainerSpec, SpecError, VolumeSpec
+from images_app import scan_gate
 from operations import policies, registry, services, variables
 from operations.batches import Batch
 from operations.masking import withhold
@@ -92,6 +94,7 @@ def request(
     with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
         if action == "recreate":
             recreate.may(container, actor=actor, changes=recreate.changes_in(wish))
+            _scanned(container, str(wish["image"]), actor, after)
         elif action == "update":
             policies.check(limits.kept(wish), actor=actor, team_id=container.team_id, name=container.name)
     wish, secrets = sealed({**wish, "needs": list(needs)} if needs else wish, container)
@@ -137,6 +140,8 @@ def request_run(
     target = Target("container", "", spec.name or spec.image, lock)
     with services.denials(kind, actor=actor, target=target, team_id=team_id):
         run.allowed(spec, actor=actor, engine=engine, team_id=team_id)
+        if not _is_built(after):
+            scan_gate.check(spec.image, engine=engine, actor=actor, team_id=team_id, name=target.name)
         spec = policies.with_defaults(spec, team_id=team_id)
     params, secrets = withhold(spec.to_dict())
     return services.submit(
@@ -152,6 +157,21 @@ def request_run(
         after=after,
         check=_is_free(Container.objects.filter(engine=engine, name=spec.name), "container", spec.name),
         fetches=run.fetches(spec.image, pull=spec.pull, engine=engine),
+    )
+
+
+def _is_built(after: Operation | None) -> bool:
+    """Whether the image is yet to be built: then the worker judges it alone."""
+    return after is not None and after.kind == "image.build"
+
+
+def _scanned(container: Container, image: str, actor: Actor, after: Operation | None) -> None:
+    """Raises `PolicyDenied` where the scans of what it is to be made anew from do not allow that."""
+    if _is_built(after):
+        return
+    reference = image or image_of(container.image_ref, container.image_native_id)
+    scan_gate.check(
+        reference, engine=container.engine, actor=actor, team_id=container.team_id, name=container.name
     )
 
 

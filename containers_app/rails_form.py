@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.models import Team
+from containers_app import scan_form
 from engine import guard, rails
 from operations import quotas
 from operations.policy import Policy
@@ -81,6 +82,7 @@ class RailsForm(forms.Form):
         behind = _("as the site") if team else _("as usual")
         for name, label in LABELS.items():
             self.fields[name] = _field(name, str(label), behind)
+        self.fields.update(scan_form.fields(behind))
         if team is None:
             self.fields["binds_site"] = forms.BooleanField(
                 label=_("All of this holds for site administrators too"), required=False
@@ -92,7 +94,9 @@ class RailsForm(forms.Form):
 
     def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
         """The rules under their headings."""
-        return [(str(title), [self[name] for name in names]) for title, names in GROUPS]
+        found = [(str(title), [self[name] for name in names]) for title, names in GROUPS]
+        scans = [self[scan_form.PREFIX + name] for name in scan_form.LABELS]
+        return [*found[:2], (str(scan_form.TITLE), scans), *found[2:]]
 
     def quota(self) -> list[forms.BoundField]:
         """The fields of the quotas."""
@@ -112,6 +116,8 @@ class RailsForm(forms.Form):
                 rules[name] = value == "1"
             else:
                 rules[name] = int(value * MB) if name == "memory" else value
+        if scan := scan_form.said(self.cleaned_data):
+            rules["scan"] = scan
         found = {name: self.cleaned_data.get(f"quota_{name}") for name in quotas.KINDS}
         quota = {name: _whole(name, value) for name, value in found.items() if value is not None}
         wish = {"rules": rules, "quota": quota}
@@ -123,7 +129,7 @@ class RailsForm(forms.Form):
         """What the model does not take, at its field."""
         for path, messages in errors.items():
             name = path.partition(".")[0]
-            name = name if name in LABELS else f"quota_{name}"
+            name = scan_form.field_of(path) or (name if name in LABELS else f"quota_{name}")
             self.add_error(name if name in self.fields else None, messages)
 
 
@@ -181,7 +187,9 @@ def _typed(row: Policy | None) -> dict[str, Any]:
     """A row as it was typed."""
     found: dict[str, Any] = {}
     for name, value in (row.rules if row else {}).items():
-        if isinstance(value, list):
+        if name == "scan":
+            found |= scan_form.typed(value)
+        elif isinstance(value, list):
             found[name] = ", ".join(value) or "none"
         elif isinstance(value, bool):
             found[name] = "1" if value else "0"

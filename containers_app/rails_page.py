@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import Team
+from containers_app import scan_form
 from containers_app.rails_form import GROUPS, LABELS, WIDE
 from engine import rails
 from operations import policies, quotas
@@ -36,7 +38,16 @@ class Bar:
 
 def lines(told: policies.Said) -> list[tuple[str, list[Line]]]:
     """All rules that hold, under their headings."""
-    return [(str(title), [_line(told, name) for name in names]) for title, names in GROUPS]
+    found = [(str(title), [_line(told, name) for name in names]) for title, names in GROUPS]
+    return [*found[:2], (str(scan_form.TITLE), _scans(told)), *found[2:]]
+
+
+def _scans(told: policies.Said) -> list[Line]:
+    """What the site asks of scans and what the team does: both hold."""
+    today, label = timezone.localdate(), _("Before an image is run")
+    rules = [(by, row.rules.get("scan")) for by, row in (("site", told.site), ("team", told.team)) if row]
+    found = [Line(label, scan_form.words(rule, today), by) for by, rule in rules if rule]
+    return found or [Line(label, _("no scan is asked for"), "")]
 
 
 def _line(told: policies.Said, name: str) -> Line:

@@ -216,7 +216,7 @@ def _made(ctx: Context, old: ContainerInfo | None) -> ContainerInfo:
     changes = changes_in(ctx.params)
     allowed(old, actor=actor, engine=ctx.operation.engine, team_id=team.pk if team else None, changes=changes)
     reference = str(ctx.params["image"]) or image_of(old.image_ref, old.image_id)
-    run.get_image(ctx, reference, pull=str(ctx.params["pull"]), actor=actor)
+    image = run.get_image(ctx, reference, pull=str(ctx.params["pull"]), actor=actor)
     if ctx.should_stop():
         raise Cancelled("Cancelled before anything was changed.")
     ctx.remember(ran=old.state in sync.LIVE)
@@ -226,7 +226,9 @@ def _made(ctx: Context, old: ContainerInfo | None) -> ContainerInfo:
         old.native_id, image=reference, name=f"slipway-new-{ctx.operation.pk.hex[:12]}",
         operation_id=str(ctx.operation.pk), changes=changes,
     )  # fmt: skip
-    return ctx.engine.container(made)
+    new = ctx.engine.container(made)
+    run.same_image(ctx, new, reference, image, actor=actor)  # else it is put back as after any other fault
+    return new
 
 
 def changes_in(params: Mapping[str, Any]) -> ChangeSpec | None:

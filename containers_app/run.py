@@ -29,7 +29,7 @@ from engine.errors import (
 )
 from engine.specs import ContainerSpec
 from engine.types import ContainerInfo, Progress
-from images_app import references, registries
+from images_app import references, registries, scan_gate
 from images_app import sync as image_sync
 from images_app.models import Image, Tag
 from operations import policies, services
@@ -129,12 +129,17 @@ def run(ctx: Context) -> Mapping[str, Any]:
     spec = policies.with_defaults(spec, team_id=operation_.team_id)
     found = ctx.engine.find_by_operation(str(operation_.pk))
     if found is None:
-        get_image(ctx, spec.image, pull=spec.pull, actor=actor)
+        image = get_image(ctx, spec.image, pull=spec.pull, actor=actor)
         if ctx.should_stop():
             raise Cancelled("Cancelled before the container was made.")
         ctx.emit(Progress(message="Making the container"))
         ctx.check_fence()
         found = _made(ctx, spec)
+        try:
+            same_image(ctx, found, spec.image, image, actor=actor)
+        except PolicyDenied:
+            _discard(ctx, found.native_id)
+            raise
     return begin(ctx, found, start=spec.start, asked=drift.of_run(spec.to_dict()))
 
 
@@ -199,8 +204,8 @@ def _discard(ctx: Context, native_id: str) -> None:
     sync.refresh(ctx.operation.engine, ctx.engine, native_id)
 
 
-def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> None:
-    """Sees to it that the image is here, and that this team may use it. ``pull``: missing, always or never.
+def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> str:
+    """Sees to it that the image is here, and that this team may use it; its id. ``pull``: missing, always or never.
 
     An image that is another team's may be used by whoever can pull it as well; what only that team has built
     does not exist for others.
@@ -211,7 +216,8 @@ def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> None:
     foreign = bool(found) and is_foreign(ctx.operation.engine, found.native_id if found else "", actor)
     by_id = names.is_image_id(reference)
     if found and not foreign and (pull != "always" or by_id):
-        return
+        scanned(ctx, reference, found.native_id, actor=actor)
+        return found.native_id
     if by_id or pull == "never":
         raise ImageNotFound(f"There is no image {reference} on this engine, and it was not to be pulled.")
     ctx.emit(Progress(message=f"Pulling {reference}"))
@@ -221,6 +227,22 @@ def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> None:
             reference, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900, auth=auth
         )
     image_sync.refresh(ctx.operation.engine, ctx.engine, native_id, operation=ctx.operation)
+    scanned(ctx, reference, native_id, actor=actor)
+    return native_id
+
+
+def scanned(ctx: Context, reference: str, native_id: str, *, actor: Actor) -> None:
+    """Raises `PolicyDenied` where the scans of this very image do not let a container be made from it."""
+    scan_gate.check(
+        reference, engine=ctx.operation.engine, actor=actor, team_id=services.owner_of(ctx.operation).team_id,
+        name=ctx.operation.target_name, native_id=native_id,
+    )  # fmt: skip
+
+
+def same_image(ctx: Context, made: ContainerInfo, reference: str, native_id: str, *, actor: Actor) -> None:
+    """The same for what the engine has made: the name may have moved since it was looked up."""
+    if made.image_id != native_id:
+        scanned(ctx, reference, made.image_id, actor=actor)
 
 
 def is_foreign(engine: Engine, native_id: str, actor: Actor) -> bool:

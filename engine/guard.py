@@ -47,6 +47,8 @@ RULES: Mapping[str, str] = {
     "no_network_options": gettext_noop("Options of networks"),
     "pool_addresses_only": gettext_noop("Addresses of networks"),
     "builds_fetch_nothing": gettext_noop("What builds fetch"),
+    "scanned_images_only": gettext_noop("Scans of images"),
+    "no_severe_vulnerabilities": gettext_noop("Vulnerabilities of images"),
     OWN: gettext_noop("Slipway's own containers"),
 }
 """Every rule, with what it is about."""

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from engine import addresses, names
+from engine import addresses, names, scan_rule
 from engine.errors import Invalid
 from engine.fields import Fields
+from engine.scan_rule import ScanRule
 from engine.specs import ContainerSpec, SpecError
 from engine.words import gettext
 
@@ -33,7 +34,8 @@ class Rails:
 
     ``host_paths`` are folders below which those of the host may be mounted. ``memory`` (bytes), ``cpus`` (cores),
     ``pids``, ``init`` and ``no_new_privileges`` are what a new container gets whose wish names none of its own.
-    ``no_fetching``: builds stand on what the engine has, and reach no network.
+    ``no_fetching``: builds stand on what the engine has, and reach no network. ``scans``: what the site and the
+    team ask of an image's scan before it is run; said of it is one ``scan``.
     """
 
     privileged: bool = False
@@ -61,6 +63,7 @@ class Rails:
     init: bool = False
     no_new_privileges: bool = False
     no_fetching: bool = False
+    scans: tuple[ScanRule, ...] = ()
 
 
 SWITCHES = ("privileged", "namespaces", "devices", "isolation", "volume_options", "network_options")
@@ -94,6 +97,8 @@ def parse(data: Mapping[str, Any]) -> dict[str, Any]:
     found["memory"] = f.integer("memory", 0, 6 * 2**20, 2**50, zero=True)
     found["cpus"] = f.number("cpus", 0, 0.01, 4096, zero=True)
     found["pids"] = f.integer("pids", 0, 1, 4_194_304, zero=True)
+    if (scan := f.child("scan")) is not None:
+        found["scan"] = scan_rule.parse(scan)
     f.finish()
     if f.errors:
         raise SpecError(f.errors)
@@ -107,6 +112,8 @@ def of(said: Mapping[str, Any], usual: Rails | None = None) -> Rails:
     known = {field.name for field in fields(Rails)}
     kept = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
     given: dict[str, Any] = {key: value for key, value in kept.items() if key in known}
+    if said.get("scan"):
+        given["scans"] = (*(usual.scans if usual else ()), scan_rule.of(said["scan"]))
     return replace(usual or Rails(), **given)
 
 
@@ -121,6 +128,7 @@ def within(site: Rails, said: Mapping[str, Any]) -> Rails:
         new[name] = _both(getattr(site, name), getattr(team, name))
     new["host_paths"] = tuple(path for path in team.host_paths if below(path, site.host_paths))
     new["pool"] = team.pool if _inside(team.pool, site.pool) else site.pool
+    new["scans"] = team.scans
     new["lowest_port"] = max(site.lowest_port, team.lowest_port)
     new["highest_port"] = min(site.highest_port, team.highest_port)
     for name in GIVEN:

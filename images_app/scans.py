@@ -111,10 +111,15 @@ def counting(digests: Iterable[str], team_id: UUID | None) -> QuerySet[Scan]:
     return Scan.objects.filter(Q(team=None) | Q(team=team_id), digest__in=set(digests)).select_related("team")
 
 
-def newest(pairs: Iterable[tuple[str, UUID | None]]) -> dict[tuple[str, UUID | None], Scan]:
-    """The newest scan that counts for each ``(digest, team)``, without its findings. One query."""
+def newest(
+    pairs: Iterable[tuple[str, UUID | None]], *, by_worker: bool = False
+) -> dict[tuple[str, UUID | None], Scan]:
+    """The newest scan that counts for each ``(digest, team)``, without its findings; ``by_worker``: of those that the
+    worker made. One query.
+    """
     wanted = set(pairs)
     rows = Scan.objects.filter(digest__in={digest for digest, _team in wanted}).defer("data")
+    rows = rows.filter(by_worker=True) if by_worker else rows
     by_digest: dict[str, list[Scan]] = {}
     for row in rows if wanted else ():
         by_digest.setdefault(row.digest, []).append(row)

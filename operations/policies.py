@@ -103,12 +103,20 @@ def check_image(image: str, *, actor: Actor, team_id: UUID | None, field: str = 
 
 
 def check_by(
-    judge: Callable[[Rails], list[Violation]], *, actor: Actor, team_id: UUID | None, name: str
+    judge: Callable[[Rails], list[Violation]],
+    *,
+    actor: Actor,
+    team_id: UUID | None,
+    name: str,
+    also: tuple[str, ...] = (),
 ) -> None:
-    """The same for anything that ``judge`` can tell the violations of."""
+    """The same for anything that ``judge`` can tell the violations of. ``also``: other names that an exception may
+    have.
+    """
     told = said(team_id)
     if _holds(told, actor, team_id):
-        _refuse(judge(told.rails), judge(told.site_rails), told, team_id, name)
+        found = judge(told.rails)
+        _refuse(found, judge(told.site_rails) if found else [], told, team_id, name, *also)
 
 
 def binding(actor: Actor, team_id: UUID | None) -> Rails:
@@ -132,11 +140,11 @@ def _holds(told: Said, actor: Actor, team_id: UUID | None) -> bool:
 
 
 def _refuse(
-    found: list[Violation], again: list[Violation], told: Said, team_id: UUID | None, name: str
+    found: list[Violation], again: list[Violation], told: Said, team_id: UUID | None, *names: str
 ) -> None:
     if not found:
         return
-    free = set(exceptions(team_id, name).values_list("rule", flat=True)) if name else set()
+    free = set(exceptions(team_id, *names).values_list("rule", flat=True))
     left = [one for one in found if one.rule not in free]
     if not left:
         return
@@ -151,9 +159,10 @@ def _refuse(
 # Rows
 
 
-def exceptions(team_id: UUID | None, name: str) -> QuerySet[PolicyException]:
-    """Those that hold now for something of this name."""
-    return PolicyException.objects.filter(team=team_id, name=name, expires_at__gt=timezone.now())
+def exceptions(team_id: UUID | None, *names: str) -> QuerySet[PolicyException]:
+    """Those that hold now for something of one of these names."""
+    wanted = [name for name in names if name]
+    return PolicyException.objects.filter(team=team_id, name__in=wanted, expires_at__gt=timezone.now())
 
 
 def visible_exceptions(actor: Actor) -> QuerySet[PolicyException]:
