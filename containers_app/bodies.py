@@ -78,7 +78,7 @@ def of(row: Container) -> Settings:
         "privileged": row.privileged,
         "auto_remove": row.auto_remove,
     }  # fmt: skip
-    said = {key: value for key, value in body.items() if value or key in ("command", "entrypoint")}
+    said = {key: value for key, value in body.items() if value or key in ("image", "command", "entrypoint")}
     return Settings(said, hidden, tuple(_extras(row, config, host, image)), tuple(_lost(row, config, host)))
 
 

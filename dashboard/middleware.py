@@ -21,7 +21,7 @@ from accounts import factors, reading, sessions
 from accounts.access import Denied, confirm_first
 from accounts.pages import user_of
 from accounts.setup import setup_needed
-from dashboard import problems
+from dashboard import problems, turned
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 _COMPRESSED = ("text/html", "application/json")
@@ -95,6 +95,22 @@ class Headers:
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         if not request.path.startswith(settings.STATIC_URL):
             response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class Turned:
+    """Text that turns itself around is shown as it is written, in every page."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not response.streaming and response.headers.get("Content-Type", "").startswith("text/html"):
+            html = response.content.decode(response.charset)
+            plain = turned.plain(html)
+            if plain is not html:
+                response.content = plain
         return response
 
 

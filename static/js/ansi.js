@@ -10,9 +10,13 @@ const OTHER = '\\x1b[\\x20-\\x2f]*[\\x30-\\x7e]?|[\\x00-\\x08\\x0b-\\x1f\\x7f-\\
 const BIDI = '[\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]'
 const TOKEN = new RegExp(`(${STRING})|(${CSI})|(${OTHER})|(${BIDI})`, 'g')
 const SPECIAL = new RegExp(`[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]|${BIDI}`)
+const TURNING = new RegExp(BIDI, 'g')
 const SGR = /^(?:\x1b\[|\x9b)([0-9:;]*)m$/
 const FLAGS = { 1: 'b', 2: 'dim', 3: 'i', 4: 'u', 7: 'inv', 9: 's' }
 const PLAIN = Object.freeze({ fg: null, bg: null, flags: '' })
+
+/** Text with the marks that turn it around shown as what they are, as pages show it. */
+export const named = text => text.replace(TURNING, mark => `[U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}]`)
 
 /** Whether there is anything in it but text. */
 export const isSpecial = text => SPECIAL.test(text)
@@ -72,7 +76,7 @@ export function parse(text, style = PLAIN) {
     at = match.index + match[0].length
     const sgr = match[2] && SGR.exec(match[2])
     if (sgr) style = colour(sgr[1], style)
-    else if (match[4]) put(`[U+${match[4].codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}]`)
+    else if (match[4]) put(named(match[4]))
     else if (match[3] === '\r') returned = true
   }
   put(text.slice(at))

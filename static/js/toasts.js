@@ -1,5 +1,6 @@
 // One sentence that goes by itself. That of a running operation turns into its result, where that comes soon; else the
 // tray takes over (tray.js), which also keeps what has failed.
+import { named } from './ansi.js'
 import { $, $$, onClick } from './dom.js'
 import { ending } from './operation.js'
 import { tr } from './texts.js'
@@ -27,8 +28,8 @@ function past(text) {
 
 function tell(toast, tone, text, more = '') {
   toast.dataset.tone = tone
-  $('b', toast).textContent = text
-  $('small', toast).textContent = more
+  $('b', toast).textContent = named(text)
+  $('small', toast).textContent = named(more)
   clearTimeout(toast.timer)
   if (tone === 'ok' || (tone === 'busy' && !toast.dataset.for)) leave(toast)
 }
@@ -84,7 +85,7 @@ function follow(made, text, id) {
     const end = ending(events)
     seq = Math.max(seq, ...events.map(e => e.seq))
     const far = events.findLast(e => e.kind === 'progress')?.data
-    if (far?.message) $('small', made).textContent = far.message
+    if (far?.message) $('small', made).textContent = named(far.message)
     if (!end) return
     document.removeEventListener('slipway:operation', heard)
     ended = true
