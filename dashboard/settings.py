@@ -283,6 +283,8 @@ CONTENT_SECURITY_POLICY = {
         "default-src": [NONE], "script-src": [SELF], "style-src": [SELF], "img-src": [SELF, "data:"],
         "font-src": [SELF], "connect-src": [SELF], "manifest-src": [SELF], "base-uri": [NONE], "object-src": [NONE],
         "form-action": [SELF], "frame-ancestors": [NONE],
+        # static/js/trusted.js; dompurify is of the REST document's page.
+        "require-trusted-types-for": ["'script'"], "trusted-types": ["default", "slipway", "dompurify"],
     }
 }  # fmt: skip
 

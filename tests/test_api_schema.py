@@ -81,7 +81,7 @@ def test_the_page_needs_no_inline_script_and_no_other_origin(client_for: ClientF
     assert "script-src 'self'" in page["Content-Security-Policy"]
     assert "<style" not in html
     assert "http" not in html.replace("http-equiv", "")
-    assert html.count("<script") == html.count("<script src=") == 3
+    assert html.count("<script") == html.count("<script src=") == 4
     script = client.get("/api/v1/docs/?script=")
     assert script["Content-Type"].startswith("application/javascript")
     assert "/api/v1/schema/" in script.content.decode()

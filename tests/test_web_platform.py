@@ -31,7 +31,8 @@ def test_s_68_every_answer_has_the_headers_that_keep_a_page_apart(
     policy = answer.headers["Content-Security-Policy"]
     assert "'unsafe" not in policy
     assert "data:" not in policy.replace("img-src 'self' data:", "")
-    for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"):
+    for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'",
+                 "require-trusted-types-for 'script'"):  # fmt: skip
         assert part in policy, policy
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
