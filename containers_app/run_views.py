@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import Actor, actor_of, requires
 from accounts.querysets import visible_to
-from containers_app import operations, present, run_typed
+from containers_app import operations, present, run_quota, run_typed
 from containers_app.models import Network, Volume
 from containers_app.run_form import RunForm
 from engine import docker_run
@@ -71,7 +71,8 @@ def check(request: HttpRequest) -> HttpResponse:
     engine = form.cleaned_data.get("engine")
     anew = engine and len(form.engines) > 1 and request.POST.get("known") != str(engine.pk)
     chosen = known(actor, engine) if anew else {}
-    return render(request, "containers/_run_judged.html", {"form": form, **chosen})
+    quota = {"with_quota": True, "quota": run_quota.left(form, actor)}
+    return render(request, "containers/_run_judged.html", {"form": form, **quota, **chosen})
 
 
 @require_POST
@@ -118,7 +119,13 @@ def _page(
     return render(
         request,
         template,
-        {"form": form, **START, **known(actor, _engine(request)), **(more or {})},
+        {
+            "form": form,
+            "quota": run_quota.left(form, actor),
+            **START,
+            **known(actor, _engine(request)),
+            **(more or {}),
+        },
     )
 
 

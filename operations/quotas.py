@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from accounts.models import Team
 from engine.fields import Fields
@@ -135,4 +136,6 @@ def amount(name: str, number: float) -> str:
     """``3``, ``1.5 cores``, ``512 MB``."""
     if name == "memory":
         return f"{number / 2**30:.3g} GB" if number >= 2**30 else f"{number / 2**20:.4g} MB"
-    return f"{number:g} cores" if name == "cpus" else f"{number:g}"
+    if name == "cpus":
+        return ngettext("%(n)s core", "%(n)s cores", 1 if number == 1 else 2) % {"n": f"{number:g}"}
+    return f"{number:g}"

@@ -70,16 +70,20 @@ def mark(cls: str = "") -> SafeString:
 
 
 @register.simple_tag
-def bar(pct: float | None, tone: str = "", width: int | None = None, height: int = 4) -> SafeString:
-    """How full something is, 0 to 100. ``width`` in pixels, else all there is."""
+def bar(
+    pct: float | None, tone: str = "", width: int | None = None, height: int = 4, more: float = 0
+) -> SafeString:
+    """How full something is, 0 to 100; ``more``: how much is to be added. ``width`` in pixels, else all there is."""
     part = max(0.0, min(100.0, float(pct or 0)))
     size = format_html(' width="{}"', width) if width else _NOTHING
     filled = format_html(
         '<rect class="v" width="{}%" height="{}" rx="{}"/>', f"{part:g}", height, f"{height / 2:g}"
     )
+    added = format_html('<rect class="m" x="{}%" width="{}%" height="{}"/>', f"{part:g}", f"{more:g}", height)
     return format_html(
-        '<svg class="{}"{} height="{}" aria-hidden="true"><rect class="t" width="100%" height="{}" rx="{}"/>{}</svg>',
+        '<svg class="{}"{} height="{}" aria-hidden="true"><rect class="t" width="100%" height="{}" rx="{}"/>{}{}</svg>',
         _classes("bar", tone), size, height, height, f"{height / 2:g}", filled if part else _NOTHING,
+        added if more > 0 else _NOTHING,
     )  # fmt: skip
 
 

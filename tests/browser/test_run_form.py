@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import machine
+from tests.browser.test_networks_page import pictures
 from tests.browser.visitor import Visitor
 
 QUIET = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
@@ -84,3 +85,66 @@ def test_a_pasted_line_fills_in_the_dialog(admin: Visitor, port: int) -> None:
         assert part in said, said
     assert "k3" not in said
     assert admin.axe() == []
+
+
+@pytest.fixture
+def small(
+    live_app: machine.LiveApp, docker_client: docker.DockerClient, busybox: str
+) -> Iterator[dict[str, Any]]:
+    """A team that may have 1 GB, two cores and three containers, and has one of 300 MB; gone in the end."""
+    token = live_app.token("admin", "admin", "write", "operate", "read")
+    team = live_app.api(token, "POST", "/api/v1/teams/", {"name": "Small", "slug": "small"})[1]
+    quota = {"memory": 2**30, "cpus": 2, "containers": 3}
+    live_app.api(token, "POST", "/api/v1/policies/", {"team": "small", "quota": quota})
+    wish = {
+        "image": busybox, "name": "small-1", "team": "small", "start": False,
+        "resources": {"memory": 300 * 2**20, "cpus": 0.5},
+    }  # fmt: skip
+    status, made = live_app.api(token, "POST", "/api/v1/containers/", wish, Prefer="wait=30")
+    assert (status, made["state"]) == (200, "succeeded"), made
+    yield team
+    docker_client.containers.get("small-1").remove(force=True)
+    live_app.api(token, "DELETE", f"/api/v1/teams/{team['id']}/")
+
+
+def small_pictures(visitor: Visitor, name: str) -> None:
+    """With the quotas in sight, which a narrow window scrolls away."""
+    pictures(visitor, name)
+    visitor.page.set_viewport_size({"width": 390, "height": 844})
+    for theme in ("light", "dark"):
+        visitor.page.emulate_media(color_scheme=theme)
+        visitor.page.locator(".run-over").evaluate("node => node.scrollIntoView({ block: 'center' })")
+        visitor.page.wait_for_timeout(150)
+        visitor.shot(f"{name}-{theme}-narrow")
+    visitor.page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_what_a_run_takes_of_the_team_s_quotas_follows_what_is_typed(
+    admin: Visitor, small: dict[str, Any]
+) -> None:
+    page = admin.go("/containers/run/")
+    quota = page.locator("#run-quota")
+    expect(quota.locator("li")).to_have_count(0)
+    page.get_by_label("Image", exact=True).fill("busybox:1")
+    page.get_by_label("Owner").select_option("Small")
+    memory = quota.get_by_role("listitem").filter(has_text="Memory")
+    expect(memory).to_contain_text("300 MB used, no limit for this run, of 1 GB")
+    page.get_by_label("CPU cores").fill("0.5")
+    page.get_by_label("Memory", exact=True).fill("256")
+    expect(memory).to_contain_text("300 MB used, 256 MB for this run, of 1 GB")
+    said = quota.get_by_role("status")
+    expect(said).to_be_empty()
+    assert memory.locator("rect.m").get_attribute("width") == "25%"
+    quota.scroll_into_view_if_needed()
+    small_pictures(admin, "run-quota")
+    said.evaluate("node => { node.mine = true }")
+    page.get_by_label("Memory", exact=True).press_sequentially("0")
+    expect(said).to_contain_text("This run would be refused.")
+    expect(said).to_contain_text("Memory limits: this run would be 1.79 GB over the limit of 1 GB.")
+    assert said.evaluate("node => node.mine"), "a new node is not read out"
+    expect(page.get_by_label("Memory", exact=True)).to_be_focused()
+    quota.scroll_into_view_if_needed()
+    small_pictures(admin, "run-quota-over")
+    page.get_by_label("Owner").select_option("nobody")
+    expect(quota.locator("li")).to_have_count(0)
+    expect(said).to_be_empty()
