@@ -128,7 +128,8 @@ def _named(names: list[str]) -> Iterator[Path]:
 def sources(domain: str) -> list[Path]:
     """The files that have texts for this catalogue; tests have none."""
     found = {path for pattern in DOMAINS[domain] for path in ROOT.glob(pattern)}
-    return sorted(path for path in found if not {"tests", "migrations", "build"} & set(path.parts))
+    others = {"tests", "migrations", "build"}
+    return sorted(path for path in found if not others & set(path.relative_to(ROOT).parts))
 
 
 def texts_of(paths: Iterable[Path]) -> dict[catalogues.Key, Text]:
