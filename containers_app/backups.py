@@ -168,7 +168,7 @@ def recover(ctx: Context) -> Result:
         with written(chosen) as out:
             count = _choose(ctx, file, out, paths)
         file.unlink()
-        if not count:
+        if paths and not count:
             raise NotFound("The backup holds none of these.")
         ctx.remember(began=True)
         result = _into(ctx, name, chosen)

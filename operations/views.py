@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import SIGNED_IN, actor_of, requires
+from accounts.streaming import TextStream
 from operations import present, queries, registry, remains, services, story, tray
 from operations.document import document
 from operations.models import Operation, OperationEvent
@@ -84,11 +85,11 @@ def operation_events(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_safe
 @requires("operation.read")
-def operation_log(request: HttpRequest, pk: UUID) -> StreamingHttpResponse:
+def operation_log(request: HttpRequest, pk: UUID) -> TextStream:
     """The whole log as a text file."""
     operation = _get(request, pk)
     headers = {"Content-Disposition": f'attachment; filename="{operation.kind}-{str(operation.pk)[:8]}.log"'}
-    return StreamingHttpResponse(_lines(operation), content_type="text/plain; charset=utf-8", headers=headers)
+    return TextStream(_lines(operation), content_type="text/plain; charset=utf-8", headers=headers)
 
 
 @require_POST

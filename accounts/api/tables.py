@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
-from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from accounts.models import AuditEntry
+from accounts.streaming import TextStream
 
 MOST = 100_000
 PIECE = 1000
@@ -26,10 +25,10 @@ COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def table(entries: QuerySet[AuditEntry]) -> StreamingHttpResponse:
+def table(entries: QuerySet[AuditEntry]) -> TextStream:
     """The entries, newest first, as a download. Read in pieces, so that a long trail needs no memory."""
-    return StreamingHttpResponse(
-        _streamed(pieces(entries, MOST)),
+    return TextStream(
+        pieces(entries, MOST),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="audit-{timezone.now():%Y-%m-%d}.csv"'},
     )
@@ -45,17 +44,6 @@ def pieces(entries: QuerySet[AuditEntry], most: int | None = None) -> Iterator[s
         if left is not None:
             left -= len(found)
         found = list(rows.filter(seq__lt=found[-1].seq)[: PIECE if left is None else min(PIECE, left)])
-
-
-async def _streamed(parts: Iterator[str]) -> AsyncIterator[str]:
-    """Django would first gather all of what a plain iterator gives."""
-
-    @sync_to_async
-    def following() -> str:
-        return next(parts, "")
-
-    while part := await following():
-        yield part
 
 
 def _lines(rows: Any) -> str:

@@ -85,6 +85,18 @@ def test_a_volume_comes_back_whole_into_a_new_one(
     assert nothing_lies_around()
 
 
+def test_an_empty_volume_is_backed_up_and_comes_back_empty(
+    bench: Bench, docker_client: docker.DockerClient, tara: User
+) -> None:
+    docker_client.volumes.create("bare")
+    bare = make_volume(bench.engine, bench.team, "bare")
+    row = make(bench, bare, tara)
+    assert row.entries == 0
+    operation = restore(bench, row, tara, volume="back")
+    assert operation.state == "succeeded", operation.error_message
+    assert said_by(docker_client, bench.image, ["ls", "-A", "/data"], volumes=["back:/data"]) == b""
+
+
 def test_a_volume_that_is_gone_comes_back_under_its_name(
     bench: Bench, data: Volume, tara: User, docker_client: docker.DockerClient
 ) -> None:

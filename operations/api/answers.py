@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import actor_of
+from accounts.streaming import TextStream
 from operations import plans, services
 from operations.api.rows import OperationRow
 from operations.models import Engine, Operation
@@ -68,14 +68,14 @@ def engine_of(body: Mapping[str, Any]) -> Engine | None:
 
 def lines(
     request: Request, rows: Iterable[Mapping[str, Any]], *, last: int | str | None = None
-) -> StreamingHttpResponse:
+) -> TextStream:
     """Rows of ``{seq, …, line}`` as NDJSON where ``Accept`` asks for JSON lines, else as plain text."""
     headers = {"X-Accel-Buffering": "no"}
     if last is not None:
         headers["Slipway-Last-Seq"] = str(last)
     if wants_ndjson(request):
-        return StreamingHttpResponse(map(ndjson, rows), content_type="application/x-ndjson", headers=headers)
-    return StreamingHttpResponse(_text(rows), content_type="text/plain; charset=utf-8", headers=headers)
+        return TextStream(map(ndjson, rows), content_type="application/x-ndjson", headers=headers)
+    return TextStream(_text(rows), content_type="text/plain; charset=utf-8", headers=headers)
 
 
 def wants_ndjson(request: Request) -> bool:
