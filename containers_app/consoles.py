@@ -87,6 +87,7 @@ def start(
     with denials(PERMISSION, actor=actor, target=Target("container", str(container.pk), container.name),
         team_id=container.team_id):  # fmt: skip
         own.check(container, actor)
+        own.check_reach(container, actor)
     session = ConsoleSession(
         engine=container.engine, container=container, native_id=container.native_id, team_id=container.team_id,
         container_name=container.name, actor=actor.user, actor_name=actor.name, source=actor.source, ip=actor.ip,

@@ -37,6 +37,10 @@ HARMLESS = frozenset((
     "image.pull",
 ))  # fmt: skip
 """Kinds that may be asked for all the same: they end nothing, and take nothing out."""
+RUNS = frozenset((
+    "container.start", "container.restart", "container.unpause", "container.restore",
+))  # fmt: skip
+"""Kinds after which a program reaches what its container mounts."""
 _ID = re.compile(r"[0-9a-f]{64}")
 _GIVEN = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 """What an engine mounts into each container from a folder that is called like it."""
@@ -130,6 +134,16 @@ def check_volume(row: Volume, actor: Actor) -> None:
         raise _in_use(row.name)
 
 
+def check_reach(row: Container, actor: Actor) -> None:
+    """Raises `SelfProtected` where another's container mounts what one of ours keeps: whoever runs it could read it."""
+    found = ours()
+    if found == Own() or found.has(row):
+        return
+    sources = row.mounts.filter(type="volume").values("source")
+    for volume in Volume.objects.filter(engine_id=row.engine_id, native_id__in=sources):
+        check_volume(volume, actor)
+
+
 def keeps(row: Volume) -> bool:
     """Whether one of ours mounts it."""
     mounts = {"mounts__type": "volume", "mounts__source": row.native_id}
@@ -153,8 +167,13 @@ def _in_use(name: str) -> SelfProtected:
 
 
 def _of_container(kind: str, id_: str, actor: Actor) -> None:
-    if kind not in HARMLESS and (row := Container.everything.filter(pk=id_).first()):
+    if kind in HARMLESS and kind not in RUNS:
+        return
+    row = Container.everything.filter(pk=id_).first()
+    if row and kind not in HARMLESS:
         check(row, actor)
+    if row and kind in RUNS:
+        check_reach(row, actor)
 
 
 def _of_network(kind: str, id_: str, actor: Actor) -> None:

@@ -180,6 +180,39 @@ def test_what_its_own_containers_keep_is_opened_by_its_own_name(
         operations.request_volume_remove(volume, actor=replace(actor, token_key="abc"))
 
 
+def test_what_mounts_what_they_keep_is_neither_started_nor_opened(
+    db_of_ours: Container, engine_row: Engine, engine_backend: EngineBackend, team: Team, tara: User, alice: User,
+    docker_client: docker.DockerClient, busybox: str,
+) -> None:  # fmt: skip
+    """S-31: made elsewhere, by whoever; it may be stopped and removed, and ours may be started."""
+    shared = {"volumes": {"ours_data": {"bind": "/d", "mode": "rw"}}}
+    docker_client.containers.create(busybox, ["sleep", "60"], name="asleep", **shared)
+    docker_client.containers.run(
+        busybox, ["sleep", "60"], name="awake", detach=True, stop_signal="KILL", **shared
+    )
+    sync.reconcile(engine_row, engine_backend)
+    Container.objects.filter(name__in=["asleep", "awake"]).update(team=team)
+    asleep, awake = Container.objects.get(name="asleep"), Container.objects.get(name="awake")
+    for who in (tara, alice):
+        actor = person(who, source="ui")
+        with pytest.raises(SelfProtected):
+            operations.request(asleep, "start", actor=actor)
+        with pytest.raises(SelfProtected):
+            operations.request(awake, "restart", actor=actor)
+        with pytest.raises(SelfProtected):
+            consoles.start(awake, actor, command=["sh"])
+    wish: dict[str, Any] = {
+        "rule": "self_protected",
+        "reason": "why",
+        "expires_at": timezone.now() + timedelta(hours=1),
+    }
+    policies.allow(None, actor=person(alice, source="ui"), **wish, name="ours_data")
+    operations.request(asleep, "start", actor=person(alice, source="ui"))
+    operations.request(awake, "remove", actor=person(tara, source="ui"), params={"force": True})
+    mine = Container.objects.get(name="ours-web")
+    operations.request(mine, "start", actor=person(alice, source="ui"))
+
+
 def test_no_label_makes_a_container_of_a_team_slipways_own(
     db_of_ours: Container, engine_row: Engine, engine_backend: EngineBackend, team: Team, tara: User,
     docker_client: docker.DockerClient, busybox: str,
