@@ -44,6 +44,7 @@ AREAS: tuple[tuple[Promise, dict[str, Promise]], ...] = (
         "image.push": _("Push images to registries"),
         "image.build": _("Build images"),
         "image.index": _("Look into the layers of images"),
+        "image.scan": _("Have images scanned"),
         "image.report": _("Bring reports of scanners about images"),
         "image.tag": _("Tag images"),
         "image.export": _("Export images"),

@@ -50,6 +50,7 @@ PERMISSIONS: dict[str, tuple[int, str]] = {
     "registry.untag": (ADMIN, "write"),
     "image.build": (OPERATOR, "write"),
     "image.index": (OPERATOR, "operate"),
+    "image.scan": (OPERATOR, "operate"),
     "image.report": (ADMIN, "write"),
     "image.tag": (OPERATOR, "write"),
     "image.export": (OPERATOR, "write"),

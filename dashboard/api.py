@@ -50,7 +50,7 @@ from images_app.api.checks import TagAtRegistry
 from images_app.api.compare import ImageCompare, ImageCompareFiles
 from images_app.api.filesystems import ImageFilesystem
 from images_app.api.lineage import ImageLineage
-from images_app.api.scans import ImageScans, ScanDetail, ScanFindings
+from images_app.api.scans import ImageScan, ImageScans, ScanDetail, ScanFindings
 from operations.api import trash, webhooks
 from operations.api import views as operations
 
@@ -199,6 +199,7 @@ urlpatterns = [
         name="image-compare-files",
     ),
     path("images/<uuid:pk>/waste/", layers.ImageWaste.as_view(), name="image-waste"),
+    path("images/<uuid:pk>/scan/", ImageScan.as_view(), name="image-scan-now"),
     path("images/<uuid:pk>/scans/", ImageScans.as_view(), name="image-scans"),
     path("images/<uuid:pk>/scans/<uuid:scan>/", ScanDetail.as_view(), name="image-scan"),
     path("images/<uuid:pk>/scans/<uuid:scan>/findings/", ScanFindings.as_view(), name="image-scan-findings"),

@@ -10,4 +10,12 @@ class ImagesConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers the kinds of operations and of reads."""
-        from images_app import layer_verb, operations, registry_reads, remote_tags, transfers  # noqa: F401
+        from images_app import (  # noqa: F401
+            layer_verb,
+            operations,
+            registry_reads,
+            remote_tags,
+            scan_verb,
+            scans,
+            transfers,
+        )

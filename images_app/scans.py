@@ -132,6 +132,11 @@ def newest(
     return found
 
 
+def newest_of(digest: str, team_id: UUID | None) -> Scan | None:
+    """The same for one image."""
+    return newest([(digest, team_id)]).get((digest, team_id))
+
+
 def findings(scan: Scan) -> list[Finding]:
     """All of them, the worst first."""
     return [Finding(*row) for row in json.loads(zlib.decompress(scan.data))]

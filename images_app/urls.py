@@ -10,6 +10,7 @@ from images_app import (
     layer_views,
     newer_views,
     registry_views,
+    scan_views,
     transfer_views,
     views,
 )
@@ -24,6 +25,9 @@ image_urls = [
     path("filesystem/", views.image_filesystem, name="filesystem"),
     path("<uuid:pk>/", views.image_detail, name="detail"),
     path("<uuid:pk>/layers/", layer_views.image_layers, name="layers"),
+    path("<uuid:pk>/vulnerabilities/", scan_views.image_scans, name="scans"),
+    path("<uuid:pk>/vulnerabilities/scan/", scan_views.image_scan, name="scan"),
+    path("<uuid:pk>/vulnerabilities/report/", scan_views.image_report, name="report"),
     path("compare/", compare_views.image_two, name="two"),
     path("<uuid:pk>/compare/", compare_views.image_choose, name="choose"),
     path("<uuid:pk>/compare/<uuid:other>/", compare_views.image_compare, name="compare"),

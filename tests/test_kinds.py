@@ -18,7 +18,7 @@ from accounts.permissions import PERMISSIONS, SITE
 from containers_app import commit_asks, file_changes, rollback
 from containers_app import operations as containers
 from containers_app.models import Container, Network, Volume, VolumeBackup
-from images_app import image_files, layer_verb, remote_tags, transfers
+from images_app import image_files, layer_verb, remote_tags, scan_verb, transfers
 from images_app import operations as images
 from images_app.models import Image, Registry, Tag, TagMove
 from operations import registry, trash
@@ -44,6 +44,11 @@ def _import(things: Any, actor: Actor) -> Operation:
     transfers.may_import(actor, things.team)
     archive = image_files.spool(io.BytesIO(saved({"blue/loaded:1": b"x"})))
     return transfers.request_import(archive, actor=actor, engine=things.engine, team=things.team)
+
+
+@pytest.fixture(autouse=True)
+def _there_is_a_scanner(settings: Any) -> None:
+    settings.SCANNER = "trivy"
 
 
 # One way to ask for each kind, on things of team blue.
@@ -108,6 +113,7 @@ WAYS: dict[str, Ask] = {
         "busybox:1", actor=actor, engine=things.engine, team=things.team
     ),
     "image.index": lambda things, actor: layer_verb.request_index(things.image, actor=actor),
+    "image.scan": lambda things, actor: scan_verb.request_scan(things.image, actor=actor),
     "image.push": lambda things, actor: images.request_push(
         things.image, "127.0.0.1:1/blue/app:2", actor=actor
     ),

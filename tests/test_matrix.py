@@ -52,7 +52,7 @@ NEEDS = {
     "operator": """
         engine.sync logs.keep container.run container.start container.stop container.restart container.kill
         container.pause container.unpause container.rename container.seen care.container container.update
-        container.remove container.recreate container.duplicate image.pull image.push image.build image.index
+        container.remove container.recreate container.duplicate image.pull image.push image.build image.index image.scan
         image.tag image.export image.import network.connect network.disconnect operation.cancel audit.read
         webhook.mute hook.manage""",
     "granted": "container.console container.files container.write volume.files volume.write",

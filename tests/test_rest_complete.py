@@ -105,6 +105,8 @@ REST = """
     images:filesystem POST images/filesystem/
     images:compare POST images/{id}/files/
     images:index POST images/{id}/files/
+    images:scan POST images/{id}/scan/
+    images:report POST images/{id}/scans/
     images:tag POST images/{id}/tag/
     images:push POST images/{id}/push/
     images:remove DELETE images/{id}/

@@ -14,12 +14,16 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.base import Listing, TeamSlug, View, flag, number
+from accounts.api.base import Listing, Nothing, TeamSlug, View, body, flag, number
 from engine.scan_reports import MOST_BYTES, SEVERITIES
 from images_app import scans
 from images_app.api.layers import cursor, link
 from images_app.api.views import visible_images
 from images_app.models import Image, Scan
+from images_app.scan_verb import request_scan
+from operations.api.answers import accepted, idempotency_key
+from operations.api.previews import Previews
+from operations.api.schema import ACCEPTED, CHANGE
 
 
 class ScanRow(serializers.ModelSerializer):
@@ -108,6 +112,19 @@ class ImageScans(Listing):
         data = request._request.read(MOST_BYTES + 1)
         scan, new = scans.bring(image, data, actor=self.actor)
         return Response(ScanRow(scan).data, 201 if new else 200)
+
+
+class ImageScan(Previews):
+    """Has the worker scan the image, where `SLIPWAY_SCANNER` names a scanner: an operation; 409 where none is named."""
+
+    permission = "image.scan"
+
+    @extend_schema(request=Nothing, responses=ACCEPTED, parameters=CHANGE)
+    def post(self, request: Request, pk: UUID) -> Response:
+        image = self.object(visible_images(self.actor), pk)
+        body(request, Nothing)
+        operation = request_scan(image, actor=self.actor, idempotency_key=idempotency_key(request))
+        return accepted(request, operation)
 
 
 class ScanDetail(View):

@@ -56,6 +56,7 @@ LABELLED = {"volume.create", "volume.clone", "volume.import", "network.create", 
 OTHERWISE = {
     "image.pull": "a registry is needed: its lost answers and its ends are in tests/test_cancelling.py",
     "registry.untag": "a registry is needed; no engine is asked for anything",
+    "image.scan": "a scanner is needed: images_app/tests/test_scan_verb.py; no engine is changed",
     "image.push": "a matrix of its own, with a registry",
     "volume.backup": "a matrix of its own: it has more to leave behind than an engine shows",
     "engine.prune": "in the storm: what one worker has removed the next one finds gone",

@@ -52,6 +52,7 @@ AFTER = {"volume.recover": "backup.remove"}
 LEFT_OUT = {
     "registry.untag": "a registry is needed; no engine is asked for anything",
     "image.index": "it changes nothing on an engine; once more does no harm",
+    "image.scan": "it changes nothing on an engine, and needs a scanner; once more does no harm",
     "image.push": "a registry is needed for it; once more does no harm",
     "image.pull": "a registry is needed for it; who has lost one looks where its name points, as of a build",
 }
