@@ -15,6 +15,7 @@ from containers_app import bounds, care_page, drift_page, keep_rules, listing, p
 from containers_app.lifeline import lifeline
 from containers_app.models import Container
 from containers_app.plots import RANGES
+from images_app import scans
 from operations.document import document
 from operations.web import leaves_when_gone
 
@@ -128,6 +129,7 @@ def tab_of(
         "may_files": can(actor, "container.files", container),
         "may_image": present.may_image(container, actor),
         "neighbours": present.neighbours(container, actor),
+        "scan_mark": scans.newest_of(container.image_native_id, container.team_id),
     }
     if "HX-Request" not in request.headers:
         return render(request, f"containers/{name}.html", context)

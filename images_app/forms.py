@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -150,6 +151,16 @@ class ImportForm(Change):
     archive = forms.FileField(
         label=_lazy("Tar of images"), error_messages={"required": _lazy("Choose a tar.")}
     )
+
+
+class ReportForm(forms.Form):
+    """What a scanner wrote."""
+
+    report = forms.FileField(label=_lazy("Report"), error_messages={"required": _lazy("Choose a report.")})
+
+    def refuse(self, errors: Mapping[str, list[str]]) -> None:
+        """What was wrong with it."""
+        self.add_error("report", [text for texts in errors.values() for text in texts])
 
 
 class ExportForm(forms.Form):

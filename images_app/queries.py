@@ -14,8 +14,9 @@ from django.utils.translation import gettext_noop
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
+from images_app import scans
 from images_app.examples import Base
-from images_app.models import Build, Image, Layer, Tag, TagCheck
+from images_app.models import Build, Image, Layer, Scan, Tag, TagCheck
 from operations.models import Operation
 
 PAGE = 50
@@ -44,6 +45,8 @@ class Row:
     """Whether the row above is another name of the same image."""
     newer: bool = False
     """Whether its registry has a newer image under this name."""
+    scan: Scan | None = None
+    """The newest of the image."""
 
     @property
     def reference(self) -> str:
@@ -117,17 +120,25 @@ def image(actor: Actor, pk: UUID) -> Image | None:
 
 
 def listing(actor: Actor, wanted: Wanted) -> Listing:
-    """Two queries, then sorted here: the rows of one engine's images fit into memory many times over."""
+    """Three queries, then sorted here: the rows of one engine's images fit into memory many times over."""
     found = images(actor).defer("config", "labels", "digests").prefetch_related("tags")
     if wanted.engine:
         found = found.filter(engine_id=wanted.engine)
     newer = set(TagCheck.objects.filter(newer=True).values_list("engine_id", "name"))
     rows = [row for image in found for row in _rows(image, newer)]
+    known = scans.newest((row.image.native_id, row.image.team_id) for row in rows)
     rows = [row for row in rows if _matches(row, wanted.q)]
     views = ("all", "used", "unused", "dangling", "newer")
     counts = {view: sum(1 for row in rows if _in_view(row, view)) for view in views}
     rows = _sorted([row for row in rows if _in_view(row, wanted.view)], wanted.ordering)
-    rows = [replace(r, same=i > 0 and rows[i - 1].image == r.image) for i, r in enumerate(rows)]
+    rows = [
+        replace(
+            r,
+            same=i > 0 and rows[i - 1].image == r.image,
+            scan=known.get((r.image.native_id, r.image.team_id)),
+        )
+        for i, r in enumerate(rows)
+    ]
     grouped = wanted.ordering.lstrip("-") == "name"
     return Listing(
         _grouped(rows) if grouped else [Group("", rows)] if rows else [], counts, len(rows), grouped

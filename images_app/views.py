@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import actor_of, can, require, requires
 from accounts.querysets import visible_to
 from engine.specs import SpecError
-from images_app import filesystems, newer, operations, queries, tag_history
+from images_app import filesystems, newer, operations, queries, scans, tag_history
 from images_app.forms import FilesystemForm, PullForm, PushForm, TagForm
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
@@ -175,7 +175,7 @@ def framed(request: HttpRequest, image: Image, tab: str) -> dict[str, Any]:
     actor, tags = actor_of(request), list(image.tags.all())
     return {
         "image": image, "tags": tags, "title": queries.short_name(tags[0].name) if tags else image.short_id,
-        "tab": tab,
+        "tab": tab, "mark": scans.newest_of(image.native_id, image.team_id),
         "may": {
             verb: can(actor, f"image.{verb}", image) for verb in ("tag", "untag", "remove", "push", "export")
         },

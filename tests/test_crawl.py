@@ -23,6 +23,7 @@ from django.utils import timezone
 from accounts.models import GroupMapping, PermissionSet, Team, User
 from containers_app.models import Container, EngineEvent, Incident, Network, PrunePolicy, Volume, VolumeBackup
 from engine.errors import Unreachable
+from engine.scan_reports import Finding
 from images_app.models import Image, Registry, TagMove
 from operations import reads
 from operations.models import Channel, Engine, TrashItem, Variable
@@ -93,6 +94,7 @@ def things(team: Team, other_team: Team) -> Things:
     """The rows of things."""
     engine = rows.make_engine()
     image = rows.make_image(engine, team, "blue/app:1", "blue/app:latest")
+    rows.make_scan(image, Finding("CVE-2024-1", "musl", "1", "2", "critical", "Bad", "https://cve.example/1"))
     foreign = rows.make_image(engine, other_team, "red/base:1")
     TagMove.objects.create(
         engine=engine, name="blue/app:1", from_native_id=rows.make_image(engine, team).native_id,
@@ -177,6 +179,7 @@ def world(things: Things, past: dict[str, str]) -> dict[str, str]:
         "all backups": reverse("volumes:all-backups"),
         "stack": reverse("stacks:detail", args=[things.engine.pk, "shop"]),
         "hooks of the stack": reverse("stacks:hooks", args=[things.engine.pk, "shop"]),
+        "vulnerabilities": reverse("images:scans", args=[things.image.pk]),
         "trash": reverse("trash:list"), "events": events, "its events": f"{events}?container={things.web.pk}",
     }  # fmt: skip
 
@@ -193,7 +196,7 @@ def _worker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 THERE_AND_BACK = [
     ("container", "image"), ("container", "volume"), ("container", "network"), ("container", "stack"),
-    ("stack", "hooks of the stack"), ("container", "its history"), ("image", "build"),
+    ("stack", "hooks of the stack"), ("container", "its history"), ("image", "build"), ("image", "vulnerabilities"),
     ("volume", "backups"), ("backups", "restore"), ("backups", "all backups"),
     ("trash", "removal"), ("trash", "replacement"),
 ]  # fmt: skip
