@@ -294,6 +294,8 @@ SCREENS: Mapping[str, Screen] = {
     "stacks": Screen("/stacks/"),
     "stacks-none": Screen("/stacks/?q=nothing-is-called-so"),
     "stack": Screen("/stacks/{engine}/shop/"),
+    "stack-hooks": Screen("/stacks/{engine}/shop/hooks/"),
+    "container-hooks": Screen("/containers/{orders}/hooks/"),
     "stack-troubled": Screen("/stacks/{engine}/billing/"),
     "stack-stop": Screen("/stacks/{engine}/shop/", _press("Stop…")),
     "stack-remove": Screen("/stacks/{engine}/shop/", _press("Remove…")),
