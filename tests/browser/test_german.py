@@ -65,7 +65,7 @@ AXE = {
     "containers", "container", "container-logs", "container-history", "images", "image", "build-new", "builds",
     "volumes",
     "networks", "engines", "operations", "audit", "account-language", "teams", "notifications", "rails", "run", "trash",
-    "variables", "registries", "prune", "events",
+    "variables", "registries", "prune", "events", "stack", "stack-hooks",
 }  # fmt: skip
 PATHS = {
     path: name for name, path in [*MORE.items(), *reversed(PLAIN.items())] if name in AXE or name in MORE
