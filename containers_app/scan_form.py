@@ -97,7 +97,7 @@ def words(rule: Mapping[str, Any], today: date) -> str:
     parts = []
     if rule.get("required"):
         days = int(rule.get("days", 0))
-        young = ngettext("required, less than %(n)s day old", "required, less than %(n)s days old", days)
+        young = ngettext("required, at most %(n)s day old", "required, at most %(n)s days old", days)
         parts.append(young % {"n": days} if days else _("required"))
     if rule.get("worker"):
         parts.append(_("by Slipway’s own scanner alone"))

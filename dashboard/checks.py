@@ -15,6 +15,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from containers_app import published
 from engine import addresses
 from engine.errors import Invalid
+from images_app import scan_verb
 from operations.models import Engine
 
 ASSETS = ("css/app.css", "js/app.js", "icons.svg")
@@ -56,6 +57,12 @@ def strength(**_: Any) -> Iterator[CheckMessage]:
             "Nobody has to have a second factor: a password that is known opens all of an account.",
             hint="SLIPWAY_SECOND_FACTOR=staff, or everybody.",
             id="slipway.W004",
+        )
+    if settings.SCANNER and not scan_verb.scanner():
+        yield Warning(
+            "SLIPWAY_SCANNER names neither trivy nor grype: nothing is scanned.",
+            hint="The name of one of them, or where a program of that name is.",
+            id="slipway.W007",
         )
     host = settings.BIND.rpartition(":")[0].strip("[]")
     if not settings.SECURE and not _is_loopback(host):

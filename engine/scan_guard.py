@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,9 +19,10 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A scan: when it was made, and what it found, which is read where it is asked for."""
+    """A scan: when it was made, how much it found of each severity, and what, which is read where it is asked for."""
 
     scanned_at: datetime
+    counts: Mapping[str, int]
     findings: Callable[[], Iterable[Finding]]
 
 
@@ -62,10 +63,10 @@ def _judged(facts: Facts, rule: ScanRule, now: datetime, field: str) -> Iterable
             yield Violation(REQUIRED, field, kept(f"{image} has no scan: {whose}."))
         return
     age = (now - scan.scanned_at).days
-    if rule.days and age >= rule.days:
-        message = kept(f"The scan of {image} is too old: {age} days, and fewer than {rule.days} are allowed.")
+    if rule.days and age > rule.days:
+        message = kept(f"The scan of {image} is too old: {age} days, and at most {rule.days} are allowed.")
         yield Violation(REQUIRED, field, message)
-    severe = rule.blocking(scan.findings(), now)
+    severe = rule.blocking(scan.findings(), now) if any(map(scan.counts.get, rule.severe)) else []
     if severe:
         names = list(dict.fromkeys(one.id for one in severe))
         shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -36,7 +36,7 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class ScanRule:
-    """``required``: no image runs without a scan, nor with one of ``days`` days or more (0: however old it is).
+    """``required``: no image runs without a scan, nor with one of more than ``days`` days (0: however old it is).
     ``block``: none with a vulnerability of that severity or a worse one; ``fixable``: that a version mends. ``worker``:
     scans count that Slipway's own worker made, and reports that were brought do not.
     """
@@ -48,16 +48,20 @@ class ScanRule:
     worker: bool = False
     ignored: tuple[Ignored, ...] = ()
 
+    @property
+    def severe(self) -> tuple[str, ...]:
+        """The severities that stand in the way."""
+        return BLOCKING[: BLOCKING.index(self.block) + 1] if self.block else ()
+
     def blocking(self, every: Iterable[Finding], now: datetime) -> list[Finding]:
-        """Those that stand in the way."""
-        if not self.block:
-            return []
+        """Those of them that stand in the way."""
         ignored = {one.id.upper() for one in self.ignored if one.holds(now.date())}
-        severe = BLOCKING[: BLOCKING.index(self.block) + 1]
         return [
             one
             for one in every
-            if one.severity in severe and one.id.upper() not in ignored and (one.fixed or not self.fixable)
+            if one.severity in self.severe
+            and one.id.upper() not in ignored
+            and (one.fixed or not self.fixable)
         ]
 
 

@@ -92,4 +92,4 @@ def violations(image: str, facts: dict[str, Any], rails: Rails) -> list[Violatio
 
 
 def _known(scan: Scan | None) -> Known | None:
-    return Known(scan.scanned_at, partial(scans.findings, scan)) if scan else None
+    return Known(scan.scanned_at, scan.counts, partial(scans.findings, scan)) if scan else None

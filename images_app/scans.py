@@ -33,7 +33,7 @@ from streams import bell
 
 PERMISSION = "image.report"
 KEPT = 10
-"""Scans of an image that one team, or nobody, has brought; older ones go."""
+"""Scans of an image that one team has brought, nobody has, or the worker has made; older ones go."""
 UNUSED = timedelta(days=30)
 """For how long they stay when no image of that digest is here: it may come back."""
 AHEAD = timedelta(minutes=10)
@@ -73,7 +73,7 @@ def keep(
     image: Image, report: Report, data: bytes, *, team_id: UUID | None, actor: Actor, by_worker: bool = False
 ) -> tuple[Scan, bool]:
     """The scan of a report that was judged, written with its line in the trail; those beyond `KEPT` go."""
-    whose = Scan.objects.filter(digest=image.native_id, team=team_id)
+    whose = Scan.objects.filter(digest=image.native_id, team=team_id, by_worker=by_worker)
     digest, now = hashlib.sha256(data).hexdigest(), timezone.now()
     with transaction.atomic():
         list(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dashboard import checks
@@ -29,3 +31,9 @@ def test_an_engine_with_a_known_weakness_is_told(version: str, told: int) -> Non
     assert [one.id for one in found] == ["slipway.W006"] * told
     assert all("CVE-2026-41567" in one.msg and "old" in one.msg for one in found)
     assert list(checks.engines(databases=None)) == []  # a plain check asks no database
+
+
+def test_a_scanner_of_another_name_is_told(settings: Any) -> None:
+    for named, told in (("", []), ("trivy", []), ("/opt/grype", []), ("/opt/scan.sh", ["slipway.W007"])):
+        settings.SCANNER = named
+        assert [one.id for one in checks.strength() if one.id == "slipway.W007"] == told

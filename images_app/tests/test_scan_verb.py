@@ -21,35 +21,11 @@ from images_app import scan_verb, scans, sync
 from images_app.models import Image, Scan
 from operations.models import Engine, Operation
 from tests import machine
+from tests.scan_samples import LOOK
 
 ApiFor = Callable[..., APIClient]
 Carry = Callable[[], list[Operation]]
 TAG = "shop/look:1"
-LOOK = """
-import hashlib, json, os, sys, tarfile
-words = sys.argv[1:]
-if words[0].startswith("docker-archive:"):
-    path, shape = words[0].partition(":")[2], "grype"
-else:
-    assert words[0] == "image", words
-    path, shape = words[words.index("--input") + 1], "trivy"
-with tarfile.open(path) as tar:
-    (one,) = json.load(tar.extractfile("manifest.json"))
-    config = tar.extractfile(one["Config"]).read()
-    files = sum(len(tarfile.open(fileobj=tar.extractfile(name)).getnames()) for name in one["Layers"])
-image_id = "sha256:" + hashlib.sha256(config).hexdigest()
-seen = f"{files} files, {len(os.environ)} variables: {' '.join(sorted(os.environ))}"
-if shape == "trivy":
-    found = {"VulnerabilityID": "CVE-2024-1", "PkgName": "busybox", "InstalledVersion": "1", "FixedVersion": "2",
-             "Severity": "HIGH", "Title": seen}
-    print(json.dumps({"SchemaVersion": 2, "Trivy": {"Version": "0.58.1"}, "ArtifactName": path,
-        "ArtifactType": "container_image", "Metadata": {"ImageID": image_id},
-        "Results": [{"Target": path, "Class": "os-pkgs", "Vulnerabilities": [found]}]}))
-else:
-    print(json.dumps({"matches": [], "source": {"type": "image", "target": {"imageID": image_id,
-        "manifestDigest": image_id, "repoDigests": []}}, "descriptor": {"name": "grype", "version": "0.87.0"}}))
-"""
-"""What Trivy and Grype would say, of the very bytes that they are given."""
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from playwright.sync_api import expect
 from tests import machine
 from tests.browser.test_networks_page import pictures
 from tests.browser.visitor import Visitor
-from tests.scan_samples import grype, trivy
+from tests.scan_samples import LOOK, grype, trivy
 
 TAG = "shop/scanned:1"
 
@@ -98,3 +99,46 @@ def _marks(live_app: machine.LiveApp, visitor: Visitor) -> None:
     page.get_by_role("link", name="scanned", exact=True).click()
     expect(page.locator(".head").get_by_text("1 critical vulnerability")).to_have_count(1)
     pictures(visitor, "scan-container")
+
+
+def test_the_worker_scans_where_it_has_a_scanner(
+    engine_url: str,
+    busybox: str,
+    docker_client: docker.DockerClient,
+    visit: Callable[..., Visitor],
+    tmp_path: Path,
+) -> None:
+    """S-54. The scanner is a stand-in, which reads the archive."""
+    program = tmp_path / "trivy"
+    program.write_text(f"#!{sys.executable}\nimport time; time.sleep(3)\n{LOOK}")
+    program.chmod(0o755)
+    app = machine.LiveApp(
+        engine_url, SLIPWAY_ADMIN_USER="admin", SLIPWAY_ADMIN_PASSWORD=machine.PASSWORD,
+        SLIPWAY_SCANNER=str(program),
+    )  # fmt: skip
+    try:
+        app.start()
+        visitor = visit(app)
+        visitor.sign_in("admin", machine.PASSWORD)
+        page = visitor.page
+        page.goto(app.url + "/images/")
+        page.locator("table.images th.name a", has_text="busybox").first.click()
+        expect(page.get_by_role("heading", name="busybox:1")).to_be_visible()
+        page.get_by_role("link", name="Vulnerabilities").click()
+        page.get_by_role("button", name="Scan now").click()
+        expect(page.get_by_role("heading", name="Scanning the image")).to_be_visible(timeout=20_000)
+        visitor.shot("scan-now-light-wide")
+        expect(page.get_by_text("just now by Trivy 0.58.1")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("made here, for all teams")).to_be_visible()
+        page.goto(app.url + "/guard-rails/rules/edit/")
+        page.get_by_label("Ignored vulnerabilities").scroll_into_view_if_needed()
+        pictures(visitor, "scan-rule")
+        page.get_by_label("A scan is required").select_option(label="on")
+        page.get_by_label("Blocked from severity").select_option(label="high")
+        page.get_by_label("Ignored vulnerabilities").fill("CVE-2024-1 2030-01-31 not reached here")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("required; blocked from high up; ignoring CVE-2024-1")).to_be_visible()
+        page.get_by_text("required; blocked").scroll_into_view_if_needed()
+        pictures(visitor, "scan-rules")
+    finally:
+        app.discard()
