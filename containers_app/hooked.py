@@ -64,7 +64,8 @@ class HookCall(models.Model):
     """A call whose signature was right, and what came of it. ``digest`` names the message once it has had an effect.
 
     What it began: an ``operation``, or a ``batch`` of them, one for each container of a stack. ``refused``: those that
-    could not be made anew, each ``{"container": name, "message": why}``.
+    could not be made anew, each ``{"container": name, "message": why}``. ``behind``: ids of operations that were under
+    way before it and may have had their image; while ``again`` is true it is to be done anew when they have ended.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -77,6 +78,8 @@ class HookCall(models.Model):
     )
     batch = models.UUIDField(null=True, blank=True)
     refused = models.JSONField(default=list, blank=True)
+    again = models.BooleanField(default=False, db_index=True)
+    behind = models.JSONField(default=list, blank=True)
     outcome = models.CharField(max_length=300)
 
     class Meta:

@@ -13,7 +13,7 @@ import secrets as random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -32,7 +32,7 @@ from engine.errors import EngineError
 from engine.specs import SpecError
 from engine.words import kept
 from operations import actors, messages, registry, secrets
-from operations.models import Engine
+from operations.models import Engine, Operation
 from operations.services import Refused, Target, denials
 
 PERMISSION = "hook.manage"
@@ -197,7 +197,7 @@ def receive(hook_id: UUID, headers: Mapping[str, str], body: bytes, *, ip: str |
 
 def _ask(call: HookCall, digest: str) -> None:
     """Asks for all that the hook is of, each by itself. `Refused` where nothing of it can be done."""
-    row = call.hook
+    row, began = call.hook, timezone.now()
     rows = Container.objects.select_related("engine", "team").filter(engine=row.engine, team=row.team_id)
     actor = actors.recall(row.created_by, source="api", token_key=row.token_key)
     actor = replace(actor, ip=call.ip) if actor else None
@@ -209,6 +209,7 @@ def _ask(call: HookCall, digest: str) -> None:
             raise Refused("not_found", kept(f"This owner has nothing in stack {row.name} any more."), 404)
         answers = many.ask_in_steps(steps, "recreate", actor=_known(actor), key=key, paced=False)
         _told(call, answers)
+        _follows(call, answers, began)
         return
     one = rows.filter(name=row.name).first()
     if one is None:
@@ -217,6 +218,7 @@ def _ask(call: HookCall, digest: str) -> None:
     if answer.refused:
         raise _why(answer.refused)
     call.operation, call.outcome = answer.operation, "Redeploying"
+    _follows(call, [answer], began)
 
 
 def _known(actor: Actor | None) -> Actor:
@@ -241,6 +243,38 @@ def _told(call: HookCall, answers: Sequence[many.Answer]) -> None:
     call.operation = None if call.batch else begun[0]
     number, total = len(begun), len(answers)
     call.outcome = kept(f"Redeploying {number} of {total} containers")
+
+
+def _follows(call: HookCall, answers: Sequence[many.Answer], began: datetime) -> None:
+    """Whether it joined a redeploy that may have taken its image before what was pushed now."""
+    found = [one.operation for one in answers if one.operation]
+    call.behind = [str(one.pk) for one in found if one.created_at < began and one.state != one.State.QUEUED]
+    call.again = bool(call.behind)
+    if call.again:
+        call.outcome = kept("Redeploying; once more when what was under way has ended")
+
+
+@registry.every(5)
+def go_on() -> None:
+    """Redeploys once more what was pushed while an older redeploy ran. The newest push of a hook stands for all."""
+    done = set()
+    for call in HookCall.objects.filter(again=True).select_related("hook__engine", "hook__created_by"):
+        if Operation.objects.active().filter(pk__in=call.behind).exists():
+            continue
+        if call.hook_id not in done:
+            _once_more(call)
+            done.add(call.hook_id)
+        HookCall.objects.filter(pk=call.pk).update(again=False)
+
+
+def _once_more(call: HookCall) -> None:
+    new = HookCall(hook=call.hook, ip=call.ip)
+    try:
+        with translation.override("en"):
+            _ask(new, f"again:{call.pk}")
+    except Refused as error:
+        new.outcome = error.message[:300]
+    new.save()
 
 
 def _why(refused: many.Refusal) -> Refused:

@@ -137,6 +137,50 @@ def test_a_message_that_was_taken_has_no_effect_again(made: Callable[..., tuple[
     assert Operation.objects.count() == 2
 
 
+def test_what_is_pushed_while_an_older_redeploy_runs_is_not_lost(
+    made: Callable[..., tuple[str, str]],
+) -> None:
+    """That one may have taken its image before: one more follows it, for all pushes of that time together."""
+    path, secret = made("github")
+    call(path, **signed(secret, style="github"))
+    waiting = call(path, b"{}", **signed(secret, b"{}", style="github"))
+    assert waiting.data["outcome"] == "Redeploying", "it had not begun, and will take the newest"
+    first = Operation.objects.get()
+    Operation.objects.update(state="running")
+    for body in (b"[1]", b"[2]"):
+        answer = call(path, body, **signed(secret, body, style="github"))
+        assert (answer.status_code, answer.data["operation"]) == (202, str(first.pk))
+        assert answer.data["outcome"] == "Redeploying; once more when what was under way has ended"
+    hooks.go_on()
+    assert Operation.objects.count() == 1, "it still runs"
+    Operation.objects.update(state="succeeded")
+    hooks.go_on()
+    hooks.go_on()
+    (again,) = Operation.objects.exclude(pk=first.pk)
+    assert (again.kind, again.actor_name, again.state) == ("container.recreate", "bob", "queued")
+    newest = HookCall.objects.first()
+    assert newest is not None
+    assert (newest.operation, newest.outcome, HookCall.objects.filter(again=True).count()) == (
+        again,
+        "Redeploying",
+        0,
+    )
+
+
+def test_what_cannot_follow_any_more_says_why(made: Callable[..., tuple[str, str]], bob: User) -> None:
+    path, secret = made("github")
+    call(path, **signed(secret, style="github"))
+    Operation.objects.update(state="running")
+    call(path, b"{}", **signed(secret, b"{}", style="github"))
+    Operation.objects.update(state="failed")
+    bob.memberships.all().delete()
+    hooks.go_on()
+    newest = HookCall.objects.first()
+    assert newest is not None
+    assert newest.outcome == "Whoever made this hook may not do this any more."
+    assert Operation.objects.count() == 1
+
+
 def test_rights_are_those_of_today(made: Callable[..., tuple[str, str]], bob: User, web: Container) -> None:
     """S-23."""
     path, secret = made()
