@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import machine
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import IN_THEME, Visitor
 
 QUIET = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
 SECOND = 10**9
@@ -39,7 +39,7 @@ def seen(visitor: Visitor, name: str) -> None:
         for width, height in ((1440, 900), (390, 844)):
             visitor.page.set_viewport_size({"width": width, "height": height})
             visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            assert visitor.axe() == [], f"{name} {width} {scheme}"
+            assert visitor.axe(IN_THEME[scheme]) == [], f"{name} {width} {scheme}"
             assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
                 f"{name} {width}"
             )

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests import machine
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import IN_THEME, Visitor
 
 PATIENCE = 20_000
 STUBBORN = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
@@ -63,7 +63,7 @@ def test_a_build_goes_along_to_the_next_page_and_is_cancelled_there(visitor: Vis
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         visitor.shot(f"tray-running-{theme}-{width}")
-        assert visitor.axe() == [], theme
+        assert visitor.axe(IN_THEME[theme]) == [], theme
     tabs = page.locator(".tabbar")
     if tabs.is_visible():
         below, above = tabs.bounding_box(), page.locator("#tray").bounding_box()
@@ -95,7 +95,7 @@ def test_a_failure_stays_with_its_cause_until_it_is_dismissed(visitor: Visitor, 
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         visitor.shot(f"tray-failed-{theme}-{width}")
-        assert visitor.axe() == [], theme
+        assert visitor.axe(IN_THEME[theme]) == [], theme
 
     visitor.go("/networks/")
     expect(row).to_be_visible()

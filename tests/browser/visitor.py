@@ -19,6 +19,8 @@ TRIES = 4
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = ["color-contrast"]
+IN_THEME = {"light": RULES, "dark": COLOURS}
+"""What axe is asked of a page in one theme and then the other: they differ in nothing but their colours."""
 _RUN_AXE = """async (rules) => {
   const found = await axe.run(document, { runOnly: rules, resultTypes: ["violations"] });
   return found.violations.flatMap((rule) => rule.nodes.map((node) => [
