@@ -333,10 +333,13 @@ class LiveApp:
     def token(self, user: str, *scopes: str) -> str:
         """A token of that user, the same one each time: making one starts a process."""
         if (user, *scopes) not in self._tokens:
-            words = [word for scope in scopes for word in ("--scope", scope)]
-            made = self.manage("token", "create", "test", "--user", user, *words).strip()
-            self._tokens[user, *scopes] = made
+            self._tokens[user, *scopes] = self.new_token(user, *scopes)
         return self._tokens[user, *scopes]
+
+    def new_token(self, user: str, *scopes: str) -> str:
+        """One that the test may have ended or given another secret."""
+        words = [word for scope in scopes for word in ("--scope", scope)]
+        return self.manage("token", "create", "test", "--user", user, *words).strip()
 
     def api(
         self, token: str, method: str, path: str, body: Mapping[str, Any] | None = None, **headers: str

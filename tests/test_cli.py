@@ -53,7 +53,7 @@ def shell(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     found = Shell(live_app, monkeypatch, capsys)
     found("login", live_app.url, typed="slp_wrong\n", code=1)
-    said = found("login", live_app.url, typed=live_app.token("admin", "admin") + "\n")
+    said = found("login", live_app.url, typed=live_app.new_token("admin", "admin") + "\n")
     assert f"as admin. Kept in {tmp_path}" in said.out
     return found
 

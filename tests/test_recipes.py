@@ -24,7 +24,7 @@ def test_the_recipes_do_what_they_say(
 ) -> None:
     machine.import_busybox(docker_client, "demo/base:1")
     (tmp_path / "Dockerfile").write_text(DOCKERFILE)
-    token = live_app.token("admin", "admin")
+    token = live_app.new_token("admin", "admin")
     (tmp_path / "token").write_text(token + "\n")
     lines = "\n".join(readme.blocks("sh", "docs/api.md"))
     # All that differs from the page is where things are, and the registry's account.
@@ -60,3 +60,6 @@ def test_the_recipes_do_what_they_say(
     renewed = (tmp_path / "token").read_text().strip()
     assert live_app.api(token, "GET", "/api/v1/tokens/")[0] == 401
     assert live_app.api(renewed, "GET", "/api/v1/tokens/")[0] == 200
+    # Where there are two, a page that pushes suggests neither.
+    for row in live_app.api(renewed, "GET", "/api/v1/registries/")[1]["results"]:
+        assert live_app.api(renewed, "DELETE", f"/api/v1/registries/{row['id']}/")[0] == 204

@@ -7,7 +7,7 @@ from typing import Any
 
 import docker
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests import machine
 from tests.browser.test_networks_page import pictures
@@ -60,6 +60,16 @@ def test_a_rule_is_made_and_what_breaks_it_is_named(
     expect(page.locator(".err-t:visible").first).to_contain_text("The site's guard rails say so")
 
 
+def _fill_in(page: Page) -> None:
+    if (
+        team := page.get_by_label("Team", exact=True)
+    ).count():  # another test may have left one that comes first
+        team.select_option("default")
+    page.get_by_label("Name").fill("DB_PASSWORD")
+    page.get_by_label("Value", exact=True).fill("canary-page-1")
+    page.get_by_label("What it is for").fill("The database of the shop")
+
+
 @pytest.mark.usefixtures("free")
 def test_a_secret_is_kept_given_changed_and_given_anew(
     admin: Visitor, live_app: machine.LiveApp, docker_client: docker.DockerClient, busybox: str
@@ -70,9 +80,7 @@ def test_a_secret_is_kept_given_changed_and_given_anew(
     page.get_by_label("Value", exact=True).fill("canary-page-1")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".err-t").first).to_contain_text("not a digit first")
-    page.get_by_label("Name").fill("DB_PASSWORD")
-    page.get_by_label("Value", exact=True).fill("canary-page-1")
-    page.get_by_label("What it is for").fill("The database of the shop")
+    _fill_in(page)
     pictures(admin, "variable-new")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("link", name="DB_PASSWORD").wait_for()
