@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -109,6 +110,27 @@ def test_cyclonedx_is_known_by_the_registrys_digest(api_for: ApiFor, tara: User,
         "POST", f"/api/v1/images/{image.pk}/scans/", b" " * (16 * 2**20 + 5), "application/json"
     )
     assert "16 MB" in huge.json()["errors"]["report"][0]
+
+
+def test_what_is_no_report_by_its_kind_is_refused_in_words(
+    api_for: ApiFor, client_for: Callable[..., Client], tara: User, image: Image
+) -> None:
+    path, form = (
+        f"/api/v1/images/{image.pk}/scans/",
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--',
+    )
+    for client in (api_for(tara), client_for(tara)):
+        for kind in (
+            "multipart/form-data; boundary=x",
+            "application/x-www-form-urlencoded",
+            "text/plain",
+            "",
+        ):
+            answer = client.generic("POST", path, form, kind)
+            assert (answer.status_code, list(answer.json()["errors"])) == (400, ["report"]), (
+                kind,
+                answer.content,
+            )
 
 
 def test_a_report_from_the_future_never_grows_old_so_it_is_refused(
