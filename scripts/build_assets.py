@@ -52,10 +52,7 @@ class BuildError(Exception):
 
 def _files(*patterns: str) -> list[Path]:
     found = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
-    # Below the clone: it may lie in a folder of that name itself.
-    return sorted(
-        path for path in found if BUILD not in path.parents and "tests" not in path.relative_to(ROOT).parts
-    )
+    return sorted(path for path in found if BUILD not in path.parents and "tests" not in path.parts)
 
 
 def icon_sources() -> list[Path]:

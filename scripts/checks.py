@@ -117,35 +117,25 @@ def _failed() -> list[str]:
     return sorted(json.loads(record.read_text())) if record.exists() else []
 
 
-def _set_up(verb: str) -> None:
-    setup.use_supported_python()
-    # Before the programs: it may want apt, which takes one at a time.
-    setup.ensure_venv()
-    with ThreadPoolExecutor(1) as beside:
-        programs = beside.submit(setup.ensure_test_programs if verb == "test" else lambda: None)
-        setup.ensure_python_packages(dev=True)
-        if verb in TESTS:
-            setup.ensure_assets()
-    programs.result()
-    if verb in TESTS:
-        setup.ensure_redis()
-        setup.ensure_engine_program()
-    if verb in ("test", "bench"):
-        setup.ensure_browser()
-    if verb == "test":
-        setup.ensure_compose()
-        setup.ensure_registry()
-    if verb == "faults":
-        setup.ensure_postgresql()
-
-
 def main() -> None:
     verb, options = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     groups = {"lint": LINT, "types": TYPES, "check": {**TYPES, **LINT, **DJANGO}}
     if verb not in (*groups, *TESTS):
         sys.exit(__doc__)
     try:
-        _set_up(verb)
+        setup.use_supported_python()
+        setup.ensure_python_packages(dev=True)
+        if verb in TESTS:
+            setup.ensure_assets()
+            setup.ensure_redis()
+            setup.ensure_engine_program()
+        if verb in ("test", "bench"):
+            setup.ensure_browser()
+        if verb == "test":
+            setup.ensure_compose()
+            setup.ensure_registry()
+        if verb == "faults":
+            setup.ensure_postgresql()
     except (setup.SetupError, dockerd.EngineError, build_assets.BuildError) as error:
         sys.exit(str(error))
     if verb == "faults":

@@ -193,22 +193,6 @@ def ensure_browser() -> None:
     dockerd.apt_install(["chromium", "fonts-liberation"])
 
 
-def ensure_test_programs() -> None:
-    """All that the tests need of Debian in one go, which takes apt less than five; what fails is tried alone later."""
-    wanted = [name for name in ("docker-compose", "docker-registry") if not shutil.which(name)]
-    if not (shutil.which("dockerd") or os.environ.get("SLIPWAY_TEST_ENGINE")):
-        wanted += dockerd.PACKAGES
-    if not any(shutil.which(name) for name in CHROMIUM):
-        wanted += ["chromium", "fonts-liberation"]
-    if not wanted or not dockerd.may_install():
-        return
-    say(f"Installing for the tests: {', '.join(wanted)}")
-    try:
-        dockerd.apt_install(wanted)
-    except dockerd.EngineError as error:
-        say(str(error))
-
-
 def ensure_engine(home: Path) -> None:
     """An engine to manage, where one can be had without a question; Slipway starts without one too."""
     if dockerd.find():
