@@ -10,23 +10,18 @@ settings module.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import machine, migrated, registry, trail
+from tests import machine, registry, trail
 
 HOME = machine.short_folder()
 for _name in [name for name in os.environ if name.startswith("SLIPWAY_") and name != "SLIPWAY_TEST_ENGINE"]:
     del os.environ[_name]
 for _name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
     os.environ.pop(_name, None)
-# Some hundred processes of Slipway are started: each would compile all of it again, for a second and more.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 os.environ |= {
     "SLIPWAY_HOME": str(HOME),
     "REDIS_URL": f"unix://{HOME}/redis.sock?db=0",
@@ -41,12 +36,9 @@ os.environ |= {
 
 import django
 from django.conf import settings as django_settings
-from django.contrib.auth.hashers import Argon2PasswordHasher
 
 # Hashed names need collected files; only the running app has those.
 django_settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-# It is slow on purpose; here as quick as it goes. A Slipway that a test starts keeps to what it is.
-Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost, Argon2PasswordHasher.parallelism = 1, 8, 1
 # The folders' own conftests import models at their top.
 django.setup()
 # Parallel test processes inherit this environment. With the name in it pytest-django would read the settings
@@ -78,21 +70,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bench", action="store_true", help="the measurements, and nothing else")
     parser.addoption("--security", action="store_true", help="many more tries where tests guess")
     parser.addoption("--faults", action="store_true", help="the long tests of faults, too")
-    parser.addoption(
-        "--browsers",
-        type=int,
-        default=0,
-        help="with -n: the longest files first, at most so many with a browser",
-    )
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """xdist's own without ``--browsers``."""
-    from tests.scheduling import LongestFirst
-
-    browsers = config.getoption("--browsers")
-    return LongestFirst(config, log, browsers) if browsers else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -125,23 +102,6 @@ def redis_server() -> Iterator[str]:
     """A private Redis, the one the settings and Celery point at. Emptied after each test; the URL."""
     with machine.redis_at(HOME / "redis.sock"):
         yield os.environ["REDIS_URL"]
-
-
-@pytest.fixture(scope="session")
-def django_db_keepdb(django_db_keepdb: bool) -> bool:
-    """Whether the database is taken as it is found: the copy is ours alone, and gone with its folder."""
-    return django_db_keepdb or _sqlite()
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
-    """The database begins as a copy of a migrated one."""
-    if _sqlite():
-        migrated.copy_to(Path(django_settings.DATABASES["default"]["TEST"]["NAME"]))
-
-
-def _sqlite() -> bool:
-    return str(django_settings.DATABASES["default"]["ENGINE"]).endswith("sqlite3")
 
 
 @pytest.fixture(autouse=True)
@@ -245,7 +205,7 @@ def live_app(engine_url: str, busybox: str) -> Iterator[machine.LiveApp]:
 
 @pytest.fixture(scope="session")
 def hashed_password() -> str:
-    """`machine.PASSWORD`, hashed once."""
+    """`machine.PASSWORD`, hashed once: Argon2 is slow on purpose."""
     from django.contrib.auth.hashers import make_password
 
     return make_password(machine.PASSWORD)

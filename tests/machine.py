@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import fcntl
-import functools
 import http.client
 import importlib.util
 import json
@@ -27,7 +26,6 @@ import docker.errors
 
 from dashboard.demo import rootfs
 from scripts import dockerd
-from tests import migrated
 
 PASSWORD = "correct horse battery staple"
 """Everybody's."""
@@ -39,36 +37,11 @@ NO_ENGINE = (
 )
 
 
-MEMORY = Path("/dev/shm")
-ROOMY = 6 << 30
-"""Bytes, of memory and in the folder that is memory: three engines, each with what a test makes of it."""
-
-
 def short_folder() -> Path:
-    """A new folder with a path short enough for a unix socket in it (107 bytes); gone when this process ends.
-
-    In memory where there is plenty: engines and databases wait for a disk at each step, several of them for one.
-    """
-    place = MEMORY if _in_memory() else Path("/tmp")
-    for left in MEMORY.glob("slipway-*-*"):
-        # Whose process was killed before it could tidy up: a disk has room for those.
-        if not Path("/proc", left.name.split("-")[1]).exists():
-            shutil.rmtree(left, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=f"slipway-{os.getpid()}-", dir=place))
+    """A new folder with a path short enough for a unix socket in it (107 bytes); gone when this process ends."""
+    made = Path(tempfile.mkdtemp(prefix="slipway-", dir="/tmp"))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return made
-
-
-@functools.cache
-def _in_memory() -> bool:
-    """Whether there is such a folder, programs may be run in it, and it has room."""
-    mounted = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    options = next(
-        (words[3].split(",") for words in mounted if words[1:3] == [str(MEMORY), "tmpfs"]), ["noexec"]
-    )
-    said = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    free = min(shutil.disk_usage(MEMORY).free, int(said[1]) << 10) if said and MEMORY.exists() else 0
-    return "noexec" not in options and free >= ROOMY
 
 
 def redis_program() -> str:
@@ -208,9 +181,6 @@ def free_port() -> int:
 class LiveApp:
     """The real thing: `manage.py up` in a state directory of its own, on a port of its own."""
 
-    from_nothing = False
-    """Whether it begins without a database, as on a new machine, rather than with a migrated one."""
-
     def __init__(self, engine_url: str, **environment: str) -> None:
         self.home = short_folder()
         self.port = free_port()
@@ -232,7 +202,6 @@ class LiveApp:
             if inherited not in environment:
                 self.environment.pop(inherited, None)
         self.process: subprocess.Popen[bytes] | None = None
-        self._tokens: dict[tuple[str, ...], str] = {}
 
     def start(self) -> LiveApp:
         """Starts it and returns when all of its parts say that they are ready."""
@@ -240,8 +209,6 @@ class LiveApp:
         if COLLECTED.exists() and not (state / "static").exists():
             # It collects anew by itself where a static file has changed since.
             shutil.copytree(COLLECTED, state / "static")
-        if not (self.from_nothing or "DATABASE_URL" in self.environment):
-            migrated.copy_to(state / "slipway.sqlite3")
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "up"],
@@ -331,13 +298,7 @@ class LiveApp:
         return done.stdout
 
     def token(self, user: str, *scopes: str) -> str:
-        """A token of that user, the same one each time: making one starts a process."""
-        if (user, *scopes) not in self._tokens:
-            self._tokens[user, *scopes] = self.new_token(user, *scopes)
-        return self._tokens[user, *scopes]
-
-    def new_token(self, user: str, *scopes: str) -> str:
-        """One that the test may have ended or given another secret."""
+        """A new token of that user."""
         words = [word for scope in scopes for word in ("--scope", scope)]
         return self.manage("token", "create", "test", "--user", user, *words).strip()
 

@@ -53,7 +53,7 @@ def shell(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     found = Shell(live_app, monkeypatch, capsys)
     found("login", live_app.url, typed="slp_wrong\n", code=1)
-    said = found("login", live_app.url, typed=live_app.new_token("admin", "admin") + "\n")
+    said = found("login", live_app.url, typed=live_app.token("admin", "admin") + "\n")
     assert f"as admin. Kept in {tmp_path}" in said.out
     return found
 
@@ -111,12 +111,15 @@ def test_ctrl_c_lets_go_and_says_how_to_come_back(shell: Shell, busybox: str, tm
     ) as build:
         assert build.stderr
         seen = []
-        for line in build.stderr:
-            seen.append(line)
-            if line.strip() == "begun":
-                break
-        build.send_signal(signal.SIGINT)
-        rest = build.stderr.read()
+        try:
+            for line in build.stderr:
+                seen.append(line)
+                if line.strip() == "begun":
+                    break
+            build.send_signal(signal.SIGINT)
+            rest = build.stderr.read()
+        finally:
+            build.terminate()  # the end of the block would wait for it for ever
     assert build.returncode == 130, (seen, rest)
     assert "Detached: image.build goes on" in rest
     ended = shell("operations", "-w", "--cancel", rest.split()[-1], code=1)

@@ -19,7 +19,7 @@ from operations import engines
 from operations.models import Engine
 from streams import hub
 from streams.connection import aclient
-from tests import machine, migrated
+from tests import machine
 from tests.gateways import aside, row, running, until
 from tests.sockets import Browser
 
@@ -233,17 +233,10 @@ def counted(lines):
 
 async def test_the_deep_past_comes_first_and_joins_what_is_kept_without_a_seam(viewer, run):
     """Stdout and stderr beside each other, while it goes on writing."""
-    many = (
-        "n=0; while [ $n -lt 40000 ]; do n=$((n+1)); echo line $n; [ $((n%9)) = 0 ] && echo line $n >&2; done"
-    )
-    made = await run("deep", f"{many}; while :; do n=$((n+1)); echo line $n; sleep 0.05; done")
+    await run("deep", "n=0; while [ $n -lt 40000 ]; do n=$((n+1)); echo line $n; [ $((n%9)) = 0 ] && echo line $n >&2;"
+                      " done; while :; do n=$((n+1)); echo line $n; sleep 0.05; done")  # fmt: skip
     container, _ = await until(row("deep"))
-
-    async def all_written():
-        last = (await aside(made.logs, tail=1, stderr=False)).split()
-        return last and int(last[1]) > 40_000
-
-    await until(all_written, 30)
+    await asyncio.sleep(3)
     shallow = await logs_of(viewer, container, "&tail=100")
     await Reading(shallow).until(lambda r: len(r.lines) > 100, 20)
     for query in ("&tail=100000", "&since=1h"):
@@ -490,10 +483,12 @@ async def test_figures_come_while_somebody_looks(viewer, run, gateway):
 def test_the_process_beats_and_ends_on_a_signal(engine_url, redis_server, transactional_db, tmp_path):
     from streams.health import last_beat
 
-    home = machine.short_folder()
-    migrated.copy_to(home / "slipway.sqlite3")
-    environment = {**os.environ, "DOCKER_HOST": engine_url, "SLIPWAY_HOME": str(home)}
-    process = subprocess.Popen([sys.executable, "manage.py", "gateway"], cwd=machine.ROOT, env=environment)
+    environment = {**os.environ, "DOCKER_HOST": engine_url, "SLIPWAY_HOME": str(machine.short_folder())}
+    python = [sys.executable, "manage.py"]
+    subprocess.run(
+        [*python, "migrate", "-v0", "--skip-checks"], cwd=machine.ROOT, env=environment, check=True
+    )
+    process = subprocess.Popen([*python, "gateway"], cwd=machine.ROOT, env=environment)
     try:
         machine.wait_for(lambda: last_beat("gateway") is not None, 20, "it did not beat")
     finally:

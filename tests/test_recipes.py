@@ -24,7 +24,7 @@ def test_the_recipes_do_what_they_say(
 ) -> None:
     machine.import_busybox(docker_client, "demo/base:1")
     (tmp_path / "Dockerfile").write_text(DOCKERFILE)
-    token = live_app.new_token("admin", "admin")
+    token = live_app.token("admin", "admin")
     (tmp_path / "token").write_text(token + "\n")
     lines = "\n".join(readme.blocks("sh", "docs/api.md"))
     # All that differs from the page is where things are, and the registry's account.

@@ -140,7 +140,6 @@ def test_the_second_start_takes_less_than_five_seconds(up: Up) -> None:
 
 
 def test_it_says_its_address_and_until_set_up_the_link(up: Up) -> None:
-    up.from_nothing = True
     up.start()
     said = up.said().splitlines()
     assert next(line for line in said if not line.startswith("[")) == f"Slipway is at {up.url}"
