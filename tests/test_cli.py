@@ -118,8 +118,9 @@ def test_ctrl_c_lets_go_and_says_how_to_come_back(shell: Shell, busybox: str, tm
                     break
             build.send_signal(signal.SIGINT)
             rest = build.stderr.read()
-        finally:
-            build.terminate()  # the end of the block would wait for it for ever
+        except BaseException:
+            build.kill()  # the end of the block would wait for it for ever
+            raise
     assert build.returncode == 130, (seen, rest)
     assert "Detached: image.build goes on" in rest
     ended = shell("operations", "-w", "--cancel", rest.split()[-1], code=1)
