@@ -262,16 +262,22 @@ class ConsoleConsumer(Socket):
     async def rechecked(self) -> None:
         refused = await database_sync_to_async(refusal)(self.actor, self._container, self.permission)
         if refused:
-            await self.error(*refused)
+            await self._take_along()  # first: whoever reads nothing must not keep the program by that
+            await self.refuse(*refused)
             await self.end(4408)
 
     async def end(self, code: int) -> None:
-        """Who may not any more takes the program along."""
-        if code in RIGHTS_ENDED and self._writable and not self._closed:
+        if code in RIGHTS_ENDED and not self._closed:
+            await self._take_along()
+        await super().end(code)
+
+    async def _take_along(self) -> None:
+        """Who may not any more types nothing from now on, and takes the program along."""
+        if self._writable:
+            self._writable = False
             await self._tell(
                 inlet.END, f"{self._row.actor_name} may not have a console here any more.".encode()
             )
-        await super().end(code)
 
     async def left(self) -> None:
         self._closed = True

@@ -119,12 +119,13 @@ class ContainerSocket(Socket):
 
     async def rechecked(self) -> None:
         answers = await database_sync_to_async(refusals)(self.actor, list(self._containers), self.permission)
+        lost = {id_: refused for id_, refused in answers.items() if refused}
+        for id_ in lost:
+            self._containers.pop(id_).cancel()
         gone = False
-        for id_, refused in answers.items():
-            if refused:
-                gone = refused[0] == "not_found"
-                self._containers.pop(id_).cancel()
-                await self.error(*refused, container=id_)
+        for id_, refused in lost.items():
+            gone = refused[0] == "not_found"
+            await self.refuse(*refused, container=id_)
         if not self._containers:
             await self.end(4410 if gone else 4408)
 
@@ -293,8 +294,9 @@ def _since(value: str) -> int:
     if not value:
         return 0
     if length := _LENGTH.fullmatch(value):
-        then = datetime.now(UTC) - timedelta(**{_UNITS[length[2]]: int(length[1])})
-        return int(then.timestamp() * 1e9)
+        ago = timedelta(**{_UNITS[length[2]]: int(length[1])})
+        # By seconds: 999999d is before the year 1. What was written before 1970 was written by no container.
+        return max(10**9, int((datetime.now(UTC).timestamp() - ago.total_seconds()) * 1e9))
     if value.isascii() and value.isdigit() and len(value) <= 19:
         # Seconds have ten digits until the year 2286, nanoseconds nineteen.
         return int(value) * (10**9 if len(value) <= 11 else 1)
@@ -304,7 +306,7 @@ def _since(value: str) -> int:
         found = None
     if found is None:
         raise Malformed("since is a time (2026-11-24T12:00:00Z) or a length (30s, 15m, 2h, 1d).")
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1e9)
+    return max(10**9, int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1e9))
 
 
 def _after(values: list[str], ids: list[str]) -> dict[str, Cursor]:

@@ -178,11 +178,11 @@ class LiveConsumer(Socket):
         refused = {t: r for t, r in (await database_sync_to_async(refusals)(self.actor, topics)).items() if r}
         if refused:
             self._drop(list(refused))
-            for topic, (code, detail) in refused.items():
-                await self.error(code, detail, topic=topic)
         listener = self._stats  # the page may unsubscribe while the database is asked
         if listener is not None:
             listener.ids = await database_sync_to_async(visible_containers)(self.actor, self._rows)
+        for topic, (code, detail) in refused.items():
+            await self.refuse(code, detail, topic=topic)
 
     async def _bells(self) -> None:
         while True:

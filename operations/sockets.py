@@ -37,6 +37,8 @@ MOST_FRAMES = 100
 
 SEND_WITHIN = 60.0
 """Seconds that a browser may take to make room for one frame."""
+TOLD_WITHIN = 1.0
+"""Seconds that it may take for the word that something was taken away, which is in force before."""
 
 
 class Malformed(Exception):
@@ -88,7 +90,7 @@ class Socket(AsyncWebsocketConsumer):
         raise Malformed("This socket takes no frames.")
 
     async def rechecked(self) -> None:
-        """`actor` is up to date again: drop what it may no longer see."""
+        """`actor` is up to date again: drop what it may no longer see, and then say so by `refuse`."""
 
     async def left(self) -> None:
         """It is over, however it ended. Called once, also where `opened` was never called."""
@@ -191,6 +193,14 @@ class Socket(AsyncWebsocketConsumer):
         """Says what was wrong with what the client asked; the socket stays as it was."""
         await self.say({"type": "error", "code": code, "detail": detail, **more})
 
+    async def refuse(self, code: str, detail: str, **more: str) -> None:
+        """The same of what was taken away; a browser that does not even take that is cut off."""
+        try:
+            async with asyncio.timeout(TOLD_WITHIN):
+                await self.error(code, detail, **more)
+        except TimeoutError:
+            await self.end(4409)
+
     async def end(self, code: int) -> None:
         """Closes with that code, once."""
         if self._closed:
@@ -213,6 +223,7 @@ class _Crowd:
 
     def __init__(self) -> None:
         self.sockets: set[Socket] = set()
+        self._judging: dict[Socket, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def join(self, socket: Socket) -> bool:
@@ -241,10 +252,14 @@ class _Crowd:
     async def _recheck(self) -> None:
         asked = {socket.credential for socket in self.sockets}
         actors = await database_sync_to_async(_actors)(asked)
-        for socket in list(self.sockets):
-            if socket.credential not in actors:
-                continue  # came meanwhile
-            actor = actors[socket.credential]
+        for socket in self.sockets:
+            # Each by itself: one whose browser reads slowly, or not at all, delays the end of nobody else's rights.
+            if socket.credential in actors and not (socket._closed or socket in self._judging):
+                judging = self._judge(socket, actors[socket.credential])
+                self._judging[socket] = asyncio.create_task(judging)
+
+    async def _judge(self, socket: Socket, actor: Actor | None) -> None:
+        try:
             if actor is None:
                 await socket.end(4401)
             elif not socket.may(actor):
@@ -252,6 +267,10 @@ class _Crowd:
             else:
                 socket.actor = actor
                 await socket.rechecked()
+        except Exception:
+            log.exception("could not look whether an open socket still may")
+        finally:
+            del self._judging[socket]
 
 
 _crowds: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Crowd] = weakref.WeakKeyDictionary()

@@ -101,6 +101,8 @@ def test_logs_are_text(api_for: ApiFor, vic: User, web: Container, worker: Worke
     assert answer.getvalue().decode() == "ready\nOh no\n<b>\n"
     assert worker.asked[0][1]["tail"] == 5
     assert worker.asked[0][1]["since_ns"] > 0
+    answer = api_for(vic).get(f"/api/v1/containers/{web.pk}/logs/?since=999999d")
+    assert (answer.status_code, worker.asked[1][1]["since_ns"]) == (200, 10**9), "before there was a year"
     stamped = (
         api_for(vic).get(f"/api/v1/containers/{web.pk}/logs/?timestamps=1&stream=stderr").getvalue().decode()
     )

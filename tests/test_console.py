@@ -346,6 +346,20 @@ async def test_rights_that_end_end_the_console_and_its_processes(open_terminal, 
     assert await inside(native) == []
 
 
+async def test_whoever_reads_nothing_keeps_no_program_by_that(open_terminal, native, granted, team):
+    """S-12: the program ends before anything is said, since nobody may take the word."""
+    terminal, about = await open_terminal(granted, cmd="sh")
+    await terminal.type(b"sleep 1234\r")
+    await terminal.shows(b"sleep 1234\r\n")
+    terminal.takes.clear()
+    began = time.monotonic()
+    await Membership.objects.filter(user=granted, team=team).aupdate(console=False)
+    row = await ended(about["id"])
+    assert time.monotonic() - began < 5
+    assert "may not have a console" in row.reason
+    assert await inside(native) == []
+
+
 @pytest.mark.parametrize(
     "query",
     [

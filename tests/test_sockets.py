@@ -18,7 +18,7 @@ from operations import sockets
 from streams import bell, hub
 from streams.connection import aclient
 from streams.stats import publish
-from tests.sockets import HOST, ORIGIN, Browser
+from tests.sockets import HOST, ORIGIN, Browser, deaf, served
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -463,7 +463,7 @@ async def test_a_late_viewer_gets_what_is_there_and_then_what_comes(bob, client_
     [
         ("&tail=7", range(44, 51)), ("&tail=10", range(41, 51)), ("&tail=1000", range(1, 51)),
         ("&since=30", range(30, 51)), ("&since=1970-01-01T00:00:45Z", range(45, 51)),
-        ("&since=30&tail=2", range(30, 51)), ("&after={epoch}:33", range(34, 51)),
+        ("&since=30&tail=2", range(30, 51)), ("&after={epoch}:33", range(34, 51)), ("&since=999999d", range(1, 51)),
         ("&after={id}:{epoch}:40", range(41, 51)),
     ],
 )  # fmt: skip
@@ -536,6 +536,31 @@ async def test_who_may_no_longer_read_a_log_is_cut_off(bob, client_for, blue, lo
     await numbers_until(browser, 5)
     await bob.memberships.all().adelete()
     assert await browser.closed() in (4408, 4410)
+
+
+async def test_who_reads_nothing_delays_the_end_of_nobody_elses_rights(
+    bob, tara, client_for, blue, log, monkeypatch
+):
+    """S-12: on a real connection that takes no byte any more, also not why it ends."""
+    writer = await log(1)
+    other, mine = [await sync_to_async(client_for)(user) for user in (tara, bob)]
+    browser = await watching(other, f"container={blue.pk}")
+    await numbers_until(browser, 1)
+    async with served() as port, deaf(port, f"/ws/logs/?container={blue.pk}", mine):
+        for n in range(2, 42):
+            line = json.dumps([n, str(blue.pk), str(n * 10**9), 1, "x" * 16_000])
+            await writer.append(line.encode(), 1)
+        await numbers_until(browser, 41)
+        await bob.memberships.all().adelete()
+        await asyncio.sleep(2 * sockets.RECHECK)
+        await tara.memberships.all().adelete()
+        assert await browser.closed(3) in (4408, 4410)
+        await browser.disconnect()
+        async with asyncio.timeout(3):  # and who reads nothing is cut off, too
+            while True:
+                await asyncio.sleep(0.05)
+                if not sockets._crowd().sockets:
+                    break
 
 
 async def test_a_container_that_goes_to_another_team_takes_its_log_along(

@@ -7,13 +7,12 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
 from django.http import HttpResponseBase, StreamingHttpResponse
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -275,8 +274,8 @@ def moment(request: Request, name: str) -> int:
     if not text:
         return 0
     if ago := _AGO.fullmatch(text):
-        then = timezone.now() - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
-        return int(then.timestamp()) * 10**9
+        # By seconds: 999999d is before the year 1. What was written before 1970 was written by no container.
+        return max(1, int(time.time()) - int(ago[1]) * _UNITS[ago[2]]) * 10**9
     if re.fullmatch(r"[0-9]{1,11}(\.[0-9]{1,9})?", text, re.ASCII):
         seconds, _dot, fraction = text.partition(".")
         return int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
@@ -291,4 +290,4 @@ def moment(request: Request, name: str) -> int:
             {name: [_("A time such as 2026-01-31T12:00:00Z, or ago such as 10m, is expected.")]}
         )
     since = int((then_ if then_.tzinfo else then_.replace(tzinfo=UTC)).timestamp())
-    return since * 10**9 + int((fraction or "").ljust(9, "0"))
+    return max(1, since) * 10**9 + int((fraction or "").ljust(9, "0"))
