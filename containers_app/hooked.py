@@ -64,8 +64,11 @@ class HookCall(models.Model):
     """A call whose signature was right, and what came of it. ``digest`` names the message once it has had an effect.
 
     What it began: an ``operation``, or a ``batch`` of them, one for each container of a stack. ``refused``: those that
-    could not be made anew, each ``{"container": name, "message": why}``. ``behind``: ids of operations that were under
-    way before it and may have had their image; while ``again`` is true it is to be done anew when they have ended.
+    could not be made anew, each ``{"container": name, "message": why}``. ``idle``: there was nothing to do.
+
+    While ``again`` is true it is to be done once more when the operations of ``behind`` have ended: of the containers
+    in ``left``, or of all. Those operations may have had their image before, or something else was at the container.
+    Who does it moves ``attempts`` on, and has it until ``lease_until``; nobody has it before that time.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -80,6 +83,10 @@ class HookCall(models.Model):
     refused = models.JSONField(default=list, blank=True)
     again = models.BooleanField(default=False, db_index=True)
     behind = models.JSONField(default=list, blank=True)
+    left = models.JSONField(default=list, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    idle = models.BooleanField(default=False)
     outcome = models.CharField(max_length=300)
 
     class Meta:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets as random
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
@@ -35,19 +37,30 @@ from operations import actors, messages, registry, secrets
 from operations.models import Engine, Operation
 from operations.services import Refused, Target, denials
 
+log = logging.getLogger(__name__)
+
 PERMISSION = "hook.manage"
 LARGEST = 256 * 1024
 """Bytes of a message."""
 FRESH = 300
 """Seconds that a signature with a time is good, to both sides of our clock."""
 MOST_A_MINUTE = 10
+MOST_IDLE = 60
+"""Calls a minute that have nothing done."""
+TRIES, PAUSE = 60, timedelta(minutes=1)
+"""How often what was held up is asked for again, and how long after what holds it up by no operation."""
+LEASE = timedelta(minutes=5)
+"""How long whoever asks again has for it. Longer than for the largest stack."""
 MOST = 20
 """Hooks of one container, or of what a team has in a stack."""
+ONCE_MORE = kept("Redeploying; once more when what was under way has ended")
 PUSHES = {
     "X-GitHub-Event": ("push", "release", "package", "registry_package"),
     "X-Gitlab-Event": ("Push Hook", "Tag Push Hook", "Release Hook"),
 }
 """Events that mean that there is something new; without such a header every message does."""
+
+_going = threading.Semaphore()
 
 
 class Unsigned(Exception):
@@ -166,28 +179,29 @@ def receive(hook_id: UUID, headers: Mapping[str, str], body: bytes, *, ip: str |
 
     A message that came before has no effect again: what came of it then is the answer.
     """
-    attempt = limits.begin("", f"hook:{ip}"[:45] if ip else None)
     row = DeployHook.objects.select_related("engine", "created_by").filter(pk=hook_id).first()
     if not _is_signed(row, headers, body) or row is None:
+        # After the look: nobody guesses such a secret, and others of the same address must not shut out who has it.
+        limits.begin("", f"hook:{ip}"[:45] if ip else None)
         raise Unsigned
-    attempt.delete()
     digest = _digest(row, headers, body)
     before = row.calls.filter(digest=digest).first()
     if before:
         return before
-    since = timezone.now() - timedelta(minutes=1)
-    if row.calls.filter(at__gt=since).count() >= MOST_A_MINUTE:
+    why = "" if _is_push(headers) else kept("Nothing to do: this event is no push.")
+    why = why or pushes.passed_over(row.branch, headers, body)
+    lately = row.calls.filter(at__gt=timezone.now() - timedelta(minutes=1), idle=bool(why))
+    if lately.count() >= (MOST_IDLE if why else MOST_A_MINUTE):
         raise limits.TooMany(60)
-    if not _is_push(headers):
-        return HookCall.objects.create(hook=row, ip=ip, outcome=kept("Nothing to do: this event is no push."))
-    if why := pushes.passed_over(row.branch, headers, body):
-        return HookCall.objects.create(hook=row, ip=ip, outcome=why)
+    if why:
+        return HookCall.objects.create(hook=row, ip=ip, outcome=why, idle=True)
     call = HookCall(hook=row, ip=ip)
     try:
         with translation.override("en"):  # evidence; pages tell it in the language of whoever reads it
-            _ask(call, digest)
+            _ask(call, f"hook:{row.pk}:{digest}", since=call.at)
     except Refused as error:
         call.outcome = error.message[:300]
+        call.left, call.behind, call.again = [], [], False  # whoever sends it is told, and may send it again
         call.save()
         raise
     call.digest = digest
@@ -195,30 +209,33 @@ def receive(hook_id: UUID, headers: Mapping[str, str], body: bytes, *, ip: str |
     return call
 
 
-def _ask(call: HookCall, digest: str) -> None:
-    """Asks for all that the hook is of, each by itself. `Refused` where nothing of it can be done."""
-    row, began = call.hook, timezone.now()
+def _ask(call: HookCall, key: str, *, since: datetime, only: Sequence[str] = ()) -> None:
+    """Asks for all that the hook is of, or ``only`` those of it, each by itself. `Refused` where nothing of it can be
+    done. ``since``: when it was pushed; ``call`` then says what is left to be asked for again.
+    """
+    row = call.hook
     rows = Container.objects.select_related("engine", "team").filter(engine=row.engine, team=row.team_id)
     actor = actors.recall(row.created_by, source="api", token_key=row.token_key)
     actor = replace(actor, ip=call.ip) if actor else None
-    key = f"hook:{row.pk}:{digest}"
     if row.kind == DeployHook.Kind.STACK:
-        found = rows.filter(stack=row.name).order_by("name")[: stacks.MOST]
+        found = rows.filter(stack=row.name, **({"name__in": only} if only else {}))
+        found = found.order_by("name")[: stacks.MOST]
         steps = stacks.steps(one for one in found if not stacks.is_one_off(one))
         if not steps:
             raise Refused("not_found", kept(f"This owner has nothing in stack {row.name} any more."), 404)
         answers = many.ask_in_steps(steps, "recreate", actor=_known(actor), key=key, paced=False)
+        _follows(call, answers, since)
         _told(call, answers)
-        _follows(call, answers, began)
         return
     one = rows.filter(name=row.name).first()
     if one is None:
         raise Refused("not_found", kept(f"There is no container {row.name} of this owner any more."), 404)
     answer = many.ask_one(one, "recreate", actor=_known(actor), idempotency_key=key, paced=False)
+    _follows(call, [answer], since)
     if answer.refused:
         raise _why(answer.refused)
-    call.operation, call.outcome = answer.operation, "Redeploying"
-    _follows(call, [answer], began)
+    call.operation = answer.operation
+    call.outcome = ONCE_MORE if call.again else "Redeploying"
 
 
 def _known(actor: Actor | None) -> Actor:
@@ -242,39 +259,93 @@ def _told(call: HookCall, answers: Sequence[many.Answer]) -> None:
     call.batch = next((one.batch for one in begun if one.batch), None)
     call.operation = None if call.batch else begun[0]
     number, total = len(begun), len(answers)
-    call.outcome = kept(f"Redeploying {number} of {total} containers")
+    if any(one.operation and one.container.name in call.left for one in answers):
+        call.outcome = ONCE_MORE
+    elif call.left:
+        call.outcome = kept(f"Redeploying {number} of {total} containers; what is held up now follows later")
+    else:
+        call.outcome = kept(f"Redeploying {number} of {total} containers")
 
 
-def _follows(call: HookCall, answers: Sequence[many.Answer], began: datetime) -> None:
-    """Whether it joined a redeploy that may have taken its image before what was pushed now."""
-    found = [one.operation for one in answers if one.operation]
-    call.behind = [str(one.pk) for one in found if one.created_at < began and one.state != one.State.QUEUED]
-    call.again = bool(call.behind)
-    if call.again:
-        call.outcome = kept("Redeploying; once more when what was under way has ended")
+def _follows(call: HookCall, answers: Sequence[many.Answer], since: datetime) -> None:
+    """What is to be asked for again, and after what: a redeploy that was joined and may have taken its image before
+    what is pushed now, and whatever else is at a container."""
+    behind, left = [], []
+    for one in answers:
+        if (found := one.operation) and found.created_at < since and found.state != found.State.QUEUED:
+            behind.append(str(found.pk))
+            left.append(one.container.name)
+        elif isinstance(one.refused, Refused) and one.refused.status == 409:
+            behind += [at] if (at := one.refused.details.get("operation")) else []
+            left.append(one.container.name)
+    call.behind, call.left, call.again = behind, left, bool(left)
+
+
+def _due() -> QuerySet[HookCall]:
+    free = Q(lease_until=None) | Q(lease_until__lte=timezone.now())
+    return HookCall.objects.filter(free, again=True, attempts__lt=TRIES)
 
 
 @registry.every(5)
+def wake() -> bool:
+    """Has a thread go on, if there is something and none is at it: to ask for hundreds of containers takes longer than
+    this one may be silent."""
+    if not _due().exists() or not _going.acquire(blocking=False):
+        return False
+    threading.Thread(target=_in_thread, name="hooks", daemon=True).start()
+    return True
+
+
+def _in_thread() -> None:
+    try:
+        go_on()
+    except Exception:
+        log.exception("what was pushed could not be redeployed once more")
+    finally:
+        _going.release()
+        connection.close()
+
+
 def go_on() -> None:
-    """Redeploys once more what was pushed while an older redeploy ran. The newest push of a hook stands for all."""
-    done = set()
-    for call in HookCall.objects.filter(again=True).select_related("hook__engine", "hook__created_by"):
-        if Operation.objects.active().filter(pk__in=call.behind).exists():
-            continue
-        if call.hook_id not in done:
-            _once_more(call)
-            done.add(call.hook_id)
-        HookCall.objects.filter(pk=call.pk).update(again=False)
+    """Redeploys once more what was pushed while an older redeploy ran, or something else was at the container. The
+    newest push of a hook stands for all."""
+    ready: dict[UUID, list[HookCall]] = {}
+    for call in _due().select_related("hook__engine", "hook__created_by"):
+        if not Operation.objects.active().filter(pk__in=call.behind).exists():
+            ready.setdefault(call.hook_id, []).append(call)
+    for newest, *older in ready.values():
+        if _claimed(newest, older):
+            _once_more(newest)
+
+
+def _claimed(call: HookCall, older: Sequence[HookCall]) -> bool:
+    """Whether this worker has it now, with what is left of the older ones."""
+    every = [call, *older]
+    names = {name for one in every for name in one.left}
+    call.left = sorted(names) if all(one.left for one in every) else []
+    mine = HookCall.objects.filter(pk=call.pk, again=True, attempts=call.attempts)
+    call.attempts += 1
+    with transaction.atomic():
+        taken = mine.update(attempts=call.attempts, left=call.left, lease_until=timezone.now() + LEASE)
+        if taken:
+            HookCall.objects.filter(pk__in=[one.pk for one in older]).update(again=False)
+    return bool(taken)
 
 
 def _once_more(call: HookCall) -> None:
     new = HookCall(hook=call.hook, ip=call.ip)
     try:
         with translation.override("en"):
-            _ask(new, f"again:{call.pk}")
+            _ask(new, "", since=call.at, only=call.left)
     except Refused as error:
         new.outcome = error.message[:300]
-    new.save()
+    call.left, call.behind, call.again = new.left, new.behind, new.again and call.attempts < TRIES
+    call.lease_until = None if call.behind else timezone.now() + PAUSE
+    new.left, new.behind, new.again = [], [], False
+    with transaction.atomic():
+        if new.operation or new.batch or not call.again:
+            new.save()
+        call.save(update_fields=["left", "behind", "again", "lease_until"])
 
 
 def _why(refused: many.Refusal) -> Refused:

@@ -51,9 +51,11 @@ def passed_over(wanted: str, headers: Mapping[str, str], body: bytes) -> str:
 
 def _said(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     """The message, where it is an object; GitHub sends it as a field of a form, too."""
-    if headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
-        body = parse_qs(body.decode(errors="replace"), max_num_fields=20).get("payload", [""])[0].encode()
     try:
+        if headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+            # `curl -d` says so of JSON, too: many fields are an error, as no payload is none.
+            fields = parse_qs(body.decode(errors="replace"), max_num_fields=20)
+            body = fields.get("payload", [""])[0].encode()
         found = json.loads(body)
     except (ValueError, RecursionError):
         return {}

@@ -44,7 +44,7 @@ NAMES = field_names(
     "from native id", "from ns", "gateways", "good at", "group mapping", "group mappings",
     "hash", "heal", "heal at", "heal over", "heal tries",
     "health", "health log", "healthcheck", "heard at", "held", "hidden", "hook", "hook call", "hook calls", "host",
-    "hostname", "hour", "id", "idempotency key", "image", "image native id", "image ref", "images", "incident",
+    "hostname", "hour", "id", "idempotency key", "idle", "image", "image native id", "image ref", "images", "incident",
     "incidents", "index", "inspect", "internal", "ip", "ipv6", "items", "keep", "keep tags", "kept log",
     "kept logs", "key", "key id", "keys at", "kind", "kinds", "labels", "language", "last at", "last id", "last ns",
     "last used at", "last used ip", "layer", "layer index", "layer indexes", "layer stack", "layer stacks",

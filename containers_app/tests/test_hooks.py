@@ -15,6 +15,7 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
+from accounts import limits
 from accounts.models import AuditEntry, Membership, Role, Team, User
 from containers_app import hooks
 from containers_app.models import Container, DeployHook, HookCall
@@ -167,6 +168,74 @@ def test_what_is_pushed_while_an_older_redeploy_runs_is_not_lost(
     )
 
 
+def stop(web: Container) -> Operation:
+    """Tara is at it."""
+    return rows.make_operation(
+        web.engine, web.team, kind="container.stop", state="running", lock_key=lock("container", web.pk),
+        target_name="web", actor_name="tara",
+    )  # fmt: skip
+
+
+def test_what_follows_is_not_lost_where_something_else_is_at_the_container(
+    made: Callable[..., tuple[str, str]], web: Container
+) -> None:
+    path, secret = made("github")
+    call(path, **signed(secret, style="github"))
+    Operation.objects.update(state="running")
+    call(path, b"{}", **signed(secret, b"{}", style="github"))
+    Operation.objects.update(state="succeeded")
+    busy = stop(web)
+    for _ in range(3):
+        hooks.go_on()
+    assert HookCall.objects.count() == 2
+    assert HookCall.objects.get(again=True).attempts == 1, "it waits for the end of what is at work"
+    Operation.objects.update(state="succeeded")
+    hooks.go_on()
+    assert Operation.objects.exclude(pk=busy.pk).filter(state="queued").count() == 1
+    assert (HookCall.objects.count(), HookCall.objects.filter(again=True).count()) == (3, 0)
+
+
+def test_what_is_held_up_for_too_long_is_given_up_and_says_why(
+    made: Callable[..., tuple[str, str]], web: Container
+) -> None:
+    path, secret = made("github")
+    call(path, **signed(secret, style="github"))
+    Operation.objects.update(state="running")
+    call(path, b"{}", **signed(secret, b"{}", style="github"))
+    Operation.objects.update(state="succeeded")
+    HookCall.objects.filter(again=True).update(attempts=hooks.TRIES - 1)
+    stop(web)
+    hooks.go_on()
+    newest = HookCall.objects.first()
+    assert newest is not None
+    assert newest.outcome == "tara asked to stop web, and that is not finished yet."
+    assert not HookCall.objects.filter(again=True).exists()
+
+
+def test_two_workers_redeploy_once(
+    made: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, secret = made("github")
+    call(path, **signed(secret, style="github"))
+    Operation.objects.update(state="running")
+    call(path, b"{}", **signed(secret, b"{}", style="github"))
+    Operation.objects.update(state="succeeded")
+    ask = hooks._ask
+
+    def slowly(*words: Any, **more: Any) -> None:
+        monkeypatch.setattr(hooks, "_ask", ask)
+        hooks.go_on()  # the other worker, meanwhile
+        Operation.objects.filter(state="queued").update(state="running")
+        ask(*words, **more)
+
+    monkeypatch.setattr(hooks, "_ask", slowly)
+    hooks.go_on()
+    Operation.objects.update(state="succeeded")
+    hooks.go_on()
+    assert Operation.objects.count() == 2
+    assert not HookCall.objects.filter(again=True).exists()
+
+
 def test_what_cannot_follow_any_more_says_why(made: Callable[..., tuple[str, str]], bob: User) -> None:
     path, secret = made("github")
     call(path, **signed(secret, style="github"))
@@ -201,14 +270,28 @@ def test_what_is_no_push_does_nothing_and_too_much_is_refused(
     made: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, secret = made("github")
-    ping = call(path, **{**signed(secret, style="github"), "X-GitHub-Event": "ping"})
-    assert (ping.status_code, ping.data["operation"]) == (200, None)
+    monkeypatch.setattr(hooks, "MOST_A_MINUTE", 1)
+    for _ in range(2):
+        ping = call(path, **{**signed(secret, style="github"), "X-GitHub-Event": "ping"})
+        assert (ping.status_code, ping.data["operation"]) == (200, None)
     large = b"x" * (hooks.LARGEST + 1)
     assert call(path, large, **signed(secret, large, style="github")).status_code == 413
-    monkeypatch.setattr(hooks, "MOST_A_MINUTE", 1)
+    assert not Operation.objects.exists()
+    assert call(path, **signed(secret, style="github")).status_code == 202
     busy = call(path, b"{}", **signed(secret, b"{}", style="github"))
     assert (busy.status_code, busy["Retry-After"]) == (429, "60")
-    assert not Operation.objects.exists()
+    monkeypatch.setattr(hooks, "MOST_IDLE", 2)
+    gone = b'{"deleted": true}'
+    assert call(path, gone, **signed(secret, gone, style="github")).status_code == 429
+
+
+def test_who_signs_wrongly_shuts_out_nobody_of_the_same_address(
+    made: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, secret = made("github")
+    monkeypatch.setattr(limits, "PER_ADDRESS", 2)
+    assert [call(path).status_code for _ in range(3)] == [401, 401, 429]
+    assert call(path, **signed(secret, style="github")).status_code == 202
 
 
 def test_the_page_shows_the_secret_once_and_closes_the_address(
@@ -297,6 +380,10 @@ def test_without_branches_whatever_is_new_counts_and_what_was_deleted_does_not(
     assert not Operation.objects.exists()
     odd = b"[" * 200_000  # JSON that goes too deep
     assert call(path, odd, **signed(secret, odd, style="github")).status_code == 202
+    odd = b'{"a": "' + b"&x=1" * 30 + b'"}'  # as `curl -d` sends JSON
+    kind = "application/x-www-form-urlencoded"
+    answer = Client().post(path, odd, content_type=kind, headers=signed(secret, odd, style="github"))
+    assert answer.status_code == 202
 
 
 def test_odd_branches_are_refused(web: Container, bob: User, api_for: Callable[..., APIClient]) -> None:

@@ -148,11 +148,20 @@ def test_who_cannot_be_made_anew_is_told_with_the_reason_and_holds_up_no_other(
     assert answer.status_code == 202
     said = "tara asked to stop shop-db-1, and that is not finished yet."
     assert answer.data["refused"] == [{"container": "shop-db-1", "message": said}]
-    assert answer.data["outcome"] == "Redeploying 1 of 2 containers"
+    words = "Redeploying 1 of 2 containers; what is held up now follows later"
+    assert answer.data["outcome"] == words
     (begun,) = Operation.objects.filter(kind="container.recreate")
     shown = client_for(bob).get(f"/stacks/{shop.pk}/shop/hooks/").content.decode()
     assert f"shop-db-1: {said}" in shown
     assert f"/operations/{begun.pk}/" in shown
+    hooks.go_on()
+    assert HookCall.objects.count() == 1, "tara's stop is not finished"
+    Operation.objects.update(state="succeeded")
+    hooks.go_on()
+    hooks.go_on()
+    assert Operation.objects.get(kind="container.recreate", state="queued").target_name == "shop-db-1"
+    assert HookCall.objects.first().outcome == "Redeploying 1 of 1 containers"  # type: ignore[union-attr]
+    assert not HookCall.objects.filter(again=True).exists()
 
 
 def test_where_nothing_can_be_made_anew_the_call_is_refused_and_may_come_again(
