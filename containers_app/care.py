@@ -21,11 +21,12 @@ from django.utils import timezone
 from accounts import audit
 from accounts.access import SYSTEM, Actor, require
 from accounts.models import Team
-from containers_app import alarms, own
+from containers_app import alarms
 from containers_app.models import CareRule, Container, EngineEvent
 from containers_app.queries import span
+from engine.errors import SelfProtected
 from engine.words import kept
-from operations import services
+from operations import registry, services
 from operations.models import Engine, Operation
 from operations.services import Refused, Target, denials
 from streams import bell
@@ -207,10 +208,12 @@ def _looked_at(row: Container, since: datetime) -> bool:
 
 
 def _ask(kind: str, row: Container, because: str) -> bool:
-    """Whether it was accepted. What Slipway runs in itself is left alone."""
-    if own.ours().has(row):
-        return False
+    """Whether it was accepted. What Slipway runs in itself, or keeps what it has in, is left alone without a word."""
     target = Target("container", str(row.pk), row.name, services.lock("container", row.pk))
+    try:
+        registry.may_touch(kind, target.type, target.id, SYSTEM)
+    except SelfProtected:
+        return False
     params = {"timeout": 10, "native_id": row.native_id, "because": because}
     if row.stop_timeout is not None:
         params["timeout"] = min(row.stop_timeout, 300)
@@ -224,7 +227,7 @@ def _ask(kind: str, row: Container, because: str) -> bool:
                 alarms.cared_for(
                     row, operation, f"Slipway asked to {kind.partition('.')[2]} {row.name}", because
                 )
-    except Refused as error:
+    except (Refused, SelfProtected) as error:
         log.info("%s of %s: %s", kind, row.name, error)
         return False
     return mine

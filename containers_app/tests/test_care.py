@@ -21,7 +21,7 @@ from containers_app.models import CareRule, Container, EngineEvent
 from containers_app.queries import attention_of, needs_attention, status_of
 from engine.base import Engine as EngineBackend
 from operations.models import Engine, Operation
-from tests.rows import make_container, make_engine
+from tests.rows import make_container, make_engine, make_volume
 
 Run = Callable[[], list[Operation]]
 
@@ -139,6 +139,21 @@ def test_whoever_is_at_it_already_is_not_disturbed_and_nothing_is_counted(ill: C
     assert care.sweep() == 0
     ill.refresh_from_db()
     assert (ill.heal_tries, Operation.objects.count()) == (0, 1)
+
+
+def test_what_slipway_leaves_alone_keeps_no_other_from_its_restart(
+    ill: Container, team: Team, settings: Any
+) -> None:
+    """Its own containers, and what mounts a volume of theirs; nothing is counted, and nobody has tried."""
+    settings.OWN_CONTAINERS = ["ours"]
+    ours = make_container(ill.engine, team, "ours", health="unhealthy")
+    guest = make_container(ill.engine, team, "a-guest", health="unhealthy")
+    make_volume(ill.engine, None, "ours_data", ours, guest)
+    Container.objects.update(heal_at=timezone.now(), heal_tries=0)
+    assert care.sweep() == 1
+    assert Operation.objects.get().target_name == ill.name
+    assert set(Container.objects.exclude(pk=ill.pk).values_list("heal_tries", flat=True)) == {0}
+    assert not AuditEntry.objects.filter(outcome="denied").exists()
 
 
 def test_what_got_well_begins_anew_after_a_while(ill: Container) -> None:
