@@ -72,7 +72,9 @@ class Found:
 
 
 def found(actor: Actor, *, team: Team | None = None, rule: str = "", advice: bool = True) -> Found:
-    """What the reader may know of, of a team and a rule where they are given. Three queries."""
+    """What the reader may know of, of a team and a rule where they are given. A few queries, however many containers
+    there are; findings of scans, where a rule asks for them, come some at a time.
+    """
     rows = visible_to(actor, Container.objects.select_related("team", "engine"))
     if not (actor.is_site_admin and actor.token_team_id is None):
         rows = rows.filter(team__in=team_ids(actor, Policy.read_permission))
@@ -114,17 +116,31 @@ def of_one(container: Container) -> list[Finding]:
     return list(_of(container, told, said, _scans_of([container], {container.team_id: told})))
 
 
-Scans = dict[tuple[str, UUID | None], dict[str, Any]]
+class _Scans:
+    """What scans say of images, and what rules say of that: asked once, since many containers are of one image."""
+
+    def __init__(self, known: dict[tuple[str, UUID | None], dict[str, Any]]) -> None:
+        self._known = known
+        self._said: dict[tuple[Any, ...], list[guard.Violation]] = {}
+
+    def violations(self, row: Container, rails: Rails) -> list[guard.Violation]:
+        """What this container breaks."""
+        facts = self._known.get((row.image_native_id, row.team_id), {})
+        image = row.image_ref or row.image_native_id
+        key = (*(id(facts.get(which)) for which in ("newest", "own")), image, rails.scans)
+        if key not in self._said:
+            self._said[key] = scan_gate.violations(image, facts, rails)
+        return self._said[key]
 
 
-def _scans_of(rows: list[Container], told: dict[UUID | None, policies.Said]) -> Scans:
+def _scans_of(rows: list[Container], told: dict[UUID | None, policies.Said]) -> _Scans:
     """What is known of the images of those whose team has a rule about it."""
-    asked = {(row.image_native_id, row.team_id) for row in rows if told[row.team_id].rails.scans}
-    return scan_gate.known(asked) if asked else {}
+    asked = {(row.image_native_id, row.team_id): None for row in rows if told[row.team_id].rails.scans}
+    return _Scans(scan_gate.known(asked) if asked else {})
 
 
 def _of(
-    row: Container, told: policies.Said, free: dict[tuple[UUID | None, str, str], str], scans: Scans
+    row: Container, told: policies.Said, free: dict[tuple[UUID | None, str, str], str], scans: _Scans
 ) -> Iterator[Finding]:
     broken: dict[str, list[guard.Violation]] = {}
     for violation in _violations(row, told.rails, scans):
@@ -142,11 +158,10 @@ def _of(
         yield Finding(row, name, str(ADVICE[name]), (str(_ADVISED[name]),))
 
 
-def _violations(row: Container, rails: Rails, scans: Scans) -> list[guard.Violation]:
+def _violations(row: Container, rails: Rails, scans: _Scans) -> list[guard.Violation]:
     found = guard.of_reach(reach.of(row.inspect), rails)
     if rails.scans:
-        facts = scans.get((row.image_native_id, row.team_id), {})
-        found += scan_gate.violations(row.image_ref or row.image_native_id, facts, rails)
+        found += scans.violations(row, rails)
     try:
         return found + guard.of_image(row.image_ref, rails) if row.image_ref else found
     except Invalid:  # an engine shows an id where the tag has gone

@@ -78,12 +78,13 @@ def resolved(reference: str, engine: Engine, actor: Actor) -> str:
 
 
 def known(pairs: Iterable[Pair]) -> dict[Pair, dict[str, Any]]:
-    """What scans say of each image to each team: the arguments of `Facts`. Two queries; findings are read when they
-    are asked for.
+    """What scans say of each image to each team: the arguments of `Facts`, and the same `Known` for the same scan. Two
+    queries; findings are read when they are asked for.
     """
-    wanted = set(pairs)
+    wanted = list(dict.fromkeys(pairs))
     every, own = scans.newest(wanted), scans.newest(wanted, by_worker=True)
-    return {pair: {"newest": _known(every.get(pair)), "own": _known(own.get(pair))} for pair in wanted}
+    told = _known(scan for pair in wanted for scan in (every.get(pair), own.get(pair)) if scan)
+    return {pair: {"newest": told.get(every.get(pair)), "own": told.get(own.get(pair))} for pair in wanted}
 
 
 def violations(image: str, facts: dict[str, Any], rails: Rails) -> list[Violation]:
@@ -91,5 +92,7 @@ def violations(image: str, facts: dict[str, Any], rails: Rails) -> list[Violatio
     return scan_guard.of_scans(Facts(image, **facts), rails, timezone.now())
 
 
-def _known(scan: Scan | None) -> Known | None:
-    return Known(scan.scanned_at, scan.counts, partial(scans.findings, scan)) if scan else None
+def _known(some: Iterable[Scan]) -> dict[Scan | None, Known]:
+    every = list(dict.fromkeys(some))
+    reader = scans.Reader(every)
+    return {scan: Known(scan.scanned_at, scan.counts, partial(reader.of, scan)) for scan in every}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,14 +14,18 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts.access import Actor
 from accounts.models import AuditEntry, Team, User
+from containers_app import findings
 from containers_app import sync as container_sync
 from containers_app.models import Container
 from engine.base import Engine as EngineBackend
-from images_app import sync
+from engine.scan_reports import Finding
+from images_app import scans, sync
 from images_app.models import Image, Scan
 from operations.models import Engine, Operation
 from operations.policy import Policy
+from tests import rows
 from tests.scan_samples import sent, trivy
 
 ApiFor = Callable[..., APIClient]
@@ -220,6 +225,32 @@ def test_what_is_there_goes_on_and_is_not_made_anew(
     assert api.get(f"{POLICIES}findings/?advice=0").json()["results"] == []
     assert api.post(f"{at}recreate/", {}, format="json").status_code == 202
     assert {one.state for one in run_operations()} == {"succeeded"}
+
+
+def test_findings_read_each_scan_once_however_many_containers_and_rules_there_are(
+    api_for: ApiFor, alice: User, team: Team, other_team: Team, django_assert_max_num_queries: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    engine = rows.make_engine()
+    bad = Finding("CVE-2024-1", "musl", "1", "", "critical", "", "")
+    for n in range(12):
+        image = rows.make_image(engine, team, f"app:{n}")
+        rows.make_scan(image, *[bad] * 3, team=None)
+        for owner in (team, other_team):
+            for copy in range(2):
+                rows.make_container(
+                    engine, owner, f"app-{copy}-{n}-{owner.slug}", image_ref=f"app:{n}",
+                    image_native_id=image.native_id,
+                )  # fmt: skip
+    demand(api_for, alice, required=True, block="critical")
+    demand(api_for, alice, team="blue", block="high")
+    read: list[int] = []
+    unpack = zlib.decompress
+    monkeypatch.setattr(scans.zlib, "decompress", lambda data: read.append(1) or unpack(data))
+    with django_assert_max_num_queries(20):
+        found = findings.found(Actor(user=alice), rule="no_severe_vulnerabilities")
+    assert len(found.findings) == 48
+    assert len(read) == 12
 
 
 def test_a_build_that_is_run_is_judged_when_it_is_built(
