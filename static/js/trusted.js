@@ -4,6 +4,8 @@
 {
   const SUSPECT = /<(?:script|iframe|frame|object|embed|base|meta|portal)\b|[\s"'/](?:(?:data-)?hx-)?on[^\s"'/=<>]+\s*=|srcdoc|script\s*:|&#(?!x27;|39;)|&(?:colon|tab|newline);/i
   const NEVER = 'iframe, frame, object, embed, base, portal, [srcdoc], meta[http-equiv=refresh i]'
+  // Where these are, what is read below is not what a page would make of it. Nothing of ours has them.
+  const UNREADABLE = /<\/?(?:noframes|frameset)\b/i
   const ADDRESSES = ['href', 'src', 'action', 'formaction', 'xlink:href']
 
   function runs(element) {
@@ -21,7 +23,10 @@
         if (!SUSPECT.test(markup)) return markup
         // Read as a page, and as a part: rows outside of a table would lose their attributes in a page.
         const read = text => new DOMParser().parseFromString(own.createHTML(text), 'text/html')
-        if (!harmful(read(markup)) && !harmful(read(`<template>${markup}</template>`))) return markup
+        // A parser looks into <noscript>; in a page it is text up to its first end, as <noframes> is everywhere.
+        const both = [markup, markup.replace(/(<\/?)noscript\b/gi, '$1noframes')]
+        const found = text => harmful(read(text)) || harmful(read(`<template>${text}</template>`))
+        if (!UNREADABLE.test(markup) && !both.some(found)) return markup
         console.error('Markup that would run something was refused.')
         return null
       },

@@ -24,11 +24,15 @@ HARMFUL = (
     "<a href='java&Tab;script:1'>x</a>",
     "<template><img src=x onerror=alert(1)></template>", "<tr onclick=alert(1)><td>x</td></tr>", "<base href=//x>",
     "<meta http-equiv=refresh content=0>", "<b hx-on:click=alert(1)>x</b>", "<body onload=alert(1)><p>x</p></body>",
+    "<noscript><style></noscript><img src=x onerror=alert(1)>", "<noscript><img src=x onerror=alert(1)></noscript>",
+    "<noframes></noscript><style></noframes><img src=x onerror=alert(1)>",
+    "<col><frameset></frameset><img src=x onerror=alert(1)>",
 )  # fmt: skip
 HARMLESS = (
     '<b title="online=true, only=1 javascript: x">a &lt;script&gt; onclick=alert(1)</b>',
     '<script type="application/json">{"a": 1}</script>', '<script src="/static/build/js/app.js"></script>',
     '<a href="/x/?script=1&amp;on=2">x</a>', "<template><p>x</p></template>", "<meta name=a content=b>",
+    "<noscript><p>x <a href=/>x</a></p></noscript>", "<p>online = 1<noscript><style>b{}</style></noscript></p>",
 )  # fmt: skip
 
 
