@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
-from containers_app import bodies, recreate, recreate_plan, run, sync
+from containers_app import bodies, own, recreate, recreate_plan, run, sync
 from containers_app.models import Container
 from engine.errors import (
     Cancelled,
@@ -65,7 +65,7 @@ def _verify(ctx: Context) -> Mapping[str, Any] | bool | None:
     if found is None:
         return None
     try:
-        return run.begin(ctx, found, start=bool(ctx.params["start"]), like=_source(ctx))
+        return _begun(ctx, found)
     except (DeadlineExceeded, Unreachable):
         raise
     except EngineError:
@@ -79,13 +79,24 @@ def _verify(ctx: Context) -> Mapping[str, Any] | bool | None:
 def duplicate(ctx: Context) -> Mapping[str, Any]:
     """Makes another one like it, with ports and nameless volumes of its own, and starts it."""
     found = ctx.engine.find_by_operation(str(ctx.operation.pk))
-    if found is None:
-        try:
-            old = ctx.engine.container(str(ctx.params["native_id"]))
-        except NotFound:
-            raise NotFound("The container that it was to be like is gone from the engine.") from None
-        found = _made(ctx, old)
-    return run.begin(ctx, found, start=bool(ctx.params["start"]), like=_source(ctx))
+    if found:
+        return _begun(ctx, found)
+    try:
+        old = ctx.engine.container(str(ctx.params["native_id"]))
+    except NotFound:
+        raise NotFound("The container that it was to be like is gone from the engine.") from None
+    return _started(ctx, _made(ctx, old))
+
+
+def _begun(ctx: Context, made: ContainerInfo) -> Mapping[str, Any]:
+    """Brings what an attempt has made to its end."""
+    if actor := services.actor_of(ctx.operation):
+        run.found_again(ctx, made, made.image_ref, actor=actor)
+    return _started(ctx, made)
+
+
+def _started(ctx: Context, made: ContainerInfo) -> Mapping[str, Any]:
+    return run.begin(ctx, made, start=bool(ctx.params["start"]), like=_source(ctx))
 
 
 def _source(ctx: Context) -> Container | None:
@@ -97,6 +108,8 @@ def _made(ctx: Context, old: ContainerInfo) -> ContainerInfo:
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
     sync.refresh_volumes(asked.engine, ctx.engine)
+    if source := _source(ctx):
+        own.check_reach(source, actor)
     recreate.allowed(old, actor=actor, engine=asked.engine, team_id=asked.team_id, changes=changes)
     run.scanned(ctx, old.image_ref, old.image_id, actor=actor)
     if ctx.should_stop():

@@ -77,6 +77,7 @@ def request_duplicate(
     spec = ChangeSpec.parse(changes) if changes else None
     with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
         own.check(container, actor)
+        own.check_reach(container, actor)
         recreate.reaches(container, actor=actor, changes=spec)
         scan_gate.check(
             container.image_ref, engine=container.engine, actor=actor, team_id=container.team_id, name=str(name),

@@ -94,7 +94,7 @@ def request(
     with services.denials(kind, actor=actor, target=target, team_id=container.team_id):
         if action == "recreate":
             recreate.may(container, actor=actor, changes=recreate.changes_in(wish))
-            _scanned(container, str(wish["image"]), actor, after)
+            _scanned(container, wish, actor, after)
         elif action == "update":
             policies.check(limits.kept(wish), actor=actor, team_id=container.team_id, name=container.name)
     wish, secrets = sealed({**wish, "needs": list(needs)} if needs else wish, container)
@@ -140,7 +140,7 @@ def request_run(
     target = Target("container", "", spec.name or spec.image, lock)
     with services.denials(kind, actor=actor, target=target, team_id=team_id):
         run.allowed(spec, actor=actor, engine=engine, team_id=team_id)
-        if not _is_built(after):
+        if not _is_yet_to_come(spec.image, spec.pull, after):
             scan_gate.check(spec.image, engine=engine, actor=actor, team_id=team_id, name=target.name)
         spec = policies.with_defaults(spec, team_id=team_id)
     params, secrets = withhold(spec.to_dict())
@@ -160,16 +160,18 @@ def request_run(
     )
 
 
-def _is_built(after: Operation | None) -> bool:
-    """Whether the image is yet to be built: then the worker judges it alone."""
-    return after is not None and after.kind == "image.build"
+def _is_yet_to_come(image: str, pull: str, after: Operation | None) -> bool:
+    """Whether it is yet to be built or fetched: then the worker judges it alone. What is here by that name now may be
+    just what it is to be replaced for."""
+    built = after is not None and after.kind == "image.build"
+    return built or (pull == "always" and not names.is_image_id(image))
 
 
-def _scanned(container: Container, image: str, actor: Actor, after: Operation | None) -> None:
+def _scanned(container: Container, wish: Mapping[str, Any], actor: Actor, after: Operation | None) -> None:
     """Raises `PolicyDenied` where the scans of what it is to be made anew from do not allow that."""
-    if _is_built(after):
+    reference = str(wish["image"]) or image_of(container.image_ref, container.image_native_id)
+    if _is_yet_to_come(reference, str(wish["pull"]), after):
         return
-    reference = image or image_of(container.image_ref, container.image_native_id)
     scan_gate.check(
         reference, engine=container.engine, actor=actor, team_id=container.team_id, name=container.name
     )

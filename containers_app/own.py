@@ -38,7 +38,7 @@ HARMLESS = frozenset((
 ))  # fmt: skip
 """Kinds that may be asked for all the same: they end nothing, and take nothing out."""
 RUNS = frozenset((
-    "container.start", "container.restart", "container.unpause", "container.restore",
+    "container.start", "container.restart", "container.unpause", "container.restore", "container.recreate",
 ))  # fmt: skip
 """Kinds after which a program reaches what its container mounts."""
 _ID = re.compile(r"[0-9a-f]{64}")

@@ -106,7 +106,8 @@ def allowed(
     )
     networks = Network.objects.filter(engine=engine, name__in=[network.name for network in old.networks])
     for kind, rows in (("volume", volumes), ("network", networks)):
-        foreign = rows.exclude(team=None).exclude(pk__in=visible_to(actor, rows).values("pk")).first()
+        others = rows.exclude(team=None) if team_id is None else rows.exclude(team=None).exclude(team=team_id)
+        foreign = others.exclude(pk__in=visible_to(actor, rows).values("pk")).first()
         if foreign:
             raise PolicyDenied(
                 f"It uses a {kind} of another team.", rule=f"not_your_{kind}", field=f"{kind}s"
@@ -180,6 +181,10 @@ def _forward(ctx: Context) -> Result:
     old, new, item = look(ctx), _new(ctx), trash.of(ctx.operation)
     if new is None:
         new = _made(ctx, old)
+    elif new.started_at is None and (actor := services.actor_of(ctx.operation)):
+        run.scanned(
+            ctx, new.image_ref, new.image_id, actor=actor
+        )  # the attempt that made it may not have come to it
     if item is None and old is None:
         raise NotFound("This container is gone from the engine.")
     if old and (item is None or item.state == TrashItem.State.GOING):

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from accounts.access import Actor
 from containers_app import bodies, interop, plans, vanished
 from containers_app.models import Container
-from containers_app.run import is_foreign
+from images_app import references
 from images_app.models import Image, Tag
 from operations.models import Operation
 from operations.plans import Item, Plan, listed, undo
@@ -61,8 +61,8 @@ def image_in(container: Container, reference: str, actor: Actor) -> Image | None
     else:
         tags = Tag.objects.filter(engine_id=container.engine_id, name=reference)
         rows = Image.objects.filter(pk__in=tags.values("image"))
-    found = rows.first()
-    return None if found is None or is_foreign(container.engine, found.native_id, actor) else found
+    foreign = references.foreign(rows, actor=actor, team_id=container.team_id)
+    return rows.exclude(pk__in=foreign.values("pk")).first()
 
 
 _WORDS = {

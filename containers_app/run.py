@@ -107,7 +107,9 @@ def _verify(ctx: Context) -> Mapping[str, Any] | bool | None:
     if found is None:
         return None
     try:
-        spec = _spec(ctx)
+        spec, actor = _spec(ctx), services.actor_of(ctx.operation)
+        if actor:
+            found_again(ctx, found, spec.image, actor=actor)
         return begin(ctx, found, start=spec.start, asked=drift.of_run(spec.to_dict()))
     except (DeadlineExceeded, Unreachable):
         raise
@@ -128,7 +130,9 @@ def run(ctx: Context) -> Mapping[str, Any]:
     allowed(spec, actor=actor, engine=operation_.engine, team_id=operation_.team_id)
     spec = policies.with_defaults(spec, team_id=operation_.team_id)
     found = ctx.engine.find_by_operation(str(operation_.pk))
-    if found is None:
+    if found:
+        found_again(ctx, found, spec.image, actor=actor)
+    else:
         image = get_image(ctx, spec.image, pull=spec.pull, actor=actor)
         if ctx.should_stop():
             raise Cancelled("Cancelled before the container was made.")
@@ -212,21 +216,26 @@ def get_image(ctx: Context, reference: str, *, pull: str, actor: Actor) -> str:
     """
     team_id = services.owner_of(ctx.operation).team_id
     policies.check_image(reference, actor=actor, team_id=team_id, field="image")
+    engine = ctx.operation.engine
     found = ctx.engine.resolve_image(reference)
-    foreign = bool(found) and is_foreign(ctx.operation.engine, found.native_id if found else "", actor)
+    foreign = found and is_foreign(engine, found.native_id, actor=actor, team_id=team_id)
     by_id = names.is_image_id(reference)
     if found and not foreign and (pull != "always" or by_id):
         scanned(ctx, reference, found.native_id, actor=actor)
         return found.native_id
     if by_id or pull == "never":
         raise ImageNotFound(f"There is no image {reference} on this engine, and it was not to be pulled.")
+    references.may_fetch(
+        reference, found.native_id if found else "", found.digests if found else (), actor=actor, engine=engine,
+        team_id=team_id, field="image",
+    )  # fmt: skip
     ctx.emit(Progress(message=f"Pulling {reference}"))
     auth = registries.auth(reference, actor=actor, team_id=team_id)
     with leaving(f"{reference} was not pulled, and no container was touched."):
         native_id = ctx.engine.pull(
             reference, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900, auth=auth
         )
-    image_sync.refresh(ctx.operation.engine, ctx.engine, native_id, operation=ctx.operation)
+    image_sync.refresh(engine, ctx.engine, native_id, operation=ctx.operation)
     scanned(ctx, reference, native_id, actor=actor)
     return native_id
 
@@ -239,13 +248,23 @@ def scanned(ctx: Context, reference: str, native_id: str, *, actor: Actor) -> No
     )  # fmt: skip
 
 
+def found_again(ctx: Context, made: ContainerInfo, reference: str, *, actor: Actor) -> None:
+    """The same for what an attempt that died has made and not started: nobody may have judged that one. It goes."""
+    if made.started_at is None:
+        try:
+            scanned(ctx, reference, made.image_id, actor=actor)
+        except PolicyDenied:
+            _discard(ctx, made.native_id)
+            raise
+
+
 def same_image(ctx: Context, made: ContainerInfo, reference: str, native_id: str, *, actor: Actor) -> None:
-    """The same for what the engine has made: the name may have moved since it was looked up."""
+    """The same for what the engine has made now: the name may have moved since it was looked up."""
     if made.image_id != native_id:
         scanned(ctx, reference, made.image_id, actor=actor)
 
 
-def is_foreign(engine: Engine, native_id: str, actor: Actor) -> bool:
-    """Whether it is another team's, and does not exist for this actor."""
-    owned = Image.objects.filter(engine=engine, native_id=native_id).exclude(team=None)
-    return owned.exists() and not visible_to(actor, owned).exists()
+def is_foreign(engine: Engine, native_id: str, *, actor: Actor, team_id: Any) -> bool:
+    """Whether it is another team's than this, and does not exist for this actor."""
+    there = Image.objects.filter(engine=engine, native_id=native_id)
+    return references.foreign(there, actor=actor, team_id=team_id).exists()

@@ -14,8 +14,9 @@ from typing import Any
 
 from containers_app import drift, limits, needs, plans, sync, vanished
 from containers_app.models import Container
-from engine.errors import Conflict, EngineError, NotFound
+from engine.errors import Conflict, EngineError, NotFound, PolicyDenied
 from engine.types import ContainerInfo, ContainerState
+from operations import policies, services
 from operations.plans import listed
 from operations.registry import Context, operation
 
@@ -317,6 +318,11 @@ def update(ctx: Context) -> Result:
     before = must(ctx)
     if not limits.differs(before, spec):
         return result(ctx, before, changed=False)
+    actor = services.actor_of(ctx.operation)
+    if actor is None:
+        raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
+    team_id = services.owner_of(ctx.operation).team_id
+    policies.check(spec, actor=actor, team_id=team_id, name=before.name)
     ctx.check_fence()
     ctx.engine.update(native_id(ctx), spec)
     info = must(ctx)

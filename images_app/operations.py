@@ -110,6 +110,7 @@ def _may_demand(
     try:
         with services.denials("image.build", actor=actor, target=wanted, team_id=team_id):
             build_rules.check(kept.dockerfile, spec, actor=actor, engine=engine, team_id=team_id)
+            build_rules.of_others(kept.dockerfile, spec, actor=actor, engine=engine, team_id=team_id)
     except (SpecError, PolicyDenied):
         spool.forget(kept.path)
         raise
@@ -204,7 +205,12 @@ def request_pull(
         params = {"reference": name, "registry": str(registry.pk)}
     target = Target("image", "", name, _tag_lock(engine, name))
     with services.denials("image.pull", actor=actor, target=target, team_id=team.pk if team else None):
-        policies.check_image(name, actor=actor, team_id=team.pk if team else None)
+        team_id = team.pk if team else None
+        policies.check_image(name, actor=actor, team_id=team_id)
+        for image in references.meant(name, engine):
+            references.may_fetch(
+                name, image.native_id, image.digests, actor=actor, engine=engine, team_id=team_id
+            )
     return services.submit(
         "image.pull", actor=actor, engine=engine, target=target,
         team=team, params=params, idempotency_key=idempotency_key,

@@ -14,13 +14,12 @@ from uuid import UUID
 from django.utils import timezone
 
 from accounts.access import Actor
-from accounts.querysets import visible_to
-from engine import names, scan_guard
+from engine import scan_guard
 from engine.guard import Violation
 from engine.rails import Rails
 from engine.scan_guard import Facts, Known
 from images_app import references, scans
-from images_app.models import Image, Scan, Tag
+from images_app.models import Scan
 from operations import policies
 from operations.models import Engine
 
@@ -45,7 +44,9 @@ def check(
     def judge(rails: Rails) -> list[Violation]:
         if not rails.scans:
             return []
-        id_ = native_id or resolved(reference, engine, actor)
+        id_ = native_id or resolved(reference, engine, actor, team_id)
+        if id_ is None:
+            return []
         pair = (id_, team_id)
         facts = known([pair])[pair] if id_ else {}
         told = Facts(reference, bool(id_), **facts)
@@ -59,22 +60,15 @@ def called(reference: str) -> tuple[str, ...]:
     return tuple({reference, references.tag_of(reference)} - {""})
 
 
-def resolved(reference: str, engine: Engine, actor: Actor) -> str:
-    """The id of the image that it means here, as far as rows know; empty for none, or none that is this actor's."""
-    if names.is_image_id(reference):
-        found = Image.objects.filter(engine=engine, native_id=reference).first()
-    elif "@" in reference:
-        digest = reference.rpartition("@")[2]
-        here = Image.objects.filter(engine=engine).exclude(digests=[]).only("native_id", "digests", "team")
-        found = next((row for row in here if any(str(d).endswith(digest) for d in row.digests)), None)
-    else:
-        tag = Tag.objects.filter(engine=engine, name=references.tag_of(reference)).select_related("image")
-        found = next((one.image for one in tag), None)
-    if found is None or (
-        found.team_id is not None and not visible_to(actor, Image.objects.filter(pk=found.pk)).exists()
-    ):
-        return ""
-    return found.native_id
+def resolved(reference: str, engine: Engine, actor: Actor, team_id: UUID | None) -> str | None:
+    """The id of the image that it means here, as far as rows know; empty for none, and for one that is another team's
+    alone. ``None`` where another team has it from a registry: it will be fetched from there, and the worker judges it.
+    """
+    there = references.meant(reference, engine)
+    foreign = references.foreign(there, actor=actor, team_id=team_id)
+    if found := there.exclude(pk__in=foreign.values("pk")).first():
+        return found.native_id
+    return None if any(references.from_registry(reference, one.digests) for one in foreign) else ""
 
 
 def known(pairs: Iterable[Pair]) -> dict[Pair, dict[str, Any]]:

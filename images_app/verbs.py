@@ -84,6 +84,7 @@ def build(ctx: Context) -> Result:
         build_rules.check(row.dockerfile, spec, actor=actor, engine=ctx.operation.engine, team_id=team_id)
     except SpecError as error:
         raise Invalid(" ".join(error.errors["dockerfile"])) from None
+    _get_bases(ctx, row, spec, actor)
     spec = build_rules.limited(_with_builder(ctx, row, spec), actor=actor, team_id=team_id)
     steps = BuildSteps(ctx, row, hide=spec.secrets.values())
     auths = registries.auths(row.dockerfile, spec.build_args.values(), actor=actor, team_id=team_id)
@@ -104,6 +105,19 @@ def build(ctx: Context) -> Result:
         raise
     steps.end("done")
     return _built(ctx, row, native_id)
+
+
+def _get_bases(ctx: Context, row: Build, spec: BuildSpec, actor: Actor) -> None:
+    """Asks registries for what is here only because another team has pulled it: whoever may not have it from there may
+    not build on it either.
+    """
+    engine, team_id = ctx.operation.engine, ctx.operation.team_id
+    for reference in build_rules.of_others(row.dockerfile, spec, actor=actor, engine=engine, team_id=team_id):
+        ctx.emit(Progress(message=f"Pulling {reference}"))
+        auth = registries.auth(reference, actor=actor, team_id=team_id, chosen="")
+        ctx.check_fence()
+        with leaving("No image was made."):
+            ctx.engine.pull(reference, emit=ctx.emit, should_stop=ctx.should_stop, deadline=900, auth=auth)
 
 
 def _fetched(ctx: Context, row: Build, spec: BuildSpec) -> tuple[Build, BuildSpec]:
@@ -182,9 +196,14 @@ def pull(ctx: Context) -> Result:
     if actor is None:
         raise PolicyDenied("Whoever asked for this is gone.", rule="nobody", field="")
     policies.check_image(reference, actor=actor, team_id=ctx.operation.team_id)
+    here = ctx.engine.resolve_image(reference)
+    references.may_fetch(
+        reference, here.native_id if here else "", here.digests if here else (), actor=actor,
+        engine=ctx.operation.engine, team_id=ctx.operation.team_id,
+    )  # fmt: skip
     chosen = str(ctx.params.get("registry", ""))
     auth = registries.auth(reference, actor=actor, team_id=ctx.operation.team_id, chosen=chosen)
-    ctx.remember(was=now(ctx, reference))
+    ctx.remember(was=here.native_id if here else "")
     ctx.check_fence()
     with leaving(f"{reference} was not pulled."):
         native_id = ctx.engine.pull(

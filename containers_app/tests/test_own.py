@@ -18,6 +18,7 @@ from containers_app import consoles, files, operations, own, sync, unused
 from containers_app.backed import BackupSchedule
 from containers_app.backup_asks import ask_for_due
 from containers_app.commit_asks import request_commit, request_export
+from containers_app.edit_asks import request_duplicate
 from containers_app.models import Container, Network, Volume
 from containers_app.network_asks import request_network_remove
 from engine.base import Engine as EngineBackend
@@ -184,7 +185,9 @@ def test_what_mounts_what_they_keep_is_neither_started_nor_opened(
     db_of_ours: Container, engine_row: Engine, engine_backend: EngineBackend, team: Team, tara: User, alice: User,
     docker_client: docker.DockerClient, busybox: str,
 ) -> None:  # fmt: skip
-    """S-31: made elsewhere, by whoever; it may be stopped and removed, and ours may be started."""
+    """S-31: made elsewhere, by whoever; it may be stopped and removed, and ours may be started. One like it would be
+    no better.
+    """
     shared = {"volumes": {"ours_data": {"bind": "/d", "mode": "rw"}}}
     docker_client.containers.create(busybox, ["sleep", "60"], name="asleep", **shared)
     docker_client.containers.run(
@@ -201,6 +204,12 @@ def test_what_mounts_what_they_keep_is_neither_started_nor_opened(
             operations.request(awake, "restart", actor=actor)
         with pytest.raises(SelfProtected):
             consoles.start(awake, actor, command=["sh"])
+        with pytest.raises(SelfProtected):
+            operations.request(
+                awake, "recreate", actor=actor, params={"changes": {"command": ["cat", "/d/key"]}}
+            )
+        with pytest.raises(SelfProtected):
+            request_duplicate(asleep, actor=actor, params={"changes": {"command": ["cat", "/d/key"]}})
     wish: dict[str, Any] = {
         "rule": "self_protected",
         "reason": "why",

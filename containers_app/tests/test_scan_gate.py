@@ -20,6 +20,7 @@ from containers_app import findings
 from containers_app import sync as container_sync
 from containers_app.models import Container
 from engine.base import Engine as EngineBackend
+from engine.names import OPERATION_LABEL
 from engine.scan_reports import Finding
 from images_app import scans, sync
 from images_app.models import Image, Scan
@@ -251,6 +252,47 @@ def test_findings_read_each_scan_once_however_many_containers_and_rules_there_ar
         found = findings.found(Actor(user=alice), rule="no_severe_vulnerabilities")
     assert len(found.findings) == 48
     assert len(read) == 12
+
+
+def test_what_is_yet_to_be_fetched_is_judged_when_it_is_there(
+    api_for: ApiFor, alice: User, tara: User, bob: User, charlie: User, image: Image, other_team: Team,
+    run_operations: Carry, engine_row: Engine, engine_backend: EngineBackend,
+) -> None:  # fmt: skip
+    """The image of today may be just what a new one is to mend; and another team's is not in the way of one's own."""
+    bring(api_for, tara, image)
+    assert run(api_for, bob).status_code == 202
+    run_operations()
+    container_sync.reconcile(engine_row, engine_backend)
+    demand(api_for, alice, block="critical")
+    at = f"{RUN}{Container.objects.get(name='gated').pk}/recreate/"
+    no = api_for(bob).post(at, {"pull": False}, format="json")
+    assert (no.status_code, no.json()["rule"]) == (403, "no_severe_vulnerabilities")
+    assert api_for(bob).post(at, {"pull": True}, format="json").status_code == 202
+    assert run(api_for, bob, "gated-2", pull="always").status_code == 202
+    Operation.objects.all().delete()
+
+    no = run(api_for, charlie, "gated-3", pull="missing").json()
+    assert (no["rule"], "not on this engine yet" in no["detail"]) == ("scanned_images_only", True), (
+        "blue's alone"
+    )
+    Image.objects.filter(pk=image.pk).update(digests=["shop/gate@sha256:" + "a" * 64])
+    assert run(api_for, charlie, "gated-3", pull="missing").status_code == 202
+    (done,) = run_operations()
+    assert done.state == "failed", "there is no such registry, and blue's image is not red's"
+    assert "was not pulled" in done.error_message or "registry" in done.error_message, done.error_message
+
+
+def test_what_a_lost_worker_has_made_is_judged_before_it_is_started(
+    api_for: ApiFor, alice: User, bob: User, image: Image, run_operations: Carry, docker_client: docker.DockerClient,
+) -> None:  # fmt: skip
+    """Nobody knows whether that attempt came to judge it."""
+    assert run(api_for, bob).status_code == 202
+    asked = Operation.objects.get()
+    docker_client.containers.create(TAG, name="gated", labels={OPERATION_LABEL: str(asked.pk)})
+    demand(api_for, alice, required=True)
+    (done,) = run_operations()
+    assert (done.state, done.error_code) == ("failed", "policy_denied"), done.error_message
+    assert not docker_client.containers.list(all=True, filters={"name": "gated"})
 
 
 def test_a_build_that_is_run_is_judged_when_it_is_built(
