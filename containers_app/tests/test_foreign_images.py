@@ -118,7 +118,7 @@ def private(team: Team) -> Image:
 
 
 @pytest.mark.parametrize("text", [
-    "FROM blue/web:1\n", "FROM blue/web\n", "FROM docker.io/blue/web:1\n", 'FROM bl"ue"/web:1\n',
+    "FROM blue/web:1\n", "FROM blue/web\n", "FROM docker.io/blue/web:1\n", 'FROM blu"e/web:1"\n',
     "FROM base:1\nCOPY --from=blue/web:1 / /\n", "FROM base:1\nRUN --mount=type=bind,from=blue/web,target=/b ls /b\n",
     "ARG B=blue/web:1\nFROM $B\n", "FROM blue/web:$V\n", "ARG R\nFROM ${R:-${X}}/web\n", "FROM $ANY\n",
     "FROM {id}\n", "FROM {short}\n", "FROM trap:1\n", "FROM base:1\nRUN x \\\f\nCOPY --from=blue/web:1 / /\n",
