@@ -70,7 +70,7 @@ def backup_list(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {
         "volume": volume, "tab": "backups", **queries.volume_rights(actor, volume),
         "page": page, "rows": [(backup, None, False, may) for backup in page.object_list],
-        "schedule": backup_asks.schedule_of(volume), "last": last,
+        "schedule": backup_asks.schedule_of(volume),
         "failed": last if last and last.state == "failed" else None,
         "may": may,
         "may_stores": can(actor, "store.manage"),

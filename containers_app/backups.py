@@ -40,7 +40,8 @@ def _is_made(ctx: Context) -> Result | None:
 
 
 @operation(
-    "volume.backup", label="Back up volume", doing="Backing up", deadline=7200, repeatable=True, verify=_is_made,
+    "volume.backup", label="Back up volume", doing="Backing up", done="Backed up",
+    deadline=7200, repeatable=True, verify=_is_made,
     after=volume_copies.after, plan=backup_plans.backing, expensive=True,
 )  # fmt: skip
 def backup(ctx: Context) -> Result:
@@ -152,7 +153,8 @@ def _is_back(ctx: Context) -> Result | None:
 
 
 @operation(
-    "volume.recover", label="Restore backup", doing="Restoring", deadline=7200, repeatable=True, verify=_is_back,
+    "volume.recover", label="Restore backup", doing="Restoring", done="Restored",
+    deadline=7200, repeatable=True, verify=_is_back,
     after=volume_copies.after, plan=backup_plans.recovering, expensive=True,
 )  # fmt: skip
 def recover(ctx: Context) -> Result:
@@ -246,7 +248,8 @@ def _is_removed(ctx: Context) -> bool | None:
 
 
 @operation(
-    "backup.remove", label="Remove backup", doing="Removing", deadline=300, repeatable=True, verify=_is_removed,
+    "backup.remove", label="Remove backup", doing="Removing", done="Removed",
+    deadline=300, repeatable=True, verify=_is_removed,
     plan=backup_plans.removing,
 )  # fmt: skip
 def remove(ctx: Context) -> Result:

@@ -136,7 +136,8 @@ def _outside(container: Container) -> list[Item]:
 
 
 @operation(
-    "container.commit", label="Commit", doing="Committing", deadline=660, repeatable=True, verify=_is_committed,
+    "container.commit", label="Commit", doing="Committing", done="Committed",
+    deadline=660, repeatable=True, verify=_is_committed,
     after=_after, plan=committing,
 )  # fmt: skip
 def commit(ctx: Context) -> Result:
@@ -162,6 +163,7 @@ def commit(ctx: Context) -> Result:
     label="Export file system",
     expensive=True,
     doing="Exporting",
+    done="Exported",
     deadline=3600,
     repeatable=True,
     plan=exporting,

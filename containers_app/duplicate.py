@@ -73,7 +73,8 @@ def _verify(ctx: Context) -> Mapping[str, Any] | bool | None:
 
 
 @operation(
-    "container.duplicate", label="Duplicate", doing="Duplicating", deadline=300, repeatable=True, verify=_verify,
+    "container.duplicate", label="Duplicate", doing="Duplicating", done="Duplicated",
+    deadline=300, repeatable=True, verify=_verify,
     plan=planned,
 )  # fmt: skip
 def duplicate(ctx: Context) -> Mapping[str, Any]:

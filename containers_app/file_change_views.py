@@ -21,7 +21,7 @@ from engine.files import name as checked
 from engine.specs import SpecError
 from operations.plans import preview
 from operations.services import Refused
-from operations.web import submitted, toast, why
+from operations.web import Told, submitted, toast, why
 
 MOST_AT_ONCE = 50
 """Files of one upload."""
@@ -47,10 +47,18 @@ def _upload(request: HttpRequest, space: Space) -> HttpResponseBase:
         )
         for file in sent
     ]  # fmt: skip
-    words = _("Uploading %(n)s files") % {"n": len(sent)}
+    about = {"name": shown(str(sent[0].name)), "n": len(sent)}
     if len(sent) == 1:
-        words = _("Uploading %(name)s") % {"name": shown(str(sent[0].name))}
-    return submitted(request, wishes[-1], text=words, to=space.url("browse", folder))
+        told = Told(
+            _("Uploading %(name)s") % about, _("Uploaded %(name)s") % about,
+            _("Uploading %(name)s failed") % about,
+        )  # fmt: skip
+    else:
+        told = Told(
+            _("Uploading %(n)s files") % about, _("Uploaded %(n)s files") % about,
+            _("Uploading %(n)s files failed") % about,
+        )  # fmt: skip
+    return submitted(request, wishes[-1], told=told, to=space.url("browse", folder))
 
 
 def _edit(request: HttpRequest, space: Space) -> HttpResponseBase:
@@ -64,9 +72,11 @@ def _edit(request: HttpRequest, space: Space) -> HttpResponseBase:
         operation = file_changes.request_write(
             space.row, path, data, actor=space.actor, replace=bool(digest), digest=digest
         )
-        return submitted(
-            request, operation, text=_("Writing %(path)s") % {"path": shown(path)}, to=space.url("file", path)
+        about = {"path": shown(path)}
+        told = Told(
+            _("Writing %(path)s") % about, _("Wrote %(path)s") % about, _("Writing %(path)s failed") % about
         )
+        return submitted(request, operation, told=told, to=space.url("file", path))
     new = request.GET.get("name", "")
     if new:
         path = joined(path, checked(new))
@@ -114,10 +124,12 @@ def _rename(request: HttpRequest, space: Space) -> HttpResponseBase:
                 operation = file_changes.request_rename(
                     space.row, path, form.cleaned_data["name"], actor=space.actor
                 )
-                to = space.url("browse", parent(path))
-                return submitted(
-                    request, operation, text=_("Renaming %(name)s") % {"name": shown(name)}, to=to
-                )
+                about = {"name": shown(name)}
+                told = Told(
+                    _("Renaming %(name)s") % about, _("Renamed %(name)s") % about,
+                    _("Renaming %(name)s failed") % about,
+                )  # fmt: skip
+                return submitted(request, operation, told=told, to=space.url("browse", parent(path)))
             except (SpecError, Refused) as error:
                 form.add_error("name", why(error))
     return _question(request, space, path, "files/rename.html", {"form": form})
@@ -128,8 +140,13 @@ def _erase(request: HttpRequest, space: Space) -> HttpResponseBase:
     path = asked(request)
     if request.method == "POST":
         operation = file_changes.request_erase(space.row, path, actor=space.actor)
-        to = space.url("browse", parent(path))
-        return submitted(request, operation, text=_("Deleting %(path)s") % {"path": shown(path)}, to=to)
+        about = {"path": shown(path)}
+        told = Told(
+            _("Deleting %(path)s") % about,
+            _("Deleted %(path)s") % about,
+            _("Deleting %(path)s failed") % about,
+        )
+        return submitted(request, operation, told=told, to=space.url("browse", parent(path)))
     plan = preview(lambda: file_changes.request_erase(space.row, path, actor=space.actor), actor=space.actor)
     return _question(request, space, path, "files/erase.html", {"plan": plan})
 

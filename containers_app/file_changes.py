@@ -7,13 +7,12 @@ where the file is another one by then, nothing happens.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import IO, Any, cast
 from uuid import uuid4
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from accounts.access import Actor
 from containers_app import files, volume_files
@@ -338,48 +337,19 @@ def _again(operation: Operation, actor: Actor) -> Operation:
     raise Refused("conflict", "What was uploaded is gone: upload it again.")
 
 
-_VERBS: tuple[tuple[str, Callable[[Context], Mapping[str, Any]], dict[str, Any]], ...] = (
-    (
-        "put",
-        _put,
-        {
-            "label": gettext_noop("Write file"),
-            "doing": gettext_noop("Writing a file in"),
-            "verify": _is_put,
-            "plan": _writing,
-            "again": _again,
-        },
-    ),
-    (
-        "move",
-        _move,
-        {
-            "label": gettext_noop("Rename file"),
-            "doing": gettext_noop("Renaming a file in"),
-            "verify": _is_moved,
-            "plan": _moving,
-        },
-    ),
-    (
-        "erase",
-        _erase,
-        {
-            "label": gettext_noop("Delete file"),
-            "doing": gettext_noop("Deleting a file in"),
-            "verify": _is_erased,
-            "plan": erasing,
-        },
-    ),
-)
+_EACH: dict[str, Any] = {"deadline": 660, "repeatable": True, "after": _after}
 for _kind in ("container", "volume"):
-    for _verb, _run, _options in _VERBS:
-        operation(
-            f"{_kind}.{_verb}",
-            permission=f"{_kind}.write",
-            deadline=660,
-            repeatable=True,
-            after=_after,
-            **_options,
-        )(_run)
+    operation(
+        f"{_kind}.put", label="Write file", doing="Writing a file in", done="Wrote a file in",
+        permission=f"{_kind}.write", verify=_is_put, plan=_writing, again=_again, **_EACH,
+    )(_put)  # fmt: skip
+    operation(
+        f"{_kind}.move", label="Rename file", doing="Renaming a file in", done="Renamed a file in",
+        permission=f"{_kind}.write", verify=_is_moved, plan=_moving, **_EACH,
+    )(_move)  # fmt: skip
+    operation(
+        f"{_kind}.erase", label="Delete file", doing="Deleting a file in", done="Deleted a file in",
+        permission=f"{_kind}.write", verify=_is_erased, plan=erasing, **_EACH,
+    )(_erase)  # fmt: skip
 
 __all__ = ["erasing", "request_erase", "request_rename", "request_write"]

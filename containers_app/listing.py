@@ -13,6 +13,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Case, F, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 from django.http import QueryDict
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
@@ -304,10 +305,10 @@ def changes_of(ids: Sequence[str]) -> dict[str, Operation]:
 def under_way(operation: Operation) -> Status:
     """A container's status while a change of it is on its way."""
     try:
-        doing = registry.get(operation.kind).doing
+        doing = translation.gettext(registry.get(operation.kind).doing)
     except LookupError:
         doing = operation.kind
-    word = _("%(doing)s, queued") % {"doing": doing} if operation.state == "queued" else str(doing)
+    word = _("%(doing)s, queued") % {"doing": doing} if operation.state == "queued" else doing
     return Status("busy", word, _("asked by %(name)s") % {"name": operation.actor_name}, "busy")
 
 

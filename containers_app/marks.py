@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
@@ -52,11 +53,11 @@ def _asked(subjects: Sequence[str], actor: Actor, since: datetime) -> list[Mark]
     )
     found = []
     for row in rows.order_by("-finished_at")[:MOST]:
-        failed, label = row.state == "failed", registry.get(row.kind).label
+        failed, label = row.state == "failed", translation.gettext(registry.get(row.kind).label)
         found.append(
             Mark(
                 row.finished_at or row.created_at,
-                _("%(what)s failed") % {"what": label} if failed else str(label),
+                _("%(what)s failed") % {"what": label} if failed else label,
                 "deploy" if row.kind in DEPLOYS and not failed else "change",
                 failed,
                 reverse("operations:detail", args=[row.pk]),

@@ -27,7 +27,7 @@ from engine.specs import SpecError
 from operations.models import Engine
 from operations.plans import Plan, preview
 from operations.services import Refused
-from operations.web import answers, dialog, leaves_when_gone, submitted
+from operations.web import Told, answers, dialog, leaves_when_gone, submitted
 
 PAGE = 100
 MOST_DRAWN = 500
@@ -155,8 +155,12 @@ def network_connect(request: HttpRequest, pk: UUID) -> HttpResponse:
         container = form.cleaned_data["container"]
         try:
             operation = operations.request_network_connect(network, container, form.wish(), actor=actor)
-            text = _("Connecting %(container)s to %(network)s") % {"container": container, "network": network}
-            return submitted(request, operation, text=text, to=_page(network))
+            about = {"name": container, "network": network}
+            told = Told(
+                _("Connecting %(name)s to %(network)s") % about, _("Connected %(name)s to %(network)s") % about,
+                _("Connecting %(name)s to %(network)s failed") % about,
+            )  # fmt: skip
+            return submitted(request, operation, told=told, to=_page(network))
         except SpecError as error:
             form.refuse(error.errors)
         except Refused as error:
@@ -193,12 +197,13 @@ def network_disconnect(request: HttpRequest, pk: UUID, container: UUID) -> HttpR
     require(actor, "network.disconnect", row)
     if request.method == "POST":
         operation = operations.request_network_disconnect(network, row, actor=actor)
-        return submitted(
-            request,
-            operation,
-            text=_("Disconnecting %(name)s from %(network)s") % {"name": row, "network": network},
-            to=_page(network),
+        about = {"name": row, "network": network}
+        told = Told(
+            _("Disconnecting %(name)s from %(network)s") % about,
+            _("Disconnected %(name)s from %(network)s") % about,
+            _("Disconnecting %(name)s from %(network)s failed") % about,
         )
+        return submitted(request, operation, told=told, to=_page(network))
     plan = preview(lambda: operations.request_network_disconnect(network, row, actor=actor), actor=actor)
     context = {"network": network, "container": row, "plan": plan}
     return dialog(request, "networks/disconnect.html", context)

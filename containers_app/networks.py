@@ -70,7 +70,8 @@ def _is_made(ctx: Context) -> Result | None:
 
 
 @operation(
-    "network.create", label="Create network", doing="Creating network", repeatable=True, verify=_is_made,
+    "network.create", label="Create network", doing="Creating network", done="Created network",
+    repeatable=True, verify=_is_made,
     after=_after, plan=network_plans.creating,
 )  # fmt: skip
 def create(ctx: Context) -> Result:
@@ -143,7 +144,8 @@ def _still_theirs(ctx: Context) -> None:
 
 
 @operation(
-    "network.connect", label="Connect", doing="Connecting", repeatable=True, verify=_is_on, after=_look_again,
+    "network.connect", label="Connect", doing="Connecting", done="Connected",
+    repeatable=True, verify=_is_on, after=_look_again,
     plan=network_plans.connecting,
 )  # fmt: skip
 def connect(ctx: Context) -> Result:
@@ -168,7 +170,8 @@ def _endpoint(wish: Mapping[str, Any]) -> EndpointSpec:
 
 
 @operation(
-    "network.disconnect", label="Disconnect", doing="Disconnecting", repeatable=True, verify=_is_off,
+    "network.disconnect", label="Disconnect", doing="Disconnecting", done="Disconnected",
+    repeatable=True, verify=_is_off,
     after=_look_again, plan=network_plans.disconnecting,
 )  # fmt: skip
 def disconnect(ctx: Context) -> Result:
@@ -200,7 +203,8 @@ def _after_removal(ctx: Context) -> None:
 
 
 @operation(
-    "network.remove", label="Remove network", doing="Removing network", deadline=300, repeatable=True,
+    "network.remove", label="Remove network", doing="Removing network", done="Removed network",
+    deadline=300, repeatable=True,
     verify=_is_gone, after=_after_removal, plan=network_plans.removing,
 )  # fmt: skip
 def remove(ctx: Context) -> Result:
@@ -332,7 +336,8 @@ def _after_return(ctx: Context) -> None:
 
 
 @operation(
-    "network.restore", label="Take network back", doing="Taking back", permission="network.remove", deadline=300,
+    "network.restore", label="Take network back", doing="Taking back", done="Took back",
+    permission="network.remove", deadline=300,
     repeatable=True, verify=_is_back, after=_after_return, plan=network_plans.restoring,
 )  # fmt: skip
 def restore(ctx: Context) -> Result:
@@ -352,7 +357,8 @@ def restore(ctx: Context) -> Result:
 
 
 @operation(
-    "network.purge", label="Forget network", doing="Forgetting", permission="network.remove", repeatable=True,
+    "network.purge", label="Forget network", doing="Forgetting", done="Forgot",
+    permission="network.remove", repeatable=True,
 )  # fmt: skip
 def purge(ctx: Context) -> Result:
     """Its settings are kept no longer."""

@@ -58,7 +58,8 @@ def _again(asked: Operation, actor: Actor) -> Operation:
 
 
 @operation(
-    prune_plans.KIND, label="Clean up", doing="Cleaning up", deadline=3600, repeatable=True, verify=_is_done,
+    prune_plans.KIND, label="Clean up", doing="Cleaning up", done="Cleaned up",
+    deadline=3600, repeatable=True, verify=_is_done,
     after=_after, again=_again, plan=prune_plans.planned,
 )  # fmt: skip
 def prune(ctx: Context) -> Mapping[str, Any]:

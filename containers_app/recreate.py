@@ -151,7 +151,8 @@ def _after(ctx: Context) -> None:
 
 
 @operation(
-    "container.recreate", label="Recreate", doing="Recreating", deadline=1200 + gate.LONGEST, repeatable=True,
+    "container.recreate", label="Recreate", doing="Recreating", done="Recreated",
+    deadline=1200 + gate.LONGEST, repeatable=True,
     verify=_carried_on, half=_put_right, after=_after, plan=recreate_plan.recreating,
 )  # fmt: skip
 def recreate(ctx: Context) -> Result:

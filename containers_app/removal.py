@@ -140,7 +140,8 @@ def _removed(ctx: Context) -> Result:
 
 
 @operation(
-    "container.remove", label="Remove", doing="Removing", deadline=120, repeatable=True, verify=_is_removed,
+    "container.remove", label="Remove", doing="Removing", done="Removed",
+    deadline=120, repeatable=True, verify=_is_removed,
     half=_put_right, after=after, plan=plans.removing,
 )  # fmt: skip
 def remove(ctx: Context) -> Result:
@@ -185,7 +186,8 @@ def _after_return(ctx: Context) -> None:
 
 
 @operation(
-    "container.restore", label="Take back", doing="Taking back", permission="container.remove", deadline=400,
+    "container.restore", label="Take back", doing="Taking back", done="Took back",
+    permission="container.remove", deadline=400,
     repeatable=True, verify=_is_back, half=_is_back, after=_after_return, plan=plans.restoring,
 )  # fmt: skip
 def restore(ctx: Context) -> Result:
@@ -241,7 +243,8 @@ def _is_gone(ctx: Context) -> bool | None:
 
 
 @operation(
-    "container.purge", label="Remove for good", doing="Removing for good", permission="container.remove",
+    "container.purge", label="Remove for good", doing="Removing for good", done="Removed for good",
+    permission="container.remove",
     deadline=120, repeatable=True, verify=_is_gone, after=after, plan=plans.purging,
 )  # fmt: skip
 def purge(ctx: Context) -> Result:

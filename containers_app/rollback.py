@@ -164,7 +164,8 @@ def _is_back(ctx: Context) -> Result | None:
 
 
 @operation(
-    KIND, label="Roll back", doing="Rolling back", permission="image.tag", deadline=1200, repeatable=True,
+    KIND, label="Roll back", doing="Rolling back", done="Rolled back",
+    permission="image.tag", deadline=1200, repeatable=True,
     verify=_is_back, after=after, plan=planned,
 )  # fmt: skip
 def rollback(ctx: Context) -> Result:

@@ -118,7 +118,7 @@ def _verify(ctx: Context) -> Mapping[str, Any] | bool | None:
 
 
 @operation(
-    "container.run", label="Run", doing="Running", deadline=1200, repeatable=True, verify=_verify,
+    "container.run", label="Run", doing="Running", done="Runs:", deadline=1200, repeatable=True, verify=_verify,
 )  # fmt: skip
 def run(ctx: Context) -> Mapping[str, Any]:
     """Gets the image, makes the container and starts it; where the start fails, the container goes again."""

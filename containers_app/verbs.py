@@ -125,7 +125,7 @@ def _is_renamed(ctx: Context) -> bool | None:
 
 
 @operation(
-    "container.start", label="Start", doing="Starting", deadline=needs.LONGEST + 60, repeatable=True,
+    "container.start", label="Start", doing="Starting", done="Started", deadline=needs.LONGEST + 60, repeatable=True,
     verify=_is_live, after=after, plan=vanished.starting,
 )  # fmt: skip
 def start(ctx: Context) -> Result:
@@ -147,7 +147,8 @@ def start(ctx: Context) -> Result:
 
 
 @operation(
-    "container.stop", label="Stop", doing="Stopping", deadline=LONGEST_STOP + 60, repeatable=True, verify=_is_off,
+    "container.stop", label="Stop", doing="Stopping", done="Stopped",
+    deadline=LONGEST_STOP + 60, repeatable=True, verify=_is_off,
     after=after, plan=plans.stopping,
 )  # fmt: skip
 def stop(ctx: Context) -> Result:
@@ -166,7 +167,8 @@ def stop(ctx: Context) -> Result:
 
 
 @operation(
-    "container.restart", label="Restart", doing="Restarting", deadline=LONGEST_STOP + needs.LONGEST + 60,
+    "container.restart", label="Restart", doing="Restarting", done="Restarted",
+    deadline=LONGEST_STOP + needs.LONGEST + 60,
     verify=_has_begun, after=after, plan=vanished.restarting,
 )  # fmt: skip
 def restart(ctx: Context) -> Result:
@@ -186,7 +188,13 @@ def restart(ctx: Context) -> Result:
 
 
 @operation(
-    "container.kill", label="Kill", doing="Killing", verify=_is_ended, after=after, plan=plans.stopping
+    "container.kill",
+    label="Kill",
+    doing="Killing",
+    done="Killed",
+    verify=_is_ended,
+    after=after,
+    plan=plans.stopping,
 )
 def kill(ctx: Context) -> Result:
     """Sends a signal to its first process. Only KILL is certain to end it."""
@@ -211,6 +219,7 @@ def kill(ctx: Context) -> Result:
     "container.pause",
     label="Pause",
     doing="Pausing",
+    done="Paused",
     repeatable=True,
     verify=_is_paused,
     after=after,
@@ -234,7 +243,13 @@ def pause(ctx: Context) -> Result:
 
 
 @operation(
-    "container.unpause", label="Unpause", doing="Unpausing", repeatable=True, verify=_is_unpaused, after=after
+    "container.unpause",
+    label="Unpause",
+    doing="Unpausing",
+    done="Resumed",
+    repeatable=True,
+    verify=_is_unpaused,
+    after=after,
 )
 def unpause(ctx: Context) -> Result:
     """Lets its processes go on."""
@@ -268,6 +283,7 @@ def _after_rename(ctx: Context) -> None:
     "container.rename",
     label="Rename",
     doing="Renaming",
+    done="Renamed",
     repeatable=True,
     verify=_is_renamed,
     after=_after_rename,
@@ -307,6 +323,7 @@ def _is_updated(ctx: Context) -> bool | None:
     "container.update",
     label="Change limits",
     doing="Updating",
+    done="Updated",
     repeatable=True,
     verify=_is_updated,
     after=_after_update,

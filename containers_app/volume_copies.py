@@ -85,7 +85,8 @@ def _is_cloned(ctx: Context) -> Result | None:
 
 
 @operation(
-    "volume.clone", label="Clone volume", doing="Cloning", deadline=3600, repeatable=True, verify=_is_cloned,
+    "volume.clone", label="Clone volume", doing="Cloning", done="Cloned",
+    deadline=3600, repeatable=True, verify=_is_cloned,
     after=after, plan=volume_plans.cloning, expensive=True,
 )  # fmt: skip
 def clone(ctx: Context) -> Result:
@@ -106,7 +107,8 @@ def clone(ctx: Context) -> Result:
 
 
 @operation(
-    "volume.export", label="Export volume", doing="Exporting", deadline=3600, repeatable=True, after=after,
+    "volume.export", label="Export volume", doing="Exporting", done="Exported",
+    deadline=3600, repeatable=True, after=after,
     plan=volume_plans.exporting, expensive=True,
 )  # fmt: skip
 def export(ctx: Context) -> Result:
@@ -145,7 +147,8 @@ def _ask_again(operation_: Operation, actor: Actor) -> Operation:
 
 
 @operation(
-    "volume.import", label="Import volume", doing="Importing", deadline=3600, repeatable=True, verify=_is_imported,
+    "volume.import", label="Import volume", doing="Importing", done="Imported",
+    deadline=3600, repeatable=True, verify=_is_imported,
     after=after, again=_ask_again, plan=volume_plans.importing, expensive=True,
 )  # fmt: skip
 def import_(ctx: Context) -> Result:

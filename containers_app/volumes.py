@@ -79,7 +79,14 @@ def _give_up(item: TrashItem) -> None:
     trash.give_up(item)
 
 
-@operation("volume.create", label="Create volume", doing="Creating volume", repeatable=True, verify=_is_made)
+@operation(
+    "volume.create",
+    label="Create volume",
+    doing="Creating volume",
+    done="Created volume",
+    repeatable=True,
+    verify=_is_made,
+)
 def create(ctx: Context) -> Mapping[str, Any]:
     """Makes it, unless the name is taken."""
     spec = VolumeSpec.parse({key: value for key, value in ctx.params.items() if not key.startswith("_")})
@@ -107,7 +114,8 @@ def _made(ctx: Context) -> Mapping[str, Any]:
 
 
 @operation(
-    "volume.remove", label="Remove volume", doing="Removing volume", deadline=720, repeatable=True, verify=_is_gone,
+    "volume.remove", label="Remove volume", doing="Removing volume", done="Removed volume",
+    deadline=720, repeatable=True, verify=_is_gone,
     after=_after, plan=volume_plans.removing,
 )  # fmt: skip
 def remove(ctx: Context) -> Mapping[str, Any]:
@@ -191,7 +199,8 @@ def _is_back(ctx: Context) -> Mapping[str, Any] | bool | None:
 
 
 @operation(
-    "volume.restore", label="Take volume back", doing="Taking back", permission="volume.remove", deadline=720,
+    "volume.restore", label="Take volume back", doing="Taking back", done="Took back",
+    permission="volume.remove", deadline=720,
     repeatable=True, verify=_is_back, after=_after,
 )  # fmt: skip
 def restore(ctx: Context) -> Mapping[str, Any]:
@@ -223,7 +232,8 @@ def _filled(ctx: Context, item: TrashItem) -> Mapping[str, Any]:
 
 
 @operation(
-    "volume.purge", label="Remove volume for good", doing="Removing for good", permission="volume.remove",
+    "volume.purge", label="Remove volume for good", doing="Removing for good", done="Removed for good",
+    permission="volume.remove",
     repeatable=True,
 )  # fmt: skip
 def purge(ctx: Context) -> Mapping[str, Any]:

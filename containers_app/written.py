@@ -113,7 +113,14 @@ def forget_old_copies() -> None:
                 path.unlink()
 
 
-@operation("container.copy", label="Save files", doing="Saving files of", deadline=660, repeatable=True)
+@operation(
+    "container.copy",
+    label="Save files",
+    doing="Saving files of",
+    done="Saved files of",
+    deadline=660,
+    repeatable=True,
+)
 def copy(ctx: Context) -> Mapping[str, Any]:
     """Writes a tar of exactly the files that would be lost, to be fetched for a day."""
     native_id = str(ctx.params["native_id"])

@@ -53,7 +53,7 @@ def build_new(request: HttpRequest) -> HttpResponse:
     else:
         form = BuildForm(actor=actor, initial=_beginning(request, actor, offers))
     text = str(form["dockerfile"].value() or "")
-    context = {"form": form, "examples": offers, "local": local[:40], "containers": queries.containers(actor)}
+    context = {"form": form, "examples": offers, "containers": queries.containers(actor)}
     context["references"] = variables.references(actor)
     context["hints"] = dockerfile.hints(text, local_tags=local, has_files=bool(request.FILES))
     context |= {"most_bytes": spool.most_bytes(), "most_files": spool.MOST_ENTRIES}

@@ -39,7 +39,8 @@ def request_index(image: Image, *, actor: Actor, idempotency_key: str = "") -> O
 
 
 @operation(
-    "image.index", label="Read layers", doing="Reading layers", deadline=DEADLINE, repeatable=True,
+    "image.index", label="Read layers", doing="Reading layers of", done="Read layers of",
+    deadline=DEADLINE, repeatable=True,
     verify=lambda ctx: False,
 )  # fmt: skip
 def index(ctx: Context) -> Mapping[str, Any]:

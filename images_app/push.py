@@ -62,7 +62,8 @@ def _after(ctx: Context) -> None:
 
 
 @operation(
-    "image.push", label="Push", doing="Pushing", deadline=1860, repeatable=True, verify=_is_pushed, after=_after,
+    "image.push", label="Push", doing="Pushing", done="Pushed",
+    deadline=1860, repeatable=True, verify=_is_pushed, after=_after,
     plan=pushing,
 )  # fmt: skip
 def push(ctx: Context) -> Mapping[str, Any]:

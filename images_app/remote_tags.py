@@ -113,6 +113,7 @@ def _is_gone(ctx: Context) -> bool | None:
     KIND,
     label="Remove remote tag",
     doing="Removing",
+    done="Removed",
     repeatable=True,
     verify=_is_gone,
     plan=removing,

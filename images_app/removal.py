@@ -104,7 +104,8 @@ def _is_untagged(ctx: Context) -> bool | None:
 
 
 @operation(
-    "image.untag", label="Remove tag", doing="Removing tag", repeatable=True, verify=_is_untagged, after=after,
+    "image.untag", label="Remove tag", doing="Removing tag", done="Removed tag",
+    repeatable=True, verify=_is_untagged, after=after,
     plan=plans.untagging,
 )  # fmt: skip
 def untag(ctx: Context) -> Result:
@@ -158,7 +159,8 @@ def _is_gone(ctx: Context) -> bool | None:
 
 
 @operation(
-    "image.remove", label="Remove image", doing="Removing image", deadline=120, repeatable=True, verify=_is_gone,
+    "image.remove", label="Remove image", doing="Removing image", done="Removed image",
+    deadline=120, repeatable=True, verify=_is_gone,
     after=after, plan=plans.removing,
 )  # fmt: skip
 def remove(ctx: Context) -> Result:
@@ -188,7 +190,8 @@ def _is_back(ctx: Context) -> Result | bool | None:
 
 
 @operation(
-    "image.restore", label="Take image back", doing="Taking back", permission="image.remove", repeatable=True,
+    "image.restore", label="Take image back", doing="Taking back", done="Took back",
+    permission="image.remove", repeatable=True,
     verify=_is_back, after=after,
 )  # fmt: skip
 def restore(ctx: Context) -> Result:
@@ -227,7 +230,8 @@ def _is_purged(ctx: Context) -> bool | None:
 
 
 @operation(
-    "image.purge", label="Remove image for good", doing="Removing for good", permission="image.remove",
+    "image.purge", label="Remove image for good", doing="Removing for good", done="Removed for good",
+    permission="image.remove",
     deadline=120, repeatable=True, verify=_is_purged, after=after,
 )  # fmt: skip
 def purge(ctx: Context) -> Result:

@@ -65,7 +65,8 @@ def request_scan(image: Image, *, actor: Actor, idempotency_key: str = "") -> Op
 
 
 @operation(
-    KIND, label="Scan", doing="Scanning", deadline=DEADLINE, repeatable=True, verify=lambda ctx: False, expensive=True,
+    KIND, label="Scan", doing="Scanning", done="Scanned",
+    deadline=DEADLINE, repeatable=True, verify=lambda ctx: False, expensive=True,
 )  # fmt: skip
 def scan(ctx: Context) -> Mapping[str, Any]:
     """Spools the image, has the program look at it, and keeps what it says."""

@@ -255,6 +255,7 @@ def newest(image: Image, *, actor: Actor) -> Download:
     label="Export images",
     expensive=True,
     doing="Exporting",
+    done="Exported",
     deadline=3600,
     repeatable=True,
     plan=exporting,
@@ -318,7 +319,8 @@ def _file(ctx: Context) -> Path:
 
 
 @operation(
-    IMPORT, label="Import images", doing="Importing", deadline=3700, repeatable=True, verify=_is_imported,
+    IMPORT, label="Import images", doing="Importing", done="Imported",
+    deadline=3700, repeatable=True, verify=_is_imported,
     after=after, again=_again, plan=importing,
 )  # fmt: skip
 def import_(ctx: Context) -> Result:

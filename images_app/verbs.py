@@ -65,7 +65,8 @@ def _again(asked: Operation, actor: Actor) -> Operation:
 
 
 @operation(
-    "image.build", label="Build", doing="Building", deadline=1800, repeatable=True, verify=_is_built, expensive=True,
+    "image.build", label="Build", doing="Building", done="Built",
+    deadline=1800, repeatable=True, verify=_is_built, expensive=True,
     after=_after_build, again=_again,
 )  # fmt: skip
 def build(ctx: Context) -> Result:
@@ -184,6 +185,7 @@ def _is_pulled(ctx: Context) -> Result | bool | None:
     label="Pull",
     expensive=True,
     doing="Pulling",
+    done="Pulled",
     deadline=960,
     repeatable=True,
     verify=_is_pulled,
@@ -224,7 +226,9 @@ def _is_tagged(ctx: Context) -> bool | None:
     return True if now(ctx, str(ctx.params["reference"])) == ctx.params["native_id"] else None
 
 
-@operation("image.tag", label="Tag", doing="Tagging", repeatable=True, verify=_is_tagged, after=after)
+@operation(
+    "image.tag", label="Tag", doing="Tagging", done="Tagged", repeatable=True, verify=_is_tagged, after=after
+)
 def tag(ctx: Context) -> Result:
     """Lets a name point at this image, wherever it pointed before."""
     reference, native_id = str(ctx.params["reference"]), str(ctx.params["native_id"])

@@ -32,9 +32,8 @@ def image_list(request: HttpRequest) -> HttpResponse:
     """Names of images by repository."""
     actor, wanted = actor_of(request), _wanted(request)
     context = {"listing": queries.listing(actor, wanted), "wanted": wanted}
-    if request.headers.get("HX-Request"):
-        return render(request, "images/list.html#rows", context)
-    return render(request, "images/list.html", {**context, "form": PullForm(actor=actor)})
+    template = "images/list.html#rows" if request.headers.get("HX-Request") else "images/list.html"
+    return render(request, template, context)
 
 
 @require_safe

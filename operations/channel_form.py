@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor, can
@@ -108,7 +109,11 @@ class ChannelForm(forms.Form):
         of_site = row.team_id is None if row else self.site
         self._choices("teams", [(team.slug, team.name) for team in visible_teams(actor)] if of_site else [])
         self._choices(
-            "kinds", sorted((name, f"{kind.label} ({name})") for name, kind in registry.all_kinds().items())
+            "kinds",
+            sorted(
+                (name, f"{translation.gettext(kind.label)} ({name})")
+                for name, kind in registry.all_kinds().items()
+            ),
         )
         if row:
             for name in ("kind", "team"):

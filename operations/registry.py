@@ -67,8 +67,9 @@ Called in the worker whatever the end; the engine may be away.
 class Kind:
     """One kind of operation. ``deadline`` in seconds; ``repeatable``: running it twice does no harm.
 
-    ``label`` is what people read ("Stop"), ``doing`` while it runs ("Stopping"). ``again`` submits the same
-    change anew where the parameters alone do not suffice (a build needs its files); it may raise
+    ``label`` is what people read ("Stop"), ``doing`` while it runs ("Stopping"), ``done`` when it has ended well
+    ("Stopped"); the last two have the target's name after them. ``again`` submits the same change anew where the
+    parameters alone do not suffice (a build needs its files); it may raise
     `services.Refused`. ``plan`` says what it would do, from rows and at most one short look at the engine; see
     `operations.plans`. ``half`` puts right what an earlier attempt left half done, where it was cancelled or rights
     ended before another one began; a ``result`` means that it has happened all the same, and `Cancelled` says what is
@@ -78,6 +79,7 @@ class Kind:
     name: str
     label: str
     doing: str
+    done: str
     permission: str
     run: Verb
     deadline: float = 60
@@ -109,6 +111,7 @@ def operation(
     *,
     label: str,
     doing: str,
+    done: str,
     permission: str | None = None,
     deadline: float = 60,
     repeatable: bool = False,
@@ -128,6 +131,7 @@ def operation(
             name,
             label,
             doing,
+            done,
             permission or name,
             run,
             deadline,

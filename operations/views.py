@@ -8,6 +8,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils import translation
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -159,7 +160,9 @@ def _kinds() -> dict[str, list[tuple[str, str]]]:
     """Kinds by what they change: ``{"Container": [("container.stop", "Stop"), …]}``."""
     found: dict[str, list[tuple[str, str]]] = {}
     for name, kind in sorted(registry.all_kinds().items()):
-        found.setdefault(name.partition(".")[0].capitalize(), []).append((name, kind.label))
+        found.setdefault(translation.gettext(name.partition(".")[0].capitalize()), []).append(
+            (name, translation.gettext(kind.label))
+        )
     return found
 
 

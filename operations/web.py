@@ -13,7 +13,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import wraps
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.contrib import messages
@@ -30,7 +30,6 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext as _
 
 from accounts import reasons
 from accounts.access import Actor, Denied, actor_of, note
@@ -62,29 +61,39 @@ def dialog(request: HttpRequest, template: str, context: Mapping[str, Any]) -> H
     return render(request, f"{template}{part}", dict(context))
 
 
-def submitted(request: HttpRequest, operation: Operation, *, text: str = "", to: str = "") -> HttpResponse:
+class Told(NamedTuple):
+    """What is said of a change while it runs, when it has ended well, and when it has not: whole sentences."""
+
+    doing: str
+    done: str
+    failed: str
+
+
+def submitted(
+    request: HttpRequest, operation: Operation, *, told: Told | None = None, to: str = ""
+) -> HttpResponse:
     """The answer to an accepted change: "Stopping web", with the operation for the page to follow.
 
     ``to`` is where a browser without htmx goes on; without it, back to the page it came from, or to the operation.
     """
-    return toast(
-        request,
-        text or sentence(operation),
-        "busy",
-        operation=operation,
-        to=to or came_from(request, default=reverse("operations:detail", args=[operation.pk])),
-    )
+    told = told or told_of(operation)
+    to = to or came_from(request, default=reverse("operations:detail", args=[operation.pk]))
+    if "HX-Request" in request.headers:
+        ends = {"operation": str(operation.pk), "done": told.done, "failed": told.failed}
+        return _event({"text": told.doing, "tone": "busy", **ends})
+    return toast(request, told.doing, "busy", to=to)
 
 
-def toast(
-    request: HttpRequest, text: str, tone: str = "ok", *, operation: Operation | None = None, to: str = ""
-) -> HttpResponse:
+def toast(request: HttpRequest, text: str, tone: str = "ok", *, to: str = "") -> HttpResponse:
     """One sentence for the person: a toast for htmx, else a message and a redirect to ``to``."""
     if "HX-Request" in request.headers:
-        event = {"text": text, "tone": tone, "operation": str(operation.pk) if operation else None}
-        return HttpResponse(status=204, headers={"HX-Trigger": json.dumps({"slipway:toast": event})})
+        return _event({"text": text, "tone": tone, "operation": None})
     messages.add_message(request, _LEVELS[tone], text, extra_tags=tone)
     return HttpResponseRedirect(to or came_from(request))
+
+
+def _event(said: Mapping[str, str | None]) -> HttpResponse:
+    return HttpResponse(status=204, headers={"HX-Trigger": json.dumps({"slipway:toast": said})})
 
 
 def answers(view: F) -> F:
@@ -141,15 +150,16 @@ def why(error: Exception) -> str:
     return retold(str(error))
 
 
-def sentence(operation: Operation) -> str:
-    """What is going on, in words: "Stopping web"."""
+def told_of(operation: Operation) -> Told:
+    """ "Stopping web", "Stopped web", "Stopping web failed"."""
     try:
-        doing = registry.get(operation.kind).doing
+        kind = registry.get(operation.kind)
+        doing, done = kind.doing, kind.done
     except LookupError:
-        doing = operation.kind
-    if not operation.target_name:
-        return translation.gettext(doing)
-    return _("%(doing)s %(name)s") % {"doing": translation.gettext(doing), "name": operation.target_name}
+        doing = done = operation.kind
+    about = {"name": operation.target_name or "–"}
+    texts = (f"{doing} %(name)s", f"{done} %(name)s", f"{doing} %(name)s failed")
+    return Told(*(translation.gettext(text) % about for text in texts))
 
 
 def came_from(request: HttpRequest, *, default: str = "/") -> str:

@@ -167,9 +167,8 @@ def in_python(source: str, name: str = "") -> Iterator[Text]:
         if not isinstance(node, ast.Call):
             continue
         if getattr(node.func, "id", getattr(node.func, "attr", "")) == "operation":
-            # Labels of kinds of operations are kept in English, and translated where they are shown.
-            said = (one.value for one in node.keywords if one.arg in ("label", "doing"))
-            yield from (Text(str(one.value)) for one in said if isinstance(one, ast.Constant))
+            # Words of kinds of operations are kept in English, and translated where they are shown.
+            yield from _words(node)
         if getattr(node.func, "id", getattr(node.func, "attr", "")) in _KEPT and "/fake" not in name:
             yield from _kept(node)
         if not isinstance(node.func, ast.Name):
@@ -179,6 +178,16 @@ def in_python(source: str, name: str = "") -> Iterator[Text]:
         if (call := names.get(node.func.id)) in _CALLS:
             values = [_constant(node.args[at], name) if at >= 0 else "" for at in _CALLS[call]]
             yield Text(values[1], values[0], values[2])
+
+
+def _words(call: ast.Call) -> Iterator[Text]:
+    """What a kind of operation is called, and the sentences of `operations.web.Told`."""
+    said = {one.arg: str(one.value.value) for one in call.keywords if isinstance(one.value, ast.Constant)}
+    yield from (Text(said[name]) for name in ("label", "doing") if name in said)
+    if "doing" in said and "done" in said:
+        yield Text(f"{said['doing']} %(name)s")
+        yield Text(f"{said['done']} %(name)s")
+        yield Text(f"{said['doing']} %(name)s failed")
 
 
 def _kept(call: ast.Call) -> Iterator[Text]:

@@ -86,12 +86,15 @@ def test_texts_are_gathered_from_templates_python_and_scripts() -> None:
     ]
     python = """from django.utils.translation import gettext as _, ngettext, pgettext_lazy as _c
 def f(n):
-    registry.operation("container.stop", label="Stop", doing="Stopping")
+    registry.operation("container.stop", label="Stop", doing="Stopping", done="Stopped")
     return _("Stop " "it") % {}, ngettext("%(n)s row", "%(n)s rows", n), _c("of a list", "Open"), other("no")
 """
     assert {(t.context, t.id, t.plural) for t in messages.in_python(python)} == {
         ("", "Stop", ""),
         ("", "Stopping", ""),
+        ("", "Stopping %(name)s", ""),
+        ("", "Stopped %(name)s", ""),
+        ("", "Stopping %(name)s failed", ""),
         ("", "Stop it", ""),
         ("", "%(n)s row", "%(n)s rows"),
         ("of a list", "Open", ""),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User
 from operations.models import Engine
@@ -187,3 +191,21 @@ def test_the_run_form_knows_what_is_on_the_engine_that_is_chosen_in_it(near: Eng
     assert (
         "only-there:1" not in reader.post("/containers/run/check/", {"engine": str(near.pk)}).content.decode()
     )
+
+
+def test_logs_of_several_engines_name_them(near: Engine, reader: Client) -> None:
+    of_near, of_far = make_container(near, None, "web"), make_container(make_engine("far"), None, "web")
+    page = reader.get("/logs/", {"container": [str(of_near.pk), str(of_far.pk)]}).content.decode()
+    assert re.findall(r'data-engine="(\w+)".*?<small class="dim">(\w+)<', page) == [
+        ("near", "near"),
+        ("far", "far"),
+    ]
+    assert re.search(r'web</span><span class="opt-n">far<', reader.get("/logs/").content.decode())
+
+
+def test_lines_of_the_log_history_name_their_engine() -> None:
+    log = SimpleNamespace(pk=uuid4(), name="web", engine=SimpleNamespace(name="far"))
+    line = {"log": log, "ns": 1, "at": timezone.now(), "stream": 1, "pieces": [("hello", False)]}
+    for several, said in ((True, 'web <small class="dim">far</small>'), (False, ">web</span>")):
+        context = {"rows": [line], "names": True, "frame": SimpleNamespace(several=several)}
+        assert said in render_to_string("loghistory/_lines.html", context)

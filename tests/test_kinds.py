@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.http import Http404
+from django.utils import translation
 
 from accounts.access import Actor, Denied
 from accounts.permissions import PERMISSIONS, SITE
@@ -23,6 +24,7 @@ from images_app import operations as images
 from images_app.models import Image, Registry, Tag, TagMove
 from operations import registry, trash
 from operations.models import Engine, Operation
+from operations.web import told_of
 from tests import house
 from tests.faults import rest, site, storm
 from tests.rows import in_the_trash, make_prune_plan
@@ -191,6 +193,19 @@ def test_a_kind_has_a_permission_and_words(kind: str) -> None:
     assert found.label
     assert found.doing
     assert found.deadline > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_says_in_whole_sentences_that_it_runs_is_done_and_has_failed(kind: str) -> None:
+    found, row = registry.get(kind), Operation(kind=kind, target_name="web")
+    assert told_of(row) == (f"{found.doing} web", f"{found.done} web", f"{found.doing} web failed")
+    assert found.done != found.doing
+    with translation.override("de"):
+        told, alone = told_of(row), translation.gettext(found.doing)
+    for said, verb in zip(told, (r"wird|werden", r"wurde|wurden", r"konnten? nicht"), strict=True):
+        assert re.search(rf"\bweb (?:{verb}) ", said), said
+    # The participle by itself would say that it is done: "Entfernt".
+    assert alone.lower() != re.sub(r".* wurden? ", "", told.done), alone
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,9 @@ from django.test import Client
 from django.utils.html import escape
 
 from accounts.models import Membership, Role, Team, User
+from images_app.models import Registry
 from operations.models import Engine
-from tests.rows import make_container, make_image, make_network, make_operation, make_volume
+from tests.rows import make_build, make_container, make_image, make_network, make_operation, make_volume
 
 pytestmark = pytest.mark.django_db
 
@@ -51,6 +53,48 @@ def test_everything_is_found_by_its_name(ask: Callable[..., str], vic: User, sho
     for group in ("Containers", "Images", "Volumes", "Networks", "Operations"):
         assert f'aria-label="{group}"' in found
     assert f'href="/containers/{shop.pk}/"' in found
+
+
+def test_what_is_few_is_found_too(
+    ask: Callable[..., str], vic: User, charlie: User, shop: Any, team: Team
+) -> None:
+    make_build(shop.engine, team)
+    Registry.objects.create(name="shop-registry", host="registry.test", owner=team)
+    for group, word in (
+        ("Builds", "app:1"), ("Registries", "shop-reg"), ("Engines", "QUIET"), ("Teams", team.name),
+    ):  # fmt: skip
+        assert f'aria-label="{group}"' in ask(vic, word), group
+    assert ask(charlie, "shop").strip() == ""
+    assert 'aria-label="Teams"' not in ask(charlie, team.name)
+
+
+LINK = re.compile(r'<a [^>]*?href="(/[^"?#]*)')
+PARTS = (  # what leads from page to page: page → the element that holds its links
+    ("/containers/", r'<header class="side".*?</header>'), ("/containers/", r'<div class="menu" id="me".*?</div>'),
+    ("/containers/", r'<div class="menu sheet" id="more-sections".*?</div>\s*</div>'),
+    *((path, r'<nav class="(?:views|tabs)".*?</nav>') for path in (
+        "/teams/", "/guard-rails/", "/log-history/", "/prune/", "/account/", "/operations/")),
+    ("/volumes/", r'<div class="bar-top">.*?</div>'), ("/volumes/backups/", r'<div class="bar-top">.*?</div>'),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["vic", "bob", "tara", "alice"])
+def test_it_has_every_page_that_the_navigation_reaches(
+    client: Client, request: pytest.FixtureRequest, who: str, shop: Any
+) -> None:
+    client.force_login(request.getfixturevalue(who))
+    page = client.get("/containers/").content.decode()
+    known = set(LINK.findall(page.partition('id="palette"')[2].partition("</dialog>")[0]))
+    missing: set[str] = set()
+    for path, part in PARTS:
+        answer = client.get(path)
+        if answer.status_code == 200:
+            found = re.search(part, answer.content.decode(), re.DOTALL)
+            missing |= {url for url in LINK.findall(found[0] if found else "") if url not in known}
+    # The mark leads home; a stack and an engine are found by name.
+    assert {url for url in missing if not re.fullmatch(r"/|/(?:stacks|engines)/.+", url)} == set()
+    refused = {url: status for url in known if (status := client.get(url).status_code) != 200}
+    assert refused == {}
 
 
 def test_each_word_has_to_be_there(ask: Callable[..., str], vic: User, shop: Any) -> None:

@@ -20,7 +20,9 @@ NO_TEXT = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 ELEMENT = re.compile(r"<(?:\"[^\"]*\"|[^<>\"])*>", re.DOTALL)
-READ = re.compile(r"\s(?:title|aria-label|placeholder|alt|data-empty|data-says)=\"([^\"]*)\"")
+READ = re.compile(r"\s(?:title|aria-label|placeholder|alt|data-empty|data-says|data-command)=\"([^\"]*)\"")
+CLASS = re.compile(r"\sclass=\"[^\"]*\"")
+DEFAULT = re.compile(r"\{\{[^{}]*\|default(?:_if_none)?:'([A-Za-z][^']*)'")
 GIVEN = re.compile(r"(?<!_\()'[A-Z][a-z]+ ?[^']*'")
 # Names, units, formats and examples of what is typed: the same in every language.
 SAME = (
@@ -28,7 +30,7 @@ SAME = (
     "hello:1", "name:tag", "/data", "python -i", "Docker Compose", "Slipway", "Docker", "Dockerfile", "BuildKit", "CPU",
     "UTC", "REST", "API",
     "CSV", "JSON", "PEM", "MB", "GB", "min", "stdout", "stderr", "tmpfs", "tcp", "udp", "sctp", "bash",
-    "sh", "ro", "id", "FROM", "NAME",
+    "sh", "ro", "id", "FROM", "NAME", "root",
 )  # fmt: skip
 PLACEHOLDER = re.compile(r"%\(\w+\)s|(?<!%)\{\w+\}|%%")
 MARKUP = re.compile(r"</?[a-z]+[^>]*>")
@@ -39,7 +41,8 @@ def _bare(source: str) -> Iterator[str]:
     without = NO_TEXT.sub(" ", source)
     attributes = "\n".join(TAG.sub(" ", value) for value in READ.findall(without))
     text = ELEMENT.sub("\n", TAG.sub("\n", without))
-    for piece in [*text.splitlines(), *attributes.splitlines()]:
+    instead = DEFAULT.findall(CLASS.sub(" ", without))
+    for piece in [*text.splitlines(), *attributes.splitlines(), *instead]:
         left = re.sub(r"&\w+;", "", piece)
         for same in SAME:
             left = re.sub(rf"(?<![\w-]){re.escape(same)}(?![\w-])", "", left)
@@ -65,7 +68,14 @@ def test_every_text_of_a_template_can_be_translated() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["<p>Stop it</p>", '<a title="Stop it"></a>', "{% if a %}Stop{% endif %}", "<b>{{ n }} rows</b>"],
+    [
+        "<p>Stop it</p>",
+        '<a title="Stop it"></a>',
+        "{% if a %}Stop{% endif %}",
+        "<b>{{ n }} rows</b>",
+        '<a data-command="Stop"></a>',
+        '<b>{{ name|default:"engine" }}</b>',
+    ],
 )
 def test_a_text_that_stands_bare_is_found(source: str) -> None:
     assert list(_bare(_plain(source)))
@@ -76,6 +86,7 @@ def test_a_text_that_stands_bare_is_found(source: str) -> None:
     [
         '<p>{% translate "Stop it" %} <code>docker stop</code> · {{ size }} MB</p>',
         '<a title="{% blocktranslate with a=b %}Stop {{ a }}{% endblocktranslate %}" class="two words"></a>',
+        '<b class="{{ tone|default:"busy" }}">{{ name|default:_("engine") }} {{ n|default:"–" }}</b>',
     ],
 )
 def test_what_is_translated_or_is_no_text_is_none(source: str) -> None:

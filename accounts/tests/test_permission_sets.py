@@ -16,6 +16,7 @@ from accounts import members, permission_sets, tokens
 from accounts.access import Denied, can, why_not
 from accounts.access import person as actor_of
 from accounts.models import AuditEntry, Membership, PermissionSet, Role, Team, User
+from accounts.permission_texts import AREAS
 from accounts.permissions import ALWAYS, whole
 from accounts.tests.test_members import form_of, send
 from accounts.tests.test_members import path as members_path
@@ -42,6 +43,13 @@ def sue(person: Callable[..., User], team: Team, restarts: PermissionSet) -> Use
     user = person("sue")
     Membership.objects.create(user=user, team=team, role=Role.CUSTOM, permission_set=restarts)
     return user
+
+
+def test_the_sentence_of_a_right_says_what_it_lets_one_do() -> None:
+    said = {name: str(text) for _, texts in AREAS for name, text in texts.items()}
+    assert said["container.copy"] == "Download what containers wrote outside their volumes"
+    for name in ("care.container", "care.team", "care.site"):  # as `containers_app.care.WORDS` has it
+        assert "restarted when unhealthy, stopped in a crash loop" in said[name]
 
 
 def test_a_team_admin_makes_a_set_gives_it_and_takes_it_away(

@@ -167,6 +167,7 @@ def test_files_are_uploaded_by_their_own_names_alone(
         sent = {"path": "/w", "files": SimpleUploadedFile("../../etc/evil.txt", b"hello")}
         toast = _toast(client_for(tara).post(f"{base}upload/", sent, headers=HTMX))
         assert toast["text"] == "Uploading evil.txt"
+        assert (toast["done"], toast["failed"]) == ("Uploaded evil.txt", "Uploading evil.txt failed")
         found = Operation.objects.get(pk=toast["operation"])
         assert (found.kind, found.params["path"], found.params["size"]) == (f"{kind}.put", "/w/evil.txt", 5)
         assert files.spooled(found.params["spool"]).read_bytes() == b"hello"

@@ -276,17 +276,22 @@ def test_history_lists_what_was_asked_of_it(
 # --- Changes -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("action", ["stop", "restart", "pause"])
+@pytest.mark.parametrize(
+    ("action", "doing", "done"),
+    [("stop", "Stopping", "Stopped"), ("restart", "Restarting", "Restarted"), ("pause", "Pausing", "Paused")],
+)
 def test_an_action_is_one_operation_and_answers_with_a_toast(
-    client_for: ClientFor, bob: User, web: Container, action: str
+    client_for: ClientFor, bob: User, web: Container, action: str, doing: str, done: str
 ) -> None:
     toast = _toast(client_for(bob).post(f"/containers/{web.pk}/do/{action}/", headers=HTMX))
     operation = Operation.objects.get()
     assert (operation.kind, operation.target_id, operation.actor) == (f"container.{action}", str(web.pk), bob)
     assert toast == {
-        "text": f"{action.capitalize().rstrip('e').replace('Stop', 'Stopp')}ing web",
+        "text": f"{doing} web",
         "tone": "busy",
         "operation": str(operation.pk),
+        "done": f"{done} web",
+        "failed": f"{doing} web failed",
     }
 
 

@@ -246,6 +246,26 @@ def test_removal_is_asked_for_and_goes_on_at_the_list(client_for: Browser, tara:
     assert answer.url == "/images/"
 
 
+def test_empty_lists_offer_what_one_may_do(client_for: Browser, vic: User, bob: User, engine: Engine) -> None:
+    offers = {
+        "/images/": ('href="/images/pull/"', 'href="/builds/new/"'), "/builds/": ('href="/builds/new/"',),
+        "/operations/": ('href="/containers/run/"', 'href="/builds/new/"'),
+    }  # fmt: skip
+    for path, links in offers.items():
+        for user, may in ((vic, False), (bob, True)):
+            page = client_for(user).get(path).content.decode()
+            empty = page.partition('<div class="empty">')[2].partition("</main>")[0]
+            assert [link in empty for link in links] == [may] * len(links), (path, user)
+
+
+def test_an_engine_without_images_is_not_a_site_without_them(
+    client_for: Browser, vic: User, image: Image
+) -> None:
+    other = rows.make_engine("other")
+    page = client_for(vic).get(f"/images/?engine={other.pk}").content.decode()
+    assert ("This engine has none." in page, "No image here yet" in page) == (True, False)
+
+
 def test_untagging_answers_htmx_with_a_toast(client_for: Browser, tara: User, image: Image) -> None:
     tag = image.tags.first()
     answer = client_for(tara).post(f"/tags/{tag.pk}/remove/", headers={"HX-Request": "true"})
@@ -255,6 +275,8 @@ def test_untagging_answers_htmx_with_a_toast(client_for: Browser, tara: User, im
         "text": f"Removing tag {tag.name}",
         "tone": "busy",
         "operation": str(operation.pk),
+        "done": f"Removed tag {tag.name}",
+        "failed": f"Removing tag {tag.name} failed",
     }
 
 

@@ -33,7 +33,14 @@ def kind() -> Iterator[Callable[..., str]]:
     def make(run: registry.Verb = lambda ctx: None, **options: Any) -> str:
         name = f"test.kind{len(made)}"
         registry.operation(
-            name, **{"label": "Try", "doing": "Trying", "permission": "container.stop", **options}
+            name,
+            **{
+                "label": "Try",
+                "doing": "Trying",
+                "done": "Tried",
+                "permission": "container.stop",
+                **options,
+            },
         )(run)
         made.append(name)
         return name

@@ -16,9 +16,12 @@ export async function show(part, url) {
   part.setAttribute('hx-get', url)
   part.setAttribute('aria-busy', 'true')
   document.documentElement.toggleAttribute('data-showing', true)
-  await htmx.ajax('GET', url, { source: part, target: part, swap: part.getAttribute('hx-swap') })
-  document.documentElement.toggleAttribute('data-showing', false)
-  $(`#${part.id}`)?.removeAttribute('aria-busy')
+  try {
+    await htmx.ajax('GET', url, { source: part, target: part, swap: part.getAttribute('hx-swap') })
+  } catch { /* a toast says so */ } finally {
+    document.documentElement.toggleAttribute('data-showing', false)
+    $(`#${part.id}`)?.removeAttribute('aria-busy')
+  }
 }
 
 /** What a list was narrowed to, and which columns it has, is there again when one comes back to it by a link; a second

@@ -10,9 +10,22 @@ const NUMBERED = /"level":\s?(?:([56]0)|(40)|(30)|([12]0))\b/
 const FIRST = /^\W*(?:(error|fatal|panic|traceback|exception|uncaught|unhandled|(?:[\w$]+\.)*[A-Z]\w*(?:Error|Exception))|(warning|warn)|(info|notice|log)|(debug))\b[: (]/i
 const LEVELS = ['err', 'wrn', 'inf', 'dbg']
 export const WORDS = { err: 'ERR', wrn: 'WRN', inf: 'INF', dbg: 'DBG' }
-/** Characters of a line that the page keeps; the whole of it is asked for. As the socket cuts. */
+/** Characters of a line that the page keeps; the whole of it is asked for. The socket cuts so too, and says how much. */
 export const LONGEST = 16384
 const CUT = /… \((\d+) more characters\)$/
+
+/** A line as it came → what the page keeps of it, and how many characters are left out. */
+function short(text) {
+  if (text.length <= LONGEST) return [text, 0]
+  const cut = CUT.exec(text)
+  return cut ? [text.slice(0, cut.index), Number(cut[1])] : [text.slice(0, LONGEST), text.length - LONGEST]
+}
+
+/** What is said at the end of a line that is not whole. */
+export const rest = item => plural(item.cut, '… ({n} more character)', '… ({n} more characters)', { n: grouped(item.cut) })
+
+/** A line as text, as it is copied and downloaded. */
+export const textOf = item => item.cut ? item.text + rest(item) : item.text
 const GROUPED = 1000 // milliseconds after an error in which lines count as part of it
 
 /** err, wrn, inf, dbg, or empty where a line does not say. */
@@ -95,13 +108,13 @@ export class Source {
     return rows.map(([stream, ns, text]) => {
       const was = streams[stream] ??= { style: undefined, at: 0, trace: new Trace() }, seen = counted[stream]
       counted[stream] = { ns, n: seen?.ns === ns ? seen.n + 1 : 1 }
-      return lineOf(this, ns, stream, text.length > LONGEST ? `${text.slice(0, LONGEST)}… ${tr('({n} more characters)', { n: text.length - LONGEST })}` : text, counted[stream].n, was)
+      return lineOf(this, ns, stream, text, counted[stream].n, was)
     })
   }
 }
 
-function lineOf(source, ns, stream, text, n, was) {
-  const style = was.style, special = style || isSpecial(text)
+function lineOf(source, ns, stream, sent, n, was) {
+  const [text, cut] = short(sent), style = was.style, special = style || isSpecial(text)
   let plain = text
   if (special) {
     const parsed = parse(text, style), next = parsed.style
@@ -110,7 +123,7 @@ function lineOf(source, ns, stream, text, n, was) {
   }
   const ms = Number(ns.slice(0, -6))
   const line = {
-    text: plain, raw: special ? text : null, style, ms, ns, n, at: moment(ns), stream, level: levelOf(plain), cut: CUT.test(text), head: null,
+    text: plain, raw: special ? text : null, style, ms, ns, n, at: moment(ns), stream, level: levelOf(plain), cut, no: 0, head: null,
     parts: 0, folded: false, open: false, whole: null, source, h: 0, era: 0, round: 0, hit: false, gone: false, gap: false,
   }
   const head = was.trace.join(line)
@@ -139,7 +152,7 @@ export function anchored(hash) {
 export const grouped = n => n.toLocaleString('en').replaceAll(',', '\u202f')
 const CAUSES = { load: tr('faster than they could be sent'), rotation: tr('the log file was rotated before they were read'), behind: tr('faster than the engine hands them out') }
 
-const mark = (text, source, at, more) => ({ gap: true, quiet: false, text, source, at, ms: NaN, h: 0, era: 0, gone: false, head: null, ...more })
+const mark = (text, source, at, more) => ({ gap: true, quiet: false, text, source, at, no: 0, ms: NaN, h: 0, era: 0, gone: false, head: null, ...more })
 
 /** A row that says what is missing, and why; at its place in time where that is known. */
 export function gap({ lines, cause, from }, source) {

@@ -1,6 +1,6 @@
 // One item as a row of the page. Text nodes only: what a program writes is never markup.
 import { nodes } from './ansi.js'
-import { WORDS, clock, grouped } from './loglines.js'
+import { WORDS, clock, grouped, rest } from './loglines.js'
 import { plural, tr } from './texts.js'
 
 const KEYS = /[A-Za-z_][\w.-]{0,40}=(?=\S)|"[\w.-]{1,40}":/g
@@ -33,7 +33,7 @@ export function json(text) {
 }
 
 /** Whether a line may hold JSON: looked at for every row, so without reading it. */
-const looksJson = text => { const last = text.charCodeAt(text.length - 1); return (last === 125 || last === 93) && /[[{]\s*(?:"|\{|\[|[\d\]}])/.test(text.slice(0, 400)) }
+export const looksJson = text => { const last = text.charCodeAt(text.length - 1); return (last === 125 || last === 93) && /[[{]\s*(?:"|\{|\[|[\d\]}])/.test(text.slice(0, 400)) }
 
 const STRING = /("(?:[^"\\]|\\.)*"(?=:))/
 function pretty(value) {
@@ -55,9 +55,9 @@ function text(item) {
 
 /** What a line too long to be shown offers. */
 function more(item) {
-  if (item.whole !== null) return item.whole.length > MOST ? element('span', 'ln-note', plural(item.whole.length - MOST, '… {n} character more: download the log for them', '… {n} characters more: download the log for them', { n: grouped(item.whole.length - MOST) })) : ''
-  if (item.text.length > FOLD && !item.open) return button('open', plural(item.text.length - FOLD, 'Show {n} more character', 'Show {n} more characters', { n: grouped(item.text.length - FOLD) }))
-  return item.cut ? button('whole', tr('Show the whole line')) : ''
+  if (item.whole !== null) return item.whole.length > MOST ? [element('span', 'ln-note', plural(item.whole.length - MOST, '… {n} character more: download the log for them', '… {n} characters more: download the log for them', { n: grouped(item.whole.length - MOST) }))] : []
+  if (item.text.length > FOLD && !item.open) return [button('open', plural(item.text.length - FOLD, 'Show {n} more character', 'Show {n} more characters', { n: grouped(item.text.length - FOLD) }))]
+  return item.cut ? [rest(item), button('whole', tr('Show the whole line'))] : []
 }
 
 function gapRow(item) {
@@ -72,8 +72,17 @@ const isPlain = item => item.raw === null && !item.parts && item.text.length <= 
 const BLANK = document.createElement('template')
 BLANK.content.append(element('div', 'ln', element('time'), element('span', 'gut', element('i'), element('b', '', ' ')), element('span', 'lvl'), element('span', 'msg', ' ')))
 
-/** The row of an item: `old` written anew where both are plain. */
-export function row(item, old = null) {
+/** Fields of a line of JSON that the reader has picked, as columns before its message. */
+function columns(cells) {
+  return element('span', 'flds', ...cells.map(([name, text]) => {
+    const cell = element('span', '', text)
+    cell.title = `${name}: ${text}`
+    return cell
+  }))
+}
+
+/** The row of an item: `old` written anew where both are plain. `fields` knows the columns. */
+export function row(item, old, fields) {
   if (item.gap) return gapRow(item)
   const plain = isPlain(item), el = plain && old?.plain ? old : BLANK.content.firstChild.cloneNode(true)
   const [time, gutter, word, inside] = el.children, { source, stream, level } = item, err = stream === 2, cont = item.head !== null
@@ -84,8 +93,14 @@ export function row(item, old = null) {
   gutter.lastChild.firstChild.data = source.alone ? (err ? 'stderr' : 'stdout') : source.name
   word.textContent = cont ? '' : WORDS[level] ?? ''
   if (plain) inside.firstChild.data = item.text
-  else { inside.replaceChildren(...text(item), more(item)); finish(el, item, word, inside) }
+  else {
+    inside.replaceChildren(...text(item), ...more(item))
+    const cells = fields.cells(item)
+    if (cells) inside.before(columns(cells))
+    finish(el, item, word, inside)
+  }
   el.keys = null
+  el.message = inside
   return el
 }
 
@@ -106,7 +121,7 @@ function finish(el, item, word, inside) {
 export function keysOf(item, el) {
   if (item.gap || item.raw !== null) return []
   if (el.keys) return el.keys
-  const node = el.children[3].firstChild, found = []
+  const node = el.message.firstChild, found = []
   for (const match of node?.data?.matchAll(KEYS) ?? []) {
     if (found.push(new StaticRange({ startContainer: node, startOffset: match.index, endContainer: node, endOffset: match.index + match[0].length })) === MOST_KEYS) break
   }

@@ -1,15 +1,16 @@
 // A view of what containers write: the lines held, in the order of time, what of them is shown, and the search.
 //
 // It holds at most `MOST` lines, and no step of it takes longer than a frame: what looks at all of them goes in slices.
+import { Fields } from './logfields.js'
 import { LogList } from './loglist.js'
-import { Source, gap, hole, grouped, note } from './loglines.js'
+import { Source, gap, hole, grouped, note, textOf } from './loglines.js'
 import { keysOf, row } from './logrow.js'
 import { LogSocket } from './logsocket.js'
 import { PatternError, pieces, searching } from './pattern.js'
 import { plural, tr } from './texts.js'
 
 export const MOST = 100000
-const SPARE = 2000, HELD = 50000, SLICE = 10, NAME = 20
+const SPARE = 2000, HELD = 50000, SLICE = 10, NAME = 28
 
 /** Puts `more` into `items`, both in the order of `at`. True where all of it stands at the end. */
 function merge(items, more) {
@@ -52,7 +53,11 @@ export class LogView {
     this.at = null // the line that an address or the reader has picked
     this.job = null
     this.late = []
-    this.list = new LogList(scroller, row, following => { if (following) this.fresh = 0; this.tell() }, rows => this.mark(rows))
+    this.numbered = false // whether rows say the how manieth line they are
+    this.dropped = 0 // lines that the page held and holds no more
+    this.known = 0 // of how many items at the beginning the number is known
+    this.fields = new Fields(sources.map(({ name }) => name).join(' '), () => this.tell())
+    this.list = new LogList(scroller, (item, old) => row(item, old, this.fields), following => { if (following) this.fresh = 0; this.tell() }, rows => this.mark(rows))
     this.list.remeasure()
     this.line = new LogSocket([...this.sources.values()], {
       frame: frame => this.take(frame), change: () => this.tell(), over: words => this.add([note(words)]),
@@ -104,7 +109,7 @@ export class LogView {
     const end = this.all.at(-1)?.at ?? Date.now()
     for (const item of items) { if (item.at === Infinity) item.at = end; this.count(item, 1) }
     items.sort((a, b) => a.at - b.at)
-    merge(this.all, items)
+    if (!merge(this.all, items)) this.known = 0
     if (this.list.following && this.selecting()) this.list.following = false
     if (this.job) for (const item of items) this.late.push(item)
     else {
@@ -134,11 +139,19 @@ export class LogView {
   /** The oldest go: it is a window on a stream. */
   drop(n) {
     const { list } = this, gone = this.all.splice(0, n)
-    for (const item of gone) { item.gone = true; this.count(item, -1) }
+    for (const item of gone) { item.gone = true; this.count(item, -1); if (!item.gap) this.dropped++ }
+    this.known = Math.max(0, this.known - n)
     const shown = dropped(list.items)
     if (shown) { const place = list.place(); list.items.splice(0, shown); list.moved(place) }
     this.hits.splice(0, dropped(this.hits))
     if (this.hit?.gone) this.hit = null
+  }
+
+  /** The how manieth line each is: counted on from the last that is known. */
+  number() {
+    const { all } = this
+    let n = this.known ? all[this.known - 1].no : this.dropped
+    for (; this.known < all.length; this.known++) { const item = all[this.known]; if (!item.gap) n++; item.no = n }
   }
 
   count(item, by) {
@@ -256,6 +269,7 @@ export class LogView {
   /** Takes one row away. */
   remove(item) {
     item.gone = true
+    this.known = 0
     for (const items of [this.all, this.list.items]) {
       const at = items.indexOf(item), place = items === this.list.items && at >= 0 ? this.list.place() : null
       if (at >= 0) items.splice(at, 1)
@@ -275,7 +289,7 @@ export class LogView {
 
   /** Lines as text, as they are copied and downloaded. */
   text(items = this.list.items) {
-    return items.map(item => item.gap ? `--- ${item.text} ---\n` : `${new Date(item.ms).toISOString()} ${this.alone ? '' : `${item.source.name} `}${item.text}\n`).join('')
+    return items.map(item => item.gap ? `--- ${item.text} ---\n` : `${new Date(item.ms).toISOString()} ${this.alone ? '' : `${item.source.name} `}${textOf(item)}\n`).join('')
   }
 
   tell() { this.due ||= requestAnimationFrame(() => { this.due = 0; this.told(this) }) }
@@ -316,7 +330,9 @@ export class LogView {
   /** Paints the matches in view through the Highlight API: the rows' nodes stay as they are. */
   mark(rows) {
     const ranges = [], keys = [], wanted = this.mode === 'not' ? null : this.wanted
+    if (this.numbered) this.number()
     for (const [item, el] of rows) {
+      if (this.numbered && !item.gap) el.children[1].dataset.no = item.no
       const hit = Boolean(wanted) && this.finds(item)
       keys.push(...keysOf(item, el))
       el.classList.toggle('hit', hit)

@@ -1,4 +1,5 @@
 // The log of a build by its steps: each line goes to the section of its step, which can be closed and searched.
+import { tr } from './texts.js'
 
 const HEAD = /^Step \d{1,4}\/\d{1,4} : /
 const TONES = [[/^ERROR /, 'bad'], [/^warning:/i, 'y'], [/^(?: ---> )?(?:DONE [\d.]+s|CACHED|CANCELED|Using cache)$/, 'dim']]
@@ -39,7 +40,7 @@ export function sections(log) {
       hide(row)
       part.append(row)
       if (CACHED.test(text)) {
-        part.querySelector('summary .n').textContent = 'cached'
+        part.querySelector('summary .n').textContent = tr('cached')
         if (!part.contains(document.activeElement)) part.open = false
       }
     },

@@ -24,7 +24,7 @@ export async function makeTerminal(box, { readOnly = false } = {}) {
   await document.fonts.load(`${USUAL}px "Geist Mono"`).catch(() => {})
   const term = new Terminal({
     fontFamily: '"Geist Mono", ui-monospace, Menlo, Consolas, monospace', fontSize: fontSize(), lineHeight: 1.3, theme: THEME, cursorBlink: false,
-    scrollback: 10000, convertEol: false, disableStdin: readOnly, allowProposedApi: false, screenReaderMode: false,
+    scrollback: 10000, convertEol: false, disableStdin: readOnly, allowProposedApi: false, screenReaderMode: isRead(),
     linkHandler: { activate: () => {} }, // an address that a program chose is not followed by a click
   })
   // Titles, colours that it asks back, the clipboard, and settings told back are nobody's business.
@@ -34,6 +34,12 @@ export async function makeTerminal(box, { readOnly = false } = {}) {
   term.loadAddon(fit)
   term.open(box)
   return { term, fit }
+}
+
+/** Whether what is shown is also kept as text that a screen reader can read; a choice of this browser. */
+export function isRead(on) {
+  if (on !== undefined) localStorage.setItem('terminal-read', on ? 'on' : 'off')
+  return localStorage.getItem('terminal-read') === 'on'
 }
 
 export function fontSize(step = 0) {

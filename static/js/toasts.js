@@ -6,26 +6,6 @@ import { ending } from './operation.js'
 import { tr } from './texts.js'
 
 const STAYS = 4000, UNDO_STAYS = 12000, NO_ID = '00000000-0000-0000-0000-000000000000'
-const DONE = [
-  [tr('Restarting'), tr('Restarted')], [tr('Starting'), tr('Started')], [tr('Stopping'), tr('Stopped')],
-  [tr('Killing'), tr('Killed')], [tr('Unpausing'), tr('Resumed')], [tr('Resuming'), tr('Resumed')],
-  [tr('Pausing'), tr('Paused')], [tr('Renaming'), tr('Renamed')], [tr('Removing'), tr('Removed')],
-  [tr('Running'), tr('Runs:')], [tr('Creating'), tr('Created')], [tr('Pulling'), tr('Pulled')],
-  [tr('Building'), tr('Built')], [tr('Tagging'), tr('Tagged')], [tr('Untagging'), tr('Untagged')],
-  [tr('Taking back'), tr('Took back')], [tr('Saving'), tr('Saved')], [tr('Recreating'), tr('Recreated')],
-  [tr('Uploading'), tr('Uploaded')], [tr('Writing'), tr('Wrote')], [tr('Deleting'), tr('Deleted')],
-  [tr('Connecting'), tr('Connected')], [tr('Disconnecting'), tr('Disconnected')],
-  [tr('Forgetting'), tr('Forgot')], [tr('Cloning'), tr('Cloned')], [tr('Exporting'), tr('Exported')],
-  [tr('Importing'), tr('Imported')], [tr('Backing up'), tr('Backed up')],
-].sort(([one], [other]) => other.length - one.length)
-
-/** "Stopping web" when it has ended well: "Stopped web". The word stands first or last, as the language has it. */
-function past(text) {
-  for (const [doing, done] of DONE) if (text.startsWith(doing)) return done + text.slice(doing.length)
-  for (const [doing, done] of DONE) if (text.endsWith(doing)) return text.slice(0, -doing.length) + done
-  return tr('{what}: done', { what: text })
-}
-
 function tell(toast, tone, text, more = '') {
   toast.dataset.tone = tone
   $('b', toast).textContent = named(text)
@@ -56,8 +36,9 @@ function raise() {
   box.showPopover()
 }
 
-/** Shows a sentence. tone: ok, bad (stays until closed) or busy (with the id of an operation, which it follows). */
-export function toast(text, tone = 'ok', operation = null) {
+/** Shows a sentence. tone: ok, bad (stays until closed) or busy (with the id of an operation, which it follows: `ends` are
+ *  the sentences that it ends with, `{done, failed}`). */
+export function toast(text, tone = 'ok', operation = null, ends = {}) {
   const made = $('#toast').content.firstElementChild.cloneNode(true)
   const link = $('a', made)
   if (operation) { link.href = link.dataset.to.replace(NO_ID, operation); link.hidden = false; made.dataset.for = operation }
@@ -65,7 +46,7 @@ export function toast(text, tone = 'ok', operation = null) {
   $('#toasts').append(made)
   if ($('dialog[open]')) raise()
   for (const old of $$('.toast').slice(0, -5)) old.remove()
-  if (operation && tone === 'busy') follow(made, text, operation)
+  if (operation && tone === 'busy') follow(made, text, operation, ends)
   return made
 }
 
@@ -78,7 +59,7 @@ function late(made) {
   }, STAYS)
 }
 
-function follow(made, text, id) {
+function follow(made, text, id, ends) {
   let seq = 0, wait = 400, ended = false
   late(made)
   const take = events => {
@@ -90,8 +71,8 @@ function follow(made, text, id) {
     document.removeEventListener('slipway:operation', heard)
     ended = true
     if (end.result?.undoable) offerUndo(made, id)
-    if (end.state === 'succeeded') tell(made, 'ok', past(text))
-    else if (end.state === 'failed') tell(made, 'bad', tr('{what} failed', { what: text }), end.message ?? '')
+    if (end.state === 'succeeded') tell(made, 'ok', ends.done)
+    else if (end.state === 'failed') tell(made, 'bad', ends.failed, end.message ?? '')
     else tell(made, 'ok', tr('{what} was cancelled', { what: text }))
     if (made.isConnected && end.state !== 'failed') document.dispatchEvent(new CustomEvent('slipway:told', { detail: { id } }))
     else document.dispatchEvent(new CustomEvent('slipway:late'))
@@ -121,8 +102,8 @@ export function keepToasts() {
     document.dispatchEvent(new CustomEvent(toast.dataset.for && toast.dataset.tone === 'ok' ? 'slipway:told' : 'slipway:late', { detail: { id: toast.dataset.for } }))
   })
   document.addEventListener('slipway:toast', event => {
-    const { text, tone, operation } = event.detail
-    toast(text, tone, operation)
+    const { text, tone, operation, done, failed } = event.detail
+    toast(text, tone, operation, { done, failed })
   })
   // What the server has to say to this page without htmx stands in strips: here they become toasts.
   for (const strip of $$('[data-message]')) { toast(strip.innerText.trim(), strip.dataset.message); strip.remove() }

@@ -140,7 +140,7 @@ async function send(one) {
   }
   sending = false
   leave(row)
-  if (!folder && last) toast(last.text, last.tone, last.operation)
+  if (!folder && last) toast(last.text, last.tone, last.operation, last)
   else if (refused.length) toast(tr('{n} of {all} files of {name} were not taken: {why}', { n: refused.length, all: parts.length, name, why: refused[0] }), 'bad')
   else if (row.gone) toast(tr('{n} of {all} files of {name} were sent.', { n: done, all: parts.length, name }), 'bad')
   else toast(plural(parts.length, 'Uploading {n} file of {name}', 'Uploading {n} files of {name}', { name }), 'ok')

@@ -70,14 +70,21 @@ def test_a_session_survives_a_reload_is_watched_and_is_really_over(
     page.wait_for_url(f"**{page_of}")
     assert visitor.axe() == []
     connect(page)
+    page.get_by_role("button", name="For screen readers").click()
     page.keyboard.type("echo marker-$((20+3)); sleep 4321 &\n")
     shows(page, "marker-23")
+    expect(page.locator(".xterm-accessibility-tree")).to_contain_text("marker-23")
     assert visitor.axe() == []
+    visitor.shot("console-read")
     assert "sleep 4321" in inside(box)
 
     page.reload()
     page.locator("[data-console-state=open]").wait_for()
     shows(page, "marker-23")
+    reads = page.get_by_role("button", name="For screen readers")
+    expect(reads).to_have_attribute("aria-pressed", "true")
+    reads.click()
+    expect(page.locator(".xterm-accessibility-tree")).to_have_count(0)
     assert page.evaluate(SCREEN).count("marker-23") == 1
     page.locator(".xterm-helper-textarea").focus()
     page.keyboard.type("echo again-$((20+4))\n")

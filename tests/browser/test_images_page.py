@@ -46,6 +46,20 @@ def boat(
             docker_client.images.remove(name, force=True)
 
 
+_DOTS = "() => [...document.querySelectorAll('.head-sub .sep')].filter(el => el.offsetWidth).length"
+
+
+def no_line_ends_with_a_dot(visitor: Visitor, path: str) -> None:
+    """The dots between facts about an image are a part of what follows, and none is seen where a line begins."""
+    page = visitor.go(path)
+    for width in (390, 820, 1440):
+        page.set_viewport_size({"width": width, "height": 844})
+        visitor.shot(f"image-head-{width}")
+        assert page.evaluate(_DOTS) == 0
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.go_back()
+
+
 def test_a_tag_goes_back_with_its_container(
     live_app: machine.LiveApp, visit: Callable[..., Visitor], signed_in: Any, boat: tuple[str, str],
     docker_client: docker.DockerClient,
@@ -57,6 +71,7 @@ def test_a_tag_goes_back_with_its_container(
     expect(page.get_by_role("columnheader", name="Unique")).to_have_attribute("aria-sort", "descending")
     expect(page.locator("td.i-unique").first).to_contain_text("all shared")
     pictures(visitor, "images-unique")
+    no_line_ends_with_a_dot(visitor, new)
     page = visitor.go(new)
     moves = page.locator(".moves")
     expect(moves).to_contain_text(NAME)

@@ -9,7 +9,7 @@ from typing import Any
 
 import docker
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests import machine
 from tests.browser.visitor import Visitor
@@ -128,3 +128,12 @@ def test_one_container_that_changes_is_fetched_by_itself_and_many_as_a_list(
     page.wait_for_timeout(1500)
     assert "/containers/" in asked, "a list is asked for"
     assert not {f"/containers/{one}/row/" for one in ids[1:]} & {*asked}, "instead of each of its rows"
+
+
+def test_a_list_that_could_not_be_filtered_is_not_busy(containers: Visitor) -> None:
+    containers.troubles.expect("htmx:|Failed to load resource|ERR_FAILED")
+    page = containers.go("/images/")
+    page.route("**/images/?q=*", lambda route: route.abort())
+    page.locator("form[data-filter] input[type=search]").fill("nothing")
+    expect(page.locator(".toast")).to_contain_text("Slipway does not answer.")
+    expect(page.locator("[aria-busy], [data-showing]")).to_have_count(0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests import machine
 from tests.browser.logs import shown, state, until
@@ -80,6 +80,23 @@ def test_four_containers_stand_in_the_order_of_time(many: Callable[..., Visitor]
     assert not any("shop-web" in line for line in texts(page))
     visitor.shot("logs-many")
     assert not visitor.axe()
+
+
+def test_where_engines_are_several_a_name_says_which(many: Callable[..., Visitor]) -> None:
+    visitor = many("echo INFO found here; exec sleep 100", "exec sleep 100")
+    page = visitor.page
+    # The first of them is of another engine.
+    page.add_init_script("""new MutationObserver(() => {
+      const chip = document.querySelector('[data-source]')
+      if (chip) chip.dataset.engine = 'far'
+    }).observe(document, { childList: true, subtree: true })""")
+    page.reload()
+    until(page, lambda: "INFO found here" in texts(page), 20)
+    expect(page.locator("#log .gut b").first).to_have_text("shop-web · far")
+    page.fill("input[name=q]", "found")
+    page.click(".log-do")
+    page.click("[data-search-all]")
+    expect(page.locator("[data-found-list] b")).to_have_text("shop-web · far", timeout=20_000)
 
 
 def test_a_late_line_goes_to_its_place_and_the_reader_stays(many: Callable[..., Visitor]) -> None:

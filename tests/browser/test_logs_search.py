@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.logs import shown, state, until
 from tests.browser.visitor import Visitor
@@ -217,6 +217,68 @@ def test_json_opens_and_long_lines_are_shown_in_steps(logs_of: Callable[..., Vis
     page.click(".ln-whole")
     until(page, lambda: 262144 < page.evaluate(row) < 262300, 20)
     assert "737,864" in page.inner_text("#log .ln-note").replace("\u202f", ",")
+
+
+def test_a_long_line_is_cut_once_and_shown_whole_in_german(logs_of: Callable[..., Visitor]) -> None:
+    long = "head -c 50000 /dev/zero | tr '\\0' x; echo"
+    page = logs_of("cut", f"{long}; echo last; exec sleep 100", locale="de-DE").page
+    until(page, lambda: len(texts(page)) == 2, 30)
+    assert page.evaluate("[log.view.all[0].text.length, log.view.all[0].cut]") == [16384, 33616]
+    page.click(".ln-open:not(.ln-turn)")
+    expect(page.locator("#log .msg").first).to_contain_text("… (33\u202f616 weitere Zeichen)")
+    page.get_by_role("button", name="Die ganze Zeile zeigen").click()
+    until(page, lambda: page.evaluate("document.querySelector('#log .msg').textContent.length") == 50000, 20)
+    # Lines of the past that came whole are cut here, others are not cut again.
+    kept = page.evaluate("""() => ['x'.repeat(20000), `${'y'.repeat(16384)}… (7 more characters)`].map(text => {
+      const [line] = [...log.view.sources.values()][0].past([[1, '1000000', text]])
+      return [line.text.length, line.cut]
+    })""")
+    assert kept == [[16384, 3616], [16384, 7]]
+
+
+def test_fields_of_json_are_columns_and_lines_have_numbers(logs_of: Callable[..., Visitor]) -> None:
+    lines = [
+        '{"level":"error","http":{"status":502},"msg":"no answer"}',
+        "plain words",
+        '{"level":"info","msg":"ok"}',
+    ]
+    visitor = logs_of("fields", "; ".join(f"echo '{line}'" for line in lines) + "; exec sleep 100")
+    page = visitor.page
+    until(page, lambda: len(texts(page)) == 3, 30)
+    page.get_by_role("button", name="Line numbers").click()
+    page.get_by_role("button", name="Fields of JSON lines").click()
+    ticks = page.locator("#log-fields label")
+    expect(ticks).to_contain_text(["http.status", "level", "msg"])
+    page.get_by_role("checkbox", name="http.status").check()
+    page.get_by_role("checkbox", name="level").check()
+    visitor.shot("logs-fields-menu")
+    page.keyboard.press("Escape")
+
+    def seen() -> list[Any]:
+        return page.evaluate("""() => [...document.querySelectorAll('#log .ln')].map(row => [
+          row.querySelector('.gut').dataset.no, [...row.querySelectorAll('.flds > span')].map(cell => cell.textContent),
+          row.querySelector('.msg').textContent])""")
+
+    def stands() -> None:
+        until(page, lambda: seen() == [
+            ["1", ["502", "error"], lines[0]], ["2", [], lines[1]], ["3", ["", "info"], lines[2]],
+        ])  # fmt: skip
+        lefts = "els => els.map(el => Math.round(el.getBoundingClientRect().left))"
+        heads = page.locator("[data-field-heads] > span").evaluate_all(lefts)
+        assert page.locator("#log .ln").first.locator(".flds > span").evaluate_all(lefts) == heads
+
+    stands()
+    assert not visitor.axe()
+    visitor.shot("logs-fields")
+    page.fill("input[name=q]", "ok")
+    page.locator("[data-mode=only]").click()
+    until(page, lambda: [row[0] for row in seen()] == ["3"])
+    page.goto(page.url.partition("?")[0])
+    stands()
+    page.get_by_role("button", name="Times").click()
+    stands()
+    for name in ("times", "numbers"):
+        page.evaluate("name => localStorage.removeItem(`log-${name}`)", name)
 
 
 def test_bytes_that_are_no_text_are_shown_as_such(logs_of: Callable[..., Visitor]) -> None:

@@ -2,7 +2,7 @@
 import { $, $$, onClick } from '../dom.js'
 import { ConsoleSocket } from '../console_socket.js'
 import { replay } from '../cast.js'
-import { fontSize, makeTerminal } from '../terminal.js'
+import { fontSize, isRead, makeTerminal } from '../terminal.js'
 import { tr } from '../texts.js'
 
 const box = $('#terminal')
@@ -144,6 +144,9 @@ function start() {
     location.assign(box.dataset.page)
   })
   onClick('[data-size]', button => { if (!made) return; made.term.options.fontSize = fontSize(Number(button.dataset.size)); fit(); made.term.focus() })
+  const reads = on => $('[data-read]').setAttribute('aria-pressed', isRead(on))
+  reads()
+  onClick('[data-read]', () => { reads(!isRead()); if (made) { made.term.options.screenReaderMode = isRead(); made.term.focus() } })
   onClick('[data-full]', () => { if (document.fullscreenElement) document.exitFullscreen(); else box.requestFullscreen?.() })
   document.addEventListener('fullscreenchange', () => { $('[data-full]').setAttribute('aria-pressed', !!document.fullscreenElement); made?.term.focus() })
   setInterval(() => {

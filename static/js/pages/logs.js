@@ -3,7 +3,7 @@ import { $, $$, onClick } from '../dom.js'
 import { Histogram, short } from '../histogram.js'
 import { around, before, whole } from '../logengine.js'
 import { Found } from '../logfound.js'
-import { anchor, anchored, clock, grouped } from '../loglines.js'
+import { anchor, anchored, clock, grouped, textOf } from '../loglines.js'
 import { LogView, MOST } from '../logs.js'
 import { toast } from '../toasts.js'
 import { plural, tr } from '../texts.js'
@@ -17,7 +17,8 @@ function start() {
   const empty = $('[data-log-empty]'), nothing = $('[data-log-nothing]'), figure = $('[data-histogram]'), rangeBox = $('[data-range]')
   const chips = $$('[data-source]')
   chips.forEach((chip, i) => chip.classList.add(`s${i % 6 + 1}`))
-  const sources = chips.length ? chips.map(chip => ({ id: chip.dataset.source, name: chip.dataset.name })) : [{ id: box.dataset.container, name: box.dataset.name }]
+  const several = new Set(chips.map(chip => chip.dataset.engine)).size > 1 // engines: then a name alone says too little
+  const sources = chips.length ? chips.map(({ dataset }) => ({ id: dataset.source, name: several ? `${dataset.name} · ${dataset.engine}` : dataset.name })) : [{ id: box.dataset.container, name: box.dataset.name }]
   const options = { cased: false, whole: false, regex: false }
   let drawn = 0, told = 0, busy = false, ended = false
 
@@ -54,6 +55,7 @@ function start() {
     pause.setAttribute('aria-pressed', view.paused)
     $('span', pause).textContent = view.paused ? tr('Resume') : tr('Pause')
     found()
+    columns()
     empty.hidden = view.all.length > 0 || !now || now[0] === 'connecting'
     nothing.hidden = !view.all.length || view.list.items.length > 0 || view.progress < 1
     if (Date.now() - drawn > 1000) draw()
@@ -126,18 +128,51 @@ function start() {
   onClick('[data-mode]', button => { view.as(button.dataset.mode); pressed(); address() })
   onClick('[data-show-all]', () => { view.off.clear(); q.value = ''; view.mode = 'mark'; within(null); pressed(); search() })
   onClick('[data-range-off]', () => within(null))
-  const toggles = { times: 't', wrap: 'w' }
-  const toggle = (name, on) => {
+    const toggle = (name, on) => {
     box.classList.toggle(name, on)
     $(`[data-toggle=${name}]`)?.setAttribute('aria-pressed', on)
     localStorage.setItem(`log-${name}`, on ? 'on' : 'off')
+    if (name === 'numbers') view.numbered = on
     view.list.remeasure()
   }
-  for (const name of Object.keys(toggles)) {
+  for (const name of ['times', 'numbers', 'wrap']) {
     const kept = localStorage.getItem(`log-${name}`)
     if (kept) toggle(name, kept === 'on')
   }
   onClick('[data-toggle]', button => toggle(button.dataset.toggle, !box.classList.contains(button.dataset.toggle)))
+  // Columns
+
+  const fields = $('#log-fields'), heads = $('[data-field-heads]')
+  function columns() {
+    const { picked, tracks } = view.fields
+    if (heads.dataset.tracks === tracks) return
+    heads.dataset.tracks = tracks
+    heads.hidden = !picked.length
+    box.classList.toggle('fields', picked.length > 0)
+    for (const el of [box, heads]) el.style.setProperty('--fields', tracks)
+    heads.replaceChildren(...picked.map(name => {
+      const head = document.createElement('span')
+      head.textContent = head.title = name
+      return head
+    }))
+  }
+  heads.style.setProperty('--names', box.style.getPropertyValue('--names'))
+  columns()
+  fields.addEventListener('toggle', event => {
+    if (event.newState !== 'open') return
+    const seen = view.fields.seen(view.all), picked = new Set(view.fields.picked)
+    $('[data-field-none]').hidden = seen.size > 0
+    $('[data-field-list]').replaceChildren(...[...seen].map(([name, text]) => {
+      const one = $('#log-field').content.firstElementChild.cloneNode(true), tick = $('input', one)
+      tick.value = name
+      tick.checked = picked.has(name)
+      $('span', one).textContent = name
+      $('small', one).textContent = text.slice(0, 60)
+      return one
+    }))
+  })
+  fields.addEventListener('change', event => { view.fields.pick(event.target.value, event.target.checked); columns(); view.list.remeasure() })
+
   onClick('[data-pause]', () => view.pause())
   onClick('[data-jump]', () => view.toEnd())
   onClick('[data-step]', button => view.step(Number(button.dataset.step)))
@@ -181,7 +216,7 @@ function start() {
     if (rows.length < 2) return
     event.preventDefault()
     rows.sort(([, a], [, b]) => a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1)
-    event.clipboardData.setData('text/plain', rows.map(([item]) => item.text).join('\n'))
+    event.clipboardData.setData('text/plain', rows.map(([item]) => textOf(item)).join('\n'))
   })
 
   /** Loads the lines around a time and goes to the one that `is` says, else to the first from that time on. */
