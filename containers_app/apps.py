@@ -9,9 +9,10 @@ class ContainersConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Registers the kinds of operations."""
+        """Registers the kinds of operations, and what each worker does from time to time."""
         from containers_app import (  # noqa: F401
             after_build,
+            hook_retries,
             log_reads,
             operations,
             prune_policies,

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import secrets as random
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +17,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
@@ -34,10 +32,8 @@ from engine.errors import EngineError
 from engine.specs import SpecError
 from engine.words import kept
 from operations import actors, messages, registry, secrets
-from operations.models import Engine, Operation
+from operations.models import Engine
 from operations.services import Refused, Target, denials
-
-log = logging.getLogger(__name__)
 
 PERMISSION = "hook.manage"
 LARGEST = 256 * 1024
@@ -47,10 +43,6 @@ FRESH = 300
 MOST_A_MINUTE = 10
 MOST_IDLE = 60
 """Calls a minute that have nothing done."""
-TRIES, PAUSE = 60, timedelta(minutes=1)
-"""How often what was held up is asked for again, and how long after what holds it up by no operation."""
-LEASE = timedelta(minutes=5)
-"""How long whoever asks again has for it. Longer than for the largest stack."""
 MOST = 20
 """Hooks of one container, or of what a team has in a stack."""
 ONCE_MORE = kept("Redeploying; once more when what was under way has ended")
@@ -59,8 +51,6 @@ PUSHES = {
     "X-Gitlab-Event": ("Push Hook", "Tag Push Hook", "Release Hook"),
 }
 """Events that mean that there is something new; without such a header every message does."""
-
-_going = threading.Semaphore()
 
 
 class Unsigned(Exception):
@@ -198,7 +188,7 @@ def receive(hook_id: UUID, headers: Mapping[str, str], body: bytes, *, ip: str |
     call = HookCall(hook=row, ip=ip)
     try:
         with translation.override("en"):  # evidence; pages tell it in the language of whoever reads it
-            _ask(call, f"hook:{row.pk}:{digest}", since=call.at)
+            ask(call, f"hook:{row.pk}:{digest}", since=call.at)
     except Refused as error:
         call.outcome = error.message[:300]
         call.left, call.behind, call.again = [], [], False  # whoever sends it is told, and may send it again
@@ -209,7 +199,7 @@ def receive(hook_id: UUID, headers: Mapping[str, str], body: bytes, *, ip: str |
     return call
 
 
-def _ask(call: HookCall, key: str, *, since: datetime, only: Sequence[str] = ()) -> None:
+def ask(call: HookCall, key: str, *, since: datetime, only: Sequence[str] = ()) -> None:
     """Asks for all that the hook is of, or ``only`` those of it, each by itself. `Refused` where nothing of it can be
     done. ``since``: when it was pushed; ``call`` then says what is left to be asked for again.
     """
@@ -279,73 +269,6 @@ def _follows(call: HookCall, answers: Sequence[many.Answer], since: datetime) ->
             behind += [at] if (at := one.refused.details.get("operation")) else []
             left.append(one.container.name)
     call.behind, call.left, call.again = behind, left, bool(left)
-
-
-def _due() -> QuerySet[HookCall]:
-    free = Q(lease_until=None) | Q(lease_until__lte=timezone.now())
-    return HookCall.objects.filter(free, again=True, attempts__lt=TRIES)
-
-
-@registry.every(5)
-def wake() -> bool:
-    """Has a thread go on, if there is something and none is at it: to ask for hundreds of containers takes longer than
-    this one may be silent."""
-    if not _due().exists() or not _going.acquire(blocking=False):
-        return False
-    threading.Thread(target=_in_thread, name="hooks", daemon=True).start()
-    return True
-
-
-def _in_thread() -> None:
-    try:
-        go_on()
-    except Exception:
-        log.exception("what was pushed could not be redeployed once more")
-    finally:
-        _going.release()
-        connection.close()
-
-
-def go_on() -> None:
-    """Redeploys once more what was pushed while an older redeploy ran, or something else was at the container. The
-    newest push of a hook stands for all."""
-    ready: dict[UUID, list[HookCall]] = {}
-    for call in _due().select_related("hook__engine", "hook__created_by"):
-        if not Operation.objects.active().filter(pk__in=call.behind).exists():
-            ready.setdefault(call.hook_id, []).append(call)
-    for newest, *older in ready.values():
-        if _claimed(newest, older):
-            _once_more(newest)
-
-
-def _claimed(call: HookCall, older: Sequence[HookCall]) -> bool:
-    """Whether this worker has it now, with what is left of the older ones."""
-    every = [call, *older]
-    names = {name for one in every for name in one.left}
-    call.left = sorted(names) if all(one.left for one in every) else []
-    mine = HookCall.objects.filter(pk=call.pk, again=True, attempts=call.attempts)
-    call.attempts += 1
-    with transaction.atomic():
-        taken = mine.update(attempts=call.attempts, left=call.left, lease_until=timezone.now() + LEASE)
-        if taken:
-            HookCall.objects.filter(pk__in=[one.pk for one in older]).update(again=False)
-    return bool(taken)
-
-
-def _once_more(call: HookCall) -> None:
-    new = HookCall(hook=call.hook, ip=call.ip)
-    try:
-        with translation.override("en"):
-            _ask(new, "", since=call.at, only=call.left)
-    except Refused as error:
-        new.outcome = error.message[:300]
-    call.left, call.behind, call.again = new.left, new.behind, new.again and call.attempts < TRIES
-    call.lease_until = None if call.behind else timezone.now() + PAUSE
-    new.left, new.behind, new.again = [], [], False
-    with transaction.atomic():
-        if new.operation or new.batch or not call.again:
-            new.save()
-        call.save(update_fields=["left", "behind", "again", "lease_until"])
 
 
 def _why(refused: many.Refusal) -> Refused:

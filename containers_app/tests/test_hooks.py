@@ -17,9 +17,9 @@ from rest_framework.test import APIClient
 
 from accounts import limits
 from accounts.models import AuditEntry, Membership, Role, Team, User
-from containers_app import hooks
+from containers_app import hook_retries, hooks
 from containers_app.models import Container, DeployHook, HookCall
-from operations import messages
+from operations import messages, registry
 from operations.models import Operation
 from operations.services import lock
 from tests import rows
@@ -152,11 +152,11 @@ def test_what_is_pushed_while_an_older_redeploy_runs_is_not_lost(
         answer = call(path, body, **signed(secret, body, style="github"))
         assert (answer.status_code, answer.data["operation"]) == (202, str(first.pk))
         assert answer.data["outcome"] == "Redeploying; once more when what was under way has ended"
-    hooks.go_on()
+    hook_retries.go_on()
     assert Operation.objects.count() == 1, "it still runs"
     Operation.objects.update(state="succeeded")
-    hooks.go_on()
-    hooks.go_on()
+    hook_retries.go_on()
+    hook_retries.go_on()
     (again,) = Operation.objects.exclude(pk=first.pk)
     assert (again.kind, again.actor_name, again.state) == ("container.recreate", "bob", "queued")
     newest = HookCall.objects.first()
@@ -186,11 +186,11 @@ def test_what_follows_is_not_lost_where_something_else_is_at_the_container(
     Operation.objects.update(state="succeeded")
     busy = stop(web)
     for _ in range(3):
-        hooks.go_on()
+        hook_retries.go_on()
     assert HookCall.objects.count() == 2
     assert HookCall.objects.get(again=True).attempts == 1, "it waits for the end of what is at work"
     Operation.objects.update(state="succeeded")
-    hooks.go_on()
+    hook_retries.go_on()
     assert Operation.objects.exclude(pk=busy.pk).filter(state="queued").count() == 1
     assert (HookCall.objects.count(), HookCall.objects.filter(again=True).count()) == (3, 0)
 
@@ -203,9 +203,9 @@ def test_what_is_held_up_for_too_long_is_given_up_and_says_why(
     Operation.objects.update(state="running")
     call(path, b"{}", **signed(secret, b"{}", style="github"))
     Operation.objects.update(state="succeeded")
-    HookCall.objects.filter(again=True).update(attempts=hooks.TRIES - 1)
+    HookCall.objects.filter(again=True).update(attempts=hook_retries.TRIES - 1)
     stop(web)
-    hooks.go_on()
+    hook_retries.go_on()
     newest = HookCall.objects.first()
     assert newest is not None
     assert newest.outcome == "tara asked to stop web, and that is not finished yet."
@@ -220,20 +220,36 @@ def test_two_workers_redeploy_once(
     Operation.objects.update(state="running")
     call(path, b"{}", **signed(secret, b"{}", style="github"))
     Operation.objects.update(state="succeeded")
-    ask = hooks._ask
+    ask = hooks.ask
 
     def slowly(*words: Any, **more: Any) -> None:
-        monkeypatch.setattr(hooks, "_ask", ask)
-        hooks.go_on()  # the other worker, meanwhile
+        monkeypatch.setattr(hooks, "ask", ask)
+        hook_retries.go_on()  # the other worker, meanwhile
         Operation.objects.filter(state="queued").update(state="running")
         ask(*words, **more)
 
-    monkeypatch.setattr(hooks, "_ask", slowly)
-    hooks.go_on()
+    monkeypatch.setattr(hooks, "ask", slowly)
+    hook_retries.go_on()
     Operation.objects.update(state="succeeded")
-    hooks.go_on()
+    hook_retries.go_on()
     assert Operation.objects.count() == 2
     assert not HookCall.objects.filter(again=True).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_worker_has_a_thread_go_on_beside_its_heartbeat(made: Callable[..., tuple[str, str]]) -> None:
+    assert hook_retries.wake in [chore for _, chore in registry.chores()]
+    assert not hook_retries.wake()
+    path, secret = made("github")
+    call(path, **signed(secret, style="github"))
+    Operation.objects.update(state="running")
+    call(path, b"{}", **signed(secret, b"{}", style="github"))
+    Operation.objects.update(state="succeeded")
+    assert hook_retries.wake()
+    until = time.monotonic() + 10
+    while HookCall.objects.filter(again=True).exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert Operation.objects.count() == 2
 
 
 def test_what_cannot_follow_any_more_says_why(made: Callable[..., tuple[str, str]], bob: User) -> None:
@@ -243,7 +259,7 @@ def test_what_cannot_follow_any_more_says_why(made: Callable[..., tuple[str, str
     call(path, b"{}", **signed(secret, b"{}", style="github"))
     Operation.objects.update(state="failed")
     bob.memberships.all().delete()
-    hooks.go_on()
+    hook_retries.go_on()
     newest = HookCall.objects.first()
     assert newest is not None
     assert newest.outcome == "Whoever made this hook may not do this any more."

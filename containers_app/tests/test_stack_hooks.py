@@ -14,7 +14,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts.models import AuditEntry, Membership, Role, Team, User
-from containers_app import gate, hooks, needs, stacks, sync
+from containers_app import gate, hook_retries, hooks, needs, stacks, sync
 from containers_app.models import Container, DeployHook, HookCall
 from containers_app.tests.test_hooks import BODY, call, signed
 from containers_app.tests.test_operations import Bench, Carry
@@ -154,11 +154,11 @@ def test_who_cannot_be_made_anew_is_told_with_the_reason_and_holds_up_no_other(
     shown = client_for(bob).get(f"/stacks/{shop.pk}/shop/hooks/").content.decode()
     assert f"shop-db-1: {said}" in shown
     assert f"/operations/{begun.pk}/" in shown
-    hooks.go_on()
+    hook_retries.go_on()
     assert HookCall.objects.count() == 1, "tara's stop is not finished"
     Operation.objects.update(state="succeeded")
-    hooks.go_on()
-    hooks.go_on()
+    hook_retries.go_on()
+    hook_retries.go_on()
     assert Operation.objects.get(kind="container.recreate", state="queued").target_name == "shop-db-1"
     assert HookCall.objects.first().outcome == "Redeploying 1 of 1 containers"  # type: ignore[union-attr]
     assert not HookCall.objects.filter(again=True).exists()
