@@ -18,7 +18,7 @@ from accounts.querysets import visible_to
 from containers_app import drift, limits
 from containers_app.models import Container, EngineEvent
 from containers_app.run_typed import megabytes
-from images_app import references
+from images_app import links, references
 from images_app.models import Image, TagMove
 from operations.models import Operation
 
@@ -93,6 +93,8 @@ class Drift:
     asked_by: Operation | None = None
     remote: str = ""
     """The digest of a newer image at the registry of its tag."""
+    notes: links.Link | None = None
+    """Where its image tells of its changes."""
     put_back: str = ""
     """Where its limits can be set as they were asked for; empty where those do not differ."""
 
@@ -104,6 +106,7 @@ def of(container: Container, actor: Actor) -> Drift:
     """At most four queries, and none where nothing has drifted."""
     found = Drift(_moved(container, actor)) if container.drift_image else Drift()
     found.remote = container.drift_remote
+    found.notes = links.of(container.labels) if found.remote else None
     if not container.drift:
         return found
     found.settings = [_difference(one) for one in container.drift]

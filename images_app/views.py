@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import actor_of, can, require, requires
 from accounts.querysets import visible_to
 from engine.specs import SpecError
-from images_app import filesystems, newer, operations, queries, scans, tag_history
+from images_app import filesystems, links, newer, operations, queries, scans, tag_history
 from images_app.forms import FilesystemForm, PullForm, PushForm, TagForm
 from images_app.lineage import lineage
 from images_app.models import Image, Tag
@@ -51,7 +51,7 @@ def image_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "hidden": image.used - len(users),  # type: ignore[attr-defined]
         "facts": queries.facts(image.config), "history": tag_history.tag_history(image, actor),
         "siblings": queries.siblings(image, actor), "builds": queries.builds(actor).filter(image=image)[:5],
-        "form": TagForm(), "checks": newer.of_image(image, tags),
+        "form": TagForm(), "checks": newer.of_image(image, tags), "notes": links.of(image.labels),
     }  # fmt: skip
     template = "images/detail.html#body" if request.headers.get("HX-Request") else "images/detail.html"
     return render(request, template, context)

@@ -38,13 +38,15 @@ _PLAIN = {
     b"canary-bad": "GET api/v1/operations/",
     b"canary-two": r".*\.sqlite3",
     b"Bad Gateway": "state/log/web.log",
-    b"docker-registry": "told",
+    b"docker-registry": "called",
     b"team/app": "page /operations/",
     b"PGPASSWORD": "GET api/v1/containers/",
     b"slipway": "held",
 }
 """What is searched for just so, and in which place it must be."""
 PUSHED = "FROM {base}\nRUN --mount=type=secret,id=npm cat /run/secrets/npm; {then}\n"
+OWN_PROCESS = ("an argument of docker exec", "called")
+"""That process is the test's own, and may live long enough to be seen."""
 
 
 class Watch(threading.Thread):
@@ -54,6 +56,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.client = redis.Redis.from_url(url)
         self.seen: set[bytes] = set()
+        self.called: set[bytes] = set()
         self.over = threading.Event()
         self.listening = threading.Event()
 
@@ -73,7 +76,7 @@ class Watch(threading.Thread):
         while not self.over.wait(0.02):
             for entry in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
-                    self.seen.add(entry.read_bytes())
+                    self.called.add(entry.read_bytes())
                 except OSError:
                     continue
 
@@ -331,6 +334,7 @@ def test_no_secret_is_left_anywhere(
     places = list(site.bodies.items())
     places += [("printed", site.app.log.read_bytes()), *_files(site.app.home)]
     places += [("told", told) for told in watch.seen]
+    places += [("called", called) for called in watch.called]
     places += [("held", held) for held in watch.held()]
     # It can be found: what is no secret is, wherever it should be.
     unseen = {
@@ -339,7 +343,8 @@ def test_no_secret_is_left_anywhere(
     }  # fmt: skip
     assert not unseen
     left = sorted({
-        f"{what}: {where}" for where, body in places for what, secret in site.planted.items() if secret.encode() in body
+        f"{what}: {where}" for where, body in places for what, secret in site.planted.items()
+        if secret.encode() in body and (what, where) != OWN_PROCESS
     })  # fmt: skip
     assert not left, "\n".join(left)
     assert len(site.planted) > 20

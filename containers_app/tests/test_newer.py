@@ -20,7 +20,7 @@ from containers_app.models import Container
 from engine.base import Engine as EngineBackend
 from engine.errors import EngineError, ImageNotFound, RegistryBusy, RegistryUnreachable
 from images_app import newer, operations, registries, sync
-from images_app.models import Tag, TagCheck
+from images_app.models import Image, Tag, TagCheck
 from images_app.tests.test_operations import Bench, bench
 from operations import reads
 from operations.models import Engine
@@ -114,8 +114,12 @@ def test_a_version_is_skipped_and_a_tag_left_alone(
     assert api_for(bob).get(address).status_code == 404
     assert api_for(bob).post(address, {}, format="json").json()["newer"] is True
     assert "newer at the registry" in client_for(vic).get("/images/").content.decode()
+    labels = {"org.opencontainers.image.source": "https://github.com/acme/shop"}
+    Image.objects.filter(pk=tag.image_id).update(labels=labels)
     page = client_for(bob).get(f"/images/{tag.image_id}/").content.decode()
     assert "a newer image" in page
+    assert 'href="https://github.com/acme/shop/releases" target="_blank" rel="noopener noreferrer"' in page
+    assert "Release notes at github.com" in page
     with pytest.raises(Denied):
         newer.say(tag, actor=Actor(user=vic), skip=True)
     assert newer.say(tag, actor=actor, skip=True).newer is False
