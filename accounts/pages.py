@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.encoding import escape_uri_path
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts import limits
@@ -28,6 +29,19 @@ def safe(request: HttpRequest, to: str) -> str:
     if url_has_allowed_host_and_scheme(to, {request.get_host()}, require_https=request.is_secure()):
         return to
     return "/"
+
+
+def sure(
+    request: HttpRequest, title: str, *said: str, button: str, back: tuple[str, str], **more: Any
+) -> HttpResponse:
+    """Asks before something ends for good, and posts the answer to the same address.
+
+    ``said``: what stops working. ``back``: the page it was asked on, its address and its name. A dialog for htmx.
+    """
+    context = {"title": title, "said": said, "button": button, "back": back[0]}
+    part = "#dialog" if "HX-Request" in request.headers else ""
+    context |= {"back_name": back[1], "action": escape_uri_path(request.path)}
+    return render(request, f"parts/sure.html{part}", {**context, **more})
 
 
 def locked_page(

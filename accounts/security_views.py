@@ -29,7 +29,7 @@ from accounts.access import actor_of, address_of, requires
 from accounts.door_views import WRONG_CODE
 from accounts.forms import CodeForm, KeyNameForm, PasswordForm
 from accounts.models import WebSession
-from accounts.pages import user_of
+from accounts.pages import sure, user_of
 
 ENROL_WITHIN = 15 * 60
 """Seconds that somebody has to put a new secret into their app."""
@@ -160,24 +160,56 @@ def rename_passkey(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "accounts/passkey.html", {"form": form, "key": key})
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires("account.own", confirmed=True)
 def remove_factor(request: HttpRequest, pk: int) -> HttpResponse:
-    """Takes an app or a passkey away; not the last one, where the site demands one."""
+    """Asks, then takes an app or a passkey away; not the last one, where the site demands one."""
     user = user_of(request)
     kinds = [factors.Type.TOTP, factors.Type.WEBAUTHN]
     factor = get_object_or_404(Authenticator, pk=pk, user=user, type__in=kinds)
     have = factors.of(user)
-    if len(have.passkeys) + (have.app is not None) == 1 and factors.demanded(user):
-        messages.error(
-            request, _("A second factor is demanded here: add another one first."), extra_tags="bad"
-        )
+    last = len(have.passkeys) + (have.app is not None) == 1
+    refused = (
+        _("A second factor is demanded here: add another one first.")
+        if last and factors.demanded(user)
+        else ""
+    )
+    if request.method != "POST":
+        return _sure_of(request, factor, last=last, refused=refused)
+    if refused:
+        messages.error(request, refused, extra_tags="bad")
         return _back()
     with transaction.atomic():
         factors.remove(user, factor)
         _line(request, "factor.remove", kind=factor.type)
     messages.success(request, _("Removed"), extra_tags="ok")
     return _back()
+
+
+def _sure_of(request: HttpRequest, factor: Authenticator, *, last: bool, refused: str) -> HttpResponse:
+    """What ends with a factor, or why it has to stay."""
+    app = factor.type == factors.Type.TOTP
+    said = [
+        _("Its codes sign you in no longer, and its secret is forgotten: an app is set up anew.")
+        if app
+        else _("It signs you in no longer. Your device may keep it: remove it there too.")
+    ]
+    if last:
+        said.append(
+            _(
+                "It is your only second factor: your password alone opens your account then, and your recovery codes"
+                " go with it."
+            )
+        )
+    title = (
+        _("Remove the authenticator app?")
+        if app
+        else _("Remove the passkey %(name)s?") % {"name": factor.wrap().name}
+    )
+    return sure(
+        request, title, *([refused] if refused else said), button=_("Remove"), refused=bool(refused),
+        back=(reverse("accounts:security"), _("Sign-in and sessions")),
+    )  # fmt: skip
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

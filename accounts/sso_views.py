@@ -12,11 +12,11 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import audit, sso
 from accounts.access import PUBLIC, actor_of, address_of, requires
-from accounts.pages import safe_next, user_of
+from accounts.pages import safe_next, sure, user_of
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,20 @@ def link(request: HttpRequest) -> HttpResponse:
     return _go(request, "connect", reverse("accounts:security"))
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires("account.own", confirmed=True)
 def unlink(request: HttpRequest) -> HttpResponse:
-    """From now on the account there opens nothing here."""
+    """Asks; from then on the account there opens nothing here."""
     user = user_of(request)
+    if request.method != "POST":
+        if not settings.OIDC:
+            raise Http404
+        name = settings.OIDC["name"]
+        return sure(
+            request, _("Unlink %(name)s?") % {"name": name},
+            _("Your account there signs you in here no longer, and what its groups gave you here ends."),
+            button=_("Unlink"), back=(reverse("accounts:security"), _("Sign-in and sessions")),
+        )  # fmt: skip
     with transaction.atomic():
         if sso.unlink(user, address_of(request)):
             audit.about("auth.unlink", actor_of(request), user)

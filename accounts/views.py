@@ -30,7 +30,7 @@ from accounts import audit, door, limits, reading, sessions, setup, tokens
 from accounts.access import PUBLIC, Actor, Denied, actor_of, address_of, requires
 from accounts.forms import ReadingForm, SetUpForm, SignInForm, TokenForm
 from accounts.models import ApiToken, User
-from accounts.pages import locked_page, safe_next, user_of
+from accounts.pages import locked_page, safe_next, sure, user_of
 
 
 @sensitive_post_parameters()
@@ -156,12 +156,18 @@ def create_token(request: HttpRequest) -> HttpResponse:
     return _profile_page(request, secret=secret)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @requires("token.own", confirmed=True)
 def rotate_token(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """A new secret, shown in this answer alone; the old one opens nothing from now on."""
+    """Asks, then makes a new secret, shown in this answer alone; the old one opens nothing from now on."""
     token = get_object_or_404(ApiToken, pk=pk, user=user_of(request))
+    if request.method != "POST":
+        return sure(
+            request, _("Rotate %(name)s?") % {"name": token.name},
+            _("It gets a new secret, shown once. What uses the old one is refused until it has the new one."),
+            button=_("Rotate token"), back=(reverse("accounts:profile"), _("Your account")),
+        )  # fmt: skip
     with transaction.atomic():
         secret = tokens.rotate(token, renewed=True)
         if secret:
@@ -175,11 +181,17 @@ def rotate_token(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _profile_page(request, secret=secret or "")
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires("token.own")
 def revoke_token(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Ends a token at once."""
+    """Asks, then ends a token at once."""
     token = get_object_or_404(ApiToken, pk=pk, user=user_of(request))
+    if request.method != "POST":
+        return sure(
+            request, _("Revoke %(name)s?") % {"name": token.name},
+            _("What uses it is refused at once, and nothing brings it back: another token has another secret."),
+            button=_("Revoke token"), back=(reverse("accounts:profile"), _("Your account")),
+        )  # fmt: skip
     with transaction.atomic():
         if tokens.revoke(token):
             audit.record(

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Denied, actor_of, require, requires
 from containers_app import drift, operations, plans, present, vanished
-from containers_app.forms import KillForm, PolicyForm, RenameForm
+from containers_app.forms import KillForm, PolicyForm, RenameForm, StopForm
 from containers_app.models import Container
 from containers_app.notice import seen
 from engine.errors import EngineError
@@ -52,6 +52,20 @@ _QUESTIONS = {
     "pause": (_lazy("Pause %(name)s?"), _lazy("Pause container")),
 }
 """A question's title, and the button that answers it."""
+_QUESTIONS_OF_MANY: dict[str, tuple[Any, Any]] = {
+    "stop": (
+        ngettext_lazy("Stop %(n)s container?", "Stop %(n)s containers?", "n"),
+        ngettext_lazy("Stop %(n)s container", "Stop %(n)s containers", "n"),
+    ),
+    "restart": (
+        ngettext_lazy("Restart %(n)s container?", "Restart %(n)s containers?", "n"),
+        ngettext_lazy("Restart %(n)s container", "Restart %(n)s containers", "n"),
+    ),
+    "pause": (
+        ngettext_lazy("Pause %(n)s container?", "Pause %(n)s containers?", "n"),
+        ngettext_lazy("Pause %(n)s container", "Pause %(n)s containers", "n"),
+    ),
+}
 
 
 @require_POST
@@ -131,6 +145,20 @@ def remove(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@requires("container.stop")
+@answers
+def stop(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Asks how long it may take to end by itself, then stops it."""
+    actor, container = actor_of(request), _get(request, pk)
+    form = StopForm(request.POST or None, initial={"timeout": operations.usual_stop(container)})
+    require(actor, "container.stop", container)
+    if form.is_valid():
+        return submitted(request, _ask(request, container, "stop", form.cleaned_data), to=_page(pk))
+    plan = preview(lambda: operations.request(container, "stop", actor=actor), actor=actor)
+    return dialog(request, "containers/stop.html", {"container": container, "form": form, "plan": plan})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires("container.kill")
 @answers
 def kill(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -162,7 +190,10 @@ def rename(request: HttpRequest, pk: UUID) -> HttpResponse:
 @requires("container.read")
 @answers
 def bulk(request: HttpRequest) -> HttpResponse:
-    """The same change of several containers: one operation each. What loses or asks something shows that first."""
+    """The same change of several containers: one operation each.
+
+    What loses or asks something, or cuts off others, shows that first.
+    """
     asked = request.POST if request.method == "POST" else request.GET
     action, found = asked.get("action", ""), _several(request, asked.getlist("ids"))
     if action not in BULK or not found:
@@ -170,7 +201,12 @@ def bulk(request: HttpRequest) -> HttpResponse:
             request, _("Select containers first.") if action in BULK else _("No such action."), "bad"
         )
     form = _BULK_FORMS[action](asked if asked.get("sure") else None) if action in _BULK_FORMS else None
-    if (action == "remove" or form) and not (asked.get("sure") and (form is None or form.is_valid())):
+    sure = bool(asked.get("sure"))
+    if action in ASKED_FIRST:
+        asks = not sure and (request.method != "POST" or plans.reach_others(found, action, actor_of(request)))
+    else:
+        asks = bool(action == "remove" or form) and not (sure and (form is None or form.is_valid()))
+    if asks:
         return _bulk_question(request, action, found, form)
     if request.method != "POST":
         return HttpResponseRedirect(reverse("containers:list"))
@@ -181,11 +217,12 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 
 def _bulk_question(request: HttpRequest, action: str, found: list[Container], form: Any) -> HttpResponse:
-    if request.method == "POST" and form is None:  # without JavaScript: the question is a page of its own
+    if request.method == "POST" and form is None:
         query = QueryDict(mutable=True)
         query["action"] = action
         query.setlist("ids", [str(one.pk) for one in found])
-        return HttpResponseRedirect(f"{reverse('containers:bulk')}?{query.urlencode()}")
+        return _question(request, f"{reverse('containers:bulk')}?{query.urlencode()}")
+    ids, n = [one.pk for one in found], {"n": len(found)}
     if form:
         title = (
             ngettext("Kill %(n)s container", "Kill %(n)s containers", len(found))
@@ -197,13 +234,21 @@ def _bulk_question(request: HttpRequest, action: str, found: list[Container], fo
             )
         )
         context = {
-            "form": form, "ids": [one.pk for one in found], "bulk": action, "title": title % {"n": len(found)},
+            "form": form, "ids": ids, "bulk": action, "title": title % n,
             "plan": plans.killing_many(found) if action == "kill" else None, "action": reverse("containers:bulk"),
         }  # fmt: skip
         return dialog(request, "containers/bulk.html", context)
-    title = ngettext("Remove %(n)s container?", "Remove %(n)s containers?", len(found)) % {"n": len(found)}
+    if action in ASKED_FIRST:
+        ask, button = _QUESTIONS_OF_MANY[action]
+        plan = plans.stopping_many(found, action, actor_of(request))
+        plan.button = button % n
+        context = {
+            "plan": plan, "ids": ids, "bulk": action, "title": ask % n, "action": reverse("containers:bulk"),
+        }  # fmt: skip
+        return dialog(request, "containers/bulk.html", context)
+    title = ngettext("Remove %(n)s container?", "Remove %(n)s containers?", len(found)) % n
     context = {
-        "plan": plans.removal_of_many(found), "ids": [one.pk for one in found],
+        "plan": plans.removal_of_many(found), "ids": ids,
         "title": title, "action": reverse("containers:bulk"),
     }  # fmt: skip
     return dialog(request, "containers/remove.html", context)

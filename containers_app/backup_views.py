@@ -146,12 +146,14 @@ def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
         except Refused as error:
             form.add_error("volume", str(error))
     q = request.GET.get("q", "").strip()
-    everything = backup.listed
-    found = [row for row in everything if q in row["name"]]
-    ticked = set(form.ticked)
+    everything, ticked = backup.listed, set(form.ticked)
+    # What is ticked stays in the form whatever is looked for: what is not there would not come back.
+    kept = [row for row in everything if row["name"] in ticked]
+    found = [row for row in everything if q.lower() in row["name"].lower() and row["name"] not in ticked]
     context = {
         "backup": backup, "form": form, "plan": _restore_plan(backup, form, actor), "q": q, "ticked": ticked,
-        "rows": found[:SHOWN], "more": max(0, len(found) - SHOWN), "unlisted": backup.entries - len(everything),
+        "rows": [*kept, *found[:SHOWN]], "found": bool(found or (kept and not q)),
+        "more": max(0, len(found) - SHOWN), "unlisted": backup.entries - len(everything),
         "volume": _volume_of(backup, actor),
     }  # fmt: skip
     part = {"restore-plan": "#plan", "restore-files": "#files"}.get(request.headers.get("HX-Target", ""), "")

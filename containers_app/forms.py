@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from accounts.access import Actor
-from containers_app import gate
+from containers_app import gate, verbs
 from containers_app.models import Container
 from engine import names
 from engine.errors import Invalid
@@ -27,6 +27,18 @@ SIGNALS = (
     ("USR2", _lazy("USR2: its own meaning")),
 )
 PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
+
+
+class StopForm(forms.Form):
+    """How long it has to end by itself."""
+
+    timeout = forms.IntegerField(
+        label=_lazy("Grace period"),
+        min_value=0,
+        max_value=verbs.LONGEST_STOP,
+        widget=forms.NumberInput(attrs={"autofocus": True}),
+        error_messages={"required": _lazy("Say how many seconds it has.")},
+    )
 
 
 class KillForm(forms.Form):

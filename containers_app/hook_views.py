@@ -12,10 +12,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts.access import Actor, actor_of, require, requires
 from accounts.api.links import absolute
+from accounts.pages import sure
 from accounts.querysets import visible_to
 from containers_app import hooks, present, stacks
 from containers_app.models import DeployHook, HookCall
@@ -38,11 +39,11 @@ def container_hooks(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _page(request, "containers/hooks.html", context, [hooks.container(container)])
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires("hook.manage")
 @answers
 def forget(request: HttpRequest, pk: UUID, other: UUID) -> HttpResponse:
-    """One ends."""
+    """Asks, then one ends."""
     things = [hooks.container(get_object_or_404(present.one(actor_of(request)), pk=pk))]
     return _forget(request, things, other, to=reverse("containers:hooks", args=[pk]))
 
@@ -58,11 +59,11 @@ def stack_hooks(request: HttpRequest, engine: UUID, name: str) -> HttpResponse:
     return _page(request, "stacks/hooks.html", context, hooks.parts(stack, actor))
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires("hook.manage")
 @answers
 def stack_forget(request: HttpRequest, engine: UUID, name: str, other: UUID) -> HttpResponse:
-    """One ends."""
+    """Asks, then one ends."""
     actor = actor_of(request)
     things = hooks.parts(stacks.one(actor, engine, name), actor)
     return _forget(request, things, other, to=reverse("stacks:hooks", args=[engine, name]))
@@ -104,5 +105,13 @@ def _rows(
 
 
 def _forget(request: HttpRequest, things: Sequence[hooks.Thing], pk: UUID, *, to: str) -> HttpResponse:
-    hooks.drop(things, get_object_or_404(hooks.of(*things), pk=pk), actor=actor_of(request))
+    row = get_object_or_404(hooks.of(*things), pk=pk)
+    if request.method != "POST":
+        return sure(
+            request, _("Close this address?"), absolute(request, f"/api/v1/hooks/{row.pk}/"),
+            _("Who calls it is refused at once, and its secret is forgotten. Nothing brings it back: another one has"
+              " another address and another secret, and has to be put in where it is called."),
+            button=_("Close address"), back=(to, _("Redeploy on push")),
+        )  # fmt: skip
+    hooks.drop(things, row, actor=actor_of(request))
     return toast(request, _("Its address is closed"), to=to)

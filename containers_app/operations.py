@@ -279,6 +279,12 @@ def _is_free(rows: QuerySet[Any], kind: str, name: str | None) -> Callable[[], N
     return check
 
 
+def usual_stop(container: Container) -> int:
+    """How many seconds it has to end by itself, where the wish does not say."""
+    own = STOP_TIMEOUT if container.stop_timeout is None else container.stop_timeout
+    return min(own, verbs.LONGEST_STOP)
+
+
 def _params(container: Container, action: str, given: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
     """What the action needs, in full; raises `SpecError`."""
     if action == "update":
@@ -286,9 +292,7 @@ def _params(container: Container, action: str, given: Mapping[str, Any], actor: 
     fields = Fields(given)
     found: dict[str, Any] = {}
     if action in ("stop", "restart"):
-        usual = STOP_TIMEOUT if container.stop_timeout is None else container.stop_timeout
-        usual = min(usual, verbs.LONGEST_STOP)
-        found["timeout"] = fields.integer("timeout", usual, 0, verbs.LONGEST_STOP)
+        found["timeout"] = fields.integer("timeout", usual_stop(container), 0, verbs.LONGEST_STOP)
     elif action == "kill":
         found["signal"] = fields.named("signal", names.signal, "KILL")
     elif action == "rename":
@@ -325,5 +329,5 @@ __all__ = [
     "request_backup_restore", "request_copy", "request_duplicate", "request_network_connect",
     "request_network_create", "request_network_disconnect", "request_network_remove", "request_prune", "request_run",
     "request_volume_backup", "request_volume_clone", "request_volume_create", "request_volume_export",
-    "request_volume_import", "request_volume_remove", "run", "usage", "verbs", "volumes", "written",
+    "request_volume_import", "request_volume_remove", "run", "usage", "usual_stop", "verbs", "volumes", "written",
 ]  # fmt: skip

@@ -149,6 +149,28 @@ def killing_many(found: Sequence[Container]) -> Plan:
     return plan
 
 
+def stopping_many(found: Sequence[Container], action: str, actor: Actor) -> Plan:
+    """The plan of a stop, a restart or a pause of several containers at once."""
+    live = [one for one in found if one.state in _LIVE]
+    button, words = _STOPS[action]
+    plan = Plan(button=str(button))
+    plan.changed = [Item(one.name, str(words)) for one in live[:50]]
+    if len(live) > 50:
+        plan.changed.append(Item(_("and %(n)s more") % {"n": len(live) - 50}))
+    served = list(dict.fromkeys(port for one in live for port in serving(one)))
+    if served:
+        plan.affected.append(Item(listed(served[:12]), _no_answer(len(served))))
+    plan.affected += _cut_off(live, action, actor)
+    plan.kept.append(Item(_("What they wrote"), _("and their volumes, networks and settings")))
+    if action == "stop":
+        plan.lost = [
+            Item(one.name, _("removes itself when it ends"), _("with what it wrote and its logs"))
+            for one in live
+            if one.auto_remove
+        ]
+    return plan
+
+
 def restoring(operation: Operation, actor: Actor) -> Plan:
     """The plan of ``container.restore``."""
     container = target(operation)
@@ -215,14 +237,7 @@ def stopping(operation: Operation, actor: Actor) -> Plan:
     plan.stopped.append(Item(container.name, str(words)))
     served = serving(container)
     if served:
-        plan.affected.append(
-            Item(
-                listed(served),
-                ngettext(
-                    "does not answer until it runs again", "do not answer until it runs again", len(served)
-                ),
-            )
-        )
+        plan.affected.append(Item(listed(served), _no_answer(len(served))))
     plan.affected += dependents(container, actor)
     plan.kept.append(Item(_("What it wrote"), _("and its volumes, networks and settings")))
     if action == "stop" and container.auto_remove:
@@ -231,6 +246,10 @@ def stopping(operation: Operation, actor: Actor) -> Plan:
             [Item(container.name, _("removes itself when it ends"), _("with what it wrote and its logs"))],
         )
     return plan
+
+
+def _no_answer(number: int) -> str:
+    return ngettext("does not answer until it runs again", "do not answer until it runs again", number)
 
 
 def renaming(operation: Operation, actor: Actor) -> Plan:
@@ -261,15 +280,33 @@ def reaches_others(container: Container, actor: Actor) -> bool:
     return container.state in _LIVE and (container.auto_remove or bool(dependents(container, actor)))
 
 
+def reach_others(found: Sequence[Container], action: str, actor: Actor) -> bool:
+    """The same for several at once: whether that would cut off others than these, or lose one of them."""
+    live = [one for one in found if one.state in _LIVE]
+    return any(one.auto_remove for one in live) or bool(_cut_off(live, action, actor))
+
+
+def _cut_off(live: Sequence[Container], action: str, actor: Actor) -> list[Item]:
+    """Who is stopped along with what they need is not cut off; who is restarted may be so first, and is."""
+    return _dependents(live, actor, besides=[] if action == "restart" else live)
+
+
 def dependents(container: Container, actor: Actor) -> list[Item]:
     """Containers that use its network, its processes or its volumes, or are linked to it."""
-    of = f"container:{container.native_id}"
-    shares = Q()
+    return _dependents([container], actor, besides=[container])
+
+
+def _dependents(of: Sequence[Container], actor: Actor, *, besides: Sequence[Container]) -> list[Item]:
+    if not of:
+        return []
+    shares, uses = Q(), Q()
     for mode in ("NetworkMode", "PidMode", "IpcMode"):
-        shares |= Q(**{f"inspect__HostConfig__{mode}": of})
-    uses = Q(inspect__HostConfig__VolumesFrom__icontains=container.native_id)
-    uses |= Q(inspect__HostConfig__Links__icontains=f"/{container.name}:")
-    others = Container.objects.filter(engine_id=container.engine_id).exclude(pk=container.pk)
+        shares |= Q(**{f"inspect__HostConfig__{mode}__in": [f"container:{one.native_id}" for one in of]})
+    for one in of:
+        uses |= Q(inspect__HostConfig__VolumesFrom__icontains=one.native_id)
+        uses |= Q(engine_id=one.engine_id, inspect__HostConfig__Links__icontains=f"/{one.name}:")
+    others = Container.objects.filter(engine_id__in={one.engine_id for one in of})
+    others = others.exclude(pk__in=[one.pk for one in besides])
     found: list[Item] = []
     for condition, words in (
         (shares, _("shares its network or processes: cut off with it")),

@@ -149,11 +149,16 @@ def run(row: PrunePolicy, *, actor: Actor, plan: UUID | None = None, idempotency
 
     Raises `Refused` where nothing is to go, or the plan is none of this policy's.
     """
-    if plan is None:
-        plan = look(row, actor=actor)[0].pk
-    elif prune_plans.own(plan, actor=actor).policy_id != row.pk:
+    found = shown(row, plan, actor=actor) if plan else look(row, actor=actor)[0]
+    return operations.request_prune(found.pk, actor=actor, idempotency_key=idempotency_key)
+
+
+def shown(row: PrunePolicy, plan: UUID, *, actor: Actor) -> PrunePlan:
+    """What this actor was shown that it would do."""
+    found = prune_plans.own(plan, actor=actor)
+    if found.policy_id != row.pk:
         raise Http404("No such plan.")
-    return operations.request_prune(plan, actor=actor, idempotency_key=idempotency_key)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

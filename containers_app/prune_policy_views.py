@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, actor_of, requires
+from accounts.pages import sure
 from containers_app import prune_plans, prune_policies
 from containers_app.models import PrunePolicy
 from containers_app.prune_forms import PrunePolicyForm
@@ -134,16 +135,22 @@ def _would(row: PrunePolicy, actor: Actor, *, trial: bool = False) -> dict[str, 
     }  # fmt: skip
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires(PERMISSION)
 @answers
 def policy_run(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Has exactly that done which was shown."""
+    """Asks, and has exactly that done which was shown."""
     row = _one(request, pk)
     try:
-        plan = UUID(request.POST.get("plan", ""))
+        plan = UUID((request.POST if request.method == "POST" else request.GET).get("plan", ""))
     except ValueError:
         raise Http404("No such plan.") from None
+    if request.method != "POST":
+        words = prune_plans.told(prune_policies.shown(row, plan, actor=actor_of(request)))
+        return sure(
+            request, _("Remove these now?"), button=words.button, back=(_page(row), row.name),
+            plan=words, hidden={"plan": plan}, in_place=True,
+        )  # fmt: skip
     operation = prune_policies.run(row, actor=actor_of(request), plan=plan)
     return submitted(request, operation, to=_page(row))
 

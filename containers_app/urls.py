@@ -69,6 +69,7 @@ container_urls = [
     path("<uuid:pk>/do/<slug:action>/", act_views.act, name="act"),
     path("<uuid:pk>/ask/<slug:action>/", act_views.ask, name="ask"),
     path("<uuid:pk>/remove/", act_views.remove, name="remove"),
+    path("<uuid:pk>/stop/", act_views.stop, name="stop"),
     path("<uuid:pk>/kill/", act_views.kill, name="kill"),
     path("<uuid:pk>/copy/", copy_views.copy, name="copy"),
     path("copies/<uuid:pk>/", copy_views.download, name="download"),

@@ -223,31 +223,36 @@ class BuildForm(Change):
     source = forms.ChoiceField(
         choices=[("editor", "Dockerfile"), ("upload", _lazy("Folder or archive")), ("git", "Git")],
         initial="editor",
+        label=_lazy("Build from"),
     )
     tags = forms.CharField(
         max_length=1000,
         label=_lazy("Tags"),
         error_messages={"required": _lazy("Name the image, such as hello:1.")},
     )
-    dockerfile = forms.CharField(required=False, max_length=200_000, strip=False)
-    beside = Files(required=False)
-    context = forms.FileField(required=False, allow_empty_file=False)
-    folder = forms.CharField(required=False, max_length=255)
-    git = forms.CharField(required=False, max_length=700)
-    git_ref = forms.CharField(required=False, max_length=200)
-    git_dir = forms.CharField(required=False, max_length=500)
-    git_username = forms.CharField(required=False, max_length=200)
-    git_password = forms.CharField(required=False, max_length=1000, strip=False)
-    git_dockerfile = forms.CharField(required=False, max_length=255)
-    dockerfile_path = forms.CharField(required=False, max_length=255, initial="Dockerfile")
-    target = forms.CharField(required=False, max_length=80)
+    dockerfile = forms.CharField(required=False, max_length=200_000, strip=False, label="Dockerfile")
+    beside = Files(required=False, label=_lazy("Files beside it"))
+    context = forms.FileField(required=False, allow_empty_file=False, label=_lazy("Folder or archive"))
+    folder = forms.CharField(required=False, max_length=255, label=_lazy("Folder"))
+    git = forms.CharField(required=False, max_length=700, label=_lazy("Repository"))
+    git_ref = forms.CharField(required=False, max_length=200, label=_lazy("Branch, tag or commit"))
+    git_dir = forms.CharField(required=False, max_length=500, label=_lazy("Folder in it"))
+    git_username = forms.CharField(required=False, max_length=200, label=_lazy("Account"))
+    git_password = forms.CharField(
+        required=False, max_length=1000, strip=False, label=_lazy("Password or token")
+    )
+    git_dockerfile = forms.CharField(required=False, max_length=255, label=_lazy("Dockerfile in that folder"))
+    dockerfile_path = forms.CharField(
+        required=False, max_length=255, initial="Dockerfile", label=_lazy("Dockerfile in it")
+    )
+    target = forms.CharField(required=False, max_length=80, label=_lazy("Target"))
     builder = forms.ChoiceField(
         choices=[
             ("auto", _lazy("the engine's own")),
             ("buildkit", "BuildKit"),
             ("classic", pgettext_lazy("builder", "classic")),
         ],
-        required=False, initial="auto",
+        required=False, initial="auto", label=_lazy("Builder"),
     )  # fmt: skip
     then = forms.ChoiceField(
         choices=[
@@ -256,10 +261,11 @@ class BuildForm(Change):
             ("recreate", _lazy("put it into a container")),
         ],
         required=False,
+        label=_lazy("Then"),
     )
-    then_name = forms.CharField(required=False, max_length=128)
-    then_ports = forms.CharField(required=False, max_length=200)
-    then_container = forms.CharField(required=False, max_length=36)
+    then_name = forms.CharField(required=False, max_length=128, label=_lazy("Name"))
+    then_ports = forms.CharField(required=False, max_length=200, label=_lazy("Ports"))
+    then_container = forms.CharField(required=False, max_length=36, label=_lazy("Container"))
     no_cache = forms.BooleanField(required=False)
     pull = forms.BooleanField(required=False)
 
@@ -289,6 +295,9 @@ class BuildForm(Change):
         data["secrets"] = {
             name.strip(): value for name, value in zip(names, values, strict=False) if name.strip()
         }
+        for name in [name for name, value in data["secrets"].items() if not value]:
+            words = _("Build secret %(name)s has no value: type it. What was typed is never sent back here.")
+            self.add_error(None, words % {"name": name[:40]})
         return data
 
     def clean_then_ports(self) -> list[dict[str, int]]:
@@ -313,6 +322,19 @@ class BuildForm(Change):
         rows = list(zip(self._list("arg_name"), self._list("arg_value"), strict=False))
         rows = rows or list((self.initial.get("build_args") or {}).items())
         return [*[row for row in rows if row[0] or row[1]][:MOST_ARGS], ("", "")]
+
+    def secret_rows(self) -> list[str]:
+        """Ids of secrets as typed, with one empty row at the end. What they hold is never sent back to a page."""
+        typed = (name.strip() for name in self._list("secret_id"))
+        return [*[name for name in typed if name][:MOST_ARGS], ""]
+
+    def wrong(self) -> list[tuple[str, str, list[str]]]:
+        """Fields with something wrong, each with its label and the messages."""
+        found = []
+        for name, messages in self.errors.items():
+            label = str(self.fields[name].label) if name in self.fields else ""
+            found.append((name, label, [str(message) for message in messages]))
+        return found
 
     def wish(self) -> dict[str, Any]:
         """The keyword arguments of `request_build`."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from html import unescape
+from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qsl, urldefrag, urljoin
 
@@ -47,6 +48,12 @@ ELSEWHERE = {
     "containers:row": "a row asks for itself when it has changed",
     "containers:bulk": "asked for by the bar of those that are ticked", "images:two": "likewise",
     "images:export-some": "likewise",
+    **dict.fromkeys(
+        (
+            "accounts:remove_factor", "accounts:rotate_token", "accounts:revoke_token", "accounts:sso_unlink",
+            "containers:hook-forget", "stacks:hook-forget", "prune:policy-run",
+        ), "asks before that ends of which nobody has one here: the tests of its app",
+    ),
     "containers:ask": "the palette asks before it acts", "volumes:ask": "the palette asks before it acts",
     "operations:events": "the log asks for what is new",
     "containers:recording": "of a session that was recorded: tests/test_console.py",
@@ -69,6 +76,56 @@ def links(html: str, page: str) -> list[str]:
     )
     here = (address.removeprefix("http://testserver") for address in whole)
     return [path for path in dict.fromkeys(here) if path.startswith("/") and not path.startswith("/static/")]
+
+
+class Forms(HTMLParser):
+    """Of each form its submit buttons, in the order in which a browser finds them, and whether it posts a search.
+
+    Enter in any field, and on a tick, presses the first of them.
+    """
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.buttons: dict[str, list[dict[str, str]]] = {}
+        self.faults: list[str] = []
+        self._posts: set[str] = set()
+        self._in, self._aside = "", 0  # what a template holds is in no form, and noscript not with scripts
+        self._searches: list[str] = []
+        self.feed(html)
+        self.faults += [f"a search field posts {form}" for form in self._searches if form in self._posts]
+        self.faults += [f"{form}: {found[0]}" for form, found in self.buttons.items() if not _is_main(found)]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        has = {name: value or "" for name, value in attrs}
+        if tag in ("template", "noscript"):
+            self._aside += 1
+        elif tag == "form":
+            self._in = has.get("id") or f"{has.get('action', '')} {self.getpos()}"
+            if has.get("method") == "post":
+                self._posts.add(self._in)
+        elif (form := has.get("form", self._in)) and not self._aside:
+            if (
+                tag in ("button", "input")
+                and has.get("type", "submit" if tag == "button" else "") == "submit"
+            ):
+                self.buttons.setdefault(form, []).append(has)
+            elif tag == "input" and has.get("type") == "search":
+                self._searches.append(form)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("template", "noscript"):
+            self._aside -= 1
+        elif tag == "form":
+            self._in = ""
+
+
+def _is_main(buttons: list[dict[str, str]]) -> bool:
+    """Whether the first of several does what the form is for, or nothing at all."""
+    first, kinds = buttons[0], [set(one.get("class", "").split()) & {"primary", "solid"} for one in buttons]
+    if len(buttons) == 1 or ("hidden" in first and first.get("value") == "" and "name" in first):
+        return True
+    aside = {"hidden", "formaction"} & {*first} or first.get("name") in ("off", "out")
+    return not aside and "danger" not in first.get("class", "").split() and bool(kinds[0] or not any(kinds))
 
 
 @dataclass
@@ -232,7 +289,8 @@ def test_every_thing_leads_to_what_belongs_to_it_and_back(
 
 @dataclass
 class Crawl:
-    """Everything that one reader can reach; ``bad`` are ``status address, linked from page``.
+    """Everything that one reader can reach; ``bad`` are ``status address, linked from page``, ``forms`` those in
+    which Enter does what nobody means.
 
     ``words``: what queries asked for, of which page; each is asked once, whoever finds it first.
     """
@@ -241,6 +299,7 @@ class Crawl:
     words: set[tuple[str, str, str]]
     routes: set[str] = field(default_factory=set)
     bad: list[str] = field(default_factory=list)
+    forms: list[str] = field(default_factory=list)
 
     def go(self, start: str) -> None:
         """Follows every link to a page, or to a way to look at one, that it has not seen yet."""
@@ -263,7 +322,9 @@ class Crawl:
             if answer.status_code in (301, 302):
                 todo.append((answer["Location"], address))
             elif answer["Content-Type"].startswith("text/html") and not answer.streaming:
-                todo.extend((found, address) for found in links(answer.content.decode(), address))
+                html = answer.content.decode()
+                self.forms += [f"{address}: {fault}" for fault in Forms(html).faults]
+                todo.extend((found, address) for found in links(html, address))
 
 
 def named(patterns: Any, space: str = "") -> Iterator[tuple[str, Any]]:
@@ -298,3 +359,49 @@ def test_no_link_leads_into_a_wall_and_every_page_is_reached(
         reached |= crawl.routes
     missed = {name for name, view in named(get_resolver().url_patterns) if readable(view)} - reached
     assert missed == set(ELSEWHERE), missed ^ set(ELSEWHERE)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.slow
+def test_enter_presses_the_main_button_of_every_form(
+    world: dict[str, str],
+    client_for: Callable[..., Client],
+    alice: User,
+    things: Things,
+    team: Team,
+    vic: User,
+) -> None:
+    schedule = {"every": "day", "hour": 3, "keep": 7}
+    client = client_for(alice)
+    assert client.post(f"/volumes/{things.volume.pk}/backups/schedule/", schedule).status_code == 302
+    crawl = Crawl(client, set())
+    crawl.go(START)
+    for page in ("/containers/", *ASKED):  # what no link leads to
+        html = client.get(page.format(web=things.web.pk, team=team.pk, vic=vic.pk)).content.decode()
+        crawl.forms += [f"{page}: {fault}" for fault in Forms(html).faults]
+    assert not crawl.forms, crawl.forms
+
+
+ASKED = (
+    "/containers/bulk/?action=kill&ids={web}", "/containers/bulk/?action=stop&ids={web}",
+    "/containers/bulk/?action=remove&ids={web}", "/containers/{web}/ask/stop/",
+    "/teams/{team}/members/{vic}/",
+)  # fmt: skip
+
+
+def test_a_form_with_another_button_before_its_main_one_is_found() -> None:
+    main, other = (
+        '<button class="btn primary">Save</button>',
+        '<button class="btn" formaction="/x">Other</button>',
+    )
+    assert Forms(f"<form><input>{other}{main}</form>").faults
+    assert Forms(
+        '<form id="a"></form><button form="a" name="off">Off</button><button form="a">Go</button>'
+    ).faults
+    assert Forms('<form method="post"><input type="search"><button>Go</button></form>').faults
+    for fine in (
+        f"{main}{other}",
+        f'<button name="a" value="" hidden></button>{other}',
+        f"<template>{other}</template>{main}",
+    ):
+        assert not Forms(f"<form><input>{fine}</form>").faults

@@ -49,6 +49,7 @@ REST = """
     containers:act POST containers/{id}/unpause/
     containers:act POST containers/{id}/seen/
     containers:act POST containers/{id}/accept/
+    containers:stop POST containers/{id}/stop/
     containers:kill POST containers/{id}/kill/
     containers:copy GET containers/{id}/files/
     containers:commit POST containers/{id}/commit/

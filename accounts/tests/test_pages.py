@@ -71,6 +71,11 @@ def test_a_token_is_shown_in_one_answer_alone(client_for: ClientFor, vic: User) 
     assert "ci" in again
     token = ApiToken.objects.get()
     assert (token.scopes, token.user) == (["read", "operate", "write"], vic)
+    for verb in ("revoke", "rotate"):
+        asks = f"/account/tokens/{token.pk}/{verb}/"
+        assert f'data-dialog-from="{asks}"' in again
+        assert f"{verb.title()} ci?" in client.get(asks).content.decode()
+        assert tokens.actor_from_bearer(f"Bearer {secret}"), "it was asked, and nothing done"
     client.post(f"/account/tokens/{token.pk}/revoke/")
     assert tokens.actor_from_bearer(f"Bearer {secret}") is None
     assert list(AuditEntry.objects.order_by("id").values_list("verb", flat=True)) == [

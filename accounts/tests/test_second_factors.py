@@ -168,6 +168,9 @@ def test_factors_are_removed_with_their_codes(
     assert app is not None
     assert client_for(bob).post(f"/account/factors/{app.pk}/remove/").status_code == 404
     client = client_for(vic)
+    question = client.get(f"/account/factors/{app.pk}/remove/").content.decode()
+    assert "your only second factor" in question
+    assert Authenticator.objects.exists()
     client.post(f"/account/factors/{app.pk}/remove/")
     assert not Authenticator.objects.exists()
     assert AuditEntry.objects.get(verb="factor.remove").detail["kind"] == "totp"

@@ -230,6 +230,8 @@ def test_one_links_oneself_while_signed_in(
     assert SocialAccount.objects.get().user == vic
     assert through(client)["Location"] == "/"
     assert who(client) == "vic"
+    assert "signs you in here no longer" in mine.get("/account/sso/unlink/").content.decode()
+    assert SocialAccount.objects.exists()
     mine.post("/account/sso/unlink/")
     assert not SocialAccount.objects.exists()
     assert set(AuditEntry.objects.values_list("verb", flat=True)) == {

@@ -186,7 +186,7 @@ class BackupFiles(View):
         found = self.object(visible_backups(self.actor).defer(None), pk, "backup.read")
         asked, most = request.query_params.get("q", ""), number(request, "limit", 200, least=1, most=1000)
         everything = found.listed
-        rows = [row for row in everything if asked in row["name"]]
+        rows = [row for row in everything if asked.lower() in row["name"].lower()]
         told = {"listed": len(everything), "entries": found.entries, "total": len(rows)}
         return Response({"results": rows[:most], **told})
 

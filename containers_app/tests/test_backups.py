@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from rest_framework.test import APIClient
 from accounts.access import Denied, person
 from accounts.models import Membership, Role, Team, User
 from containers_app import backup_asks, operations, stores
+from containers_app.backed import packed
 from containers_app.models import BackupSchedule, Volume, VolumeBackup
 from containers_app.tests.test_operations import Bench, failed
 from containers_app.tests.test_volume_copies import LOOK, SAID, data, nothing_lies_around
@@ -224,6 +226,28 @@ def test_backups_are_their_teams_alone(
         f"/api/v1/backups/{row.pk}/restore/?dry_run=1", {"volume": "back"}, format="json"
     )
     assert answer.json()["made"][0]["what"] == "Volume back"
+
+
+def test_what_is_ticked_stays_whatever_is_looked_for(
+    db: None, team: Team, tara: User, client_for: Callable[..., Client]
+) -> None:
+    engine = make_engine()
+    entries = [(name, "file", 1, 0) for name in ("Read.ME", "app.conf", "notes.txt")]
+    row = VolumeBackup.objects.create(
+        engine=engine, team=team, volume_name="data", operation=make_operation(engine, team), key="data/1.tar.gz",
+        digest="0" * 64, size=10, held=3, entries=3, index=packed(entries),
+    )  # fmt: skip
+    asked = {"volume": "data", "part": "some", "paths": ["notes.txt"]}
+
+    def names(q: str) -> list[str]:
+        answer = client_for(tara).get(
+            f"/volumes/backups/{row.pk}/restore/", {**asked, "q": q}, headers={"HX-Target": "restore-files"}
+        )
+        return re.findall(r'name="paths" value="([^"]+)"', answer.content.decode())
+
+    assert names("") == ["notes.txt", "Read.ME", "app.conf"]
+    assert names("read.me") == ["notes.txt", "Read.ME"]
+    assert names("nothing") == ["notes.txt"]
 
 
 def test_a_schedule_in_rest(

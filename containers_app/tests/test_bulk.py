@@ -101,3 +101,29 @@ def test_a_signal_that_is_none_is_said_in_the_dialog(
     wish = {"action": "kill", "ids": [str(three[0].pk)], "sure": "1", "signal": "NOPE"}
     assert client_for(bob).post("/containers/bulk/", wish).status_code == 200
     assert not Operation.objects.exists()
+
+
+def test_a_stop_of_several_that_cuts_off_others_is_asked_first(
+    three: list[Container], client_for: Callable[..., Client], bob: User, team: Team
+) -> None:
+    client, one = client_for(bob), three[0]
+    two = make_container(
+        one.engine, team, "three", inspect={"HostConfig": {"NetworkMode": f"container:{one.native_id}"}}
+    )
+    wish: dict[str, Any] = {"action": "stop", "ids": [str(one.pk)]}
+    answer = client.post("/containers/bulk/", wish, headers={"HX-Request": "true"})
+    url = json.loads(answer.headers["HX-Trigger"])["slipway:ask"]["url"]
+    question = client.get(url).content.decode()
+    for words in ("Stop 1 container?", "three", "shares its network", "Stop 1 container</button>"):
+        assert words in question, words
+    assert not Operation.objects.exists()
+    client.post("/containers/bulk/", {**wish, "sure": "1"})
+    assert Operation.objects.get().target_name == "one"
+    Operation.objects.all().delete()
+    both: dict[str, Any] = {"ids": [str(one.pk), str(two.pk)]}
+    assert "action=restart" in client.post("/containers/bulk/", {**both, "action": "restart"})["Location"]
+    client.post("/containers/bulk/", {**both, "action": "stop"})
+    assert Operation.objects.count() == 2, "who is stopped along is not cut off"
+    Operation.objects.all().delete()
+    client.post("/containers/bulk/", {"action": "stop", "ids": [str(three[1].pk)]})
+    assert not Operation.objects.exists(), "it removes itself when it ends"

@@ -323,6 +323,8 @@ def test_the_page_shows_the_secret_once_and_closes_the_address(
     assert secret not in later
     assert client_for(vic).get(place).status_code == 403
     assert client_for(vic).post(f"{place}{row.pk}/forget/").status_code == 403
+    assert "its secret is forgotten" in client.get(f"{place}{row.pk}/forget/").content.decode()
+    assert DeployHook.objects.exists()
     assert client.post(f"{place}{row.pk}/forget/").status_code == 302
     assert not DeployHook.objects.exists()
 

@@ -357,7 +357,19 @@ def test_pages_show_policies_their_runs_and_what_they_would_do(
     looked = browser.get(f"/prune/policies/{row.pk}/?look=1").content.decode()
     assert "Remove these now" in looked
     assert "Nightly" in browser.get("/prune/policies/").content.decode()
+    assert "Lost for good" in looked
     plan = PrunePlan.objects.get(policy=row, operation=None)
+    asks = f"/prune/policies/{row.pk}/run/?plan={plan.pk}"
+    assert f'data-dialog-from="{asks}"' in looked
+    question = browser.get(asks).content.decode()
+    for words in (
+        "Remove these now?",
+        "1 stopped container",
+        "not into the trash",
+        "Remove 1 thing</button>",
+    ):
+        assert words in question, words
+    assert PrunePlan.objects.get(pk=plan.pk).operation is None
     assert browser.post(f"/prune/policies/{row.pk}/run/", {"plan": str(plan.pk)}).status_code == 302
     browser.post(f"/prune/policies/{row.pk}/switch/", {"on": "0"})
     assert not PrunePolicy.objects.get().enabled

@@ -613,3 +613,20 @@ def test_a_stop_that_cuts_off_others_is_asked_first(
     browser.post(stop, {"sure": "1"})
     assert Operation.objects.get().kind == "container.stop"
     assert browser.get(f"/containers/{web.pk}/ask/remove/").status_code == 404
+
+
+def test_a_stop_has_the_grace_that_one_gives_it(
+    client_for: ClientFor, bob: User, vic: User, web: Container
+) -> None:
+    browser, place = client_for(bob), f"/containers/{web.pk}/stop/"
+    assert f'data-dialog-from="{place}"' in browser.get(f"/containers/{web.pk}/").content.decode()
+    assert 'value="10"' in browser.get(place).content.decode()
+    Container.objects.filter(pk=web.pk).update(stop_timeout=45)
+    question = browser.get(place, headers=HTMX).content.decode()
+    for words in ('value="45"', "port 8080", "it is killed"):
+        assert words in question, words
+    assert "less than or equal to 300" in browser.post(place, {"timeout": "301"}).content.decode()
+    assert not Operation.objects.exists()
+    browser.post(place, {"timeout": "120"})
+    assert Operation.objects.get().params["timeout"] == 120
+    assert client_for(vic).get(place).status_code == 403

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -393,6 +394,20 @@ def test_what_is_wrong_is_told_and_what_was_typed_stays(
     assert field in answer.context["form"].errors
     assert str(wish.get("dockerfile", "")).strip() in answer.content.decode()
     assert not Build.objects.exists()
+
+
+def test_a_wrong_build_keeps_the_ids_of_its_secrets_and_names_its_fields(
+    client_for: Browser, bob: User, engine: Engine
+) -> None:
+    wish = {
+        "source": "editor", "tags": "hello:1", "dockerfile": "FROM a:1", "then": "run", "then_ports": "eighty",
+        "secret_id": ["npm", "key", ""], "secret_value": ["hunter2", "", ""],
+    }  # fmt: skip
+    page = client_for(bob).post("/builds/new/", wish).content.decode()
+    assert re.findall(r'name="secret_id" value="([^"]*)"', page) == ["npm", "key", ""]
+    assert "hunter2" not in page
+    assert "<b>Ports</b> Write ports as 8080:80" in page
+    assert "Build secret key has no value" in page
 
 
 def test_a_viewer_may_not_build(client_for: Browser, vic: User, engine: Engine) -> None:

@@ -87,6 +87,27 @@ def test_a_pasted_line_fills_in_the_dialog(admin: Visitor, port: int) -> None:
     assert admin.axe() == []
 
 
+def test_enter_in_a_field_asks_for_the_container_and_opens_no_panel(admin: Visitor, port: int) -> None:
+    page = admin.go("/containers/")
+    page.locator("main").get_by_role("link", name="Run container").click()
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_label("Name optional").fill("holder")
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/containers/run/") and answer.request.method == "POST"
+    ):
+        dialog.get_by_label("Image", exact=True).fill("busybox:1")
+        dialog.get_by_label("Image", exact=True).press("Enter")
+    expect(dialog.locator("#id_name_error")).to_contain_text("already")
+    expect(dialog.get_by_label("A docker run line")).to_be_hidden()
+    dialog.get_by_role("button", name="Paste docker run").click()
+    expect(dialog.get_by_label("A docker run line")).to_be_focused()
+    above = dialog.locator(".run-paste").bounding_box()
+    below = dialog.locator(".run-body").bounding_box()
+    assert above
+    assert below
+    assert above["y"] < below["y"]
+
+
 @pytest.fixture
 def small(
     live_app: machine.LiveApp, docker_client: docker.DockerClient, busybox: str

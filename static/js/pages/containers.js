@@ -39,6 +39,8 @@ function list() {
     if (event.target.matches('[data-all]')) boxes().forEach(box => { box.checked = event.target.checked && !box.closest('tr').hidden })
     sync()
   })
+  // Enter on a tick would press what the bar begins with (without scripts a button that asks for nothing).
+  area.addEventListener('keydown', event => { if (event.key === 'Enter' && event.target.matches('.check')) event.preventDefault() })
   onClick('[data-bulk-clear]', (button, event) => { event.preventDefault(); clear() })
   onClick('[data-bulk-ask]', (button, event) => {
     event.preventDefault()
