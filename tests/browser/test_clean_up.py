@@ -96,7 +96,7 @@ def test_a_policy_shows_what_it_would_do_and_what_it_has_done(
     page.get_by_role("link", name="Remove these now…").click()
     expect(page.locator("dialog[open]")).to_contain_text("not into the trash")
     pictures(visitor, "policy-run")
-    page.get_by_role("button", name="Remove 2 things").click()
+    page.get_by_role("button", name="Remove 1 thing").click()
     expect(page.locator("#runs")).to_contain_text("2 KB freed", timeout=PATIENCE)
     expect(would).to_contain_text("Nothing would go now", timeout=PATIENCE)
     expect(page.locator(".htmx-request")).to_have_count(0)
