@@ -107,6 +107,7 @@ def _rows(
 def _forget(request: HttpRequest, things: Sequence[hooks.Thing], pk: UUID, *, to: str) -> HttpResponse:
     row = get_object_or_404(hooks.of(*things), pk=pk)
     if request.method != "POST":
+        hooks.may_drop(things, row, actor=actor_of(request))
         return sure(
             request, _("Close this address?"), absolute(request, f"/api/v1/hooks/{row.pk}/"),
             _("Who calls it is refused at once, and its secret is forgotten. Nothing brings it back: another one has"

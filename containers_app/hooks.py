@@ -140,11 +140,17 @@ def add(thing: Thing, style: str, *, branch: str = "", actor: Actor) -> tuple[De
 
 def drop(things: Iterable[Thing], row: DeployHook, *, actor: Actor) -> None:
     """Its address answers 401 from now on. ``things``: what it may be of."""
-    thing = next(one for one in things if one.team_id == row.team_id)
-    _may(thing, actor)
+    thing = may_drop(things, row, actor=actor)
     with transaction.atomic():
         _noted(thing, actor, {"hook": str(row.pk), "forgotten": True})
         row.delete()
+
+
+def may_drop(things: Iterable[Thing], row: DeployHook, *, actor: Actor) -> Thing:
+    """What it is of; `Denied` for who may have no hooks there."""
+    thing = next(one for one in things if one.team_id == row.team_id)
+    _may(thing, actor)
+    return thing
 
 
 def _may(thing: Thing, actor: Actor) -> None:
