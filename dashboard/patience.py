@@ -1,4 +1,5 @@
-"""How long the web process waits for whoever asks: the headers of a request, and how large they may be.
+"""How long the web process waits for whoever asks: the headers of a request, how large they may be, and the end of a
+socket.
 
 uvicorn itself waits for ever. The body has its own bound in `dashboard.bodies`, as long as somebody reads it: what
 comes of it after the answer has the time of headers again.
@@ -10,10 +11,13 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 WITHIN = 15.0
 """Seconds until the headers must be there, from the connection or the first byte of a further request on."""
 MOST_HEADERS = 16 * 1024
+LINGER = 15.0
+"""Seconds that a socket which has ended may take to read what is left for it. uvicorn gives it 10 to say good-bye."""
 
 
 class Patient(HttpToolsProtocol):
@@ -83,6 +87,14 @@ class Patient(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class PatientSocket(WebSocketsSansIOProtocol):
+    """uvicorn's own protocol for sockets, which cuts off who reads nothing: its connection counts as one no more."""
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        self.loop.call_later(LINGER, self.transport.abort)
 
 
 async def _too_large(scope: Any, receive: Any, send: Any) -> None:

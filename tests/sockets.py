@@ -25,12 +25,13 @@ def cookie_of(client: Any) -> str:
 @asynccontextmanager
 async def served() -> AsyncIterator[int]:
     """The same sockets by the real server, in this loop and with little room in the kernel; its port."""
+    from dashboard.patience import PatientSocket
     from dashboard.sockets import application
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         server = uvicorn.Server(
-            uvicorn.Config(application, ws="websockets-sansio", lifespan="off", log_level="error")
+            uvicorn.Config(application, ws=PatientSocket, lifespan="off", log_level="error")
         )
         task = asyncio.create_task(server.serve(sockets=[listening]))
         try:

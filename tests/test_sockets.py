@@ -14,6 +14,7 @@ from accounts import group_mappings
 from accounts.access import SYSTEM
 from accounts.models import GroupMapping, PermissionSet
 from containers_app import owning
+from dashboard import patience
 from operations import sockets
 from streams import bell, hub
 from streams.connection import aclient
@@ -546,6 +547,11 @@ async def test_who_reads_nothing_delays_the_end_of_nobody_elses_rights(
     other, mine = [await sync_to_async(client_for)(user) for user in (tara, bob)]
     browser = await watching(other, f"container={blue.pk}")
     await numbers_until(browser, 1)
+    gone, ends = asyncio.Event(), patience.PatientSocket.connection_lost
+    monkeypatch.setattr(patience, "LINGER", 0.5)
+    monkeypatch.setattr(
+        patience.PatientSocket, "connection_lost", lambda self, why: (gone.set(), ends(self, why))
+    )
     async with served() as port, deaf(port, f"/ws/logs/?container={blue.pk}", mine):
         for n in range(2, 42):
             line = json.dumps([n, str(blue.pk), str(n * 10**9), 1, "x" * 16_000])
@@ -561,6 +567,8 @@ async def test_who_reads_nothing_delays_the_end_of_nobody_elses_rights(
                 await asyncio.sleep(0.05)
                 if not sockets._crowd().sockets:
                     break
+        async with asyncio.timeout(3):
+            await gone.wait()  # with its connection, however much is left to be read
 
 
 async def test_a_container_that_goes_to_another_team_takes_its_log_along(

@@ -47,7 +47,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
         await (pages if scope["type"] == "http" else _app)(scope, receive, send)
 
     config = uvicorn.Config(
-        both, port=0, http=patience.Patient, ws="websockets-sansio", lifespan="off", log_level="critical"
+        both, port=0, http=patience.Patient, ws=patience.PatientSocket, lifespan="off", log_level="critical"
     )
     server = uvicorn.Server(config)
     server.config.load()

@@ -32,7 +32,8 @@ def web_options(host: str, port: int) -> list[str]:
     """How uvicorn serves the pages."""
     found = ["dashboard.asgi:application"]
     found += ["--host", host or "0.0.0.0", "--port", str(port)]  # noqa: S104 - as asked for
-    found += ["--loop", "uvloop", "--http", "dashboard.patience:Patient", "--ws", "websockets-sansio"]
+    found += ["--loop", "uvloop", "--http", "dashboard.patience:Patient"]
+    found += ["--ws", "dashboard.patience:PatientSocket"]
     # Twice what is taken (`operations.sockets.LONGEST_FRAME`): what is a little too long is told so.
     # Compression a connection costs four to six times the processor time of the rest.
     found += ["--ws-per-message-deflate", "false", "--ws-max-size", "131072"]
