@@ -15,7 +15,7 @@ from django.utils.translation import ngettext, ngettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Denied, actor_of, require, requires
-from containers_app import drift, operations, plans, present, vanished
+from containers_app import drift, many_plans, operations, plans, present, vanished
 from containers_app.forms import KillForm, PolicyForm, RenameForm, StopForm
 from containers_app.models import Container
 from containers_app.notice import seen
@@ -203,7 +203,9 @@ def bulk(request: HttpRequest) -> HttpResponse:
     form = _BULK_FORMS[action](asked if asked.get("sure") else None) if action in _BULK_FORMS else None
     sure = bool(asked.get("sure"))
     if action in ASKED_FIRST:
-        asks = not sure and (request.method != "POST" or plans.reach_others(found, action, actor_of(request)))
+        asks = not sure and (
+            request.method != "POST" or many_plans.reach_others(found, action, actor_of(request))
+        )
     else:
         asks = bool(action == "remove" or form) and not (sure and (form is None or form.is_valid()))
     if asks:
@@ -235,12 +237,12 @@ def _bulk_question(request: HttpRequest, action: str, found: list[Container], fo
         )
         context = {
             "form": form, "ids": ids, "bulk": action, "title": title % n,
-            "plan": plans.killing_many(found) if action == "kill" else None, "action": reverse("containers:bulk"),
+            "plan": many_plans.killing_many(found) if action == "kill" else None, "action": reverse("containers:bulk"),
         }  # fmt: skip
         return dialog(request, "containers/bulk.html", context)
     if action in ASKED_FIRST:
         ask, button = _QUESTIONS_OF_MANY[action]
-        plan = plans.stopping_many(found, action, actor_of(request))
+        plan = many_plans.stopping_many(found, action, actor_of(request))
         plan.button = button % n
         context = {
             "plan": plan, "ids": ids, "bulk": action, "title": ask % n, "action": reverse("containers:bulk"),
@@ -248,7 +250,7 @@ def _bulk_question(request: HttpRequest, action: str, found: list[Container], fo
         return dialog(request, "containers/bulk.html", context)
     title = ngettext("Remove %(n)s container?", "Remove %(n)s containers?", len(found)) % n
     context = {
-        "plan": plans.removal_of_many(found), "ids": ids,
+        "plan": many_plans.removal_of_many(found), "ids": ids,
         "title": title, "action": reverse("containers:bulk"),
     }  # fmt: skip
     return dialog(request, "containers/remove.html", context)

@@ -27,10 +27,10 @@ from operations.retold import inside
 LOOK = 1.5
 """Seconds that a plan waits for what the engine can tell about it."""
 FILES_SHOWN = 4
-_LIVE = ("running", "paused", "restarting")
+LIVE = ("running", "paused", "restarting")
 _KEPT_HERE = ("json-file", "local", "k8s-file", "")
 """Log drivers whose lines go with the container."""
-_STOPS = {
+STOPS = {
     "stop": (_lazy("Stop"), _lazy("stopped")),
     "restart": (_lazy("Restart"), _lazy("stopped and started")),
     "pause": (_lazy("Pause"), _lazy("frozen")),
@@ -57,7 +57,7 @@ def removing(operation: Operation, actor: Actor) -> Plan:
     plan = removal(
         container, written_by(container, actor), actor, forever=bool(operation.params.get("forever"))
     )
-    if container.state in _LIVE and not operation.params.get("force"):
+    if container.state in LIVE and not operation.params.get("force"):
         plan.blocked = _("It is running: stop it first, or force it.")
     if operation.params.get("volumes"):
         _take_anonymous(plan)
@@ -74,7 +74,7 @@ def written_by(container: Container, actor: Actor) -> Written | None:
 
 def removal(container: Container, written: Written | None, actor: Actor, *, forever: bool = False) -> Plan:
     """The plan of one removal."""
-    live = container.state in _LIVE
+    live = container.state in LIVE
     plan = Plan(force=live, button=_("Remove container"))
     undo(plan, forever=forever, no_undo=_("It removes itself when it ends.") if container.auto_remove else "")
     served = serving(container)
@@ -104,71 +104,6 @@ def _end_of_one(plan: Plan) -> str:
 def stop_answering(number: int) -> str:
     """What becomes of so many ports."""
     return ngettext("stops answering", "stop answering", number)
-
-
-def removal_of_many(found: Sequence[Container]) -> Plan:
-    """The plan of removing several containers at once."""
-    live = [one for one in found if one.state in _LIVE]
-    many = ngettext("Remove %(n)s container", "Remove %(n)s containers", len(found)) % {"n": len(found)}
-    plan = Plan(force=bool(live), button=many)
-    undo(plan)
-    if live:
-        run = ngettext("%(n)s of them runs.", "%(n)s of them run.", len(live)) % {"n": len(live)}
-        end = (
-            _("They are stopped first.")
-            if plan.undo_hours
-            else _("They will be killed, without time to finish.")
-        )
-        plan.lead = f"{run} {end}"
-    plan.lost = [
-        Item(one.name, one.image_ref, _("running") if one in live else _("stopped")) for one in found[:50]
-    ]
-    if len(found) > len(plan.lost):
-        plan.lost.append(Item(_("and %(n)s more") % {"n": len(found) - len(plan.lost)}))
-    plan.lost.append(Item(_("Their logs and the files they wrote"), _("outside of volumes")))
-    served = [port for one in live for port in serving(one)]
-    if served:
-        plan.affected.append(Item(listed(served[:12]), stop_answering(len(served))))
-    plan.kept.append(Item(_("Images, volumes and networks")))
-    return plan
-
-
-def killing_many(found: Sequence[Container]) -> Plan:
-    """The plan of a signal for several containers at once."""
-    live = [one for one in found if one.state in _LIVE]
-    plan = Plan(
-        button=ngettext("Kill %(n)s container", "Kill %(n)s containers", len(live)) % {"n": len(live)}
-    )
-    if not live:
-        plan.blocked = _("None of them runs.")
-    plan.changed = [Item(one.name, _("gets the signal")) for one in live[:50]]
-    served = list(dict.fromkeys(port for one in live for port in serving(one)))
-    if served:
-        plan.affected.append(Item(listed(served[:12]), _("may not answer any more, until it runs again")))
-    plan.kept.append(Item(_("What they wrote"), _("and their volumes, networks and settings")))
-    return plan
-
-
-def stopping_many(found: Sequence[Container], action: str, actor: Actor) -> Plan:
-    """The plan of a stop, a restart or a pause of several containers at once."""
-    live = [one for one in found if one.state in _LIVE]
-    button, words = _STOPS[action]
-    plan = Plan(button=str(button))
-    plan.changed = [Item(one.name, str(words)) for one in live[:50]]
-    if len(live) > 50:
-        plan.changed.append(Item(_("and %(n)s more") % {"n": len(live) - 50}))
-    served = list(dict.fromkeys(port for one in live for port in serving(one)))
-    if served:
-        plan.affected.append(Item(listed(served[:12]), _no_answer(len(served))))
-    plan.affected += _cut_off(live, action, actor)
-    plan.kept.append(Item(_("What they wrote"), _("and their volumes, networks and settings")))
-    if action == "stop":
-        plan.lost = [
-            Item(one.name, _("removes itself when it ends"), _("with what it wrote and its logs"))
-            for one in live
-            if one.auto_remove
-        ]
-    return plan
 
 
 def restoring(operation: Operation, actor: Actor) -> Plan:
@@ -229,15 +164,15 @@ def stopping(operation: Operation, actor: Actor) -> Plan:
         return Plan(lead=_("It is gone."))
     action = operation.kind.partition(".")[2]
     back = action == "restart"
-    button, words = _STOPS.get(action, _STOPS["stop"])
+    button, words = STOPS.get(action, STOPS["stop"])
     plan = Plan(button=str(button))
-    if container.state not in _LIVE and not back:
+    if container.state not in LIVE and not back:
         plan.lead = _("It does not run.")
         return plan
     plan.stopped.append(Item(container.name, str(words)))
     served = serving(container)
     if served:
-        plan.affected.append(Item(listed(served), _no_answer(len(served))))
+        plan.affected.append(Item(listed(served), no_answer(len(served))))
     plan.affected += dependents(container, actor)
     plan.kept.append(Item(_("What it wrote"), _("and its volumes, networks and settings")))
     if action == "stop" and container.auto_remove:
@@ -248,7 +183,8 @@ def stopping(operation: Operation, actor: Actor) -> Plan:
     return plan
 
 
-def _no_answer(number: int) -> str:
+def no_answer(number: int) -> str:
+    """The same until it runs again."""
     return ngettext("does not answer until it runs again", "do not answer until it runs again", number)
 
 
@@ -277,26 +213,16 @@ def renamed(container: Container, name: str = "") -> Plan:
 
 def reaches_others(container: Container, actor: Actor) -> bool:
     """Whether to stop it would cut off other containers, or lose it."""
-    return container.state in _LIVE and (container.auto_remove or bool(dependents(container, actor)))
-
-
-def reach_others(found: Sequence[Container], action: str, actor: Actor) -> bool:
-    """The same for several at once: whether that would cut off others than these, or lose one of them."""
-    live = [one for one in found if one.state in _LIVE]
-    return any(one.auto_remove for one in live) or bool(_cut_off(live, action, actor))
-
-
-def _cut_off(live: Sequence[Container], action: str, actor: Actor) -> list[Item]:
-    """Who is stopped along with what they need is not cut off; who is restarted may be so first, and is."""
-    return _dependents(live, actor, besides=[] if action == "restart" else live)
+    return container.state in LIVE and (container.auto_remove or bool(dependents(container, actor)))
 
 
 def dependents(container: Container, actor: Actor) -> list[Item]:
     """Containers that use its network, its processes or its volumes, or are linked to it."""
-    return _dependents([container], actor, besides=[container])
+    return dependents_of([container], actor, besides=[container])
 
 
-def _dependents(of: Sequence[Container], actor: Actor, *, besides: Sequence[Container]) -> list[Item]:
+def dependents_of(of: Sequence[Container], actor: Actor, *, besides: Sequence[Container]) -> list[Item]:
+    """The same of several, without those ``besides``."""
     if not of:
         return []
     shares, uses = Q(), Q()

@@ -23,7 +23,7 @@ from containers_app.prune_views import LABELS, engine_of, groups_of
 from engine.specs import SpecError
 from operations.models import Engine
 from operations.plans import count
-from operations.web import answers, submitted, toast
+from operations.web import answers, leaves_when_gone, submitted, toast
 
 TALL = 64
 """Pixels that the plot of runs is high."""
@@ -54,6 +54,7 @@ def policy_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @requires(PERMISSION)
+@leaves_when_gone
 def policy_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One: its rules, its runs, and what it would do now, which a part of the page asks for as it takes a while."""
     row = _one(request, pk)

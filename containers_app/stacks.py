@@ -20,7 +20,7 @@ from django.utils.translation import ngettext_lazy, npgettext
 
 from accounts.access import Actor
 from accounts.querysets import visible_to
-from containers_app import needs, plans, queries
+from containers_app import many_plans, needs, plans, queries
 from containers_app.facts import STACK_LABEL
 from containers_app.models import Container, Network, Volume
 from containers_app.queries import LIVE, Stack
@@ -178,7 +178,7 @@ def plan(stack: Stack, action: str, actor: Actor) -> Plan:
     order = wanted(stack, action)
     rows = [row for step in order for row in step]
     if action == "remove":
-        found = plans.removal_of_many(rows)
+        found = many_plans.removal_of_many(rows)
         found.button = str(_BUTTONS[action] % {"n": len(rows)})
         held, on = volumes(stack, actor), networks(stack, actor)
         found.kept = [

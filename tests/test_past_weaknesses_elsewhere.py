@@ -96,6 +96,7 @@ async def test_cve_2026_57169_an_upgrade_without_a_session_runs_nothing(
         browser = Browser(f"/ws/console/{web.pk}/?{search}")
         assert await browser.open()
         assert await browser.closed() == 4401
+        await browser.disconnect()
     upgrade = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -117,6 +118,7 @@ async def test_ghsa_g25r_a_shell_is_joined_through_its_own_container_alone(
     browser = Browser(f"/ws/console/{web.pk}/?session={session.pk}", await sync_to_async(client_for)(tara))
     assert await browser.open()
     assert await browser.closed() == 4404
+    await browser.disconnect()
     elsewhere = await sync_to_async(rows.make_engine)("elsewhere")
     assert await sync_to_async(consoles.claim)(session.pk, elsewhere.pk) is None
     assert (await ConsoleSession.objects.aget()).state == "asked"

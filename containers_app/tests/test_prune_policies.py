@@ -376,4 +376,6 @@ def test_pages_show_policies_their_runs_and_what_they_would_do(
     assert client_for(tara).get("/prune/policies/").status_code == 403
     assert "stays among the operations" in browser.get(f"/prune/policies/{row.pk}/remove/").content.decode()
     browser.post(f"/prune/policies/{row.pk}/remove/")
+    after = browser.get(f"/prune/policies/{row.pk}/", headers={"HX-Request": "true"})
+    assert "slipway:gone" in after.headers["HX-Trigger"], "a page that is open on it leaves"
     assert not PrunePolicy.objects.exists()

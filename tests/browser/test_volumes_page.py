@@ -127,8 +127,7 @@ def test_a_volume_is_backed_up_and_comes_back_in_parts(
         ["sh", "-c", "cat /data/uploads/2.txt /data/etc/app.conf"]
     )
     assert said.output == b"2\nb\n"
-    page = visitor.go(f"/volumes/{data}/backups/")
-    page.get_by_role("link", name="Remove that of").click()
+    visitor.go(f"/volumes/{data}/backups/").get_by_role("link", name="Remove that of").click()
     pictures(visitor, "backup-remove")
     dialog.get_by_role("button", name="Remove backup").click()
     expect(page.get_by_role("heading", name="No backups yet")).to_be_visible(timeout=PATIENCE)

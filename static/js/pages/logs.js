@@ -128,7 +128,7 @@ function start() {
   onClick('[data-mode]', button => { view.as(button.dataset.mode); pressed(); address() })
   onClick('[data-show-all]', () => { view.off.clear(); q.value = ''; view.mode = 'mark'; within(null); pressed(); search() })
   onClick('[data-range-off]', () => within(null))
-    const toggle = (name, on) => {
+  const toggle = (name, on) => {
     box.classList.toggle(name, on)
     $(`[data-toggle=${name}]`)?.setAttribute('aria-pressed', on)
     localStorage.setItem(`log-${name}`, on ? 'on' : 'off')
