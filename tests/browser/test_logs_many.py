@@ -28,7 +28,8 @@ _COLOURS = """Object.fromEntries([...document.querySelectorAll('#log .ln')].map(
 _TOP = """[...document.querySelectorAll('#log .msg')].find(
   text => text.getBoundingClientRect().top > log.getBoundingClientRect().top).textContent"""
 _WHERE = """wanted => [...document.querySelectorAll('#log .msg')].find(
-  text => text.textContent === wanted).getBoundingClientRect().top"""
+  text => text.textContent === wanted).getBoundingClientRect().top - log.getBoundingClientRect().top"""
+"""Within the log: the plot above it comes when it has something to show."""
 
 
 @pytest.fixture
