@@ -20,6 +20,7 @@ from drf_spectacular.generators import SchemaGenerator
 from accounts.models import User
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
+ROOT = Path(__file__).resolve().parent.parent
 ClientFor = Callable[..., Client]
 
 
@@ -54,6 +55,20 @@ def test_every_address_is_in_it(document: dict[str, Any]) -> None:
         if p.name not in ("schema", "docs")
     }
     assert routes == set(document["paths"])
+
+
+def test_each_address_stands_in_the_table_for_people(document: dict[str, Any]) -> None:
+    """By its words: rows of docs/api.md shorten what they have said already."""
+    table = (ROOT / "docs/api.md").read_text().partition("## Addresses")[2].partition("## Recipes")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `/")]
+    missing = []
+    for path in document["paths"]:
+        words = [word for word in path.removeprefix("/api/v1/").split("/") if word and "{" not in word]
+        about = [row for row in rows if f"/{words[0]}/" in row]
+        said = {word for row in about for word in re.findall(r"[a-z-]+", row)}
+        if not about or not said >= {part for word in words for part in re.findall(r"[a-z-]+", word)}:
+            missing.append(path)
+    assert not missing
 
 
 def test_every_change_and_every_fault_is_told(document: dict[str, Any]) -> None:
