@@ -28,6 +28,16 @@ def visible_to(actor: Actor, queryset: QuerySet[M], team: str = "team") -> Query
     return queryset.filter(**{f"{team}__in": ids}) if ids else queryset.none()
 
 
+def foreign_to(actor: Actor, queryset: QuerySet[M], team_id: Any) -> QuerySet[M]:
+    """Those of another team than this one that the actor may not know of. Nobody's are not among them, nor are the
+    team's own, whatever its members may look at.
+    """
+    others = queryset.exclude(team=None)
+    if team_id is not None:
+        others = others.exclude(team=team_id)
+    return others.exclude(pk__in=visible_to(actor, others).values("pk"))
+
+
 def _read_permission(model: Any, path: str) -> str:
     for name in path.split("__"):
         if found := getattr(model, "read_permission", ""):

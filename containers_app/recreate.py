@@ -17,7 +17,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
-from accounts.querysets import visible_to
+from accounts.querysets import foreign_to
 from containers_app import drift, gate, recreate_plan, removal, run, sync, team_values, vanished
 from containers_app.bodies import image_of
 from containers_app.models import Container, Network, Volume
@@ -106,8 +106,7 @@ def allowed(
     )
     networks = Network.objects.filter(engine=engine, name__in=[network.name for network in old.networks])
     for kind, rows in (("volume", volumes), ("network", networks)):
-        others = rows.exclude(team=None) if team_id is None else rows.exclude(team=None).exclude(team=team_id)
-        foreign = others.exclude(pk__in=visible_to(actor, rows).values("pk")).first()
+        foreign = foreign_to(actor, rows, team_id).first()
         if foreign:
             raise PolicyDenied(
                 f"It uses a {kind} of another team.", rule=f"not_your_{kind}", field=f"{kind}s"
@@ -183,9 +182,8 @@ def _forward(ctx: Context) -> Result:
     if new is None:
         new = _made(ctx, old)
     elif new.started_at is None and (actor := services.actor_of(ctx.operation)):
-        run.scanned(
-            ctx, new.image_ref, new.image_id, actor=actor
-        )  # the attempt that made it may not have come to it
+        # The attempt that made it may not have come to this.
+        run.scanned(ctx, new.image_ref, new.image_id, actor=actor)
     if item is None and old is None:
         raise NotFound("This container is gone from the engine.")
     if old and (item is None or item.state == TrashItem.State.GOING):

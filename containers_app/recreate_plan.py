@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import ngettext
 
 from accounts.access import Actor
+from accounts.querysets import foreign_to
 from containers_app import bodies, interop, plans, vanished
 from containers_app.models import Container
-from images_app import references
 from images_app.models import Image, Tag
 from operations.models import Operation
 from operations.plans import Item, Plan, listed, undo
@@ -61,7 +61,7 @@ def image_in(container: Container, reference: str, actor: Actor) -> Image | None
     else:
         tags = Tag.objects.filter(engine_id=container.engine_id, name=reference)
         rows = Image.objects.filter(pk__in=tags.values("image"))
-    foreign = references.foreign(rows, actor=actor, team_id=container.team_id)
+    foreign = foreign_to(actor, rows, container.team_id)
     return rows.exclude(pk__in=foreign.values("pk")).first()
 
 

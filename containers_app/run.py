@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Q
 
 from accounts.access import Actor
-from accounts.querysets import visible_to
+from accounts.querysets import foreign_to, visible_to
 from containers_app import drift, own, sync, team_values
 from containers_app.models import Container, Network, Volume
 from engine import guard, names
@@ -267,4 +267,4 @@ def same_image(ctx: Context, made: ContainerInfo, reference: str, native_id: str
 def is_foreign(engine: Engine, native_id: str, *, actor: Actor, team_id: Any) -> bool:
     """Whether it is another team's than this, and does not exist for this actor."""
     there = Image.objects.filter(engine=engine, native_id=native_id)
-    return references.foreign(there, actor=actor, team_id=team_id).exists()
+    return foreign_to(actor, there, team_id).exists()

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
+from accounts.querysets import foreign_to
 from engine import guard
 from engine.errors import Invalid, PolicyDenied
 from engine.names import ImageReference
@@ -67,7 +68,7 @@ def of_others(
     """
     if policies.guard_level(actor, team_id) == guard.SITE:
         return []
-    foreign = references.foreign(Image.objects.filter(engine=engine), actor=actor, team_id=team_id)
+    foreign = foreign_to(actor, Image.objects.filter(engine=engine), team_id)
     found = demands(dockerfile, spec.build_args)
     triggered = [one for _image, one in _triggered(found, _here(engine, found))]
     from_registries = []

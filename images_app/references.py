@@ -86,16 +86,6 @@ def meant(reference: str, engine: Engine) -> QuerySet[Image]:
     return here.filter(tags__name=tag_of(reference))
 
 
-def foreign(images: QuerySet[Image], *, actor: Actor, team_id: UUID | None) -> QuerySet[Image]:
-    """Those of another team that this actor may not know of. A team's own are never foreign, whatever its members may
-    look at.
-    """
-    others = images.exclude(team=None)
-    if team_id is not None:
-        others = others.exclude(team=team_id)
-    return others.exclude(pk__in=visible_to(actor, others).values("pk"))
-
-
 def may_fetch(
     reference: str,
     native_id: str,

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from accounts.access import Actor
+from accounts.querysets import foreign_to
 from engine import scan_guard
 from engine.guard import Violation
 from engine.rails import Rails
@@ -65,7 +66,7 @@ def resolved(reference: str, engine: Engine, actor: Actor, team_id: UUID | None)
     alone. ``None`` where another team has it from a registry: it will be fetched from there, and the worker judges it.
     """
     there = references.meant(reference, engine)
-    foreign = references.foreign(there, actor=actor, team_id=team_id)
+    foreign = foreign_to(actor, there, team_id)
     if found := there.exclude(pk__in=foreign.values("pk")).first():
         return found.native_id
     return None if any(references.from_registry(reference, one.digests) for one in foreign) else ""
